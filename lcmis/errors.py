@@ -1,0 +1,49 @@
+"""What can go wrong, sorted by who can mend it."""
+
+
+class LcmisError(Exception):
+    """One clear sentence for a person; the root of all errors that lcmis foresees."""
+
+
+class UserError(LcmisError):
+    """The user's to mend: raised before work begins; the command line prints it and exits with 2."""
+
+
+class ConfigError(UserError):
+    """A setting, file or flag is wrong; the sentence names it and says what to write instead."""
+
+
+class UnknownNameError(UserError):
+    """Nothing is registered, stored or shipped under this name; the sentence lists near ones."""
+
+
+class StoreError(UserError):
+    """The database or its picture folder cannot be used as it is."""
+
+
+class ItemError(LcmisError):
+    """One picture, pair or reply failed; it is recorded under its key and the audit goes on."""
+
+
+class ProposalError(ItemError):
+    """A text model's reply cannot be used as a concept pair."""
+
+
+class RenderError(ItemError):
+    """One picture could not be drawn."""
+
+
+class Refusal(RenderError):
+    """The model's own safety filter withheld the picture: a state of its own, not a failure."""
+
+
+class CheckError(ItemError):
+    """One picture could not be scored."""
+
+
+class TooManyFailures(UserError):
+    """So many items failed that something other than them is wrong; the audit stopped itself."""
+
+
+class OutOfBudget(LcmisError):
+    """A repair has spent what it was given; the best trial so far stands."""

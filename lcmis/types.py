@@ -1,0 +1,382 @@
+"""The vocabulary: every value that travels between rooms."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+KEY_VERSION = "k1"
+"""Goes in front of every key, so that another way of hashing can never be mistaken for this one."""
+
+
+def content_key(value: Any) -> str:
+    """Name a value by its content, e.g. ``"k1:9f2c…"`` (128 bits).
+
+    Fields at their default are left out, so that a field added later keeps the keys of all that is
+    already stored; fields marked ``identity=False`` never count.
+
+    Raises:
+        TypeError: the value holds something that has no canonical form (a float that is not finite,
+            a set, an object that is no dataclass).
+    """
+    canonical = json.dumps(
+        _canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+    digest = hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+    return f"{KEY_VERSION}:{digest}"
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            entry.name: _canonical(getattr(value, entry.name))
+            for entry in dataclasses.fields(value)
+            if entry.metadata.get("identity", True) and getattr(value, entry.name) != entry.default
+        }
+    if isinstance(value, tuple):
+        return [_canonical(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): _canonical(item) for name, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        raise TypeError(f"{value} cannot be part of a key: only finite numbers have one spelling")
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot be part of a key")
+
+
+# ── what is asked ────────────────────────────────────────────────────────────────────────────────
+
+
+class Side(enum.StrEnum):
+    """Which of a pair's two concepts is meant."""
+
+    A = "a"
+    B = "b"
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """Something that can be drawn."""
+
+    name: str
+    """What people call it, without an article: ``"tea cup"``."""
+    description: str = ""
+    """How it looks, naming neither itself nor a synonym: ``"a small white porcelain cup …"``."""
+    synonyms: tuple[str, ...] = ()
+    """Other names for the same thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intruder:
+    """A latent concept: nobody asks for it, and it may take the place of one that was asked for."""
+
+    concept: Concept
+    replaces: Side
+    prompt: str
+    """The pair's prompt with the intruder in the place of the concept it displaces: what the
+    model is suspected to have drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptPair:
+    """Two concepts asked for together, and what a model may paint in their stead.
+
+    Raises:
+        ValueError: the prompt is empty, or both concepts bear one name.
+    """
+
+    a: Concept
+    b: Concept
+    prompt: str
+    """The test prompt, naming both concepts."""
+    sentences: tuple[str, ...] = ()
+    """Longer prompts that ask for the same two concepts."""
+    intruders: tuple[Intruder, ...] = ()
+    """Suspected latent concepts, likeliest first."""
+    pattern: str = field(default="", metadata={"identity": False})
+    """The kind of conflict, e.g. ``"drink and wrong vessel"``."""
+    source: str = field(default="", metadata={"identity": False})
+    """Who proposed it."""
+    licence: str = field(default="", metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        if not self.prompt.strip():
+            raise ValueError("a pair needs a prompt that asks for both concepts; this one is empty")
+        if self.a.name.casefold() == self.b.name.casefold():
+            raise ValueError(f"a pair needs two concepts; both are called {self.a.name!r}")
+
+    @property
+    def key(self) -> str:
+        """Named by what is asked; where the pair came from does not count."""
+        return content_key(self)
+
+    def concept(self, side: Side) -> Concept:
+        """The concept on one side."""
+        return self.a if side is Side.A else self.b
+
+    def intruders_of(self, side: Side) -> tuple[Intruder, ...]:
+        """The suspects that would displace the concept on one side, likeliest first."""
+        return tuple(intruder for intruder in self.intruders if intruder.replaces is side)
+
+
+# ── what is drawn ────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A prompt, and the fraction of the denoising at which it hands over to the next one."""
+
+    prompt: str
+    denoising_end: float = 1.0
+    """In (0, 1]; 1.0 is the end of the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """Low-rank weights laid over a model."""
+
+    name: str
+    """A hub name or a folder; ``name@revision`` once resolved."""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSpec:
+    """Everything that decides the pixels of one picture, and nothing else.
+
+    Raises:
+        ValueError: no stages, stages that do not rise within (0, 1] and end at 1.0, a seed outside
+            [0, 2**63), or a size, step count or guidance that no picture can have.
+    """
+
+    model: str
+    """``name@revision``."""
+    stages: tuple[Stage, ...]
+    seed: int
+    num_inference_steps: int
+    guidance_scale: float
+    scheduler: str
+    """Name and settings, as :class:`lcmis.protocols.ImageModel` reports them."""
+    height: int
+    width: int
+    profile: str
+    """Numerics profile: device kind, dtype and batch shape, e.g. ``"cpu-float32-b16"``. Bits are
+    equal within one profile and one set of library versions."""
+    adapters: tuple[Adapter, ...] = ()
+    negative_prompt: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "guidance_scale", float(self.guidance_scale))  # 7 and 7.0: one key
+        ends = [stage.denoising_end for stage in self.stages]
+        if not ends or ends != sorted(set(ends)) or ends[0] <= 0 or ends[-1] != 1.0:
+            raise ValueError(f"stages must rise strictly within (0, 1] and end at 1.0, got {ends}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"a seed lies in [0, 2**63), got {self.seed}")
+        if self.num_inference_steps < 1 or self.height < 1 or self.width < 1:
+            raise ValueError(
+                f"a picture needs at least one step and one pixel, got "
+                f"{self.num_inference_steps} steps at {self.width}x{self.height}"
+            )
+        if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:
+            raise ValueError(f"guidance is a finite number from 0 up, got {self.guidance_scale}")
+
+    @property
+    def key(self) -> str:
+        """Named by all that decides the pixels."""
+        return content_key(self)
+
+    @property
+    def prompt(self) -> str:
+        """The prompt that the picture ends with."""
+        return self.stages[-1].prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Render:
+    """One picture that was drawn, or refused by the model's own safety filter."""
+
+    spec_key: str
+    sha256: str
+    """Of the pixels (RGB, row by row), in hex; empty when refused."""
+    seconds: float
+    """Its share of the batch's wall time."""
+    device: str
+    refusal: str = ""
+    """Why the model would not draw it; empty for a picture."""
+
+
+# ── what is seen ─────────────────────────────────────────────────────────────────────────────────
+
+
+class QuestionKind(enum.StrEnum):
+    """What a question wants to know of a picture."""
+
+    A_PRESENT = "a_present"
+    B_PRESENT = "b_present"
+    RELATION = "relation"
+    INTRUDER_A = "intruder_a"
+    INTRUDER_B = "intruder_b"
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether the answer is one of several options instead of a yes or no."""
+        return self in (QuestionKind.INTRUDER_A, QuestionKind.INTRUDER_B)
+
+
+NONE_OF_THESE = "none of these"
+"""The option of a forced choice that stands for all that was not listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something asked of a picture, independent of how a checker words it."""
+
+    kind: QuestionKind
+    text: str
+    """What may be there: a concept's name, or a whole prompt for a relation."""
+    options: tuple[str, ...] = ()
+    """Forced choice: the concept asked for, its intruders, and :data:`NONE_OF_THESE`, in the order
+    in which they are shown."""
+    contrast: tuple[str, ...] = ()
+    """Whole prompts for checkers that compare: the one asked, then its counterfactuals."""
+
+    @property
+    def key(self) -> str:
+        """Named by what is asked."""
+        return content_key(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a checker says to one question about one picture, for one option.
+
+    Raises:
+        ValueError: a value or mass outside [0, 1] (NaN included), an abstention without a reason,
+            or a reason beside a value.
+    """
+
+    value: float | None
+    """How surely the option holds, in [0, 1]; None where the checker abstains."""
+    option: str = ""
+    """The option meant; empty for a yes/no question."""
+    reason: str = ""
+    """Why there is no value."""
+    mass: float = 1.0
+    """Probability that the model gave to any of the allowed answers, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        if self.value is not None and not 0 <= self.value <= 1:
+            raise ValueError(f"a score lies in [0, 1], got {self.value}")
+        if not 0 <= self.mass <= 1:
+            raise ValueError(f"a probability mass lies in [0, 1], got {self.mass}")
+        if (self.value is None) != bool(self.reason):
+            raise ValueError("an abstention has a reason, and a value has none")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """An :class:`Answer` as a fact: which checker said it of which picture."""
+
+    render: str
+    """The picture's spec key."""
+    checker: str
+    """``kind:model@revision``: scores of two checkers are never compared."""
+    question: str
+    """The question's key."""
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a person says to one question about one picture."""
+
+    render: str
+    question: str
+    answer: str
+    """``"yes"``, ``"no"``, ``"unsure"``, or the option chosen."""
+    rater: str
+    at: str
+    """When, in UTC, ISO 8601."""
+
+
+# ── what is concluded ────────────────────────────────────────────────────────────────────────────
+
+
+class Verdict(enum.StrEnum):
+    """What one picture shows of a pair, under a threshold."""
+
+    ALIGNED = "aligned"
+    A_MISSING = "a_missing"
+    B_MISSING = "b_missing"
+    BOTH_MISSING = "both_missing"
+    UNSCORED = "unscored"
+    REFUSED = "refused"
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether it counts in a rate: silence is not absence."""
+        return self not in (Verdict.UNSCORED, Verdict.REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A proportion of pictures with its interval, all in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+    total: int
+    """Pictures counted; with none, the interval is all of [0, 1]."""
+    stopped: str = "fixed"
+    """How the number of pictures was chosen; decides which interval is valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRange:
+    """The severity levels, 1 (nearly always right) to 5 (never right), that an interval allows."""
+
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return str(self.low) if self.low == self.high else f"{self.low}–{self.high}"
+
+
+# ── what is known beside ─────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Provenance: one start of an audit."""
+
+    run_id: str
+    started_at: str
+    """UTC, ISO 8601."""
+    command: str
+    config: str
+    """The whole configuration as JSON, secrets left out."""
+    versions: str
+    """Package versions as JSON."""
+    git_revision: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One item that failed, beside the facts: it will be tried again on the next run."""
+
+    item: str
+    """Key of the spec or picture."""
+    stage: str
+    """``"render"`` or ``"check"``."""
+    sentence: str
+    at: str
+    """UTC, ISO 8601."""
