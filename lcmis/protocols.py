@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from lcmis.types import Adapter, Answer, ConceptPair, Question, RenderSpec, Stage
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from lcmis.errors import RenderError
-    from lcmis.types import Adapter, Answer, ConceptPair, Question, RenderSpec, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class ModelSettings:
     revision: str | None = None
     adapters: tuple[Adapter, ...] = ()
     device: str = "auto"
-    """``auto`` takes an accelerator where there is one; ``cuda`` where there is none is an error."""
+    """``auto`` takes an accelerator if there is one; ``cuda`` where there is none is an error."""
     dtype: str = "auto"
     """``float32``, ``float16``, ``bfloat16``; ``auto`` is float32 on a CPU, else bfloat16."""
     offload: str = "none"
@@ -43,8 +44,9 @@ class CheckerSettings:
 
     kind: str
     """A registered kind: ``clip``, ``vqa``, …"""
-    name: str
-    """What that kind calls a model: ``ViT-B-32/laion2b_s34b_b79k``, a hub name, a folder."""
+    name: str = ""
+    """What that kind calls a model: ``ViT-B-32/laion2b_s34b_b79k``, a hub name, a folder; empty
+    where the kind is one model."""
     revision: str | None = None
     device: str = "auto"
     dtype: str = "auto"
