@@ -84,6 +84,12 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditConfig:
     where = str(path) if path else "the settings"
     _refuse_unknown(table, AuditConfig, where)
     for name, kind in (("models", ModelSettings), ("checkers", CheckerSettings)):
+        spell_out = model_settings if kind is ModelSettings else checker_settings
+        entries = table.get(name, ())
+        if not isinstance(entries, list | tuple):
+            raise ConfigError(f"{where}: {name} is {entries!r}, but it is a list")
+        if entries:
+            table[name] = [spell_out(e) if isinstance(e, str) else e for e in entries]
         for entry in table.get(name, ()):
             if isinstance(entry, Mapping):
                 _refuse_unknown(entry, kind, f"{where}, [[{name}]]")
@@ -100,6 +106,19 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditConfig:
         ) from error
     _refuse_impossible(config, where)
     return config
+
+
+def model_settings(text: str) -> ModelSettings:
+    """Read the short form ``name`` or ``name@revision``."""
+    name, at, revision = text.rpartition("@")
+    return ModelSettings(name, revision=revision) if at else ModelSettings(text)
+
+
+def checker_settings(text: str) -> CheckerSettings:
+    """Read the short form ``kind``, ``kind:name`` or ``kind:name@revision``."""
+    kind, _, rest = text.partition(":")
+    name, at, revision = rest.rpartition("@")
+    return CheckerSettings(kind, name, revision=revision) if at else CheckerSettings(kind, rest)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

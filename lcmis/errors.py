@@ -6,7 +6,7 @@ class LcmisError(Exception):
 
 
 class UserError(LcmisError):
-    """The user's to mend: raised before work begins; the command line prints it and exits with 2."""
+    """The user's to mend, raised before work begins: the command line prints it, exit code 2."""
 
 
 class ConfigError(UserError):
