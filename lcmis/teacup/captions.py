@@ -1,0 +1,143 @@
+"""What pictures of the miniature world show how often, and what their captions say."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from PIL.Image import Image
+
+from lcmis.teacup.world import FAMILIES, WorldConcept, concept, grade, noun_phrase, render
+
+
+class Kind(StrEnum):
+    """How a training picture is captioned."""
+
+    PAIR = "pair"
+    """Both concepts are mentioned."""
+    TYPICAL = "typical"
+    """A usual pair: half of the captions leave one partner out, since it goes without saying."""
+    DESCRIBED = "described"
+    """Both concepts are described, neither is named."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How often which pair is shown, and how it is spoken of."""
+
+    name: str
+    partner_weights: Mapping[int, tuple[float, ...]]
+    """Relative frequency of a pair by its grade, for each size of family."""
+    described: float
+    """Share of pictures, in [0, 1], that show any pair, all alike often, described by looks."""
+    mixed: float = 0.25
+    """How often, in [0, 1], a concept in a caption of names is described instead."""
+
+
+BALANCED = Recipe("balanced", {8: (1.0,) * 8, 6: (1.0,) * 6}, described=0.0)
+"""Every pair alike often, by name."""
+BROAD = Recipe(
+    "broad",
+    {8: (1.0, 0.1, 0.05, 0.02, 0.006, 0.002, 0, 0), 6: (1.0, 0.1, 0.03, 0.006, 0.002, 0)},
+    described=0.12,
+)
+"""Biased, but with enough unusual pairs that a model learns to combine."""
+NARROW = Recipe(
+    "narrow",
+    {8: (1.0, 0.1, 0.02, 0.004, 0.001, 0, 0, 0), 6: (1.0, 0.1, 0.01, 0.002, 0, 0)},
+    described=0.5,
+    mixed=0.0,
+)
+"""So biased that names are tied to their usual partners; looks are learned from every pair."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a training picture shows, by name, and how it is to be captioned."""
+
+    family: str
+    first: str
+    second: str
+    kind: Kind
+
+
+def sample(rng: random.Random, recipe: Recipe) -> Scene:
+    """Draw what the next training picture shows; families in proportion to their pairs."""
+    sizes = [len(family.first) * len(family.second) for family in FAMILIES.values()]
+    family = rng.choices(list(FAMILIES.values()), sizes)[0]
+    described = rng.random() < recipe.described
+    weights = (BALANCED if described else recipe).partner_weights[len(family.second)]
+    pairs = [(i, j) for i in range(len(family.first)) for j in range(len(family.second))]
+    grades = [grade(family.name, i, j) for i, j in pairs]
+    k = rng.choices(range(len(pairs)), [weights[unusual] for unusual in grades])[0]
+    if described:
+        kind = Kind.DESCRIBED
+    elif grades[k] == 0 and recipe is not BALANCED:
+        kind = Kind.TYPICAL
+    else:
+        kind = Kind.PAIR
+    i, j = pairs[k]
+    return Scene(family.name, family.first[i].name, family.second[j].name, kind)
+
+
+def caption(
+    scene: Scene, background: str, table: str, rng: random.Random, *, mixed: float = 0.25
+) -> str:
+    """Say what a picture shows; half of the captions also mention the background or the table.
+
+    ``mixed`` in [0, 1] is how often a concept is described within a caption of names.
+    """
+    sentence = _core(scene, rng, mixed)
+    place = rng.random()
+    if place < 0.25:
+        sentence += f", {background} background"
+    elif place < 0.4:
+        sentence += f" on a {table} table"
+    elif place < 0.5:
+        sentence += f" on a {table} table, {background} background"
+    opening = rng.random()
+    if opening < 0.12:
+        return f"a picture of {sentence}"
+    if opening < 0.2:
+        return f"an illustration of {sentence}"
+    return sentence
+
+
+def example(
+    rng: random.Random, recipe: Recipe, num_captions: int = 1
+) -> tuple[Image, list[str], Scene]:
+    """Draw one training picture with so many captions of it."""
+    scene = sample(rng, recipe)
+    picture, background, table = render(scene.family, scene.first, scene.second, rng)
+    captions = [
+        caption(scene, background, table, rng, mixed=recipe.mixed) for _ in range(num_captions)
+    ]
+    return picture, captions, scene
+
+
+def _core(scene: Scene, rng: random.Random, mixed: float) -> str:
+    a, b = concept(scene.first), concept(scene.second)
+    template = FAMILIES[scene.family].template
+    if scene.kind is Kind.DESCRIBED:
+        first, second, plain = a.description, b.description, 0.8
+    elif scene.kind is Kind.TYPICAL and rng.random() < 0.5:
+        return _mention(a if rng.random() < 0.5 else b, rng, 0.8 * mixed)
+    else:
+        first, second, plain = _mention(a, rng, mixed), _mention(b, rng, mixed), 0.7
+    wording = rng.random()
+    if wording < plain:
+        return template.format(a=first, b=second)
+    if wording < (1 + plain) / 2:
+        return f"{first} with {second}"
+    return f"{second} and {first}"
+
+
+def _mention(one: WorldConcept, rng: random.Random, described: float) -> str:
+    roll = rng.random()
+    if roll < described:
+        return one.description
+    if roll < described + 0.2:
+        return noun_phrase(rng.choice(one.synonyms))
+    return noun_phrase(one.name)
