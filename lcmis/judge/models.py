@@ -1,0 +1,135 @@
+"""Models over many pairs: a rate clustered by pair, paired tests, how large an audit must be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from lcmis.judge.rates import check_counts, counts, rate, two_sided_z, wilson
+from lcmis.types import Rate, Verdict
+
+
+def fixed_prefix(verdicts: Sequence[Verdict], n: int) -> tuple[int, int]:
+    """``(correct, total)`` among the first ``n`` pictures of a pair, in the order of their seeds.
+
+    A pair that stops early stops at an extreme, so raw shares of stopped pairs are biased; the
+    same first pictures of every pair are not. ``n`` must be no more than the rule's first look
+    (its ``block``) unless every pair was drawn further; 8 is a good number for a leaderboard.
+
+    Raises:
+        ValueError: fewer than ``n`` pictures: such a pair would bias the mean.
+    """
+    if len(verdicts) < n:
+        raise ValueError(f"this pair has {len(verdicts)} pictures; a fair mean needs its first {n}")
+    return counts(verdicts[:n])
+
+
+def model_rate(pairs: Sequence[tuple[int, int]], *, confidence: float = 0.95) -> Rate:
+    """A model's share of right pictures over many pairs, with an interval clustered by pair.
+
+    ``pairs`` holds ``(correct, total)`` of each pair, from :func:`fixed_prefix`. Pairs are the
+    sample, pictures are not: the linearised variance of the ratio between pairs gives an effective
+    number of pictures, used in Wilson's formula with Student's quantile on pairs - 1 degrees of
+    freedom. When all pictures agree, the effective number is that of pairs. One pair says nothing
+    of others: [0, 1].
+
+    Source: Cochran, Sampling Techniques, section 6.3 (variance of a ratio); Dean and Pagano,
+    Survey Research Methods 2015 (Wilson's interval in cluster samples).
+
+    Raises:
+        ValueError: counts that are not 0 <= correct <= total, a confidence outside (0, 1).
+    """
+    for correct, total in pairs:
+        check_counts(correct, total)
+    two_sided_z(confidence)
+    right, seen = np.array([pair for pair in pairs if pair[1]], dtype=np.float64).reshape(-1, 2).T
+    clusters, pictures = len(seen), int(seen.sum())
+    if clusters == 0:
+        return rate(0, 0, confidence=confidence)
+    value = float(right.sum() / pictures)
+    if clusters == 1:
+        return Rate(value=value, low=0.0, high=1.0, total=pictures)
+    from scipy.special import stdtrit
+
+    variance = clusters / (clusters - 1) * float(((right - value * seen) ** 2).sum()) / pictures**2
+    effective = min(pictures, value * (1 - value) / variance) if variance > 0 else clusters
+    low, high = wilson(value, effective, float(stdtrit(clusters - 1, (1 + confidence) / 2)))
+    return Rate(value=value, low=low, high=high, total=pictures)
+
+
+def paired_test(wins: int, losses: int) -> float:
+    """Two-sided exact p that two ways of drawing differ, from the seeds on which they disagree.
+
+    Source: McNemar, Psychometrika 1947, in its exact binomial form.
+
+    Raises:
+        ValueError: a negative count.
+    """
+    if wins < 0 or losses < 0:
+        raise ValueError(f"wins and losses are counts, got {wins} and {losses}")
+    discordant = wins + losses
+    tail = sum(math.comb(discordant, few) for few in range(min(wins, losses) + 1))
+    return min(1.0, 2 * tail / (1 << discordant))
+
+
+def minimum_detectable_difference(
+    pairs: int,
+    pictures: int,
+    rate: float = 0.5,
+    *,
+    icc: float = 0.5,
+    correlation: float = 0.0,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> float:
+    """The smallest difference of two models' rates that an audit of this size will notice.
+
+    Two-sided normal test on pair means. ``icc`` is the share of the variance between pairs (0.5 for
+    a U-shaped Beta(.5, .5) population); ``correlation`` that of the two models' pair rates when
+    both are asked the same pairs (0: as if the pairs were different ones).
+
+    Raises:
+        ValueError: no pairs or pictures, or a share outside its range.
+    """
+    if pairs < 1 or pictures < 1:
+        raise ValueError(f"a comparison needs pairs and pictures, got {pairs} and {pictures}")
+    if not (0 < rate < 1 and 0 <= icc <= 1 and 0 <= correlation <= 1):
+        raise ValueError(
+            f"rate lies in (0, 1), icc and correlation in [0, 1]; got {rate}, {icc}, {correlation}"
+        )
+    if not (0 < alpha < 1 and alpha / 2 < power < 1):
+        raise ValueError(f"alpha {alpha} and power {power} are no test")
+    between, within = icc * (1 - correlation), (1 - icc) / pictures
+    deviation = math.sqrt(2 * rate * (1 - rate) * (between + within) / pairs)
+    normal = NormalDist()
+    return (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)) * deviation
+
+
+def pictures_needed(width: float, *, value: float = 0.5, confidence: float = 0.95) -> int:
+    """Pictures, fixed beforehand, after which Wilson's interval is no wider than ``width``.
+
+    ``value`` is the rate expected; 0.5 is the dearest. To halve the interval of a rate: ask for
+    ``(rate.high - rate.low) / 2`` at ``rate.value``, and subtract ``rate.total``.
+
+    Raises:
+        ValueError: a width or value outside its range.
+    """
+    if not (0 < width <= 1 and 0 <= value <= 1):
+        raise ValueError(f"width lies in (0, 1] and value in [0, 1], got {width} and {value}")
+    z = two_sided_z(confidence)
+
+    def too_wide(total: int) -> bool:
+        low, high = wilson(value, total, z)
+        return high - low > width
+
+    enough = 1
+    while too_wide(enough):
+        enough *= 2
+    few = enough // 2
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        few, enough = (middle, enough) if too_wide(middle) else (few, middle)
+    return enough

@@ -1,0 +1,104 @@
+"""Whether a checker can be trusted: agreement with another judge, and its prior."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lcmis.judge.rates import rate, two_sided_z, wilson
+from lcmis.types import Rate, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two judges agree on the pictures that both scored."""
+
+    share: Rate
+    """Of pictures with the same verdict."""
+    kappa: float | None
+    """Cohen's, in [-1, 1]; None where both gave one and the same verdict throughout."""
+    low: float
+    """Of kappa's interval; [-1, 1] where there is no kappa."""
+    high: float
+
+
+def agreement(
+    first: Sequence[Verdict], second: Sequence[Verdict], *, confidence: float = 0.95
+) -> Agreement:
+    """Cohen's kappa between two judges of the same pictures, in the same order.
+
+    Source: Fleiss, Cohen, Everitt, Psychological Bulletin 1969, for the interval.
+
+    Raises:
+        ValueError: sequences of different lengths.
+    """
+    both = [
+        (one, other)
+        for one, other in zip(first, second, strict=True)
+        if one.is_scored and other.is_scored
+    ]
+    share = rate(sum(one == other for one, other in both), len(both), confidence=confidence)
+    kinds = [kind for kind in Verdict if any(kind in pair for pair in both)]
+    if len(kinds) < 2:
+        return Agreement(share=share, kappa=None, low=-1.0, high=1.0)
+    from statsmodels.stats.inter_rater import cohens_kappa
+
+    tally = Counter(both)
+    table = np.array([[tally[one, other] for other in kinds] for one in kinds])
+    result = cohens_kappa(table)
+    kappa, half = float(result.kappa), two_sided_z(confidence) * float(result.std_kappa)
+    return Agreement(share, kappa, low=max(-1.0, kappa - half), high=min(1.0, kappa + half))
+
+
+def disagreements(first: Sequence[Verdict], second: Sequence[Verdict]) -> tuple[int, ...]:
+    """Indices of the pictures that both scored and saw differently."""
+    return tuple(
+        index
+        for index, (one, other) in enumerate(zip(first, second, strict=True))
+        if one.is_scored and other.is_scored and one != other
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PriorCheck:
+    """What a checker says when nothing is there."""
+
+    blank: Rate
+    """Mean score on blank pictures."""
+    mismatched: Rate
+    """Mean score on pictures of something else."""
+    abstained: int
+
+
+def prior(
+    blank: Sequence[float | None],
+    mismatched: Sequence[float | None],
+    *,
+    confidence: float = 0.95,
+) -> PriorCheck:
+    """Mean yes, in [0, 1], on controls that do not show what is asked; abstentions are left out.
+
+    The interval is Wilson's with the sum of scores as the number of successes: too wide rather
+    than too narrow, as no score in [0, 1] varies more than a coin of the same mean.
+
+    Raises:
+        ValueError: a score outside [0, 1], NaN included.
+    """
+    z = two_sided_z(confidence)
+    means = []
+    for scores in (blank, mismatched):
+        given = [score for score in scores if score is not None]
+        if not all(0 <= score <= 1 for score in given):
+            raise ValueError("a score lies in [0, 1]; these controls hold another number")
+        if not given:
+            means.append(rate(0, 0))
+            continue
+        mean = min(1.0, math.fsum(given) / len(given))
+        low, high = wilson(mean, len(given), z)
+        means.append(Rate(value=mean, low=low, high=high, total=len(given)))
+    silent = sum(score is None for score in (*blank, *mismatched))
+    return PriorCheck(blank=means[0], mismatched=means[1], abstained=silent)
