@@ -1,0 +1,136 @@
+"""One engine for SQLite or PostgreSQL, and database errors as sentences."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, event, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InternalError,
+    NoSuchModuleError,
+    ProgrammingError,
+)
+from sqlalchemy.pool import QueuePool
+
+from lcmis.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import URL, Connection, Engine
+
+
+def url_of(text: str) -> URL:
+    """Read a database URL.
+
+    Raises:
+        StoreError: it is none, or of a database that lcmis does not speak to.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise StoreError(
+            f"{text!r} is no database URL: name a folder, or postgresql://…"
+        ) from error
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(
+            f"lcmis keeps its facts in SQLite or PostgreSQL, not in {url.get_backend_name()}: "
+            "name a folder, or postgresql://…"
+        )
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def sqlite_engine(path: Path, *, read_only: bool, wait_seconds: float) -> Engine:
+    """An engine on an SQLite file; a reader's cannot change it and does not make it."""
+
+    def connect() -> sqlite3.Connection:
+        # A path with a space, `#` or `%` survives only as a URI.
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
+            uri=True,
+            timeout=wait_seconds,
+            isolation_level=None,
+            check_same_thread=False,  # the pool lends a connection to one thread at a time
+        )
+        if read_only:
+            connection.execute("PRAGMA query_only=ON")
+        else:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        return connection
+
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        execution_options={"place": str(path)},
+    )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: Connection) -> None:
+    # A writer that begins as a reader cannot wait for its turn: it fails with "locked".
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def postgresql_engine(url: URL, *, read_only: bool) -> Engine:
+    """An engine on a PostgreSQL database.
+
+    Raises:
+        StoreError: its driver is not installed.
+    """
+    options: dict[str, Any] = {"place": url.render_as_string(hide_password=True)}
+    if read_only:
+        options["postgresql_readonly"] = True
+    try:
+        return create_engine(url, execution_options=options)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise StoreError(
+            f"the driver for {url.drivername} is not installed: pip install psycopg[binary]"
+        ) from error
+
+
+@contextmanager
+def sentences(place: str) -> Iterator[None]:
+    """Turn what a database cannot do into a :class:`StoreError`; our own mistakes pass."""
+    try:
+        yield
+    except (IntegrityError, ProgrammingError, DataError, InternalError):
+        raise
+    except DatabaseError as error:
+        raise StoreError(_sentence(place, error)) from error
+
+
+def _sentence(place: str, error: DatabaseError) -> str:
+    name = getattr(error.orig, "sqlite_errorname", "")
+    match name.split("_")[1] if name else "":
+        case "BUSY" | "LOCKED":
+            return f"{place} is locked by another program: wait until it is done, then try again"
+        case "NOTADB":
+            return f"{place} is not a database: name another folder, or move this file away"
+        case "CORRUPT":
+            return f"{place} is damaged: restore it from a copy"
+        case "READONLY" | "PERM" | "AUTH":
+            return f"{place} cannot be written: check who owns the folder and its disk"
+        case "FULL" | "IOERR":
+            return (
+                f"{place} cannot be read or written, {error.orig}: free some space on this disk, "
+                "check it, and run the command again"
+            )
+        case "CANTOPEN":
+            return f"{place} cannot be opened: check that it exists and that you may read it"
+        case _:
+            first = str(error.orig).strip().splitlines()[0]
+            return f"{place} cannot be used ({first}): check that the server runs and lets you in"

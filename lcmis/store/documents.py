@@ -1,0 +1,116 @@
+"""Values as JSON and back, exactly: what goes in comes out equal, with the same key."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from lcmis.errors import StoreError
+from lcmis.types import (
+    Adapter,
+    Concept,
+    ConceptPair,
+    Intruder,
+    Question,
+    QuestionKind,
+    RenderSpec,
+    Side,
+    Stage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _typeshed import DataclassInstance
+
+
+def document(value: DataclassInstance) -> str:
+    """All fields as JSON, those outside the identity too.
+
+    Raises:
+        StoreError: a text holds NUL or half a surrogate pair, which no database keeps.
+    """
+    text = json.dumps(dataclasses.asdict(value), sort_keys=True, separators=(",", ":"))
+    if "\\u0000" in text or "\\ud" in text:  # cheap to see; rarely worth the walk
+        for part in _texts(dataclasses.asdict(value)):
+            refuse_broken(part, type(value).__name__)
+    return text
+
+
+def refuse_broken(text: str, where: str) -> str:
+    """The text itself, if a database can keep it.
+
+    Raises:
+        StoreError: it holds NUL or half a surrogate pair.
+    """
+    if "\x00" in text:
+        raise StoreError(
+            f"{where}: the text {text[:60]!r} holds a NUL character; take it out at its source"
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise StoreError(
+            f"{where}: the text {text[:60]!r} holds half a character (a lone surrogate); "
+            "read its source as UTF-8"
+        ) from error
+    return text
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+def pair(text: str) -> ConceptPair:
+    """The pair that :func:`document` wrote."""
+    fields = json.loads(text)
+    intruders = tuple(
+        Intruder(_concept(entry["concept"]), Side(entry["replaces"]), entry["prompt"])
+        for entry in fields.pop("intruders")
+    )
+    return ConceptPair(
+        **fields
+        | {
+            "a": _concept(fields["a"]),
+            "b": _concept(fields["b"]),
+            "sentences": tuple(fields["sentences"]),
+            "intruders": intruders,
+        }
+    )
+
+
+def _concept(fields: dict[str, Any]) -> Concept:
+    return Concept(**fields | {"synonyms": tuple(fields["synonyms"])})
+
+
+def spec(text: str) -> RenderSpec:
+    """The specification that :func:`document` wrote."""
+    fields = json.loads(text)
+    return RenderSpec(
+        **fields
+        | {
+            "stages": tuple(Stage(**entry) for entry in fields["stages"]),
+            "adapters": tuple(Adapter(**entry) for entry in fields["adapters"]),
+        }
+    )
+
+
+def question(text: str) -> Question:
+    """The question that :func:`document` wrote."""
+    fields = json.loads(text)
+    return Question(
+        **fields
+        | {
+            "kind": QuestionKind(fields["kind"]),
+            "options": tuple(fields["options"]),
+            "contrast": tuple(fields["contrast"]),
+        }
+    )

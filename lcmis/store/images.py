@@ -1,0 +1,142 @@
+"""Picture files, named by the hash of their pixels, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from lcmis.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+def pixel_hash(image: Image.Image) -> str:
+    """SHA-256 in hex of a picture's size and its RGB pixels, row by row.
+
+    The size counts, because a black picture 2 by 8 has the bytes of one 4 by 4.
+
+    Raises:
+        ValueError: the picture is not RGB.
+    """
+    if image.mode != "RGB":
+        raise ValueError(f"a picture is RGB, got {image.mode}")
+    digest = hashlib.sha256(f"{image.width}x{image.height}\n".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+class PictureFolder:
+    """Lossless WebP files under two-letter folders: ``ab/ab12….webp``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, sha256: str) -> Path:
+        """Where the picture of this hash lies, whether it is there or not.
+
+        Raises:
+            StoreError: this is no hash.
+        """
+        if not _NAME.fullmatch(sha256):
+            raise StoreError(f"{sha256[:80]!r} names no picture: a name is 64 hexadecimal digits")
+        return self.root / sha256[:2] / f"{sha256}.webp"
+
+    def write(self, images: Mapping[str, Image.Image]) -> dict[str, int]:
+        """Keep every picture under its hash, and return the sizes of the files in bytes.
+
+        When this returns, the files survive a power cut; a picture that is there stays as it is.
+
+        Raises:
+            StoreError: the disk is full or read-only, or a picture is too large for WebP.
+        """
+        sizes, touched = {}, set()
+        for sha256, image in images.items():
+            path = self.path(sha256)
+            try:
+                if not path.exists():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    _write_whole(path, image)
+                    touched.add(path.parent)
+                sizes[sha256] = path.stat().st_size
+            except OSError as error:
+                raise StoreError(_sentence(error, path)) from error
+        for folder in touched:
+            _sync(folder)
+        return sizes
+
+    def read(self, sha256: str) -> Image.Image:
+        """The picture of this hash, its pixels verified.
+
+        Raises:
+            StoreError: the file is missing, cannot be read, or holds other pixels.
+        """
+        path = self.path(sha256)
+        try:
+            with Image.open(path, formats=["WEBP"]) as file:
+                image = file.convert("RGB")
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"the picture {path} is missing: restore the file from a copy of the store"
+            ) from error
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise StoreError(
+                f"the picture {path} cannot be read ({error}): restore it from a copy of the store"
+            ) from error
+        if pixel_hash(image) != sha256:
+            raise StoreError(
+                f"the picture {path} has changed since it was drawn: "
+                "restore it from a copy of the store"
+            )
+        return image
+
+    def files(self) -> Iterator[Path]:
+        """Every file in the folder, ours or not, in order."""
+        return (path for path in sorted(self.root.rglob("*")) if not path.is_dir())
+
+
+def _write_whole(path: Path, image: Image.Image) -> None:
+    draft = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp")
+    try:
+        with draft.open("xb") as file:
+            image.save(file, format="WEBP", lossless=True, method=0)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except (OSError, ValueError) as error:
+        draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise StoreError(
+            f"a picture of {image.width}x{image.height} cannot be kept as WebP ({error}): "
+            "ask for at most 16383 pixels a side"
+        ) from error
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sentence(error: OSError, path: Path) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+            return (
+                f"no room to write {path}: free some space on this disk and run the command again"
+            )
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return f"no permission to write {path}: check who owns the folder and its disk"
+        case _:
+            return f"{path} cannot be written ({error.strerror}): check the disk and try again"

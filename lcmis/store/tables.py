@@ -1,0 +1,219 @@
+"""The schema, as SQLAlchemy sees it; migrations make it, and a test holds the two together.
+
+Names that repeat (models, checkers, options) are rows of their own, so that a million scores are
+small integers; what a page or a pivot reads is apart from the documents that give values back.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Without names of our own, SQLite could never alter a constraint again."""
+
+
+class Base(DeclarativeBase):
+    """The root of all rows."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {str: Text}  # noqa: RUF012 (declarative reads it so)
+
+
+class RunRow(Base):
+    """One start of an audit."""
+
+    __tablename__ = "runs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(unique=True)
+    started_at: Mapped[str]
+    command: Mapped[str]
+    config: Mapped[str]
+    versions: Mapped[str]
+    git_revision: Mapped[str]
+    device: Mapped[str]
+
+
+class PairRow(Base):
+    """A concept pair; the document gives the value back, the columns are for asking."""
+
+    __tablename__ = "pairs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    a_name: Mapped[str]
+    b_name: Mapped[str]
+    prompt: Mapped[str]
+    document: Mapped[str]
+
+
+class ModelRow(Base):
+    """An image model's id."""
+
+    __tablename__ = "models"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+
+
+class CheckerRow(Base):
+    """A checker's id."""
+
+    __tablename__ = "checkers"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+
+
+class OptionRow(Base):
+    """An option of a forced choice; the empty one stands for yes."""
+
+    __tablename__ = "options"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+
+
+class RenderRow(Base):
+    """A picture that was drawn or refused."""
+
+    __tablename__ = "renders"
+    __table_args__ = (
+        CheckConstraint("(sha256 = '') = (refusal != '')", name="refusal_has_no_picture"),
+        CheckConstraint("seconds >= 0", name="seconds_from_zero_up"),
+        Index(None, "model_id", "id"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    spec_key: Mapped[str] = mapped_column(unique=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    staged: Mapped[bool]
+    sha256: Mapped[str]
+    num_bytes: Mapped[int]
+    seconds: Mapped[float]
+    device: Mapped[str]
+    refusal: Mapped[str]
+
+
+class SpecRow(Base):
+    """What decided a picture's pixels; apart from the render, which stays small."""
+
+    __tablename__ = "specs"
+    render_id: Mapped[int] = mapped_column(ForeignKey("renders.id"), primary_key=True)
+    prompt: Mapped[str]
+    num_inference_steps: Mapped[int]
+    guidance_scale: Mapped[float]
+    scheduler: Mapped[str]
+    height: Mapped[int]
+    width: Mapped[int]
+    profile: Mapped[str]
+    document: Mapped[str]
+
+
+class PairRenderRow(Base):
+    """A picture was drawn for a pair; two pairs of one prompt share their pictures."""
+
+    __tablename__ = "pair_renders"
+    __table_args__ = (
+        PrimaryKeyConstraint("pair_id", "render_id"),
+        Index(None, "render_id", "pair_id"),
+        {"sqlite_with_rowid": False},
+    )
+    pair_id: Mapped[int] = mapped_column(ForeignKey("pairs.id"))
+    render_id: Mapped[int] = mapped_column(ForeignKey("renders.id"))
+
+
+class QuestionRow(Base):
+    """Something asked of pictures."""
+
+    __tablename__ = "questions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    text: Mapped[str]
+    document: Mapped[str]
+
+
+class PairQuestionRow(Base):
+    """A question that was asked of a pair's picture speaks of this pair."""
+
+    __tablename__ = "pair_questions"
+    __table_args__ = (
+        PrimaryKeyConstraint("pair_id", "kind", "distance", "question_id"),
+        {"sqlite_with_rowid": False},
+    )
+    pair_id: Mapped[int] = mapped_column(ForeignKey("pairs.id"))
+    kind: Mapped[str]
+    distance: Mapped[int]
+    """In how many suspects question and pair differ: where two pairs share a picture, the nearest
+    question is a pair's own."""
+    question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"))
+
+
+class ScoreRow(Base):
+    """What one checker said of one picture to one question about one option.
+
+    Clustered by checker and picture, so that the pivot reads it in one go.
+    """
+
+    __tablename__ = "scores"
+    __table_args__ = (
+        PrimaryKeyConstraint("checker_id", "render_id", "question_id", "option_id"),
+        CheckConstraint("value BETWEEN 0 AND 1", name="value_in_unit_interval"),
+        CheckConstraint("mass BETWEEN 0 AND 1", name="mass_in_unit_interval"),
+        CheckConstraint("(value IS NULL) = (reason != '')", name="abstention_has_reason"),
+        {"sqlite_with_rowid": False},
+    )
+    checker_id: Mapped[int] = mapped_column(ForeignKey("checkers.id"))
+    render_id: Mapped[int] = mapped_column(ForeignKey("renders.id"))
+    question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"))
+    option_id: Mapped[int] = mapped_column(ForeignKey("options.id"))
+    position: Mapped[int]
+    """The option's place among the answers to its question."""
+    value: Mapped[float | None]
+    mass: Mapped[float]
+    reason: Mapped[str]
+
+
+class LabelRow(Base):
+    """What a person said of one picture to one question."""
+
+    __tablename__ = "labels"
+    __table_args__ = (UniqueConstraint("render_id", "question_id", "rater", "at", "answer"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    render_id: Mapped[int] = mapped_column(ForeignKey("renders.id"))
+    question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"))
+    answer: Mapped[str]
+    rater: Mapped[str]
+    at: Mapped[str]
+
+
+class FailureRow(Base):
+    """An item that failed, and how much was known of it then."""
+
+    __tablename__ = "failures"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    item: Mapped[str] = mapped_column(index=True)
+    stage: Mapped[str]
+    sentence: Mapped[str]
+    at: Mapped[str]
+    num_scores: Mapped[int]
+    """Scores the picture had when it failed: more of them later mean that it was mended."""
+
+
+class DismissalRow(Base):
+    """A failure that somebody has set aside."""
+
+    __tablename__ = "dismissals"
+    failure_id: Mapped[int] = mapped_column(ForeignKey("failures.id"), primary_key=True)
