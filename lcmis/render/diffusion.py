@@ -1,0 +1,297 @@
+"""Any text-to-image pipeline of diffusers: drawn in fixed batches, from seeds, in stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from lcmis.errors import ConfigError, Refusal, RenderError
+from lcmis.protocols import ModelSettings
+from lcmis.render.conditioning import Conditioning, Encoding
+from lcmis.render.device import choose_device, choose_dtype, choose_offload
+from lcmis.render.pipeline_folder import Located, PipelineFolder, locate, scheduler_class
+from lcmis.render.stages import stage_starts, step_of, switching
+from lcmis.render.transformer import Flux, StableDiffusion3
+from lcmis.render.unet import StableDiffusion, StableDiffusionXL
+from lcmis.types import Adapter, RenderSpec, Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+FAMILIES: Mapping[str, type[Conditioning]] = {
+    "StableDiffusionPipeline": StableDiffusion,
+    "StableDiffusionXLPipeline": StableDiffusionXL,
+    "StableDiffusion3Pipeline": StableDiffusion3,
+    "FluxPipeline": Flux,
+}
+"""Pipeline class, as a model's ``model_index.json`` names it, to how it is conditioned."""
+
+ENCODINGS_KEPT = 128
+"""Prompts whose text encodings stay in memory; a FLUX encoding takes 4 MB."""
+
+
+class DiffusersModel:
+    """Draws with a diffusers pipeline, by hub name or folder.
+
+    A picture is decided by its spec alone: its noise comes from a CPU generator made freshly from
+    its seed, its prompt is encoded by itself, and every batch has the declared shape, the last one
+    padded; so neighbours and place change no bit of it within one numerics profile.
+
+    Stages: the prompt is switched between two steps, and only the prompt. A multistep scheduler
+    (DPM-Solver++, PNDM, UniPC) goes on with the model outputs it has kept from before the switch,
+    since forgetting them would cost it its order, and so change the picture beyond what the prompt
+    does; a switch therefore takes one or two steps to act in full.
+
+    Making the object reads configuration only. Weights are read by the first :meth:`generate`, from
+    safetensors only; code that comes with a model is never run.
+
+    Raises:
+        ConfigError: a setting that this model or machine cannot follow, a model that is incomplete,
+            pickled, or needs code of its own; the sentence names it.
+        UnknownNameError: no such model, revision or scheduler.
+    """
+
+    supports_seeds = True
+    supports_stages = True
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self._located = locate(settings.name, settings.revision, weights=False)
+        self.model_id = self._located.name
+        self._folder = PipelineFolder(self._located.path, self.model_id)
+        if not self._located.hub_name:
+            self._folder.refuse_pickles()
+        self._family = _family(self._folder)
+
+        self._device = choose_device(settings.device)
+        self._dtype = choose_dtype(settings.dtype, self._device)
+        self._offload = choose_offload(settings.offload, self._device)
+        self._adapters = tuple(_located_adapter(adapter) for adapter in settings.adapters)
+
+        defaults = self._family.defaults()
+        height = _first(settings.height, defaults.height)
+        width = _first(settings.width, defaults.width)
+        self.batch_size = _first(
+            settings.batch_size, _default_batch_size(height, width, self._device)
+        )
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size = {self.batch_size}: write 1 or more")
+        if height % defaults.multiple or width % defaults.multiple or min(height, width) < 1:
+            raise ConfigError(
+                f"{self.model_id} draws sizes that are multiples of {defaults.multiple}, not "
+                f"{width}x{height}: set height and width so"
+            )
+        scheduler = self._folder.config("scheduler")["_class_name"]
+        if settings.scheduler is not None:
+            scheduler = scheduler_class(settings.scheduler, flow=self._family.flow)
+        try:
+            self._template = RenderSpec(
+                model=self.model_id,
+                stages=(Stage("any"),),
+                seed=0,
+                num_inference_steps=_first(
+                    settings.num_inference_steps, defaults.num_inference_steps
+                ),
+                guidance_scale=_first(settings.guidance_scale, defaults.guidance_scale),
+                scheduler=scheduler,
+                height=height,
+                width=width,
+                profile="",
+                adapters=tuple(adapter for _, adapter in self._adapters),
+                negative_prompt=settings.negative_prompt,
+            )
+        except ValueError as error:
+            raise ConfigError(f"{self.model_id} cannot be run so: {error}") from error
+        refusal = self._family.refusal(self._template.guidance_scale, settings.negative_prompt)
+        if refusal:
+            raise ConfigError(f"{self.model_id}: {refusal}")
+        self._encoding = lru_cache(ENCODINGS_KEPT)(self._encode)
+        self._token_count = lru_cache(4096)(self._count_tokens)
+
+    @property
+    def profile(self) -> str:
+        """Numerics profile, e.g. ``"cpu-float32-b16"``."""
+        return f"{self._device.partition(':')[0]}-{self._dtype}-b{self.batch_size}"
+
+    def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
+        """The full specification of one picture under this model's settings.
+
+        Raises:
+            RenderError: a prompt is empty, or longer than the text encoder reads.
+        """
+        for stage in stages:
+            if not stage.prompt.strip():
+                raise RenderError(f"{self.model_id} was given an empty prompt")
+            self._refuse_too_long(stage.prompt)
+        if self._template.negative_prompt:
+            self._refuse_too_long(self._template.negative_prompt)
+        return replace(self._template, stages=stages, seed=seed, profile=self.profile)
+
+    def generate(self, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:
+        """Draw every spec; one RGB picture, or the reason there is none, in order.
+
+        Raises:
+            ConfigError: the weights cannot be loaded.
+            ValueError: a spec of another model, or of other settings.
+            torch.OutOfMemoryError: the batch does not fit.
+        """
+        for spec in specs:
+            if replace(spec, stages=self._template.stages, seed=0, profile="") != self._template:
+                raise ValueError(f"{spec} was not made by {self.model_id} under these settings")
+            if spec.profile != self.profile:
+                raise ValueError(f"{spec} is of profile {spec.profile}, not {self.profile}")
+        drawn: list[Image | RenderError] = []
+        for start in range(0, len(specs), self.batch_size):
+            drawn += self._draw_batch(list(specs[start : start + self.batch_size]))
+        return drawn
+
+    def _draw_batch(self, specs: list[RenderSpec]) -> list[Image | RenderError]:
+        import torch
+
+        padded = specs + [specs[-1]] * (self.batch_size - len(specs))
+        pipeline = self._pipeline
+        # a fresh scheduler: whatever one keeps between calls cannot reach the next picture
+        pipeline.scheduler = pipeline.scheduler.from_config(pipeline.scheduler.config)
+        steps = self._template.num_inference_steps
+        with torch.inference_mode():
+            rows = [
+                {
+                    start: self._encoding(stage.prompt)
+                    for start, stage in stage_starts(spec.stages, steps).items()
+                }
+                for spec in padded
+            ]
+            # the pipeline is told the last prompts; the hook sets whatever rules before them
+            arguments = self._family.pipeline_arguments([_ruling(row, steps) for row in rows])
+            arguments |= {
+                "num_inference_steps": steps,
+                "guidance_scale": self._template.guidance_scale,
+                "height": self._template.height,
+                "width": self._template.width,
+                "generator": [torch.Generator("cpu").manual_seed(spec.seed) for spec in padded],
+                "output_type": "np",
+            }
+            if all(len(row) == 1 for row in rows):
+                output = pipeline(**arguments)
+            else:
+                with switching(getattr(pipeline, self._family.denoiser), self._arguments_at(rows)):
+                    output = pipeline(**arguments)
+        flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(padded)
+        return [
+            _picture(spec, pixels, is_flagged)
+            for spec, pixels, is_flagged in zip(specs, output.images, flagged, strict=False)
+        ]
+
+    def _arguments_at(self, rows: Sequence[Mapping[int, Encoding]]) -> Any:
+        """What the denoiser is to be told at a timestep, each row by its own schedule."""
+        steps = self._template.num_inference_steps
+        scheduler = self._pipeline.scheduler
+        built: dict[tuple[int, ...], dict[str, Any]] = {}
+
+        def arguments_at(timestep: float) -> dict[str, Any]:
+            timesteps = [float(value) for value in scheduler.timesteps]
+            step = step_of(timestep * self._family.timestep_unit, timesteps, steps)
+            starts = tuple(max(start for start in row if start <= step) for row in rows)
+            if starts not in built:
+                ruling = [row[start] for row, start in zip(rows, starts, strict=True)]
+                built[starts] = self._family.denoiser_arguments(ruling)
+            return built[starts]
+
+        return arguments_at
+
+    def _encode(self, prompt: str) -> Encoding:
+        return self._family.encode(
+            self._pipeline,
+            prompt,
+            self._template.negative_prompt,
+            self._family.is_doubled(self._template.guidance_scale),
+        )
+
+    def _refuse_too_long(self, prompt: str) -> None:
+        for tokenizer, limit in self._family.token_limits().items():
+            count, reads = self._token_count(prompt, tokenizer)
+            if count > min(limit, reads):
+                raise RenderError(
+                    f"the prompt {prompt[:60]!r}… has {count} tokens and {self.model_id} reads "
+                    f"{min(limit, reads)}, start and end included: the rest would be cut off"
+                )
+
+    def _count_tokens(self, prompt: str, tokenizer: str) -> tuple[int, int]:
+        """How many tokens the prompt has, special ones included, and the tokenizer's own limit."""
+        loaded = self._tokenizers[tokenizer]
+        return len(
+            loaded(prompt, truncation=False, verbose=False).input_ids
+        ), loaded.model_max_length
+
+    @cached_property
+    def _tokenizers(self) -> dict[str, Any]:
+        import transformers
+
+        return {
+            name: getattr(transformers, self._folder.components()[name][1]).from_pretrained(
+                self._folder.path / name, local_files_only=True, trust_remote_code=False
+            )
+            for name in self._family.token_limits()
+        }
+
+    @cached_property
+    def _pipeline(self) -> Any:
+        from lcmis.render.loading import load_pipeline
+
+        folder = self._folder
+        if self._located.hub_name:
+            fetched = locate(self._located.hub_name, self._located.revision, weights=True)
+            folder = PipelineFolder(fetched.path, self.model_id)
+            folder.refuse_pickles()
+        return load_pipeline(
+            folder,
+            device=self._device,
+            dtype=self._dtype,
+            offload=self._offload,
+            scheduler=self._template.scheduler,
+            adapters=self._adapters,
+        )
+
+
+def _family(folder: PipelineFolder) -> Conditioning:
+    if folder.class_name not in FAMILIES:
+        raise ConfigError(
+            f"{folder.name} is a {folder.class_name}, which lcmis cannot draw with yet: take one "
+            f"of {', '.join(FAMILIES)}, or give its pictures as a folder with a manifest"
+        )
+    return FAMILIES[folder.class_name](folder)
+
+
+def _located_adapter(adapter: Adapter) -> tuple[Located, Adapter]:
+    located = locate(adapter.name, None, weights=True)
+    return located, Adapter(located.name, adapter.weight)
+
+
+def _first(chosen: Any, default: Any) -> Any:
+    return default if chosen is None else chosen
+
+
+def _default_batch_size(height: int, width: int, device: str) -> int:
+    """As many pictures as fill about one megapixel, four on an accelerator; at most 16."""
+    pixels = 2**20 if device == "cpu" else 2**22
+    return max(1, min(16, pixels // (height * width)))
+
+
+def _ruling(row: Mapping[int, Encoding], step: int) -> Encoding:
+    return row[max(start for start in row if start <= step)]
+
+
+def _picture(spec: RenderSpec, pixels: np.ndarray, is_flagged: bool) -> Image | RenderError:
+    import numpy as np
+    from PIL import Image
+
+    if is_flagged:
+        return Refusal(f"the safety filter of {spec.model} withheld {spec.prompt!r}")
+    if not np.isfinite(pixels).all():
+        return RenderError(
+            f"{spec.model} drew {spec.prompt!r} (seed {spec.seed}) with pixels that are not "
+            f"numbers: its weights are damaged, or its dtype is too narrow (try float32)"
+        )
+    return Image.fromarray((pixels * 255).round().astype(np.uint8))

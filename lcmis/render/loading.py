@@ -1,0 +1,149 @@
+"""Weights into memory: safetensors only, every tensor accounted for, never a model's own code."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from lcmis.errors import ConfigError
+from lcmis.render.pipeline_folder import Located, PipelineFolder
+from lcmis.types import Adapter
+
+
+def load_pipeline(
+    folder: PipelineFolder,
+    *,
+    device: str,
+    dtype: str,
+    offload: str,
+    scheduler: str,
+    adapters: Sequence[tuple[Located, Adapter]],
+) -> Any:
+    """Load a diffusers pipeline, silent and ready to be called.
+
+    Raises:
+        ConfigError: a tensor is missing, a file is damaged, or the device is not there.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(
+            'the installed torch cannot use this machine\'s GPU: set device = "cpu", or install '
+            "a build of torch that fits its driver"
+        )
+    with _quiet():
+        networks = {
+            component: _load_network(folder, component, getattr(torch, dtype))
+            for component in folder.weighted_components()
+        }
+        pipeline = getattr(diffusers, folder.class_name).from_pretrained(
+            folder.path,
+            **networks,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            local_files_only=True,
+        )
+        for located, adapter in adapters:
+            _lay_over(pipeline, located, adapter)
+    if adapters:
+        pipeline.set_adapters(
+            [_adapter_name(adapter) for _, adapter in adapters],
+            [adapter.weight for _, adapter in adapters],
+        )
+    if scheduler != type(pipeline.scheduler).__name__:
+        pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    if offload == "model":
+        pipeline.enable_model_cpu_offload(device=device)
+    elif offload == "sequential":
+        pipeline.enable_sequential_cpu_offload(device=device)
+    else:
+        pipeline.to(device)
+    return pipeline
+
+
+def _load_network(folder: PipelineFolder, component: str, dtype: torch.dtype) -> torch.nn.Module:
+    """Load one component; the loaders fill what a file lacks with random numbers, so ask them."""
+    library, class_name = folder.components()[component]
+    network_class = _class(library, class_name)
+    try:
+        network, report = network_class.from_pretrained(
+            folder.path / component,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            variant=folder.variant(),
+            output_loading_info=True,
+        )
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"the weights of {folder.name}/{component} cannot be read ({error}): copy them again"
+        ) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ConfigError(
+            f"the weights of {folder.name}/{component} lack the tensor {missing[0]}{others}: "
+            f"random numbers would stand in for it; copy them again, whole"
+        )
+    return network
+
+
+def _class(library: str, class_name: str) -> Any:
+    if library == "diffusers":
+        return getattr(diffusers, class_name)
+    if library == "transformers":
+        return getattr(transformers, class_name)
+    return getattr(importlib.import_module(f"diffusers.pipelines.{library}"), class_name)
+
+
+def _lay_over(pipeline: Any, located: Located, adapter: Adapter) -> None:
+    file = _adapter_file(located.path, adapter.name)
+    try:
+        pipeline.load_lora_weights(
+            file.parent,
+            weight_name=file.name,
+            adapter_name=_adapter_name(adapter),
+            local_files_only=True,
+        )
+    except ValueError as error:
+        raise ConfigError(
+            f"the adapter {adapter.name} cannot be laid over this model: {error}"
+        ) from error
+
+
+def _adapter_file(path: Path, name: str) -> Path:
+    files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
+    if len(files) != 1 or files[0].suffix != ".safetensors":
+        raise ConfigError(
+            f"the adapter {name} has {len(files)} safetensors files where one is expected: "
+            f"name the file itself"
+        )
+    return files[0]
+
+
+def _adapter_name(adapter: Adapter) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in adapter.name)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars of the libraries' own while inside; ours show what is going on."""
+    bars = [
+        bar
+        for bar in (diffusers.utils.logging, transformers.utils.logging)
+        if bar.is_progress_bar_enabled()
+    ]
+    for bar in bars:
+        bar.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for bar in bars:
+            bar.enable_progress_bar()

@@ -1,0 +1,280 @@
+"""A diffusers folder, found, named by its content and judged safe before anything is loaded."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lcmis.errors import ConfigError, UnknownNameError
+
+CONFIGURATION = ("*.json", "*.txt", "*.model", "*.jinja")
+"""File names that make up a pipeline besides its weights."""
+PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
+"""Weights that run code when opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A folder on this disk and the name under which it is known for ever."""
+
+    path: Path
+    name: str
+    """``name@revision``, the revision resolved."""
+    hub_name: str = ""
+    """Empty for a folder of the user's own."""
+    revision: str = ""
+    """Commit hash on the hub."""
+
+
+def locate(name: str, revision: str | None, *, weights: bool) -> Located:
+    """Find a folder by path, else by its name on the hub, and resolve its revision.
+
+    Args:
+        name: a folder, or ``owner/name``.
+        revision: branch, tag or commit; a folder of the user's own has none but its content.
+        weights: whether to fetch all safetensors too, or configuration only.
+
+    Raises:
+        UnknownNameError: neither a folder nor on the hub, or not under this revision.
+        ConfigError: the hub cannot be reached, or the revision of a local folder is asked for.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        if revision is not None:
+            raise ConfigError(
+                f"{name} is a folder on this disk and has no revision {revision!r}: "
+                f"leave the revision out"
+            )
+        resolved = path.resolve()
+        return Located(resolved, f"{safe_name(resolved.name)}@{content_hash(resolved)}")
+    return _fetch(name, revision, [*CONFIGURATION, *(["*.safetensors"] if weights else [])])
+
+
+def _fetch(name: str, revision: str | None, patterns: list[str]) -> Located:
+    from huggingface_hub import errors as hub
+    from huggingface_hub import snapshot_download
+
+    asked = f"{name!r}" + (f" at revision {revision!r}" if revision else "")
+    try:
+        snapshot = snapshot_download(name, revision=revision, allow_patterns=patterns)
+    except hub.HFValidationError as error:
+        raise UnknownNameError(
+            f"there is no folder {name!r}, and it cannot be a name on the hub either: "
+            f"give the path of a diffusers folder, or owner/name"
+        ) from error
+    except hub.GatedRepoError as error:
+        raise ConfigError(
+            f"{asked} is gated: accept its terms on its page and log in with `hf auth login`"
+        ) from error
+    except (hub.RepositoryNotFoundError, hub.RevisionNotFoundError) as error:
+        raise UnknownNameError(
+            f"neither a folder nor a model on the hub is called {asked}: "
+            f"check the spelling, or log in if it is private"
+        ) from error
+    except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, ConnectionError) as error:
+        raise ConfigError(
+            f"there is no folder {name!r}, and {asked} is not in the hub's cache on this machine "
+            f"while the hub cannot be reached: check the path, or fetch it with "
+            f"`hf download {name}` while online"
+        ) from error
+    except hub.HfHubHTTPError as error:
+        raise ConfigError(f"the hub would not hand out {asked}: {error}") from error
+    path = Path(snapshot)
+    return Located(path, f"{name}@{path.name}", name, path.name)
+
+
+def safe_name(name: str) -> str:
+    """Without what could be read as a path, a revision or white space."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
+
+
+def content_hash(path: Path) -> str:
+    """Twelve hex digits over the names and contents of a folder's weights and configuration."""
+    if path.is_file():
+        files = [path]
+    else:
+        patterns = (*CONFIGURATION, "*.safetensors")
+        files = sorted({file for pattern in patterns for file in path.rglob(pattern)})
+    total = hashlib.blake2b(digest_size=6)
+    with ThreadPoolExecutor() as pool:  # hashing releases the lock, and weights are large
+        for file, digest in zip(files, pool.map(_file_digest, files), strict=True):
+            total.update(
+                file.relative_to(path.parent if path.is_file() else path).as_posix().encode()
+            )
+            total.update(b"\0" + digest)
+    return total.hexdigest()
+
+
+def _file_digest(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest()
+
+
+class PipelineFolder:
+    """The configuration files of a diffusers pipeline.
+
+    Raises:
+        ConfigError: no pipeline, one that brings code of its own, or one that lacks a part; with
+            ``complete``, also one whose weights are missing or pickled.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self.name = name
+        self.index = self._read(path / "model_index.json")
+        self.class_name = self._class_name()
+        self._refuse_code()
+        for component in self.components():
+            if not (path / component).is_dir():
+                raise ConfigError(
+                    f"{name} lacks the folder {component!r} that its model_index.json names: "
+                    f"copy the model again, whole"
+                )
+
+    def components(self) -> dict[str, tuple[str, str]]:
+        """Component to the library and class that it is loaded with."""
+        return {
+            name: (entry[0], entry[1])
+            for name, entry in self.index.items()
+            if isinstance(entry, list) and len(entry) == 2 and entry[0] is not None
+        }
+
+    def has(self, component: str) -> bool:
+        """Whether the pipeline has this part."""
+        return component in self.components()
+
+    def config(self, component: str) -> dict[str, Any]:
+        """A component's configuration.
+
+        Raises:
+            ConfigError: it is missing or no JSON.
+        """
+        stem = "scheduler_config.json" if component == "scheduler" else "config.json"
+        return self._read(self.path / component / stem)
+
+    def vae_scale_factor(self) -> int:
+        """Pixels per latent pixel along one side."""
+        return int(2 ** (len(self.config("vae")["block_out_channels"]) - 1))
+
+    def refuse_pickles(self) -> None:
+        """Every component that has weights must have them as safetensors.
+
+        Raises:
+            ConfigError: there are only pickles, which can run code when opened, or none at all.
+        """
+        for component in self.weighted_components():
+            folder = self.path / component
+            if any(folder.glob("*.safetensors")):
+                continue
+            pickled = next((file for kind in PICKLES for file in folder.glob(kind)), None)
+            if pickled is None:
+                raise ConfigError(
+                    f"{self.name} has no weights for {component}: copy the model again, whole"
+                )
+            raise ConfigError(
+                f"{self.name} has the weights of {component} only as {pickled.name}, a pickle that "
+                f"can run code when opened: convert the model to safetensors, or take one that is"
+            )
+
+    def weighted_components(self) -> list[str]:
+        """The components that are neural networks."""
+        return [name for name in self.components() if (self.path / name / "config.json").is_file()]
+
+    def variant(self) -> str | None:
+        """``"fp16"`` where the denoiser's weights come in that spelling only."""
+        for component in ("unet", "transformer"):
+            files = [file.name for file in (self.path / component).glob("*.safetensors")]
+            if files and all(".fp16" in file for file in files):
+                return "fp16"
+        return None
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        shown = f"{self.name}/{path.relative_to(self.path).as_posix()}"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"{shown} does not exist: give a diffusers folder, with a model_index.json and a "
+                f"folder for each component"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{shown} cannot be read as JSON ({error}): copy it again") from error
+        if not isinstance(content, dict):
+            raise ConfigError(f"{shown} is no JSON object: copy it again")
+        return content
+
+    def _class_name(self) -> str:
+        name = self.index.get("_class_name")
+        if not isinstance(name, str) or name not in _diffusers_names("Pipeline"):
+            raise ConfigError(
+                f"{self.name} wants the pipeline {_spelled(name)}, which the installed diffusers "
+                f"does not have; code that comes with a model is never run: upgrade diffusers or "
+                f"take another model"
+            )
+        return name
+
+    def _refuse_code(self) -> None:
+        ours = {"diffusers", "transformers", *_pipeline_modules()}
+        for component, (library, class_name) in self.components().items():
+            brought = (self.path / component / f"{library}.py").exists()
+            if brought or library not in ours:
+                raise ConfigError(
+                    f"{self.name} wants its {component} from {library}.{class_name}, code that "
+                    f"does not come with diffusers or transformers; code that comes with a model "
+                    f"is never run: take another model"
+                )
+
+
+def scheduler_class(name: str, *, flow: bool | None) -> str:
+    """Check the name of a scheduler without loading it.
+
+    Args:
+        name: a diffusers class.
+        flow: whether the model was trained by flow matching; None where that is not known.
+
+    Raises:
+        UnknownNameError: diffusers has no such scheduler.
+        ConfigError: it integrates another kind of model.
+    """
+    known = _diffusers_names("Scheduler")
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3)
+        advice = ", ".join(near) or "EulerDiscreteScheduler, DDIMScheduler"
+        raise UnknownNameError(f"diffusers has no scheduler {name!r}; try {advice}")
+    if flow is not None and flow != name.startswith("FlowMatch"):
+        kind = "a FlowMatch…Scheduler" if flow else "one that is no FlowMatch…Scheduler"
+        raise ConfigError(f"the scheduler {name} cannot drive this model: set {kind}")
+    return name
+
+
+def _spelled(name: Any) -> str:
+    return ".".join(map(str, name)) if isinstance(name, list) else str(name)
+
+
+@cache
+def _diffusers_names(suffix: str) -> tuple[str, ...]:
+    """Class names that diffusers exports, read from its source: importing it costs seconds."""
+    source = _diffusers_root() / "__init__.py"
+    return tuple(sorted(set(re.findall(rf'"(\w+{suffix})"', source.read_text(encoding="utf-8")))))
+
+
+@cache
+def _pipeline_modules() -> frozenset[str]:
+    folders: Iterable[Path] = (_diffusers_root() / "pipelines").iterdir()
+    return frozenset(folder.name for folder in folders if folder.is_dir())
+
+
+def _diffusers_root() -> Path:
+    found = importlib.util.find_spec("diffusers")
+    if found is None or found.origin is None:
+        raise ConfigError("diffusers is not installed: install lcmis again, whole")
+    return Path(found.origin).parent

@@ -1,0 +1,72 @@
+"""Which prompt rules which denoising step, and how a running pipeline is told so."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lcmis.types import Stage
+
+if TYPE_CHECKING:
+    import torch
+
+
+def stage_starts(stages: Sequence[Stage], num_inference_steps: int) -> dict[int, Stage]:
+    """Map the step at which each stage begins to that stage.
+
+    Steps count from 0. A stage too short for one whole step gives way to its successor; one that
+    would begin after the last step never rules.
+    """
+    starts = [0, *(round(stage.denoising_end * num_inference_steps) for stage in stages[:-1])]
+    ruling = dict(zip(starts, stages, strict=True))
+    ruling.pop(num_inference_steps, None)
+    return ruling
+
+
+def step_of(timestep: float, timesteps: Sequence[float], num_inference_steps: int) -> int:
+    """The denoising step, counted from 0, to which a timestep belongs.
+
+    Counted by the timestep and not by calls: Heun, KDPM2 and PNDM call the denoiser more often than
+    there are steps, some of them at timesteps between two steps, which belong to the earlier one.
+
+    Args:
+        timestep: as the denoiser sees it; rounded by a half-precision pipeline, perhaps.
+        timesteps: the scheduler's, in any order, with repetitions.
+        num_inference_steps: how many steps the user asked for.
+    """
+    distinct = sorted(set(timesteps), reverse=True)
+    rank = min(range(len(distinct)), key=lambda index: abs(distinct[index] - timestep))
+    return rank * num_inference_steps // len(distinct)
+
+
+@contextmanager
+def switching(
+    denoiser: torch.nn.Module,
+    arguments_at: Callable[[float], Mapping[str, Any]],
+) -> Iterator[None]:
+    """Replace a denoiser's arguments by those that rule at its timestep, while inside.
+
+    A forward pre-hook, since ``callback_on_step_end`` cannot reach every family's pooled vectors
+    and masks, nor the first step. A mapping among the arguments is merged into the one it replaces.
+    """
+    forward = inspect.signature(type(denoiser).forward)
+
+    def replace(
+        module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        call = forward.bind(module, *args, **kwargs)
+        timestep = call.arguments["timestep"]
+        value = float(timestep.flatten()[0]) if hasattr(timestep, "flatten") else float(timestep)
+        for name, ruling in arguments_at(value).items():
+            if isinstance(ruling, Mapping):
+                ruling = {**call.arguments[name], **ruling}
+            call.arguments[name] = ruling
+        return call.args[1:], call.kwargs
+
+    hook = denoiser.register_forward_pre_hook(replace, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
