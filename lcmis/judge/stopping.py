@@ -358,9 +358,11 @@ def stopped_interval(
 
     Jeffreys intervals at a level calibrated once per rule, so that *at the stopping time* the
     coverage is at least ``confidence`` whatever the true rate (exact, worst case). A pair that the
-    rule has not finished with (the budget ended) is judged under the rule cut at ``total``. A
-    fixed number has Wilson's interval, as :func:`rate`. The value is the raw share, which stopping
-    biases outwards: publish it with its interval, and build leaderboards on :func:`fixed_prefix`.
+    rule has not finished with (the budget ended) is judged under the rule cut at ``total``. Looks
+    off the rule's schedule cost little: at every picture instead of every fourth, the worst
+    coverage of a 95 % interval is still 94.1 % or more for the rules in use. A fixed number has
+    Wilson's interval, as :func:`rate`. The value is the raw share, which stopping biases outwards:
+    publish it with its interval, and build leaderboards on :func:`fixed_prefix`.
 
     Source: the interval, Brown, Cai, DasGupta, Statistical Science 2001, section 3.1.
 
@@ -371,7 +373,7 @@ def stopped_interval(
     if total == 0 or isinstance(rule, FixedN):
         return Rate(plain.value, plain.low, plain.high, total, stopped=rule.name)
     finished = rule.decide(correct, total) is not Decision.CONTINUE
-    tail = _calibrated_tail(rule, max(rule.cap, total) if finished else total, confidence)
+    tail = _calibrated_tail(rule, rule.cap if finished else total, confidence)
     low, high = _jeffreys(np.array([float(correct)]), np.array([float(total)]), tail)
     return Rate(
         value=plain.value,
