@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Connection, Select, and_, func, literal, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
 
 from lcmis.errors import StoreError, UnknownNameError
 from lcmis.store import documents, schema
-from lcmis.store.connect import postgresql_engine, sentences, sqlite_engine, url_of
-from lcmis.store.images import PictureFolder, pixel_hash
+from lcmis.store.connect import place_of, sentences
+from lcmis.store.evidence import Evidence, evidence_of, match_questions
+from lcmis.store.images import PictureFolder, picture_hash
+from lcmis.store.rows import CHUNK, chunks, id_by_prefix, ids_of, insert_new, intern, known_ids
 from lcmis.store.tables import (
     Base,
     CheckerRow,
@@ -28,7 +27,6 @@ from lcmis.store.tables import (
     LabelRow,
     ModelRow,
     OptionRow,
-    PairQuestionRow,
     PairRenderRow,
     PairRow,
     QuestionRow,
@@ -38,28 +36,21 @@ from lcmis.store.tables import (
     SpecRow,
 )
 from lcmis.types import (
-    NONE_OF_THESE,
     Answer,
     ConceptPair,
     Failure,
     Label,
     Question,
-    QuestionKind,
     Render,
     RenderSpec,
     Run,
     Score,
-    Side,
 )
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Drawn", "Evidence", "Listed", "Store", "StoreCounts", "pixel_hash"]
-
-_T = TypeVar("_T")
-_CHUNK = 900
-"""Names asked for at once: every SQLite takes 999."""
+__all__ = ["Drawn", "Evidence", "Listed", "Store", "StoreCounts", "picture_hash"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,32 +73,6 @@ class Listed:
     """The pair asked for; without one, the first that drew it."""
     spec: RenderSpec
     render: Render
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What one checker said of one picture of a pair: all that a verdict needs.
-
-    Values lie in [0, 1]; None is an abstention or, where not ``scored``, a question still open.
-    """
-
-    pair_key: str
-    model: str
-    spec_key: str
-    seed: int
-    staged: bool
-    """Whether it was drawn in more than one stage."""
-    a: float | None
-    b: float | None
-    relation: float | None
-    intruder_a: str | None
-    """The likeliest of what may stand in the place of A, A itself and none of these included."""
-    intruder_b: str | None
-    intruder_a_value: float | None
-    intruder_b_value: float | None
-    scored: bool
-    """Whether this checker has said anything of this picture; abstentions count."""
-    refused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,44 +115,31 @@ class Store:
         create: bool = False,
         wait_seconds: float = 30.0,
     ) -> None:
+        place = place_of(path_or_url)
+        if pictures is None:
+            if place.folder is None:
+                raise StoreError(f"{place} says nothing of pictures: name a folder for them too")
+            pictures = place.folder / "pictures"
         self.read_only = read_only
-        file = None
-        if "://" in str(path_or_url):
-            url = url_of(str(path_or_url))
-            if pictures is None:
-                raise StoreError(f"{url!r} needs a folder for its pictures: name one as well")
-            if url.get_backend_name() == "sqlite":
-                file = Path(url.database or "")
-        else:
-            file = Path(path_or_url) / "facts.db"
-            pictures = pictures or Path(path_or_url) / "pictures"
+        self._place = str(place)
         self._pictures = PictureFolder(Path(pictures))
-        self.place = str(file) if file else url.render_as_string(hide_password=True)
-        if file:
-            _prepare(file, create=create and not read_only)
-            self._engine = sqlite_engine(file, read_only=True, wait_seconds=wait_seconds)
-        else:
-            self._engine = postgresql_engine(url, read_only=read_only)
-        with sentences(self.place):
-            # An SQLite file is first looked at without changing it: it may be another program's.
-            revision = schema.current(self._engine) if not file or file.exists() else None
-            self._refuse(revision, create=create and not read_only)
-            if file and not read_only:
-                self._engine.dispose()
-                self._engine = sqlite_engine(file, read_only=False, wait_seconds=wait_seconds)
+        with sentences(self._place):
+            # Looked at before it is changed in any way: it may be another program's.
+            revision = schema.revision_at(place, wait_seconds=wait_seconds)
+            newest = schema.head()
+            schema.refuse_newer(self._place, revision, newest)
+            if revision is None and (read_only or not create):
+                raise StoreError(f"there is no audit at {place}: run `lcmis audit` first")
+            if revision is not None and revision < newest:
+                raise StoreError(
+                    f"{place} was made by an older lcmis (schema {revision}, now {newest}): "
+                    "run `lcmis db upgrade`"
+                )
+            if revision is None:
+                place.make()
+            self._engine = place.engine(read_only=read_only, wait_seconds=wait_seconds)
             if revision is None:
                 schema.upgrade(self._engine)
-
-    def _refuse(self, revision: str | None, *, create: bool) -> None:
-        newest = schema.head()
-        schema.refuse_newer(self._engine, revision, newest)
-        if revision is None and not create:
-            raise StoreError(f"there is no audit at {self.place}: run `lcmis audit` first")
-        if revision is not None and revision < newest:
-            raise StoreError(
-                f"{self.place} was made by an older lcmis (schema {revision}, now {newest}): "
-                "run `lcmis db upgrade`"
-            )
 
     def close(self) -> None:
         """Let go of the database."""
@@ -201,14 +153,14 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with sentences(self.place), self._engine.connect() as connection:
+        with sentences(self._place), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         if self.read_only:
-            raise StoreError(f"{self.place} was opened for reading: open it again to write")
-        with sentences(self.place), self._engine.connect() as bare:
+            raise StoreError(f"{self._place} was opened for reading: open it again to write")
+        with sentences(self._place), self._engine.connect() as bare:
             connection = bare.execution_options(writes=True)
             with connection.begin():
                 yield connection
@@ -221,7 +173,7 @@ class Store:
         for name, text in row.items():
             documents.refuse_broken(text, f"run.{name}")
         with self._writing() as connection:
-            _insert(connection, RunRow, [row])
+            insert_new(connection, RunRow, [row])
 
     def runs(self) -> list[Run]:
         """Every start, oldest first."""
@@ -249,7 +201,7 @@ class Store:
                 }
             )
         with self._writing() as connection:
-            _insert(connection, PairRow, rows)
+            insert_new(connection, PairRow, rows)
 
     def pairs(self) -> list[ConceptPair]:
         """Every pair, in the order of arrival."""
@@ -277,7 +229,7 @@ class Store:
         """Those that have no render yet, in order."""
         keys = [spec.key for spec in specs]
         with self._reading() as connection:
-            known = _ids(connection, RenderRow.spec_key, RenderRow.id, keys)
+            known = ids_of(connection, RenderRow.spec_key, RenderRow.id, keys)
         return [spec for spec, key in zip(specs, keys, strict=True) if key not in known]
 
     def add_renders(self, drawn: Sequence[Drawn]) -> None:
@@ -296,15 +248,15 @@ class Store:
                 raise ValueError(f"the render of {item.render.spec_key} came with another spec")
             new.setdefault(item.render.spec_key, item)
         with self._reading() as connection:
-            for key in _ids(connection, RenderRow.spec_key, RenderRow.id, list(new)):
+            for key in ids_of(connection, RenderRow.spec_key, RenderRow.id, list(new)):
                 del new[key]
         sizes = self._pictures.write(
             {item.render.sha256: _image_of(item) for item in new.values() if item.render.sha256}
         )
         specs = {key: documents.document(item.spec) for key, item in new.items()}
         with self._writing() as connection:
-            models = _intern(connection, ModelRow, (item.spec.model for item in new.values()))
-            _insert(
+            models = intern(connection, ModelRow, (item.spec.model for item in new.values()))
+            insert_new(
                 connection,
                 RenderRow,
                 [
@@ -322,8 +274,8 @@ class Store:
                     for key, item in new.items()
                 ],
             )
-            renders = _ids(connection, RenderRow.spec_key, RenderRow.id, list(new))
-            _insert(
+            renders = ids_of(connection, RenderRow.spec_key, RenderRow.id, list(new))
+            insert_new(
                 connection,
                 SpecRow,
                 [
@@ -363,7 +315,7 @@ class Store:
             UnknownNameError: none, or more than one.
         """
         with self._reading() as connection:
-            render_id = _by_prefix(
+            render_id = id_by_prefix(
                 connection, RenderRow.spec_key, RenderRow.id, key_prefix, "picture"
             )
             row = connection.execute(_RENDERS.where(RenderRow.id == render_id)).one()
@@ -408,6 +360,30 @@ class Store:
                 for row in connection.execute(statement)
             ]
 
+    def drawn(self, spec_key: str) -> Render | None:
+        """The picture of exactly this spec key; None where it was not drawn."""
+        with self._reading() as connection:
+            row = connection.execute(_RENDERS.where(RenderRow.spec_key == spec_key)).one_or_none()
+            return None if row is None else _render(row)
+
+    def count_pictures(self, model: str) -> int:
+        """How many pictures a model has drawn, refusals left out."""
+        return int(self._of_model(func.count(), model))
+
+    def seconds_each(self, model: str) -> float | None:
+        """The mean time that a model took for a picture; None before the first."""
+        mean = self._of_model(func.avg(RenderRow.seconds), model)
+        return None if mean is None else float(mean)
+
+    def _of_model(self, what: Any, model: str) -> Any:
+        with self._reading() as connection:
+            return connection.scalar(
+                select(what)
+                .select_from(RenderRow)
+                .join(ModelRow, ModelRow.id == RenderRow.model_id)
+                .where(ModelRow.name == model, RenderRow.refusal == "")
+            )
+
     def image(self, sha256: str) -> Image:
         """The picture of this hash, RGB, its pixels verified.
 
@@ -434,15 +410,17 @@ class Store:
             checker = connection.scalar(select(CheckerRow.id).where(CheckerRow.name == checker_id))
             if checker is None:
                 return list(asked)
-            renders = _ids(
+            renders = ids_of(
                 connection,
                 RenderRow.spec_key,
                 RenderRow.id,
                 list(dict.fromkeys(spec_key for spec_key, _ in asked)),
             )
-            questions = _ids(connection, QuestionRow.key, QuestionRow.id, list(set(names.values())))
+            questions = ids_of(
+                connection, QuestionRow.key, QuestionRow.id, list(set(names.values()))
+            )
             said: set[tuple[int, int]] = set()
-            for some in _chunks(list(renders.values())):
+            for some in chunks(list(renders.values())):
                 said.update(
                     connection.execute(
                         select(ScoreRow.render_id, ScoreRow.question_id)
@@ -474,11 +452,11 @@ class Store:
             rows.append((score, position))
         with self._writing() as connection:
             _add_questions(connection, questions)
-            renders = _known(connection, RenderRow, (score.render for score in scores))
-            asked_ids = _known(connection, QuestionRow, (score.question for score in scores))
-            checkers = _intern(connection, CheckerRow, (score.checker for score in scores))
-            options = _intern(connection, OptionRow, (score.answer.option for score in scores))
-            _insert(
+            renders = known_ids(connection, RenderRow, (score.render for score in scores))
+            asked_ids = known_ids(connection, QuestionRow, (score.question for score in scores))
+            checkers = intern(connection, CheckerRow, (score.checker for score in scores))
+            options = intern(connection, OptionRow, (score.answer.option for score in scores))
+            insert_new(
                 connection,
                 ScoreRow,
                 [
@@ -495,7 +473,7 @@ class Store:
                     for score, position in rows
                 ],
             )
-            _match(
+            match_questions(
                 connection,
                 {(renders[score.render], asked_ids[score.question]) for score in scores},
             )
@@ -558,7 +536,7 @@ class Store:
         """
         with self._reading() as connection:
             checker = connection.scalar(select(CheckerRow.id).where(CheckerRow.name == checker_id))
-            statement = _evidence(-1 if checker is None else checker)
+            statement = evidence_of(-1 if checker is None else checker)
             if model is not None:
                 statement = statement.where(ModelRow.name == model)
             if pair is not None:
@@ -585,9 +563,9 @@ class Store:
         """
         with self._writing() as connection:
             _add_questions(connection, questions)
-            renders = _known(connection, RenderRow, (label.render for label in labels))
-            asked = _known(connection, QuestionRow, (label.question for label in labels))
-            _insert(
+            renders = known_ids(connection, RenderRow, (label.render for label in labels))
+            asked = known_ids(connection, QuestionRow, (label.question for label in labels))
+            insert_new(
                 connection,
                 LabelRow,
                 [
@@ -626,7 +604,7 @@ class Store:
             row["num_scores"] = connection.execute(
                 select(_num_scores(literal(failure.item)))
             ).scalar_one()
-            _insert(connection, FailureRow, [row])
+            insert_new(connection, FailureRow, [row])
 
     def failures(self) -> list[Failure]:
         """The latest failure of each item and stage that has not succeeded since, oldest first."""
@@ -642,7 +620,7 @@ class Store:
         """Set aside all failures of an item; a new one is listed again."""
         with self._writing() as connection:
             found = connection.scalars(select(FailureRow.id).where(FailureRow.item == item))
-            _insert(connection, DismissalRow, [{"failure_id": one} for one in found])
+            insert_new(connection, DismissalRow, [{"failure_id": one} for one in found])
 
     # ── the whole ────────────────────────────────────────────────────────────────────────────────
 
@@ -662,6 +640,11 @@ class Store:
                 picture_bytes=count(select(func.coalesce(func.sum(files.subquery().c.size), 0))),
             )
 
+    def drift(self) -> list[str]:
+        """Where the database's schema differs from this lcmis's, one sentence each."""
+        with sentences(self._place):
+            return [f"{self._place}: {line}" for line in schema.check(self._engine)]
+
     def verify(self) -> Iterator[str]:
         """Hash every picture and every value again; one sentence for each that disagrees.
 
@@ -671,7 +654,7 @@ class Store:
             if connection.dialect.name == "sqlite":
                 for (finding,) in connection.exec_driver_sql("PRAGMA integrity_check"):
                     if finding != "ok":
-                        yield f"{self.place} is damaged: {finding}"
+                        yield f"{self._place} is damaged: {finding}"
         for document, key in self._all(PairRow, PairRow.key, PairRow.document):
             if documents.pair(document).key != key:
                 yield f"the pair {key} is not what its key says"
@@ -680,7 +663,7 @@ class Store:
                 yield f"the question {key} is not what its key says"
         known = set()
         after = 0
-        while page := self.renders(after=after, limit=_CHUNK):
+        while page := self.renders(after=after, limit=CHUNK):
             after = page[-1].position
             for listed in page:
                 if listed.spec.key != listed.render.spec_key:
@@ -715,18 +698,6 @@ _RENDERS = select(
 ).join(SpecRow, SpecRow.render_id == RenderRow.id)
 
 
-def _prepare(file: Path, *, create: bool) -> None:
-    try:
-        if create:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        elif not file.exists():
-            raise StoreError(f"there is no audit at {file.parent}: run `lcmis audit` first")
-    except OSError as error:
-        raise StoreError(
-            f"the folder {file.parent} cannot be used ({error.strerror}): name another one"
-        ) from error
-
-
 def _finite(seconds: float) -> float:
     if not math.isfinite(seconds) or seconds < 0:
         raise ValueError(f"seconds are finite and not below 0, got {seconds}")
@@ -736,7 +707,7 @@ def _finite(seconds: float) -> float:
 def _image_of(item: Drawn) -> Image:
     if item.image is None:
         raise ValueError(f"the render of {item.render.spec_key} was not refused, yet has no image")
-    if pixel_hash(item.image) != item.render.sha256:
+    if picture_hash(item.image) != item.render.sha256:
         raise ValueError(f"the image of {item.render.spec_key} has another hash than its render")
     return item.image
 
@@ -745,105 +716,25 @@ def _render(row: Any) -> Render:
     return Render(row.spec_key, row.sha256, row.seconds, row.device, row.refusal)
 
 
-def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), _CHUNK):
-        yield items[start : start + _CHUNK]
-
-
-def _insert(connection: Connection, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
-    # INSERT OR IGNORE would also swallow broken constraints; this skips only what is there.
-    if rows:
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
-
-
-def _ids(
-    connection: Connection,
-    name: InstrumentedAttribute[str],
-    number: InstrumentedAttribute[int],
-    names: Sequence[str],
-) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for some in _chunks(names):
-        found.update(
-            (row[0], row[1])
-            for row in connection.execute(select(name, number).where(name.in_(some)))
-        )
-    return found
-
-
-def _intern(
-    connection: Connection,
-    table: type[ModelRow | CheckerRow | OptionRow],
-    names: Iterable[str],
-) -> dict[str, int]:
-    wanted = list(dict.fromkeys(names))
-    for name in wanted:
-        documents.refuse_broken(name, table.__tablename__)
-    found = _ids(connection, table.name, table.id, wanted)
-    if new := [name for name in wanted if name not in found]:
-        _insert(connection, table, [{"name": name} for name in new])
-        found |= _ids(connection, table.name, table.id, new)
-    return found
-
-
-def _known(
-    connection: Connection, table: type[RenderRow | QuestionRow], keys: Iterable[str]
-) -> dict[str, int]:
-    wanted = list(dict.fromkeys(keys))
-    name = RenderRow.spec_key if table is RenderRow else QuestionRow.key
-    found = _ids(connection, name, table.id, wanted)
-    if absent := [key for key in wanted if key not in found]:
-        noun = "picture" if table is RenderRow else "question"
-        raise UnknownNameError(f"no {noun} in the store has the key {absent[0]!r}; add it first")
-    return found
-
-
 def _pair_id(connection: Connection, text: str) -> int:
     found = connection.scalars(select(PairRow.id).where(PairRow.prompt == text).limit(2)).all()
     if len(found) == 1:
         return found[0]
-    return _by_prefix(connection, PairRow.key, PairRow.id, text, "pair")
-
-
-def _by_prefix(
-    connection: Connection,
-    key: InstrumentedAttribute[str],
-    number: InstrumentedAttribute[int],
-    prefix: str,
-    noun: str,
-) -> int:
-    exact = connection.scalar(select(number).where(key == prefix))
-    if exact is not None:
-        return exact
-    begins = or_(
-        key.startswith(prefix, autoescape=True), key.startswith(f"k1:{prefix}", autoescape=True)
-    )
-    rows = connection.execute(select(number, key).where(begins).order_by(key).limit(4)).all()
-    if len(rows) == 1:
-        return int(rows[0][0])
-    if rows:
-        some = ", ".join(row[1] for row in rows[:3])
-        raise UnknownNameError(f"more than one {noun} begins with {prefix!r}: {some}; write more")
-    near: list[str] = []
-    if noun == "pair":
-        near = difflib.get_close_matches(prefix, connection.scalars(select(PairRow.prompt)), n=3)
-    hint = f"; near it: {', '.join(near)}" if near else "; `lcmis show` lists what there is"
-    raise UnknownNameError(f"no {noun} in the store is called {prefix!r}{hint}")
+    return id_by_prefix(connection, PairRow.key, PairRow.id, text, "pair")
 
 
 def _link(connection: Connection, pair_key: str, spec_keys: Sequence[str]) -> None:
     pair_id = connection.scalar(select(PairRow.id).where(PairRow.key == pair_key))
     if pair_id is None:
         raise UnknownNameError(f"no pair in the store has the key {pair_key!r}; add it first")
-    renders = _known(connection, RenderRow, spec_keys)
-    _insert(
+    renders = known_ids(connection, RenderRow, spec_keys)
+    insert_new(
         connection,
         PairRenderRow,
         [{"pair_id": pair_id, "render_id": render_id} for render_id in renders.values()],
     )
     asked: set[tuple[int, int]] = set()
-    for some in _chunks(list(renders.values())):
+    for some in chunks(list(renders.values())):
         asked.update(
             connection.execute(
                 select(ScoreRow.render_id, ScoreRow.question_id)
@@ -851,11 +742,11 @@ def _link(connection: Connection, pair_key: str, spec_keys: Sequence[str]) -> No
                 .distinct()
             ).tuples()
         )
-    _match(connection, asked)
+    match_questions(connection, asked)
 
 
 def _add_questions(connection: Connection, questions: Iterable[Question]) -> None:
-    _insert(
+    insert_new(
         connection,
         QuestionRow,
         [
@@ -867,143 +758,6 @@ def _add_questions(connection: Connection, questions: Iterable[Question]) -> Non
             }
             for question in dict.fromkeys(questions)
         ],
-    )
-
-
-def _match(connection: Connection, asked: set[tuple[int, int]]) -> None:
-    """Remember which questions, asked of these pictures, speak of the pictures' pairs."""
-    by_render: dict[int, set[int]] = {}
-    for render_id, question_id in asked:
-        by_render.setdefault(render_id, set()).add(question_id)
-    combinations: set[tuple[int, int]] = set()
-    for some in _chunks(list(by_render)):
-        for pair_id, render_id in connection.execute(
-            select(PairRenderRow.pair_id, PairRenderRow.render_id).where(
-                PairRenderRow.render_id.in_(some)
-            )
-        ):
-            combinations.update((pair_id, question_id) for question_id in by_render[render_id])
-    for some in _chunks(sorted({pair_id for pair_id, _ in combinations})):
-        combinations.difference_update(
-            connection.execute(
-                select(PairQuestionRow.pair_id, PairQuestionRow.question_id).where(
-                    PairQuestionRow.pair_id.in_(some)
-                )
-            ).tuples()
-        )
-    pairs = _documents(connection, PairRow, {pair_id for pair_id, _ in combinations})
-    questions = _documents(connection, QuestionRow, {one for _, one in combinations})
-    rows = []
-    for pair_id, question_id in sorted(combinations):
-        question = _question(questions[question_id])
-        distance = _distance(_pair(pairs[pair_id]), question)
-        if distance is not None:
-            rows.append(
-                {
-                    "pair_id": pair_id,
-                    "kind": question.kind.value,
-                    "distance": distance,
-                    "question_id": question_id,
-                }
-            )
-    _insert(connection, PairQuestionRow, rows)
-
-
-def _documents(
-    connection: Connection, table: type[PairRow | QuestionRow], numbers: set[int]
-) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for some in _chunks(sorted(numbers)):
-        found.update(
-            (row[0], row[1])
-            for row in connection.execute(
-                select(table.id, table.document).where(table.id.in_(some))
-            )
-        )
-    return found
-
-
-@lru_cache(maxsize=256)
-def _pair(text: str) -> ConceptPair:
-    return documents.pair(text)
-
-
-@lru_cache(maxsize=1024)
-def _question(text: str) -> Question:
-    return documents.question(text)
-
-
-def _distance(pair: ConceptPair, question: Question) -> int | None:
-    """In how many suspects a question differs from a pair; None if it speaks of something else."""
-    sides: tuple[Side, ...]
-    match question.kind:
-        case QuestionKind.RELATION:
-            sides, speaks = (Side.A, Side.B), question.text in (pair.prompt, *pair.sentences)
-        case QuestionKind.A_PRESENT | QuestionKind.B_PRESENT:
-            side = Side.A if question.kind is QuestionKind.A_PRESENT else Side.B
-            sides, speaks = (side,), question.text == pair.concept(side).name
-        case QuestionKind.INTRUDER_A | QuestionKind.INTRUDER_B:
-            side = Side.A if question.kind is QuestionKind.INTRUDER_A else Side.B
-            sides, speaks = (side,), pair.concept(side).name in question.options
-    if not speaks:
-        return None
-    suspects = [one for side in sides for one in pair.intruders_of(side)]
-    names = {one.concept.name for one in suspects} | {pair.concept(side).name for side in sides}
-    prompts = {one.prompt for one in suspects} | {pair.prompt}
-    options = set(question.options) - {NONE_OF_THESE}
-    return (len(options ^ names) if options else 0) + len(set(question.contrast) ^ prompts)
-
-
-def _evidence(checker: int) -> Select[Any]:
-    def said(kind: QuestionKind, column: Any) -> Any:
-        statement = (
-            select(column)
-            .select_from(PairQuestionRow)
-            .join(ScoreRow, ScoreRow.question_id == PairQuestionRow.question_id)
-            .where(
-                PairQuestionRow.pair_id == PairRenderRow.pair_id,
-                PairQuestionRow.kind == kind.value,
-                ScoreRow.checker_id == checker,
-                ScoreRow.render_id == PairRenderRow.render_id,
-            )
-            .order_by(PairQuestionRow.distance, PairQuestionRow.question_id)
-            .limit(1)
-            .correlate(PairRenderRow)
-        )
-        if kind.is_choice:
-            statement = statement.order_by(ScoreRow.value.desc().nulls_last(), ScoreRow.position)
-        if column is OptionRow.name:
-            statement = statement.join(OptionRow, OptionRow.id == ScoreRow.option_id)
-        return statement.scalar_subquery()
-
-    anything = (
-        select(ScoreRow.question_id)
-        .where(ScoreRow.checker_id == checker, ScoreRow.render_id == RenderRow.id)
-        .correlate(RenderRow)
-        .exists()
-    )
-    return (
-        select(
-            PairRow.key,
-            ModelRow.name,
-            RenderRow.spec_key,
-            RenderRow.seed,
-            RenderRow.staged,
-            said(QuestionKind.A_PRESENT, ScoreRow.value),
-            said(QuestionKind.B_PRESENT, ScoreRow.value),
-            said(QuestionKind.RELATION, ScoreRow.value),
-            said(QuestionKind.INTRUDER_A, OptionRow.name),
-            said(QuestionKind.INTRUDER_B, OptionRow.name),
-            said(QuestionKind.INTRUDER_A, ScoreRow.value),
-            said(QuestionKind.INTRUDER_B, ScoreRow.value),
-            anything,
-            RenderRow.refusal != "",
-        )
-        .select_from(PairRenderRow)
-        .join(RenderRow, RenderRow.id == PairRenderRow.render_id)
-        .join(ModelRow, ModelRow.id == RenderRow.model_id)
-        .join(PairRow, PairRow.id == PairRenderRow.pair_id)
-        .order_by(ModelRow.name, PairRow.key, RenderRow.seed, RenderRow.spec_key)
     )
 
 

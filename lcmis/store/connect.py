@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,31 +28,76 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
 
-def url_of(text: str) -> URL:
-    """Read a database URL.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store's facts lie: an SQLite file or a PostgreSQL database."""
+
+    file: Path | None
+    url: URL | None
+    folder: Path | None = None
+    """The audit's folder, if that is what was named."""
+
+    def __str__(self) -> str:
+        """For people: passwords are left out."""
+        if self.url is not None:
+            return self.url.render_as_string(hide_password=True)
+        return str(self.folder or self.file)
+
+    def make(self) -> None:
+        """Make the folder that an SQLite file needs.
+
+        Raises:
+            StoreError: no permission, no room, or a file is in the way.
+        """
+        if self.file is not None:
+            try:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"the folder {self.file.parent} cannot be made ({error.strerror}): "
+                    "name another one"
+                ) from error
+
+    def engine(self, *, read_only: bool, wait_seconds: float = 30.0) -> Engine:
+        """A fresh engine; nothing is opened until it is used.
+
+        Raises:
+            StoreError: the database's driver is not installed.
+        """
+        if self.file is not None:
+            return _sqlite_engine(self.file, str(self), read_only, wait_seconds)
+        assert self.url is not None
+        return _postgresql_engine(self.url, str(self), read_only)
+
+
+def place_of(path_or_url: str | Path) -> Place:
+    """Read where a store lies; anything with ``://`` is a URL, the rest a folder.
 
     Raises:
-        StoreError: it is none, or of a database that lcmis does not speak to.
+        StoreError: it is no URL, or of a database that lcmis does not speak to.
     """
+    text = str(path_or_url)
+    if "://" not in text:
+        return Place(Path(text) / "facts.db", None, Path(text))
     try:
         url = make_url(text)
     except ArgumentError as error:
         raise StoreError(
-            f"{text!r} is no database URL: name a folder, or postgresql://…"
+            f"{text!r} cannot be read as a database URL: name a folder, or postgresql://…"
         ) from error
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
+    if url.get_backend_name() == "sqlite" and url.database:
+        return Place(Path(url.database), None)
+    if url.get_backend_name() != "postgresql":
         raise StoreError(
-            f"lcmis keeps its facts in SQLite or PostgreSQL, not in {url.get_backend_name()}: "
+            f"lcmis keeps its facts in an SQLite file or in PostgreSQL, not in {url!r}: "
             "name a folder, or postgresql://…"
         )
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    return url
+    return Place(None, url)
 
 
-def sqlite_engine(path: Path, *, read_only: bool, wait_seconds: float) -> Engine:
-    """An engine on an SQLite file; a reader's cannot change it and does not make it."""
-
+def _sqlite_engine(path: Path, name: str, read_only: bool, wait_seconds: float) -> Engine:
     def connect() -> sqlite3.Connection:
         # A path with a space, `#` or `%` survives only as a URI.
         connection = sqlite3.connect(
@@ -73,7 +119,7 @@ def sqlite_engine(path: Path, *, read_only: bool, wait_seconds: float) -> Engine
         "sqlite://",
         creator=connect,
         poolclass=QueuePool,
-        execution_options={"place": str(path)},
+        execution_options={"place": name},
     )
     event.listen(engine, "begin", _begin)
     return engine
@@ -85,13 +131,8 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def postgresql_engine(url: URL, *, read_only: bool) -> Engine:
-    """An engine on a PostgreSQL database.
-
-    Raises:
-        StoreError: its driver is not installed.
-    """
-    options: dict[str, Any] = {"place": url.render_as_string(hide_password=True)}
+def _postgresql_engine(url: URL, name: str, read_only: bool) -> Engine:
+    options: dict[str, Any] = {"place": name}
     if read_only:
         options["postgresql_readonly"] = True
     try:

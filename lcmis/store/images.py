@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
-def pixel_hash(image: Image.Image) -> str:
+def picture_hash(image: Image.Image) -> str:
     """SHA-256 in hex of a picture's size and its RGB pixels, row by row.
 
     The size counts, because a black picture 2 by 8 has the bytes of one 4 by 4.
@@ -92,7 +92,7 @@ class PictureFolder:
             raise StoreError(
                 f"the picture {path} cannot be read ({error}): restore it from a copy of the store"
             ) from error
-        if pixel_hash(image) != sha256:
+        if picture_hash(image) != sha256:
             raise StoreError(
                 f"the picture {path} has changed since it was drawn: "
                 "restore it from a copy of the store"

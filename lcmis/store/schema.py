@@ -6,6 +6,7 @@ to make a schema.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,12 +16,14 @@ from sqlalchemy import inspect, text
 
 from lcmis.errors import StoreError
 from lcmis.paths import shipped
+from lcmis.store.connect import Place, place_of, sentences
 from lcmis.store.tables import Base
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection, Engine
 
+_REVISION = re.compile(r"[0-9]{4}")
 _LOCK = 5_113_740_011_204_417_001  # any number, as long as every lcmis takes the same one
 
 
@@ -28,6 +31,21 @@ def head(folder: Path | None = None) -> str:
     """The newest revision that this installation knows, e.g. ``"0001"``."""
     folder = folder or shipped("migrations")
     return max(path.name[:4] for path in (folder / "versions").glob("[0-9]*_*.py"))
+
+
+def revision_at(place: Place, *, wait_seconds: float = 30.0) -> str | None:
+    """The revision of a database that is only looked at; None where there is none yet.
+
+    Raises:
+        StoreError: it holds tables that lcmis did not make.
+    """
+    if place.file is not None and not place.file.exists():
+        return None
+    engine = place.engine(read_only=True, wait_seconds=wait_seconds)
+    try:
+        return current(engine)
+    finally:
+        engine.dispose()
 
 
 def current(engine: Engine) -> str | None:
@@ -45,12 +63,33 @@ def current(engine: Engine) -> str | None:
             revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
             if revision is None and names == {"alembic_version"}:
                 return None
-        known = Base.metadata.tables.keys() & names
-        if revision is None or not (len(revision) == 4 and revision.isdigit()) or not known:
+        if not {"renders", "scores"} <= names or not _REVISION.fullmatch(revision or ""):
             raise StoreError(
                 f"{_place(engine)} is a database of another program: name another folder or URL"
             )
         return str(revision)
+
+
+def upgrade_store(path_or_url: str | Path) -> str:
+    """Bring a store to the newest revision, and say in one sentence what was done.
+
+    Raises:
+        StoreError: there is none, or it is not one that this lcmis can upgrade.
+    """
+    place = place_of(path_or_url)
+    with sentences(str(place)):
+        revision = revision_at(place)
+        if revision is None:
+            raise StoreError(f"there is no audit at {place}: run `lcmis audit` first")
+        if revision == head():
+            return f"{place} is up to date (schema {revision})"
+        engine = place.engine(read_only=False)
+        try:
+            copy = upgrade(engine)
+        finally:
+            engine.dispose()
+        kept = f"; the old database is kept as {copy}" if copy else ""
+        return f"{place} is upgraded from schema {revision} to {head()}{kept}"
 
 
 def upgrade(engine: Engine, folder: Path | None = None) -> Path | None:
@@ -65,11 +104,12 @@ def upgrade(engine: Engine, folder: Path | None = None) -> Path | None:
     """
     folder = folder or shipped("migrations")
     revision = current(engine)
-    refuse_newer(engine, revision, head(folder))
-    if revision == head(folder):
+    newest = head(folder)
+    refuse_newer(_place(engine), revision, newest)
+    if revision == newest:
         return None
     copy = _copy(engine, revision) if revision is not None else None
-    _migrate(engine, folder, head(folder))
+    _migrate(engine, folder, newest)
     return copy
 
 
@@ -78,7 +118,7 @@ def downgrade(engine: Engine, revision: str, folder: Path | None = None) -> None
     _migrate(engine, folder or shipped("migrations"), revision, down=True)
 
 
-def refuse_newer(engine: Engine, revision: str | None, newest: str) -> None:
+def refuse_newer(place: str, revision: str | None, newest: str) -> None:
     """Stop before a database from the future.
 
     Raises:
@@ -86,7 +126,7 @@ def refuse_newer(engine: Engine, revision: str | None, newest: str) -> None:
     """
     if revision is not None and revision > newest:
         raise StoreError(
-            f"{_place(engine)} was made by a newer lcmis (schema {revision}, this one knows "
+            f"{place} was made by a newer lcmis (schema {revision}, this one knows "
             f"{newest}): upgrade lcmis"
         )
 
@@ -152,7 +192,7 @@ def _copy(engine: Engine, revision: str) -> Path | None:
         source = connection.connection.driver_connection
         assert source is not None
         path = Path(source.execute("PRAGMA database_list").fetchone()[2])
-        copy = path.with_name(f"{path.stem}-before-{head()}-was-{revision}{path.suffix}")
+        copy = path.with_name(f"{path.stem}-schema-{revision}{path.suffix}")
         with closing(sqlite3.connect(copy)) as target:
             source.backup(target)
     return copy

@@ -1,0 +1,126 @@
+"""Rows that are added once, and the numbers behind names and keys."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import InstrumentedAttribute
+
+from lcmis.errors import UnknownNameError
+from lcmis.store.documents import refuse_broken
+from lcmis.store.tables import (
+    Base,
+    CheckerRow,
+    ModelRow,
+    OptionRow,
+    PairRow,
+    QuestionRow,
+    RenderRow,
+)
+
+CHUNK = 900
+"""Names asked for at once: every SQLite takes 999."""
+
+Item = TypeVar("Item")
+
+
+def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Cut what is asked for into pieces that fit one statement."""
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]
+
+
+def insert_new(connection: Connection, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows, leaving out those that are there.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: a row breaks any other rule of its table.
+    """
+    # INSERT OR IGNORE would also swallow broken constraints; this skips only what is there.
+    if rows:
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def ids_of(
+    connection: Connection,
+    name: InstrumentedAttribute[str],
+    number: InstrumentedAttribute[int],
+    names: Sequence[str],
+) -> dict[str, int]:
+    """The numbers of those names that are there."""
+    found: dict[str, int] = {}
+    for some in chunks(names):
+        found.update(
+            (row[0], row[1])
+            for row in connection.execute(select(name, number).where(name.in_(some)))
+        )
+    return found
+
+
+def intern(
+    connection: Connection,
+    table: type[ModelRow | CheckerRow | OptionRow],
+    names: Iterable[str],
+) -> dict[str, int]:
+    """The numbers of names; a new name gets one."""
+    wanted = list(dict.fromkeys(names))
+    for name in wanted:
+        refuse_broken(name, table.__tablename__)
+    found = ids_of(connection, table.name, table.id, wanted)
+    if new := [name for name in wanted if name not in found]:
+        insert_new(connection, table, [{"name": name} for name in new])
+        found |= ids_of(connection, table.name, table.id, new)
+    return found
+
+
+def known_ids(
+    connection: Connection, table: type[RenderRow | QuestionRow], keys: Iterable[str]
+) -> dict[str, int]:
+    """The numbers of keys that must be there.
+
+    Raises:
+        UnknownNameError: one is not.
+    """
+    wanted = list(dict.fromkeys(keys))
+    name = RenderRow.spec_key if table is RenderRow else QuestionRow.key
+    found = ids_of(connection, name, table.id, wanted)
+    if absent := [key for key in wanted if key not in found]:
+        noun = "picture" if table is RenderRow else "question"
+        raise UnknownNameError(f"no {noun} in the store has the key {absent[0]!r}; add it first")
+    return found
+
+
+def id_by_prefix(
+    connection: Connection,
+    key: InstrumentedAttribute[str],
+    number: InstrumentedAttribute[int],
+    prefix: str,
+    noun: str,
+) -> int:
+    """The number of the one key that begins so, with or without its version in front.
+
+    Raises:
+        UnknownNameError: none does, or more than one.
+    """
+    exact = connection.scalar(select(number).where(key == prefix))
+    if exact is not None:
+        return exact
+    begins = or_(
+        key.startswith(prefix, autoescape=True), key.startswith(f"k1:{prefix}", autoescape=True)
+    )
+    rows = connection.execute(select(number, key).where(begins).order_by(key).limit(4)).all()
+    if len(rows) == 1:
+        return int(rows[0][0])
+    if rows:
+        some = ", ".join(row[1] for row in rows[:3])
+        raise UnknownNameError(f"more than one {noun} begins with {prefix!r}: {some}; write more")
+    near: list[str] = []
+    if noun == "pair":
+        near = difflib.get_close_matches(prefix, connection.scalars(select(PairRow.prompt)), n=3)
+    hint = f"; near it: {', '.join(near)}" if near else "; `lcmis show` lists what there is"
+    raise UnknownNameError(f"no {noun} in the store is called {prefix!r}{hint}")
