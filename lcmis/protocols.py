@@ -102,6 +102,10 @@ class Checker(Protocol):
     checker_id: str
     """``kind:model@revision``: scores of two ids are never compared."""
 
+    def takes(self, question: Question) -> bool:
+        """Whether it answers such a question; light, and always the same for one question."""
+        ...
+
     def score(
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[tuple[Answer, ...]]:
@@ -109,10 +113,20 @@ class Checker(Protocol):
 
         Returns:
             In order, per question: one :class:`Answer` for a yes/no question, one per option for a
-            forced choice, and none where this checker does not take that kind of question (so that
-            nothing is recorded). A value of None is an abstention with its reason.
+            forced choice, and none for a question that it does not take. A value of None is an
+            abstention with its reason.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCase:
+    """A picture and a question whose answer is known, to prove a checker on the user's machine."""
+
+    picture: Image
+    question: Question
+    holds: bool
+    """Whether a sound checker scores it at 0.5 or more."""
 
 
 class Proposer(Protocol):

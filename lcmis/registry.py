@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
+import importlib.util
+from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
@@ -21,6 +25,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "vqa": "lcmis.check.vqa:VqaChecker",
         "teacup-clip": "lcmis.teacup.shipped:clip",
         "teacup-judge": "lcmis.teacup.shipped:judge",
+    },
+    "known_cases": {
+        "clip": "lcmis.doctor:shapes",
+        "vqa": "lcmis.doctor:shapes",
+        "teacup-clip": "lcmis.teacup.shipped:known_cases",
+        "teacup-judge": "lcmis.teacup.shipped:known_cases",
     },
 }
 """Plug kind → name → ``module:object``; the object is called with the plug's settings."""
@@ -41,6 +51,39 @@ def names(kind: str) -> dict[str, str]:
             )
         found[entry.name] = entry.value
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One registered plug."""
+
+    name: str
+    summary: str
+    """The first sentence of its docstring."""
+    where: str
+    """``module:object``."""
+
+
+def describe(kind: str) -> list[Entry]:
+    """Every plug of one kind with its summary, read from source without importing anything.
+
+    Raises:
+        ConfigError: two packages register one name.
+    """
+    return [Entry(name, _summary(where), where) for name, where in sorted(names(kind).items())]
+
+
+def _summary(where: str) -> str:
+    """The docstring's first sentence; empty where the module or object cannot be found."""
+    module, _, attribute = where.partition(":")
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        return ""
+    for node in ast.parse(Path(found.origin).read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == attribute:
+            paragraph = (ast.get_docstring(node) or "").partition("\n\n")[0]
+            return " ".join(paragraph.split())
+    return ""
 
 
 def load(kind: str, name: str) -> Any:

@@ -1,0 +1,37 @@
+# Two commands do everything: `make audit` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: audit test check bench dashboard clean
+
+audit: .venv/ready  ## Audit both teacup models and print what they get wrong
+	$(BIN)/lcmis audit
+
+dashboard: .venv/ready  ## Look at the last audit in a browser
+	$(BIN)/lcmis dashboard
+
+test: .venv/ready-dev  ## All tests, under 15 minutes on two cores
+	$(BIN)/pytest
+
+check: .venv/ready-dev  ## Lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/ready-dev  ## What is measured, not asserted: ratios in one run
+	$(BIN)/python tests/bench/bench_render.py data/teacup/teacup-narrow
+	$(BIN)/python tests/bench/bench_stopping.py
+	$(BIN)/python tests/bench/bench_store.py
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/ready-dev: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:  ## Forget the environment; audits are kept
+	rm -rf .venv .mypy_cache .ruff_cache

@@ -1,0 +1,352 @@
+"""Facts of a store → what they say of each pair and model, under a threshold and a rule."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lcmis import judge
+from lcmis.errors import UnknownNameError
+from lcmis.store import Evidence, Store
+from lcmis.types import (
+    ConceptPair,
+    Failure,
+    Question,
+    Rate,
+    Render,
+    RenderSpec,
+    Run,
+    Score,
+    Verdict,
+)
+
+CONTROL_MODEL = "control"
+"""Bears the name of a model where pictures show nothing of the pair they are asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairFinding:
+    """What one model makes of one pair."""
+
+    model: str
+    pair: ConceptPair
+    evidence: tuple[Evidence, ...]
+    """One a picture, in the order of their seeds."""
+    judgement: judge.PairJudgement
+
+    @property
+    def painted_instead(self) -> str:
+        """The commonest intruder as a phrase, e.g. ``"mug in 9 of 12"``; empty if none."""
+        sides = [self.judgement.intruders_a, self.judgement.intruders_b]
+        named = [count for side in sides for count in side if count.name != judge.UNNAMED]
+        if not named:
+            return ""
+        top = max(named, key=lambda count: count.count)
+        return f"{top.name} in {top.count} of {self.judgement.aligned.total}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFinding:
+    """What an audit concludes of one model."""
+
+    model: str
+    aligned: Rate
+    """Of pictures right, over the first block of every pair, with an interval clustered by pair."""
+    pairs: tuple[PairFinding, ...]
+    """Worst first."""
+    pictures: int
+    prior: judge.PriorCheck
+    """What the deciding checker says when nothing of a pair is there."""
+    second_opinions: tuple[SecondOpinion, ...]
+
+    def decided(self, decision: judge.Decision) -> tuple[PairFinding, ...]:
+        """The pairs of one decision, worst first."""
+        return tuple(finding for finding in self.pairs if finding.judgement.failing is decision)
+
+    def count(self, verdict: Verdict) -> int:
+        """Pictures with this verdict, over all pairs."""
+        return sum(finding.judgement.count(verdict) for finding in self.pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class SecondOpinion:
+    """How far another checker sees the same as the deciding one."""
+
+    checker: str
+    agreement: judge.Agreement
+
+
+def find_pairs(
+    store: Store,
+    checker_id: str,
+    *,
+    rule: judge.StoppingRule | None = None,
+    threshold: float = 0.5,
+    model: str | None = None,
+    pair: str | None = None,
+    only: Mapping[str, Sequence[str]] | None = None,
+) -> list[PairFinding]:
+    """Judge every pair of every model from the plainly prompted pictures in the store.
+
+    Args:
+        store: The facts.
+        checker_id: Whose scores decide.
+        rule: The stopping rule under which the pictures were drawn; it decides which interval is
+            valid. None takes their number as fixed.
+        threshold: Score from which a concept counts as present, in (0, 1).
+        model: Only this model.
+        pair: Only the pair of this key.
+        only: Pair key → the spec keys that count, in order; pairs without an entry are left out.
+
+    Returns:
+        Worst first; a pair without any picture is judged too when ``only`` names it.
+    """
+    asked = {found.key: found for found in store.pairs()}
+    gathered: dict[tuple[str, str], list[Evidence]] = defaultdict(list)
+    if only is not None and model is not None:
+        for key in only:
+            gathered[model, key] = []
+    wanted = None if only is None else {spec for specs in only.values() for spec in specs}
+    for item in store.evidence(checker_id, model=model, pair=pair):
+        if item.staged or item.model.partition("@")[0] == CONTROL_MODEL:
+            continue
+        if wanted is None or item.spec_key in wanted:
+            gathered[item.model, item.pair_key].append(item)
+    findings = [
+        _find(name, asked[key], evidence, rule, threshold)
+        for (name, key), evidence in gathered.items()
+        if key in asked and (only is None or key in only)
+    ]
+    return sorted(findings, key=severity)
+
+
+def _find(
+    model: str,
+    pair: ConceptPair,
+    evidence: Iterable[Evidence],
+    rule: judge.StoppingRule | None,
+    threshold: float,
+) -> PairFinding:
+    ordered = tuple(sorted(evidence, key=lambda item: item.seed))
+    judgement = judge.judge_pair(
+        [picture(item) for item in ordered],
+        asked_a=pair.a.name,
+        asked_b=pair.b.name,
+        threshold_a=threshold,
+        threshold_b=threshold,
+        rule=rule,
+    )
+    return PairFinding(model, pair, ordered, judgement)
+
+
+def picture(item: Evidence) -> judge.Picture:
+    """The part of a picture's evidence that is judged."""
+    return judge.Picture(
+        item.a,
+        item.b,
+        refused=item.refused,
+        intruder_a=item.intruder_a,
+        intruder_b=item.intruder_b,
+    )
+
+
+def severity(finding: PairFinding) -> tuple[float, float, str]:
+    """Sorts the worst first: lowest rate, then the one that is surest to be low."""
+    aligned = finding.judgement.aligned
+    shown = aligned.value if aligned.total else 1.0
+    return (shown, aligned.high, finding.pair.prompt)
+
+
+def find_model(
+    store: Store,
+    model: str,
+    pairs: Sequence[PairFinding],
+    checkers: Sequence[str],
+    *,
+    block: int,
+    threshold: float = 0.5,
+) -> ModelFinding:
+    """Sum up one model; ``checkers`` begins with the deciding one, ``block`` is the first look.
+
+    The rate counts the first ``block`` pictures of every pair that has them: pairs that stop early
+    stop at an extreme, so later pictures would bias it.
+    """
+    prefixes = [
+        judge.fixed_prefix(finding.judgement.verdicts, block)
+        for finding in pairs
+        if len(finding.judgement.verdicts) >= block
+    ]
+    asked = {finding.pair.key for finding in pairs}
+    return ModelFinding(
+        model=model,
+        aligned=judge.model_rate(prefixes),
+        pairs=tuple(pairs),
+        pictures=sum(len(finding.evidence) for finding in pairs),
+        prior=_prior(store, checkers[0], asked),
+        second_opinions=tuple(
+            SecondOpinion(other, _agreement(store, model, pairs, other, threshold))
+            for other in checkers[1:]
+        ),
+    )
+
+
+def _prior(store: Store, checker_id: str, asked: set[str]) -> judge.PriorCheck:
+    scores: dict[str, list[float | None]] = {"blank": [], "mismatched": []}
+    for kind, values in scores.items():
+        for item in store.evidence(checker_id, model=f"{CONTROL_MODEL}@{kind}"):
+            if item.pair_key in asked:
+                values += [item.a, item.b]
+    return judge.prior(scores["blank"], scores["mismatched"])
+
+
+def _agreement(
+    store: Store, model: str, pairs: Sequence[PairFinding], checker_id: str, threshold: float
+) -> judge.Agreement:
+    theirs = {
+        (item.pair_key, item.spec_key): _verdict(item, threshold)
+        for item in store.evidence(checker_id, model=model)
+    }
+    ours = {
+        (finding.pair.key, item.spec_key): verdict
+        for finding in pairs
+        for item, verdict in zip(finding.evidence, finding.judgement.verdicts, strict=True)
+    }
+    both = [place for place in ours if place in theirs]
+    return judge.agreement([ours[place] for place in both], [theirs[place] for place in both])
+
+
+def _verdict(item: Evidence, threshold: float) -> Verdict:
+    return judge.verdict(
+        item.a, item.b, threshold_a=threshold, threshold_b=threshold, refused=item.refused
+    )
+
+
+def stopping_rule(
+    *,
+    rule: str,
+    threshold: float,
+    delta: float,
+    alpha: float,
+    beta: float,
+    block: int,
+    cap: int,
+) -> judge.StoppingRule:
+    """The stopping rule that settings describe; ``rule`` is sprt, curtailed or fixed."""
+    if rule == "sprt":
+        return judge.Sprt(threshold, delta, alpha, beta, block, cap)
+    kinds = {"curtailed": judge.Curtailed, "fixed": judge.FixedN}
+    return kinds[rule](total=cap, threshold=threshold, block=block)
+
+
+def rule_of(run: Run) -> judge.StoppingRule:
+    """The stopping rule under which a run drew its pictures."""
+    return stopping_rule(**json.loads(run.config)["stopping"])
+
+
+# ── looking things up ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class AllPairs:
+    """Every pair of every model, worst first."""
+
+    checker: str
+    pairs: tuple[PairFinding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OnePair:
+    """One pair, and what every model made of it."""
+
+    pair: ConceptPair
+    checker: str
+    findings: tuple[PairFinding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OnePicture:
+    """One picture: how it was drawn, where it lies, and all that was said of it."""
+
+    spec: RenderSpec
+    render: Render
+    path: str
+    """Empty for a refusal."""
+    scores: tuple[tuple[Question, Score], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Items that failed and have not succeeded since."""
+
+    failures: tuple[Failure, ...]
+
+
+def look_up(
+    store: Store,
+    what: str | None,
+    *,
+    model: str | None = None,
+    checker: str | None = None,
+    threshold: float = 0.5,
+) -> AllPairs | OnePair | OnePicture | Failures:
+    """Find what a person means: nothing (all pairs), ``failures``, a pair, or a picture.
+
+    Args:
+        store: The facts.
+        what: A key, the beginning of one, or a pair's prompt.
+        model: Only models whose name contains this.
+        checker: The checker whose scores decide; that of the last run by default.
+        threshold: Score from which a concept counts as present.
+
+    Raises:
+        UnknownNameError: nothing is called so.
+    """
+    if what == "failures":
+        return Failures(tuple(store.failures()))
+    checker_id = deciding_checker(store, checker)
+    runs = store.runs()
+    rule = rule_of(runs[-1]) if runs else None
+
+    def judged(pair: str | None) -> tuple[PairFinding, ...]:
+        found = find_pairs(store, checker_id, rule=rule, threshold=threshold, pair=pair)
+        return tuple(item for item in found if model is None or model in item.model)
+
+    if what is None or what == "pairs":
+        return AllPairs(checker_id, judged(None))
+    try:
+        pair = store.pair(what)
+    except UnknownNameError as no_pair:
+        try:
+            spec, render = store.render(what)
+        except UnknownNameError:
+            raise no_pair from None
+        path = "" if render.refusal else str(store.image_path(render.sha256))
+        return OnePicture(spec, render, path, tuple(store.scores(spec.key)))
+    return OnePair(pair, checker_id, judged(pair.key))
+
+
+def deciding_checker(store: Store, name: str | None = None) -> str:
+    """The checker whose id contains ``name``; without a name, the one the last run named first.
+
+    Raises:
+        UnknownNameError: no checker in the store is called so, or several are.
+    """
+    known = store.checkers()
+    if name is not None:
+        matching = [checker for checker in known if name in checker]
+        if len(matching) != 1:
+            raise UnknownNameError(
+                f"{'several checkers' if matching else 'no checker'} in this store match "
+                f"{name!r}; there are {', '.join(known) or 'none: run `lcmis audit`'}"
+            )
+        return matching[0]
+    runs = store.runs()
+    if not known or not runs:
+        raise UnknownNameError("nothing has been checked in this store yet: run `lcmis audit`")
+    named = json.loads(runs[-1].config)["checkers"][0]
+    words = [word for word in (named["name"], named["kind"]) if word]
+    first = [checker for checker in known if any(Path(word).name in checker for word in words)]
+    return first[0] if first else known[0]

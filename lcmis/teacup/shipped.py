@@ -1,0 +1,86 @@
+"""The miniature world's models as plugs: the general classes, pointed at the shipped folders."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lcmis.check.clip import ClipChecker
+from lcmis.check.vqa import VqaChecker
+from lcmis.paths import shipped
+from lcmis.protocols import CheckerSettings, KnownCase, ModelSettings
+from lcmis.render.diffusion import DiffusersModel
+from lcmis.types import Question, QuestionKind
+
+if TYPE_CHECKING:
+    pass
+
+STEPS = 12
+GUIDANCE = 3.0
+BATCH = 16
+"""What the models were measured with; see their cards."""
+
+
+def narrow(settings: ModelSettings) -> DiffusersModel:
+    """Shows latent concept misalignment: trained where concepts keep to their usual partners."""
+    return _model("teacup-narrow", settings)
+
+
+def broad(settings: ModelSettings) -> DiffusersModel:
+    """The control that an audit must pass: trained on well-mixed pictures."""
+    return _model("teacup-broad", settings)
+
+
+def clip(settings: CheckerSettings) -> ClipChecker:
+    """An open_clip model of the miniature world."""
+    return ClipChecker(_checker("clip", "teacup-clip", settings))
+
+
+def judge(settings: CheckerSettings) -> VqaChecker:
+    """A vision-language model of the miniature world."""
+    return VqaChecker(_checker("vqa", "teacup-judge", settings))
+
+
+def known_cases() -> Iterator[KnownCase]:
+    """Pictures painted by the world's own renderer, with questions whose answers are known.
+
+    Per family one usual and one unusual pair: present concepts, and one that is not there.
+    """
+    from lcmis.teacup.world import FAMILIES, prompt_of, render
+
+    for family in FAMILIES.values():
+        for first, second in ((0, 0), (2, 4)):
+            picture, _, _ = render(family, *_concepts(family, first, second), random.Random(first))
+            absent = (first + 1) % len(family.first)
+            for shown, holds in ((first, True), (absent, False)):
+                other = absent if shown == first else first
+                yield KnownCase(
+                    picture,
+                    Question(
+                        QuestionKind.A_PRESENT,
+                        family.first[shown].name,
+                        contrast=(
+                            prompt_of(family, *_concepts(family, shown, second)),
+                            prompt_of(family, *_concepts(family, other, second)),
+                        ),
+                    ),
+                    holds,
+                )
+
+
+def _model(name: str, settings: ModelSettings) -> DiffusersModel:
+    return DiffusersModel(
+        dataclasses.replace(
+            settings,
+            name=str(shipped("data") / "teacup" / name),
+            num_inference_steps=settings.num_inference_steps or STEPS,
+            guidance_scale=GUIDANCE if settings.guidance_scale is None else settings.guidance_scale,
+            batch_size=settings.batch_size or BATCH,
+        )
+    )
+
+
+def _checker(kind: str, name: str, settings: CheckerSettings) -> CheckerSettings:
+    return dataclasses.replace(settings, kind=kind, name=str(shipped("data") / "teacup" / name))
