@@ -1,0 +1,147 @@
+"""The table of rooms in the design, executable."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ALWAYS = {"lcmis", "paths"}
+
+ROOMS = {  # room: the rooms it may import
+    "__init__": set(),
+    "__main__": {"cli"},
+    "types": set(),
+    "paths": set(),
+    "errors": set(),
+    "protocols": {"types", "errors"},
+    "registry": {"errors"},
+    "config": {"types", "protocols", "errors"},
+    "revision": {"errors"},
+    "judge": {"types"},
+    "store": {"types", "errors"},
+    "findings": {"types", "errors", "judge", "store"},
+    "prompts": set(),
+    "propose": {"types", "protocols", "errors"},
+    "render": {"types", "protocols", "errors", "revision"},
+    "check": {"types", "protocols", "errors", "revision", "prompts"},
+    "testing": {"types", "protocols", "errors"},
+    "teacup": {"types", "protocols", "errors", "render", "check", "propose"},
+    "audit": {
+        "types",
+        "protocols",
+        "errors",
+        "config",
+        "registry",
+        "judge",
+        "findings",
+        "store",
+        "propose",
+        "render",
+        "check",
+    },
+    "doctor": {"types", "protocols", "errors", "config", "registry", "audit", "render"},
+    "terminal": {
+        "types",
+        "judge",
+        "findings",
+        "store",
+        "audit",
+        "config",
+        "doctor",
+        "registry",
+    },
+    "cli": {
+        "types",
+        "errors",
+        "config",
+        "registry",
+        "audit",
+        "doctor",
+        "findings",
+        "store",
+        "terminal",
+    },
+    "dashboard": {"types", "errors", "judge", "findings", "store"},
+}
+HEAVY = {"torch", "diffusers", "transformers", "open_clip", "streamlit"}
+MAY_BE_HEAVY = {"render", "check", "teacup", "dashboard"}
+FILES = sorted([*(ROOT / "lcmis").rglob("*.py"), *(ROOT / "dashboard").rglob("*.py")])
+
+
+def room_of(path: Path) -> str:
+    place = path.relative_to(ROOT)
+    return "dashboard" if place.parts[0] == "dashboard" else Path(place.parts[1]).stem
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            if node.module == "lcmis":
+                found |= {f"lcmis.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_what_it_may(path):
+    room = room_of(path)
+    assert room in ROOMS, f"no room is called {room}: give it a line in ROOMS"
+    rooms = {name.split(".")[1] for name in imports(path) if name.startswith("lcmis.")}
+    assert rooms - {room} - ROOMS[room] - ALWAYS - {"__version__"} == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_libraries_stay_in_heavy_rooms(path):
+    if room_of(path) not in MAY_BE_HEAVY:
+        assert {name.split(".")[0] for name in imports(path)} & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if room_of(path) not in ("teacup", "config", "registry", "cli")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_teacup_does_not_leak_into_the_general_rooms(path):
+    assert "teacup" not in path.read_text().lower()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "lcmis",
+        "lcmis.audit",
+        "lcmis.cli",
+        "lcmis.config",
+        "lcmis.findings",
+        "lcmis.judge",
+        "lcmis.registry",
+        "lcmis.store",
+        "lcmis.terminal",
+    ],
+)
+def test_light_rooms_stay_light(module):
+    code = f"import sys, {module}; print(*({HEAVY!r} & set(sys.modules)))"
+    asked = [sys.executable, "-c", code]
+    assert subprocess.check_output(asked, text=True, cwd=ROOT).strip() == ""
+
+
+def test_every_module_says_in_one_line_what_it_is():
+    for path in FILES:
+        text = ast.get_docstring(ast.parse(path.read_text()))
+        assert text, path
+        assert len(text.splitlines()[0]) <= 100, path
+
+
+def test_nothing_swallows_all_errors():
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ExceptHandler):
+                assert node.type is not None, path
+                assert ast.unparse(node.type) not in ("Exception", "BaseException"), path
