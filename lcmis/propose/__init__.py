@@ -1,0 +1,1 @@
+"""Where concept pairs come from."""

@@ -1,0 +1,508 @@
+"""The pairs we ship in data/, and the reader of anybody's own files of pairs."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.paths import shipped
+from lcmis.types import Concept, ConceptPair, Intruder, Side, content_key
+
+# ── what a file may say ──────────────────────────────────────────────────────────────────────────
+
+
+def _one_line(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    if text != text.strip() or not text.isprintable():
+        raise ValueError("must be one line of printable text with no space at either end")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+
+
+class Entry(BaseModel):
+    """Something a file says; a field we do not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ConceptEntry(Entry):
+    """One concept, under its name in ``[concepts]``."""
+
+    description: Line
+    synonyms: tuple[Line, ...] = ()
+
+
+class IntruderEntry(Entry):
+    """An intruder whose counterfactual prompt has to be spelled out."""
+
+    concept: Line
+    prompt: Line
+
+
+class PairEntry(Entry):
+    """One pair; every concept is referred to by its name in ``[concepts]``."""
+
+    a: Line
+    b: Line
+    prompt: Line
+    sentences: tuple[Line, ...] = ()
+    instead_of_a: tuple[Line | dict[str, Any], ...] = ()
+    instead_of_b: tuple[Line | dict[str, Any], ...] = ()
+
+
+class PatternEntry(Entry):
+    """One kind of conflict and its pairs."""
+
+    name: Line
+    pairs: tuple[dict[str, Any], ...]
+
+
+class CatalogueFile(Entry):
+    """A whole TOML file; what lies deeper is checked entry by entry."""
+
+    source: Line
+    licence: Line
+    concepts: dict[str, dict[str, Any]]
+    patterns: tuple[dict[str, Any], ...]
+
+
+class Record(Entry):
+    """One row of a CSV file, or one object of a JSON-lines file."""
+
+    a: Line
+    b: Line
+    prompt: Line
+    a_description: Line | None = None
+    b_description: Line | None = None
+    intruder: Line | None = None
+    intruder_replaces: Side | None = None
+    pattern: Line | None = None
+
+
+# ── the shipped sets ─────────────────────────────────────────────────────────────────────────────
+
+
+def catalogues() -> tuple[str, ...]:
+    """The names of the shipped sets, sorted."""
+    return tuple(sorted(path.stem for path in (shipped("data") / "pairs").glob("*.toml")))
+
+
+def catalogue(name: str) -> tuple[ConceptPair, ...]:
+    """All pairs of a shipped set, in the order of its file.
+
+    Raises:
+        UnknownNameError: no set bears this name; the sentence lists the nearest ones.
+    """
+    if name not in catalogues():
+        raise _unknown("catalogue", name, catalogues())
+    return read_pairs(shipped("data") / "pairs" / f"{name}.toml")
+
+
+def select(
+    pairs: Sequence[ConceptPair],
+    *,
+    patterns: Collection[str] = (),
+    keys: Collection[str] = (),
+    prompts: Collection[str] = (),
+    limit: int | None = None,
+) -> tuple[ConceptPair, ...]:
+    """Choose among pairs; an empty criterion chooses all, and the order stays.
+
+    A limit takes from every pattern in turn, and within a pattern in the order of the keys: as
+    good as chance, the same on every machine, and a higher limit only adds to what a lower one
+    chose, so that nothing already drawn is lost.
+
+    Raises:
+        UnknownNameError: a pattern, key or prompt that no pair has.
+        ConfigError: a limit below 1.
+    """
+    wanted: tuple[tuple[str, Collection[str], Callable[[ConceptPair], str]], ...] = (
+        ("pattern", patterns, lambda pair: pair.pattern),
+        ("pair with the key", keys, lambda pair: pair.key),
+        ("pair with the prompt", prompts, lambda pair: pair.prompt),
+    )
+    for what, names, name_of in wanted:
+        known = {name_of(pair) for pair in pairs}
+        for name in names:
+            if name not in known:
+                raise _unknown(what, name, known)
+    chosen = [
+        pair
+        for pair in pairs
+        if all(not names or name_of(pair) in names for _, names, name_of in wanted)
+    ]
+    if limit is None:
+        return tuple(chosen)
+    if limit < 1:
+        raise ConfigError(f"a limit of {limit} pairs leaves nothing to do: write 1 or more")
+    queues: dict[str, list[ConceptPair]] = {}
+    for pair in sorted(chosen, key=lambda pair: pair.key):
+        queues.setdefault(pair.pattern, []).append(pair)
+    turns = sorted(
+        (turn, content_key(pattern), pair.key)
+        for pattern, queue in queues.items()
+        for turn, pair in enumerate(queue)
+    )
+    kept = {key for _, _, key in turns[:limit]}
+    return tuple(pair for pair in chosen if pair.key in kept)
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_pairs(path: str | Path) -> tuple[ConceptPair, ...]:
+    """Read a catalogue (``.toml``) or a plain table of pairs (``.csv``, ``.jsonl``), in order.
+
+    Raises:
+        ConfigError: what is wrong, at which entry or line, and what to write instead.
+    """
+    path = Path(path)
+    readers = {".toml": _from_toml, ".csv": _from_csv, ".jsonl": _from_jsonl}
+    if path.suffix.lower() not in readers:
+        raise ConfigError(f"{path}: pairs are read from {', '.join(readers)} files: rename it")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8 text"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}: name a file of pairs") from error
+    if "\0" in text:
+        raise ConfigError(f"{path}: not a text file: name a TOML, CSV or JSON-lines file")
+    pairs: list[ConceptPair] = []
+    asked: dict[str, str] = {}
+    for where, pair in readers[path.suffix.lower()](text, str(path)):
+        if earlier := asked.get(pair.prompt.casefold()):
+            raise ConfigError(
+                f"{where}: the prompt {pair.prompt!r} was asked before, at {earlier}: drop one"
+            )
+        asked[pair.prompt.casefold()] = where.removeprefix(f"{path}, ")
+        pairs.append(pair)
+    if not pairs:
+        raise ConfigError(f"{path}: no pairs: write at least one")
+    return tuple(pairs)
+
+
+def _from_toml(text: str, name: str) -> Iterator[tuple[str, ConceptPair]]:
+    try:
+        value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: not TOML: {error}") from error
+    file = _checked(CatalogueFile, value, name)
+    concepts: dict[str, Concept] = {}
+    for concept, fields in file.concepts.items():
+        entry = _checked(ConceptEntry, fields, f"{name}, concept {concept!r}")
+        concepts[concept] = Concept(concept, entry.description, entry.synonyms)
+    for number, table in enumerate(file.patterns, 1):
+        pattern = _checked(PatternEntry, table, f"{name}, pattern {number}")
+        for index, pair_table in enumerate(pattern.pairs, 1):
+            where = f"{name}, pattern {pattern.name!r}, pair {index}"
+            fields_of = _checked(PairEntry, pair_table, where)
+            yield where, _pair_of(fields_of, concepts, pattern.name, file, where)
+
+
+def _pair_of(
+    entry: PairEntry,
+    concepts: Mapping[str, Concept],
+    pattern: str,
+    file: CatalogueFile,
+    where: str,
+) -> ConceptPair:
+    def concept(name: str) -> Concept:
+        if name not in concepts:
+            raise ConfigError(
+                f"{where}: the concept {name!r} is not in [concepts]: "
+                f"describe it there{_near(name, concepts)}"
+            )
+        return concepts[name]
+
+    intruders: list[tuple[Concept, Side, str]] = []
+    for side, suspects in ((Side.A, entry.instead_of_a), (Side.B, entry.instead_of_b)):
+        for suspect in suspects:
+            if isinstance(suspect, str):
+                intruders.append((concept(suspect), side, ""))
+            else:
+                spelled = _checked(IntruderEntry, suspect, f"{where}, instead_of_{side}")
+                intruders.append((concept(spelled.concept), side, spelled.prompt))
+    a, b = concept(entry.a), concept(entry.b)
+    return _pair(
+        a,
+        b,
+        entry.prompt,
+        intruders,
+        where,
+        sentences=entry.sentences,
+        pattern=pattern,
+        source=file.source,
+        licence=file.licence,
+    )
+
+
+def _from_csv(text: str, name: str) -> Iterator[tuple[str, ConceptPair]]:
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    header: list[str] = []
+    try:
+        for row in rows:
+            where = f"{name}, line {rows.line_num}"
+            if not header:
+                header = row
+                if len(set(header)) < len(header):
+                    raise ConfigError(f"{where}: two columns bear one name: rename one of them")
+            elif row and len(row) != len(header):
+                raise ConfigError(
+                    f"{where}: {len(row)} cells under {len(header)} columns: "
+                    f'put quotes ("…") around a text that contains a comma'
+                )
+            elif row:
+                cells = {field: cell for field, cell in zip(header, row, strict=True) if cell}
+                yield where, _pair_of_record(cells, where, name)
+    except csv.Error as error:
+        raise ConfigError(f"{name}, line {rows.line_num}: not CSV: {error}") from error
+
+
+def _from_jsonl(text: str, name: str) -> Iterator[tuple[str, ConceptPair]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{name}, line {number}"
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{where}: not JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: write one object, {{…}}, a line")
+        yield where, _pair_of_record(value, where, name)
+
+
+def _pair_of_record(fields: dict[str, Any], where: str, name: str) -> ConceptPair:
+    record = _checked(Record, fields, where)
+    if (record.intruder is None) != (record.intruder_replaces is None):
+        raise ConfigError(f"{where}: write both 'intruder' and 'intruder_replaces', or neither")
+    intruders = []
+    if record.intruder is not None and record.intruder_replaces is not None:
+        intruders.append((Concept(record.intruder), record.intruder_replaces, ""))
+    return _pair(
+        Concept(record.a, record.a_description or ""),
+        Concept(record.b, record.b_description or ""),
+        record.prompt,
+        intruders,
+        where,
+        pattern=record.pattern or "",
+        source=Path(name).name,
+    )
+
+
+def _pair(
+    a: Concept,
+    b: Concept,
+    prompt: str,
+    suspects: Iterable[tuple[Concept, Side, str]],
+    where: str,
+    *,
+    sentences: tuple[str, ...] = (),
+    pattern: str,
+    source: str,
+    licence: str = "",
+) -> ConceptPair:
+    if a.name.casefold() == b.name.casefold():
+        raise ConfigError(f"{where}: both concepts are called {a.name!r}: a pair needs two")
+    spans = _spans(prompt, a, b)
+    for side, concept in ((Side.A, a), (Side.B, b)):
+        if side not in spans:
+            raise ConfigError(
+                f"{where}: the prompt {prompt!r} does not name {concept.name!r}: "
+                f"use its name or one of its synonyms, word for word"
+            )
+    intruders = []
+    for suspect, side, explicit in suspects:
+        if suspect.name.casefold() in (a.name.casefold(), b.name.casefold()):
+            raise ConfigError(
+                f"{where}: {suspect.name!r} is asked for and cannot intrude: name another concept"
+            )
+        counterfactual = explicit or _swap(prompt, spans[side], suspect.name)
+        if not any(_found(counterfactual, word) for word in (suspect.name, *suspect.synonyms)):
+            raise ConfigError(
+                f"{where}: the prompt {counterfactual!r} does not name the intruder "
+                f"{suspect.name!r}: use its name or one of its synonyms"
+            )
+        intruders.append(Intruder(suspect, side, counterfactual))
+    return ConceptPair(a, b, prompt, sentences, tuple(intruders), pattern, source, licence)
+
+
+# ── words in a prompt ────────────────────────────────────────────────────────────────────────────
+
+
+def swap_noun(prompt: str, old: str, new: str) -> str:
+    """The prompt with one noun in the place of another; ``a`` or ``an`` right before it follows.
+
+    A noun without an article is replaced without one: where one is countable and the other is
+    not, spell the prompt out.
+
+    Raises:
+        ValueError: the prompt does not contain the old noun as whole words.
+    """
+    found = _found(prompt, old)
+    if not found:
+        raise ValueError(f"{prompt!r} does not contain {old!r}")
+    return _swap(prompt, found[0], new)
+
+
+def indefinite(noun: str) -> str:
+    """The noun with its article by sound: ``an urn``, ``a unicorn``, ``an hourglass``."""
+    word = noun.casefold()
+    silent_h = word.startswith(("hour", "heir", "honest", "honour"))
+    glide = re.match(r"u(ni(?!n)|k|s[ei]|r[ao]n|t[ei])|eu|ewe|one", word)
+    return f"{'an' if silent_h or (word[:1] in 'aeiou' and not glide) else 'a'} {noun}"
+
+
+Span = tuple[int, int]
+
+
+def _found(prompt: str, words: str) -> list[Span]:
+    whole = rf"(?<!\w){re.escape(words)}(?!\w)"
+    return [match.span() for match in re.finditer(whole, prompt, re.IGNORECASE)]
+
+
+def _spans(prompt: str, a: Concept, b: Concept) -> dict[Side, Span]:
+    """Where each concept is named, without overlap: ``orange`` is not in ``orange juice``."""
+    named = [
+        (span, side)
+        for side, concept in ((Side.A, a), (Side.B, b))
+        for words in (concept.name, *concept.synonyms)
+        for span in _found(prompt, words)
+    ]
+    longest_first = sorted(named, key=lambda found: found[0][0] - found[0][1])
+    spans: dict[Side, Span] = {}
+    for (start, end), side in longest_first:
+        if side not in spans and all(
+            end <= left or right <= start for left, right in spans.values()
+        ):
+            spans[side] = (start, end)
+    return spans
+
+
+def _swap(prompt: str, span: Span, new: str) -> str:
+    before, old, after = prompt[: span[0]], prompt[slice(*span)], prompt[span[1] :]
+    article = re.search(r"\b(an?)\s+$", before, re.IGNORECASE)
+    if article:
+        before, new = before[: article.start()], indefinite(new)
+        old = article[0]
+    if old[0].isupper() and not before:
+        new = new[0].upper() + new[1:]
+    return before + new + after
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def to_toml(pairs: Sequence[ConceptPair]) -> str:
+    """The text of a catalogue file that reads back as these pairs, grouped by pattern.
+
+    Raises:
+        ValueError: the pairs differ in source or licence, a pattern is empty, or one name stands
+            for two different concepts: one file could not say that.
+    """
+    if len({(pair.source, pair.licence) for pair in pairs}) != 1:
+        raise ValueError("a file of pairs has one source and one licence")
+    concepts: dict[str, Concept] = {}
+    for pair in pairs:
+        for concept in (pair.a, pair.b, *(intruder.concept for intruder in pair.intruders)):
+            if concepts.setdefault(concept.name, concept) != concept:
+                raise ValueError(f"two different concepts are called {concept.name!r}")
+    lines = [
+        f"source = {_quoted(pairs[0].source)}",
+        f"licence = {_quoted(pairs[0].licence)}",
+        "",
+        "[concepts]",
+    ]
+    for concept in concepts.values():
+        synonyms = f", synonyms = {_list(concept.synonyms)}" if concept.synonyms else ""
+        lines.append(
+            f"{_quoted(concept.name)} = "
+            f"{{ description = {_quoted(concept.description)}{synonyms} }}"
+        )
+    for pattern in dict.fromkeys(pair.pattern for pair in pairs):
+        lines += ["", "", "[[patterns]]", f"name = {_quoted(pattern)}"]
+        for pair in pairs:
+            if pair.pattern == pattern:
+                lines += ["", "[[patterns.pairs]]", *_pair_lines(pair)]
+    return "\n".join(lines) + "\n"
+
+
+def _pair_lines(pair: ConceptPair) -> Iterator[str]:
+    for field, text in (("a", pair.a.name), ("b", pair.b.name), ("prompt", pair.prompt)):
+        yield f"{field} = {_quoted(text)}"
+    spans = _spans(pair.prompt, pair.a, pair.b)
+    for side in Side:
+        entries = [
+            _quoted(intruder.concept.name)
+            if intruder.prompt == _swap(pair.prompt, spans[side], intruder.concept.name)
+            else f"{{ concept = {_quoted(intruder.concept.name)}, "
+            f"prompt = {_quoted(intruder.prompt)} }}"
+            for intruder in pair.intruders_of(side)
+        ]
+        if any(entry.startswith("{") for entry in entries):
+            yield from (f"instead_of_{side} = [", *(f"  {entry}," for entry in entries), "]")
+        elif entries:
+            yield f"instead_of_{side} = [{', '.join(entries)}]"
+    if pair.sentences:
+        yield from ("sentences = [", *(f"  {_quoted(text)}," for text in pair.sentences), "]")
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # for one-line text JSON and TOML agree
+
+
+def _list(texts: Iterable[str]) -> str:
+    return f"[{', '.join(_quoted(text) for text in texts)}]"
+
+
+# ── saying what is wrong ─────────────────────────────────────────────────────────────────────────
+
+EntryT = TypeVar("EntryT", bound=Entry)
+
+
+def _checked(model: type[EntryT], value: Any, where: str) -> EntryT:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field, *place = (str(part) for part in first["loc"])
+        match first["type"]:
+            case "missing":
+                reason = f"{field!r} is missing or empty: write it"
+            case "extra_forbidden":
+                reason = (
+                    f"{field!r} is not a field; known are {', '.join(model.model_fields)}"
+                    f"{_near(field, model.model_fields)}"
+                )
+            case "value_error":
+                reason = f"{field!r} {first['ctx']['error']}"
+            case _:
+                item = f", item {int(place[0]) + 1}" if place and place[0].isdigit() else ""
+                reason = f"{field!r}{item}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        raise ConfigError(f"{where}: {reason}") from error
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=3)
+    return f"; did you mean {' or '.join(repr(word) for word in near)}?" if near else ""
+
+
+def _unknown(what: str, name: str, known: Collection[str]) -> UnknownNameError:
+    near = difflib.get_close_matches(name, list(known), n=3) or sorted(known)[:12]
+    return UnknownNameError(f"no {what} is called {name!r}; try {', '.join(near)}")
