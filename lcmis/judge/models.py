@@ -34,7 +34,8 @@ def model_rate(pairs: Sequence[tuple[int, int]], *, confidence: float = 0.95) ->
     sample, pictures are not: the linearised variance of the ratio between pairs gives an effective
     number of pictures, used in Wilson's formula with Student's quantile on pairs - 1 degrees of
     freedom. When all pictures agree, the effective number is that of pairs. One pair says nothing
-    of others: [0, 1].
+    of others: [0, 1]. Simulated coverage is 95 to 98 %, except where so few pairs are broken that
+    the sample may hold none: 85 % with 40 pairs, one in twenty of them broken, the rest perfect.
 
     Source: Cochran, Sampling Techniques, section 6.3 (variance of a ratio); Dean and Pagano,
     Survey Research Methods 2015 (Wilson's interval in cluster samples).

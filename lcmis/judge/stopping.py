@@ -357,12 +357,13 @@ def stopped_interval(
     """The rate of pictures right, with an interval that is valid although the rule chose the total.
 
     Jeffreys intervals at a level calibrated once per rule, so that *at the stopping time* the
-    coverage is at least ``confidence`` whatever the true rate (exact, worst case). A pair that the
-    rule has not finished with (the budget ended) is judged under the rule cut at ``total``. Looks
-    off the rule's schedule cost little: at every picture instead of every fourth, the worst
-    coverage of a 95 % interval is still 94.1 % or more for the rules in use. A fixed number has
-    Wilson's interval, as :func:`rate`. The value is the raw share, which stopping biases outwards:
-    publish it with its interval, and build leaderboards on :func:`fixed_prefix`.
+    coverage is at least ``confidence`` whatever the true rate (exact, worst case); to hold at every
+    look on the way at once, it would have to be wider. A pair that the rule has not finished with
+    (the budget ended) is judged under the rule cut at ``total``. Looks off the rule's schedule cost
+    little: at every picture instead of every fourth, the worst coverage of a 95 % interval is still
+    94.1 % or more for the rules in use. A fixed number has Wilson's interval, as :func:`rate`. The
+    value is the raw share, which stopping biases outwards: publish it with its interval, and build
+    leaderboards on :func:`fixed_prefix`.
 
     Source: the interval, Brown, Cai, DasGupta, Statistical Science 2001, section 3.1.
 

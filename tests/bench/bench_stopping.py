@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +22,6 @@ from lcmis.judge import (
     StoppingRule,
     expected_pictures,
     stopped_interval,
-    verdict,
 )
 from lcmis.types import Rate, Verdict
 
@@ -131,6 +129,7 @@ def simulate(pairs: int, seed: int) -> None:
 
 def replay_store(folder: str, checker: str | None, threshold: float) -> None:
     """Print what each rule would have made of the pictures in a store."""
+    from lcmis.findings import find_pairs
     from lcmis.store import Store
 
     with Store(folder, read_only=True) as store:
@@ -138,25 +137,10 @@ def replay_store(folder: str, checker: str | None, threshold: float) -> None:
         if not checkers:
             raise SystemExit(f"{folder} holds no scores yet; run `lcmis audit` first")
         checker = checker or checkers[0]
-        gathered: dict[tuple[str, str], list[tuple[int, Verdict]]] = defaultdict(list)
-        for item in store.evidence(checker):
-            if item.staged:
-                continue
-            seen = verdict(
-                item.a,
-                item.b,
-                threshold_a=threshold,
-                threshold_b=threshold,
-                refused=item.refused,
-            )
-            if seen.is_scored:
-                gathered[item.model, item.pair_key].append((item.seed, seen))
-    rows = [
-        [seen is Verdict.ALIGNED for _, seen in sorted(verdicts)[:20]]
-        for verdicts in gathered.values()
-        if len(verdicts) >= 20
-    ]
-    print(f"{len(gathered)} pairs and models by {checker}; {len(rows)} with 20 scored pictures")
+        found = find_pairs(store, checker, threshold=threshold)
+    scored = [[seen for seen in one.judgement.verdicts if seen.is_scored] for one in found]
+    rows = [[seen is Verdict.ALIGNED for seen in row[:20]] for row in scored if len(row) >= 20]
+    print(f"{len(found)} pairs and models by {checker}; {len(rows)} with 20 scored pictures")
     if not rows:
         return
     twenty = [replay(TWENTY, row) for row in rows]
