@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.paths import shipped
 from lcmis.propose.catalogue import (
     catalogue,
     catalogues,
@@ -134,10 +139,6 @@ def test_everyday_is_large_and_covers_the_seed_patterns(everyday: tuple[ConceptP
 def test_everyday_defines_no_concept_that_it_does_not_use(
     everyday: tuple[ConceptPair, ...],
 ) -> None:
-    import tomllib
-
-    from lcmis.paths import shipped
-
     text = (shipped("data") / "pairs" / "everyday.toml").read_text(encoding="utf-8")
     defined = set(tomllib.loads(text)["concepts"])
     assert defined == {concept.name for concept in concepts_of(everyday)}
@@ -302,6 +303,21 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
     return path
 
 
+PIECES = [
+    *(b"a,b,prompt\n", b"cup,coke,", b"a cup of coke\n", b'"', b",", b"\r\n", b"\xff", b"\0"),
+    *(
+        b'{"a": "cup", "b": "coke", ',
+        b'"prompt": "a cup of coke"}\n',
+        b"{}",
+        b"[",
+        b"null",
+        b"1e999",
+    ),
+    *(line.encode() + b"\n" for line in GOOD.splitlines()),
+    GOOD.encode(),
+]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -355,6 +371,10 @@ def test_a_mistake_in_toml_is_one_sentence(tmp_path: Path, old: str, new: str, s
         ("p.csv", b"a,b,prompt\ncaf\xe9,coke,x", "byte 14 is not UTF-8: save the file as UTF-8"),
         ("p.csv", b"\x00\x01", "not a text file"),
         ("p.jsonl", "{", "line 1: not JSON: "),
+        ("p.jsonl", "[" * 100_000, "line 1: not JSON: "),
+        ("p.jsonl", "9" * 5_000, "line 1: not JSON: "),
+        ("p.toml", "a = " + "9" * 5_000, "not TOML: "),
+        ("p.toml", "a = " + "[" * 100_000, "not TOML: "),
         ("p.jsonl", "[1]", "line 1: write one object"),
         ("p.jsonl", '{"a": 1, "b": "x", "prompt": "y"}', "line 1: 'a': input should be a valid"),
         (
@@ -371,6 +391,16 @@ def test_a_mistake_in_a_table_is_one_sentence(
     with pytest.raises(ConfigError, match=said) as caught:
         read_pairs(written(tmp_path, name, content))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["p.toml", "p.csv", "p.jsonl"])
+@given(pieces=st.lists(st.sampled_from(PIECES), max_size=12))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_a_file_holds_it_reads_or_is_refused(
+    tmp_path: Path, name: str, pieces: list[bytes]
+) -> None:
+    with contextlib.suppress(ConfigError):
+        assert read_pairs(written(tmp_path, name, b"".join(pieces)))
 
 
 def test_a_file_that_is_not_there_is_the_users_to_mend(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def read_pairs(path: str | Path) -> tuple[ConceptPair, ...]:
 def _from_toml(text: str, name: str) -> Iterator[tuple[str, ConceptPair]]:
     try:
         value = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also for absurd numbers and nesting
         raise ConfigError(f"{name}: not TOML: {error}") from error
     file = _checked(CatalogueFile, value, name)
     concepts: dict[str, Concept] = {}
@@ -281,7 +281,7 @@ def _from_jsonl(text: str, name: str) -> Iterator[tuple[str, ConceptPair]]:
         where = f"{name}, line {number}"
         try:
             value = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{where}: not JSON: {error}") from error
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: write one object, {{…}}, a line")

@@ -73,4 +73,5 @@ def _concept(one: WorldConcept) -> Concept:
 if __name__ == "__main__":
     from lcmis.propose.catalogue import to_toml
 
+    print("# Written by python -m lcmis.teacup.pairs from the world's table: change it there.\n")
     print(to_toml(pairs()), end="")
