@@ -322,7 +322,7 @@ PIECES = [
     ("old", "new", "said"),
     [
         ('b = "iced coke"\n', "", "pattern 'drinks', pair 1: 'b' is missing or empty: write it"),
-        ("prompt =", "promt =", "pair 1: 'prompt' is missing"),
+        ("prompt =", "promt =", "pair 1: 'promt' is not a field; .*mean 'prompt'"),
         ('["glass"]', '["glass"]\nsentence = "x"', "'sentence' is not a field; .*'sentences'?"),
         ("a tea cup of iced coke", "", "pair 1: 'prompt' must not be empty"),
         ("a tea cup of iced coke", "a tea cup ", "'prompt' must be one line of"),
@@ -333,11 +333,15 @@ PIECES = [
         ('["glass"]', "[{ concept = 'glass' }]", "instead_of_a: 'prompt' is missing"),
         ('["glass"]', "[{ concept = 'glass', prompt = 'a cup' }]", "not name the intruder 'glass'"),
         ('["glass"]', "[3]", "'instead_of_a', item 1: input should be a valid string"),
-        ("description = 'z'", "looks = 'z'", "concept 'glass': 'description' is missing"),
+        ("description = 'z'", "looks = 'z'", "concept 'glass': 'looks' is not a field"),
         ('source = "me"', "", "p.toml: 'source' is missing"),
         ('name = "drinks"', "", "pattern 1: 'name' is missing"),
         ('source = "me"', "source = me", r"not TOML: .*line 2"),
-        ('[[patterns]]\nname = "drinks"', '[[pattern]]\nname = "drinks"', "'patterns' is missing"),
+        (
+            '[[patterns]]\nname = "drinks"',
+            '[[pattern]]\nname = "drinks"',
+            "'pattern' is not a field; .*'patterns'",
+        ),
     ],
 )
 def test_a_mistake_in_toml_is_one_sentence(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -356,7 +360,8 @@ def test_a_mistake_in_toml_is_one_sentence(tmp_path: Path, old: str, new: str, s
     [
         ("p.csv", "a,b,prompt\ncup,coke,a cup of coke\ncup,coke,A cup of coke", "line 3: .*line 2"),
         ("p.csv", "a,b,prompt\ncup,coke,a cup of coke, iced", "line 2: 4 cells under 3 columns"),
-        ("p.csv", "a,b,promt\ncup,coke,a cup of coke", "line 2: 'prompt' is missing"),
+        ("p.csv", "a,b,promt\ncup,coke,a cup of coke", "line 2: 'promt' is not a field"),
+        ("p.csv", "a;b;prompt\ncup;coke;a cup of coke", "'a;b;prompt' is not a field; known are a"),
         ("p.csv", "a,b,b\ncup,coke,x", "two columns bear one name"),
         (
             "p.csv",

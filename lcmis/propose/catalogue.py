@@ -480,7 +480,8 @@ def _checked(model: type[EntryT], value: Any, where: str) -> EntryT:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a misspelt field is also a missing one: what stands there tells more than what does not
+        first = min(error.errors(), key=lambda wrong: wrong["type"] != "extra_forbidden")
         field, *place = (str(part) for part in first["loc"])
         match first["type"]:
             case "missing":
