@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -11,7 +12,13 @@ from lcmis.errors import ConfigError, Refusal, RenderError
 from lcmis.protocols import ModelSettings
 from lcmis.render.conditioning import Conditioning, Encoding
 from lcmis.render.device import choose_device, choose_dtype, choose_offload
-from lcmis.render.pipeline_folder import Located, PipelineFolder, locate, scheduler_class
+from lcmis.render.pipeline_folder import (
+    Located,
+    PipelineFolder,
+    adapter_file,
+    locate,
+    scheduler_class,
+)
 from lcmis.render.stages import stage_starts, step_of, switching
 from lcmis.render.transformer import Flux, StableDiffusion3
 from lcmis.render.unet import StableDiffusion, StableDiffusionXL
@@ -69,6 +76,8 @@ class DiffusersModel:
         self._dtype = choose_dtype(settings.dtype, self._device)
         self._offload = choose_offload(settings.offload, self._device)
         self._adapters = tuple(_located_adapter(adapter) for adapter in settings.adapters)
+        for _, adapter in self._adapters:  # a variant is a model of its own
+            self.model_id += f"+{adapter.name}:{adapter.weight:g}"
 
         defaults = self._family.defaults()
         height = _first(settings.height, defaults.height)
@@ -265,7 +274,10 @@ def _family(folder: PipelineFolder) -> Conditioning:
 
 
 def _located_adapter(adapter: Adapter) -> tuple[Located, Adapter]:
+    if importlib.util.find_spec("peft") is None:
+        raise ConfigError("adapters need the package peft: `pip install peft`")
     located = locate(adapter.name, None, weights=True)
+    adapter_file(located.path, adapter.name)
     return located, Adapter(located.name, adapter.weight)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -14,7 +13,7 @@ import transformers
 from safetensors import SafetensorError
 
 from lcmis.errors import ConfigError
-from lcmis.render.pipeline_folder import Located, PipelineFolder
+from lcmis.render.pipeline_folder import Located, PipelineFolder, adapter_file
 from lcmis.types import Adapter
 
 
@@ -81,7 +80,7 @@ def _load_network(folder: PipelineFolder, component: str, dtype: torch.dtype) ->
             variant=folder.variant(),
             output_loading_info=True,
         )
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # damaged, or misshapen
         raise ConfigError(
             f"the weights of {folder.name}/{component} cannot be read ({error}): copy them again"
         ) from error
@@ -104,28 +103,17 @@ def _class(library: str, class_name: str) -> Any:
 
 
 def _lay_over(pipeline: Any, located: Located, adapter: Adapter) -> None:
-    file = _adapter_file(located.path, adapter.name)
+    file = adapter_file(located.path, adapter.name)
+    name = _adapter_name(adapter)
+    sentence = f"the adapter {adapter.name} cannot be laid over this model"
     try:
         pipeline.load_lora_weights(
-            file.parent,
-            weight_name=file.name,
-            adapter_name=_adapter_name(adapter),
-            local_files_only=True,
+            file.parent, weight_name=file.name, adapter_name=name, local_files_only=True
         )
-    except ValueError as error:
-        raise ConfigError(
-            f"the adapter {adapter.name} cannot be laid over this model: {error}"
-        ) from error
-
-
-def _adapter_file(path: Path, name: str) -> Path:
-    files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
-    if len(files) != 1 or files[0].suffix != ".safetensors":
-        raise ConfigError(
-            f"the adapter {name} has {len(files)} safetensors files where one is expected: "
-            f"name the file itself"
-        )
-    return files[0]
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise ConfigError(f"{sentence} ({error}): take one that was made for it") from error
+    if not any(name in names for names in pipeline.get_list_adapters().values()):
+        raise ConfigError(f"{sentence}: none of its weights fits; take one that was made for it")
 
 
 def _adapter_name(adapter: Adapter) -> str:

@@ -92,6 +92,21 @@ def _fetch(name: str, revision: str | None, patterns: list[str]) -> Located:
     return Located(path, f"{name}@{path.name}", name, path.name)
 
 
+def adapter_file(path: Path, name: str) -> Path:
+    """The one safetensors file of an adapter.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
+    if len(files) != 1 or files[0].suffix != ".safetensors":
+        raise ConfigError(
+            f"the adapter {name} must be one safetensors file, or a folder with one in it, and "
+            f"{len(files)} were found: name the file itself"
+        )
+    return files[0]
+
+
 def safe_name(name: str) -> str:
     """Without what could be read as a path, a revision or white space."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
@@ -106,7 +121,7 @@ def content_hash(path: Path) -> str:
         files = sorted({file for pattern in patterns for file in path.rglob(pattern)})
     total = hashlib.blake2b(digest_size=6)
     with ThreadPoolExecutor() as pool:  # hashing releases the lock, and weights are large
-        for file, digest in zip(files, pool.map(_file_digest, files), strict=True):
+        for file, digest in zip(files, pool.map(file_digest, files), strict=True):
             total.update(
                 file.relative_to(path.parent if path.is_file() else path).as_posix().encode()
             )
@@ -114,7 +129,8 @@ def content_hash(path: Path) -> str:
     return total.hexdigest()
 
 
-def _file_digest(file: Path) -> bytes:
+def file_digest(file: Path) -> bytes:
+    """Sixteen bytes that name a file's content."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest()
 

@@ -1,0 +1,225 @@
+"""Real diffusers pipelines, small enough to be built, saved and run in a second."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
+
+
+def clip_tokenizer() -> CLIPTokenizer:
+    """CLIP's own byte-pair tokenizer with its first thousand merges."""
+    path = Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
+    lines = gzip.decompress(path.read_bytes()).decode().split("\n")[1:1001]
+    merges = [tuple(line.split()) for line in lines]
+    letters = list(open_clip.tokenizer.bytes_to_unicode().values())
+    words = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges)]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    vocab = {word: index for index, word in enumerate(words)}
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
+
+
+def t5_tokenizer() -> T5Tokenizer:
+    """One token a letter."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    letters = [(chr(code), -3.0) for code in range(33, 127)]
+    return T5Tokenizer(vocab=special + letters, extra_ids=0)
+
+
+def _clip_config(tokenizer: CLIPTokenizer, width: int = 32) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        projection_dim=width,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _t5_encoder(tokenizer: T5Tokenizer) -> T5EncoderModel:
+    return T5EncoderModel(
+        T5Config(vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    )
+
+
+def _vae(**overrides: Any) -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=[32, 64],
+        down_block_types=["DownEncoderBlock2D"] * 2,
+        up_block_types=["UpDecoderBlock2D"] * 2,
+        latent_channels=4,
+        sample_size=64,
+        **overrides,
+    )
+
+
+def _unet(**overrides: Any) -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        sample_size=32,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        **overrides,
+    )
+
+
+def _scheduler() -> DPMSolverMultistepScheduler:
+    return DPMSolverMultistepScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+    )
+
+
+def stable_diffusion() -> StableDiffusionPipeline:
+    """Stable Diffusion 1: one CLIP encoder."""
+    tokenizer = clip_tokenizer()
+    return StableDiffusionPipeline(
+        vae=_vae(),
+        text_encoder=CLIPTextModel(_clip_config(tokenizer)),
+        tokenizer=tokenizer,
+        unet=_unet(cross_attention_dim=32, attention_head_dim=8),
+        scheduler=_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def stable_diffusion_xl() -> StableDiffusionXLPipeline:
+    """Stable Diffusion XL: two CLIP encoders, a pooled vector and picture sizes."""
+    tokenizer = clip_tokenizer()
+    config = _clip_config(tokenizer)
+    return StableDiffusionXLPipeline(
+        vae=_vae(),
+        text_encoder=CLIPTextModel(config),
+        text_encoder_2=CLIPTextModelWithProjection(config),
+        tokenizer=tokenizer,
+        tokenizer_2=clip_tokenizer(),
+        unet=_unet(
+            cross_attention_dim=64,
+            attention_head_dim=(2, 4),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=32 + 6 * 8,
+        ),
+        scheduler=_scheduler(),
+    )
+
+
+def stable_diffusion_3() -> StableDiffusion3Pipeline:
+    """Stable Diffusion 3: two CLIP encoders and a T5."""
+    tokenizer, t5 = clip_tokenizer(), t5_tokenizer()
+    config = _clip_config(tokenizer)
+    return StableDiffusion3Pipeline(
+        vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06),
+        text_encoder=CLIPTextModelWithProjection(config),
+        text_encoder_2=CLIPTextModelWithProjection(config),
+        text_encoder_3=_t5_encoder(t5),
+        tokenizer=tokenizer,
+        tokenizer_2=clip_tokenizer(),
+        tokenizer_3=t5,
+        transformer=SD3Transformer2DModel(
+            sample_size=32,
+            patch_size=1,
+            in_channels=4,
+            out_channels=4,
+            num_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=4,
+            caption_projection_dim=32,
+            joint_attention_dim=32,
+            pooled_projection_dim=64,
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+    )
+
+
+def flux(guidance_embeds: bool = False) -> FluxPipeline:
+    """FLUX.1: CLIP for the pooled vector, T5 for the text; schnell, or dev where guided."""
+    tokenizer, t5 = clip_tokenizer(), t5_tokenizer()
+    return FluxPipeline(
+        vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06),
+        text_encoder=CLIPTextModel(_clip_config(tokenizer)),
+        text_encoder_2=_t5_encoder(t5),
+        tokenizer=tokenizer,
+        tokenizer_2=t5,
+        transformer=FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            pooled_projection_dim=32,
+            axes_dims_rope=[4, 4, 8],
+            guidance_embeds=guidance_embeds,
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+    )
+
+
+FAMILIES = {
+    "sd": stable_diffusion,
+    "sdxl": stable_diffusion_xl,
+    "sd3": stable_diffusion_3,
+    "flux": flux,
+}
+
+
+def save(family: str, folder: Path) -> Path:
+    """Build one family from a fixed seed, strong enough that prompts matter, and save it.
+
+    A freshly initialised text encoder hardly moves a picture: its weights are tripled, so that
+    another prompt changes many pixels.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        pipeline = FAMILIES[family]()
+    with torch.no_grad():
+        for name, component in pipeline.components.items():
+            if name.startswith("text_encoder"):
+                for parameter in component.parameters():
+                    parameter.mul_(3)
+            if name in ("unet", "transformer"):  # its last layers start at zero in some families
+                for key, parameter in component.named_parameters():
+                    if "attn2" in key or "context" in key or "proj_out" in key or "norm_out" in key:
+                        parameter.add_(0.05 * torch.randn(parameter.shape, generator=_noise(key)))
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def _noise(name: str) -> torch.Generator:
+    return torch.Generator().manual_seed(sum(name.encode()))
