@@ -1,0 +1,367 @@
+"""Similarity of open_clip models, as a contrast: the asked prompt against its counterfactuals."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lcmis.check.pictures import abstain, once_each, readable
+from lcmis.device import choose_device, choose_dtype
+from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.protocols import CheckerSettings
+from lcmis.revision import Located, fetch_weights, locate
+from lcmis.types import NONE_OF_THESE, Answer, Question
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+BATCH_SIZE = 32
+MAX_CACHED_TEXTS = 4096
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+"""File names under which open_clip looks for safe weights in a folder, first match first."""
+HUB_PREFIX = "hf-hub:"
+FOLDER_PREFIX = "local-dir:"
+
+
+class ClipChecker:
+    """Asks an open_clip model which of several prompts a picture fits.
+
+    The value is the soft-max over ``logit_scale · cos(image, text)`` of the question's contrast
+    prompts, at the asked prompt or, in a forced choice, at each option's prompt; none of these has
+    no prompt and gets no answer. A question without counterfactuals is not taken: the absolute
+    similarity says more of the prompt than of the picture. For models trained with a sigmoid
+    (SigLIP) the same expression is the probability given that exactly one of the prompts holds;
+    their bias cancels.
+
+    Works in float32 on every device unless told otherwise: multiplied by a scale of 100, the
+    rounding of a bfloat16 cosine alone would move a value by a tenth.
+
+    Args:
+        settings: ``name`` is ``MODEL/TAG`` as open_clip lists them, ``hf-hub:owner/name``, or a
+            folder with ``open_clip_config.json``, with or without ``local-dir:`` before it.
+
+    Raises:
+        ConfigError: no such device, no safe weights, a folder without a configuration.
+        UnknownNameError: no such model; the sentence lists near ones.
+
+    Source: Radford et al., ICML 2021 (zero-shot classification, section 3.1.2).
+    """
+
+    def __init__(self, settings: CheckerSettings) -> None:
+        self.device = choose_device(settings.device)
+        dtype = "float32" if settings.dtype == "auto" else settings.dtype
+        self.dtype = choose_dtype(dtype, self.device)
+        self.batch_size = settings.batch_size or BATCH_SIZE
+        self._located, self._built_in = _find(settings.name, settings.revision)
+        known = self._located or "@".join(self._built_in)
+        self.checker_id = f"clip:{known}"
+        self._clip: _Clip | None = None
+
+    def takes(self, question: Question) -> bool:
+        """Whether there is something to compare; a choice needs one prompt for each option."""
+        if question.kind.is_choice:
+            return 2 <= len(question.contrast) == len(_shown(question))
+        return len(question.contrast) >= 2
+
+    def score(
+        self, images: Sequence[Image], questions: Sequence[Question]
+    ) -> list[tuple[Answer, ...]]:
+        """Answer question i about image i; a picture is looked at once, whatever it is asked.
+
+        Raises:
+            ConfigError: the weights cannot be loaded.
+        """
+        answers: list[tuple[Answer, ...]] = [()] * len(questions)
+        rows, pictures = [], []
+        for row, (image, question) in enumerate(zip(images, questions, strict=True)):
+            if not self.takes(question):
+                continue
+            picture = readable(image)
+            if isinstance(picture, str):
+                answers[row] = abstain(_answered(question), picture)
+            else:
+                rows.append(row)
+                pictures.append(picture)
+        if not rows:
+            return answers
+        clip = self._loaded()
+        different, places = once_each(pictures)
+        seen = clip.see(different, self.batch_size)
+        clip.read(text for row in rows for text in questions[row].contrast)
+        for row, place in zip(rows, places, strict=True):
+            answers[row] = _compare(clip, seen[place], questions[row])
+        return answers
+
+    def _loaded(self) -> _Clip:
+        if self._clip is None:
+            self._clip = _Clip(self._located, self._built_in, self.device, self.dtype)
+        return self._clip
+
+
+def _shown(question: Question) -> tuple[str, ...]:
+    return tuple(option for option in question.options if option != NONE_OF_THESE)
+
+
+def _answered(question: Question) -> tuple[str, ...]:
+    return _shown(question) if question.kind.is_choice else ("",)
+
+
+def _compare(clip: _Clip, seen: torch.Tensor, question: Question) -> tuple[Answer, ...]:
+    options = _answered(question)
+    for text in question.contrast:
+        if clip.is_too_long(text):
+            return abstain(
+                options,
+                f"{text!r} is {clip.num_tokens(text)} tokens long, "
+                f"and the text encoder reads {clip.context_length}",
+            )
+    probabilities = clip.probabilities(seen, question.contrast)
+    if probabilities is None:
+        return abstain(options, "a similarity is not a finite number")
+    return tuple(
+        Answer(value, option) for option, value in zip(options, probabilities, strict=False)
+    )
+
+
+def _find(name: str, revision: str | None) -> tuple[Located | None, tuple[str, str]]:
+    """A folder or hub model, or the model and tag of one that open_clip lists."""
+    path = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+    if name.startswith(FOLDER_PREFIX) and not path.is_dir():
+        raise ConfigError(f"there is no folder {path}: give one with an open_clip_config.json")
+    if path.is_dir() or name.startswith(HUB_PREFIX):
+        located = locate(name.removeprefix(FOLDER_PREFIX).removeprefix(HUB_PREFIX), revision)
+        _refuse_unsafe(located)
+        return located, ("", "")
+    model, _, tag = name.partition("/")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise UnknownNameError(
+            f"no open_clip model is called {name!r}: write MODEL/TAG such as "
+            f"ViT-B-32/laion2b_s34b_b79k, hf-hub:owner/name, or the path of a folder"
+        )
+    known = _architectures()
+    if model not in known:
+        near = difflib.get_close_matches(model, known, n=3, cutoff=0.5) or ["ViT-B-32"]
+        raise UnknownNameError(f"open_clip has no model {model!r}; try {', '.join(near)}")
+    if revision is not None:
+        raise ConfigError(
+            f"{name} is fixed by its tag and has no revision {revision!r}: leave the revision out"
+        )
+    return None, (model, tag)
+
+
+def _architectures() -> list[str]:
+    """Names of the configurations that come with open_clip, which itself is slow to import."""
+    found = importlib.util.find_spec("open_clip")
+    if found is None or found.origin is None:
+        raise ConfigError("open_clip is not installed: install lcmis again, whole")
+    folder = Path(found.origin).parent / "model_configs"
+    return sorted(file.stem for file in folder.glob("*.json"))
+
+
+def _refuse_unsafe(located: Located) -> None:
+    """Judge a folder by its files before anything of it is loaded."""
+    config = located.path / "open_clip_config.json"
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{located.name} has no open_clip_config.json: give a folder that open_clip saved"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{located.name}/open_clip_config.json cannot be read as JSON ({error}): copy it again"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("model_cfg"), dict):
+        raise ConfigError(
+            f"{located.name}/open_clip_config.json has no model_cfg: "
+            f"give a folder that open_clip saved"
+        )
+    tokenizer = located.path / "tokenizer_config.json"
+    brings_code = tokenizer.is_file() and "auto_map" in tokenizer.read_text(encoding="utf-8")
+    if brings_code or "trust_remote_code" in json.dumps(content):
+        raise ConfigError(
+            f"{located.name} wants code of its own to be run, which never happens: "
+            f"take another model"
+        )
+    if not located.hub_name:
+        _weights_in(located.path, located.name)
+
+
+def _weights_in(folder: Path, name: str) -> Path:
+    for file in WEIGHTS:
+        if (folder / file).is_file():
+            return folder / file
+    pickled = [file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind)]
+    if pickled:
+        raise ConfigError(
+            f"{name} has its weights only as {pickled[0]}, a pickle that can run code when opened: "
+            f"convert it to {WEIGHTS[0]}, or take a model that has it"
+        )
+    raise ConfigError(f"{name} has no {WEIGHTS[0]}: copy the model again, whole")
+
+
+class _Clip:
+    """A loaded model with the features of the texts it has read."""
+
+    def __init__(
+        self, located: Located | None, built_in: tuple[str, str], device: str, dtype: str
+    ) -> None:
+        import open_clip
+        import torch
+
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise ConfigError(
+                "the installed torch cannot use this machine's GPU: set the checker's "
+                'device = "cpu", or install a build of torch that fits its driver'
+            )
+        self.device = device
+        self.dtype: torch.dtype = getattr(torch, dtype)
+        choices: dict[str, Any] = {}
+        if located is not None:
+            folder = fetch_weights(located)
+            _weights_in(folder, located.name)
+            name, shown = f"{FOLDER_PREFIX}{folder}", located.name
+        else:
+            name, shown = built_in[0], "/".join(built_in)
+            choices = _choices_of_tag(*built_in)
+        try:
+            model, _, transform = open_clip.create_model_and_transforms(
+                name,
+                precision={"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[dtype],
+                device=device,
+                require_pretrained=True,
+                **choices,
+            )
+            self.tokenizer: Any = open_clip.get_tokenizer(name)
+        except (RuntimeError, OSError, ValueError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise ConfigError(
+                f"{shown} cannot be loaded ({first}): copy it again, whole"
+            ) from error
+        for tensor_name, tensor in model.state_dict().items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise ConfigError(
+                    f"the tensor {tensor_name} of {shown} holds numbers that are not finite: "
+                    f"copy it again"
+                )
+        self.model: Any = model.eval()
+        self.transform: Any = transform
+        self.context_length: int = self.tokenizer.context_length
+        self._texts: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._lengths: dict[str, int] = {}
+
+    def see(self, images: Sequence[Image], batch_size: int) -> torch.Tensor:
+        """Unit features, float32 on the CPU, ``(images, dim)``."""
+        import torch
+
+        features = []
+        with torch.inference_mode():
+            for start in range(0, len(images), batch_size):
+                batch = [self.transform(image) for image in images[start : start + batch_size]]
+                pixels = torch.stack(batch).to(self.device, self.dtype)
+                features.append(_unit(self.model.encode_image(pixels)))
+        return torch.cat(features)
+
+    def read(self, texts: Any) -> None:
+        """Put the unit features of all texts that fit into the cache."""
+        import torch
+
+        new = [
+            text
+            for text in dict.fromkeys(texts)
+            if text not in self._texts and not self.is_too_long(text)
+        ]
+        with torch.inference_mode():
+            for start in range(0, len(new), BATCH_SIZE):
+                batch = new[start : start + BATCH_SIZE]
+                tokens = self.tokenizer(batch).to(self.device)
+                for text, feature in zip(batch, _unit(self.model.encode_text(tokens)), strict=True):
+                    self._texts[text] = feature
+
+    def probabilities(self, seen: torch.Tensor, texts: Sequence[str]) -> list[float] | None:
+        """The soft-max over texts of one picture's features; None where it is not finite."""
+        import torch
+
+        with torch.inference_mode():
+            scale = self.model.logit_scale.exp().float().cpu()
+            logits = scale * torch.stack([self._text(text) for text in texts]) @ seen
+            if not logits.isfinite().all():
+                return None
+            values: list[float] = logits.softmax(dim=0).clamp(0, 1).tolist()
+        return values
+
+    def num_tokens(self, text: str) -> int:
+        """How long a text is for this model, special tokens included, before any cutting."""
+        if text not in self._lengths:
+            if len(self._lengths) >= MAX_CACHED_TEXTS:
+                self._lengths.clear()
+            self._lengths[text] = _num_tokens(self.tokenizer, text)
+        return self._lengths[text]
+
+    def is_too_long(self, text: str) -> bool:
+        """Whether the tokenizer would silently cut it."""
+        return self.num_tokens(text) > self.context_length
+
+    def _text(self, text: str) -> torch.Tensor:
+        if text not in self._texts:
+            self.read([text])
+        self._texts.move_to_end(text)
+        feature = self._texts[text]
+        while len(self._texts) > MAX_CACHED_TEXTS:
+            self._texts.popitem(last=False)
+        return feature
+
+
+def _unit(features: torch.Tensor) -> torch.Tensor:
+    features = features.float().cpu()
+    return features / features.norm(dim=-1, keepdim=True)
+
+
+def _num_tokens(tokenizer: Any, text: str) -> int:
+    import open_clip
+
+    if isinstance(tokenizer, open_clip.SimpleTokenizer):
+        return len(tokenizer.encode(text)) + 2
+    clean = getattr(tokenizer, "clean_fn", str)
+    ids = tokenizer.tokenizer(clean(text), truncation=False, verbose=False)["input_ids"]
+    return len(ids) + (getattr(tokenizer, "tokenizer_mode", "") == "clips")
+
+
+def _choices_of_tag(model: str, tag: str) -> dict[str, Any]:
+    """How open_clip must build a listed model so that its weights mean what they were trained for.
+
+    Raises:
+        UnknownNameError: this model has no such tag.
+        ConfigError: the weights cannot be had, or only as a pickle.
+    """
+    from open_clip.pretrained import (
+        download_pretrained,
+        get_pretrained_cfg,
+        list_pretrained_tags_by_model,
+    )
+
+    found = get_pretrained_cfg(model, tag)
+    if not found:
+        tags = list_pretrained_tags_by_model(model)
+        near = difflib.get_close_matches(tag, tags, n=3) or tags
+        raise UnknownNameError(f"open_clip's {model} has no tag {tag!r}; try {', '.join(near)}")
+    try:
+        weights = Path(download_pretrained(found))
+    except OSError as error:
+        raise ConfigError(
+            f"the weights of {model}/{tag} are not on this machine and cannot be fetched: "
+            f"check the connection, or give a folder that open_clip saved"
+        ) from error
+    if weights.suffix != ".safetensors":
+        raise ConfigError(
+            f"{model}/{tag} is given out only as {weights.name}, a pickle that can run code when "
+            f"opened: take another tag, or a folder with safetensors"
+        )
+    return {"pretrained": tag, "force_quick_gelu": bool(found.get("quick_gelu", False))}

@@ -1,0 +1,351 @@
+"""P("yes") and forced choice of a vision-language model, read off its first token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lcmis.check.pictures import abstain, options_of, readable
+from lcmis.device import choose_device, choose_dtype
+from lcmis.errors import CheckError, ConfigError
+from lcmis.prompts import wording, wordings_hash
+from lcmis.protocols import CheckerSettings
+from lcmis.revision import Located, fetch_weights, locate
+from lcmis.types import Answer, Question
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+BATCH_SIZE = 16
+MASS_FLOOR = 0.05
+"""Below this probability of any allowed answer the model did not answer the question at all, and
+the ratio of what is left says nothing."""
+MAX_CAPTION_TOKENS = 40
+LETTERS = "ABCDEFGH"
+YES = ("yes", "Yes", "YES")
+NO = ("no", "No", "NO")
+
+
+class VqaChecker:
+    """Asks a vision-language model for yes or no, or for a letter, and reads the probabilities.
+
+    Presence and relation: the mass of all spellings of yes over that of yes and no, at the first
+    token of the reply. Forced choice: likewise over the letters of the options. ``mass`` is what
+    all allowed answers have together; below :data:`MASS_FLOOR` it is an abstention.
+
+    A row does not see its neighbours: they are padded on the left and masked. What remains is
+    rounding, 1e-6 in float32; bfloat16 on an accelerator rounds more.
+
+    Args:
+        settings: ``name`` is a folder or hub name of any model that transformers knows as image and
+            text to text, with safetensors and a chat template.
+
+    Raises:
+        ConfigError: no such device, only pickles, no chat template, the hub cannot be reached.
+        UnknownNameError: neither a folder nor on the hub.
+
+    Source: Lin et al., "Evaluating Text-to-Visual Generation with Image-to-Text Generation", ECCV
+    2024 (VQAScore). Here normalised by yes and no, and summed over spellings.
+    """
+
+    def __init__(self, settings: CheckerSettings) -> None:
+        self.device = choose_device(settings.device)
+        self.dtype = choose_dtype(settings.dtype, self.device)
+        self.batch_size = settings.batch_size or BATCH_SIZE
+        self._located = locate(settings.name, settings.revision)
+        _refuse_unsafe(self._located)
+        self.checker_id = f"vqa:{self._located}+{wordings_hash('presence', 'choice')}"
+        self._judge: _Judge | None = None
+
+    def takes(self, question: Question) -> bool:
+        """Whether it can be worded: a choice needs two to eight options."""
+        if question.kind.is_choice:
+            return 2 <= len(question.options) <= len(LETTERS)
+        return bool(question.text.strip())
+
+    def score(
+        self, images: Sequence[Image], questions: Sequence[Question]
+    ) -> list[tuple[Answer, ...]]:
+        """Answer question i about image i.
+
+        Raises:
+            ConfigError: the weights cannot be loaded.
+            CheckError: the model cannot take the pictures in.
+        """
+        answers: list[tuple[Answer, ...]] = [()] * len(questions)
+        rows: list[tuple[int, Image, str]] = []
+        for place, (image, question) in enumerate(zip(images, questions, strict=True)):
+            if not self.takes(question):
+                continue
+            picture = readable(image)
+            if isinstance(picture, str):
+                answers[place] = abstain(options_of(question), picture)
+            else:
+                rows.append((place, picture, _worded(question)))
+        rows.sort(key=lambda row: len(row[2]))  # equal lengths side by side need little padding
+        for start in range(0, len(rows), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            first = self._loaded().first_tokens(
+                [row[1] for row in batch], [row[2] for row in batch]
+            )
+            for (place, _, _), probabilities in zip(batch, first, strict=True):
+                answers[place] = self._loaded().answer(questions[place], probabilities)
+        return answers
+
+    def describe(self, images: Sequence[Image]) -> list[str]:
+        """What the model sees, one sentence a picture: its likeliest 40 tokens at most.
+
+        Raises:
+            ConfigError: the weights cannot be loaded.
+            CheckError: a picture cannot be read, or the model cannot take it in.
+        """
+        pictures = []
+        for image in images:
+            picture = readable(image)
+            if isinstance(picture, str):
+                raise CheckError(picture)
+            pictures.append(picture)
+        described: list[str] = []
+        for start in range(0, len(pictures), self.batch_size):
+            described += self._loaded().describe(pictures[start : start + self.batch_size])
+        return described
+
+    def _loaded(self) -> _Judge:
+        if self._judge is None:
+            self._judge = _Judge(self._located, self.device, self.dtype)
+        return self._judge
+
+
+def _worded(question: Question) -> str:
+    if not question.kind.is_choice:
+        return wording("presence").replace("{text}", question.text)
+    lines = [
+        f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False)
+    ]
+    return wording("choice").replace("{options}", "\n".join(lines))
+
+
+def first_token_ids(tokenizer: Any, answers: Sequence[Iterable[str]]) -> list[list[int]]:
+    """The ids with which a reply can begin that means each answer.
+
+    With and without a space before it, as byte-level and sentencepiece vocabularies spell them.
+    A spelling that is one token counts; only where an answer has none do the first tokens of longer
+    spellings. An id that two answers share tells nothing and is left out.
+
+    Args:
+        tokenizer: of transformers.
+        answers: for each answer its spellings.
+    """
+    found = [_ids_of(tokenizer, spellings) for spellings in answers]
+    shared = {token for ids in found for token in ids if sum(token in other for other in found) > 1}
+    return [sorted(ids - shared) for ids in found]
+
+
+def _ids_of(tokenizer: Any, spellings: Iterable[str]) -> set[int]:
+    vocabulary = tokenizer.get_vocab()
+    single: set[int] = set()
+    first: set[int] = set()
+    for spelling in spellings:
+        for text in (spelling, f" {spelling}"):
+            ids = tokenizer.encode(text, add_special_tokens=False)
+            (single if len(ids) == 1 else first).update(ids[:1])
+        if f"▁{spelling}" in vocabulary:  # sentencepiece, which hides the form without a space
+            written = (f"▁{spelling}", spelling)
+            single.update(vocabulary[text] for text in written if text in vocabulary)
+    return single or first
+
+
+def _refuse_unsafe(located: Located) -> None:
+    """Judge a folder by its files before anything of it is loaded."""
+    folder, name = located.path, located.name
+    config = folder / "config.json"
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{name} has no config.json: give a vision-language model that transformers saved"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{name}/config.json cannot be read as JSON ({error}): copy it again"
+        ) from error
+    if not isinstance(content, dict) or "model_type" not in content:
+        raise ConfigError(f"{name}/config.json names no model_type: copy the model again, whole")
+    if not any(
+        (folder / file).is_file() for file in ("processor_config.json", "preprocessor_config.json")
+    ):
+        raise ConfigError(
+            f"{name} cannot see, it has no processor_config.json: "
+            f"give a model that takes pictures and text"
+        )
+    if not located.hub_name and not any(folder.glob("*.safetensors")):
+        pickled = [file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind)]
+        if pickled:
+            raise ConfigError(
+                f"{name} has its weights only as {pickled[0]}, a pickle that can run code when "
+                f"opened: convert the model to safetensors, or take one that is"
+            )
+        raise ConfigError(f"{name} has no safetensors: copy the model again, whole")
+
+
+class _Judge:
+    """A loaded model that replies to one question about one picture, many at a time."""
+
+    def __init__(self, located: Located, device: str, dtype: str) -> None:
+        import torch
+        from safetensors import SafetensorError
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise ConfigError(
+                "the installed torch cannot use this machine's GPU: set the checker's "
+                'device = "cpu", or install a build of torch that fits its driver'
+            )
+        self.name, self.device = located.name, device
+        folder = fetch_weights(located)
+        safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            with _no_bars():
+                self.processor: Any = AutoProcessor.from_pretrained(folder, **safe)
+                model, report = AutoModelForImageTextToText.from_pretrained(
+                    folder,
+                    dtype=getattr(torch, dtype),
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    **safe,
+                )
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            said = " ".join(str(error).split())[:300]
+            raise ConfigError(
+                f"{self.name} cannot be loaded as an image-and-text model ({said}): copy it again, "
+                f"whole, or take one that transformers knows without code of its own"
+            ) from error
+        _refuse_incomplete(self.name, model, report)
+        if not getattr(self.processor, "chat_template", None):
+            raise ConfigError(
+                f"{self.name} has no chat template, so how to ask it is unknown: "
+                f"take its instruction-tuned twin"
+            )
+        self.model: Any = model.to(device).eval()
+        self.tokenizer: Any = self.processor.tokenizer
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        self._yes_no = first_token_ids(self.tokenizer, (YES, NO))
+        self._letters = first_token_ids(self.tokenizer, [(letter,) for letter in LETTERS])
+        if not all(self._yes_no):
+            raise ConfigError(
+                f"the first token of a reply of {self.name} cannot tell yes from no: "
+                f"take a model with another tokenizer"
+            )
+
+    def first_tokens(self, images: Sequence[Image], texts: Sequence[str]) -> torch.Tensor:
+        """Probabilities of the reply's first token, float32 on the CPU, ``(rows, vocabulary)``."""
+        reply = self._reply(images, texts, 1, output_logits=True, return_dict_in_generate=True)
+        return reply.logits[0].float().softmax(dim=-1).cpu()
+
+    def answer(self, question: Question, first: torch.Tensor) -> tuple[Answer, ...]:
+        """What the probabilities of the first token say to a question."""
+        options = options_of(question)
+        ids = self._letters[: len(options)] if question.kind.is_choice else self._yes_no
+        if not all(ids):
+            return abstain(options, "the tokenizer has no letters of their own to choose by")
+        masses = [float(first[each].sum()) for each in ids]
+        total = sum(masses)
+        if not 0 <= total <= 1 + 1e-4:
+            return abstain(options, "a probability is not a finite number")
+        if total < MASS_FLOOR:
+            reason = f"only {total:.3f} of the probability is on the answers allowed"
+            return abstain(options, reason, total)
+        return tuple(
+            Answer(min(mass / total, 1.0), option, mass=min(total, 1.0))
+            for option, mass in zip(options, masses, strict=False)
+        )
+
+    def describe(self, images: Sequence[Image]) -> list[str]:
+        """One sentence a picture."""
+        texts = [wording("caption")] * len(images)
+        replies = self._reply(images, texts, MAX_CAPTION_TOKENS)
+        decoded: list[str] = self.tokenizer.batch_decode(replies, skip_special_tokens=True)
+        return [text.strip() for text in decoded]
+
+    def _reply(
+        self, images: Sequence[Image], texts: Sequence[str], num_tokens: int, **how: Any
+    ) -> Any:
+        """Greedy replies: new tokens only, ``(rows, tokens)``, or what ``how`` asks for.
+
+        :meth:`generate` is used for one token too: it gives left-padded rows their true positions.
+        """
+        import torch
+
+        conversations = [
+            [
+                {
+                    "role": "user",
+                    "content": [{"type": "image", "image": image}, {"type": "text", "text": text}],
+                }
+            ]
+            for image, text in zip(images, texts, strict=True)
+        ]
+        switches = {}
+        if "enable_thinking" in str(self.processor.chat_template):
+            switches["enable_thinking"] = False  # the answer itself must be the first token
+        try:
+            inputs = self.processor.apply_chat_template(
+                conversations,
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                sanitize_control_tokens=True,
+                processor_kwargs={"padding": True, "padding_side": "left"},
+                **switches,
+            )
+        except ValueError as error:
+            raise CheckError(f"{self.name} cannot take these pictures in: {error}") from error
+        inputs = inputs.to(self.device, self.model.dtype)
+        with torch.inference_mode():
+            reply = self.model.generate(
+                **inputs,
+                **how,
+                max_new_tokens=num_tokens,
+                do_sample=False,
+                num_beams=1,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=self.tokenizer.pad_token_id,
+            )
+        return reply if how else reply[:, inputs["input_ids"].shape[1] :]
+
+
+def _refuse_incomplete(name: str, model: Any, report: dict[str, Any]) -> None:
+    """The loader fills what a file lacks with random numbers, so ask it."""
+    lacking = sorted(str(key) for key in report["missing_keys"])
+    if lacking:
+        others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise ConfigError(
+            f"the weights of {name} lack the tensor {lacking[0]}{others}: "
+            f"random numbers would stand in for it; copy them again, whole"
+        )
+    for key, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ConfigError(
+                f"the tensor {key} of {name} holds numbers that are not finite: copy it again"
+            )
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """No progress bars of the library's own while inside; ours show what is going on."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
