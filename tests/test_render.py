@@ -555,38 +555,16 @@ def test_a_prompt_that_breaks_its_own_picture_leaves_its_neighbours_whole(
 
 
 def test_a_picture_withheld_by_the_models_own_filter_is_a_refusal(
-    copy: Callable[[str], Path],
+    copy: Callable[[str], Path], open_model: Callable[..., DiffusersModel]
 ) -> None:
-    model = DiffusersModel(settings_of(copy("sd")))
-
-    class Filter(torch.nn.Module):
-        """Withholds the second picture of every batch, as a safety checker blacks it out."""
-
-        dtype = torch.float32
-
-        def forward(
-            self, images: np.ndarray, clip_input: torch.Tensor
-        ) -> tuple[np.ndarray, list[bool]]:
-            flagged = [index == 1 for index in range(len(images))]
-            return images, flagged
-
-    model._pipeline.safety_checker = Filter()
-    model._pipeline.feature_extractor = lambda images, return_tensors: _Batch(len(images))
-    first, second, third = draw(model, [model.spec(CUP, seed) for seed in range(3)])
-    assert isinstance(second, Refusal)
-    assert "safety filter" in str(second)
-    assert isinstance(first, Image.Image)
-    assert isinstance(third, Image.Image)
-
-
-class _Batch:
-    """What a feature extractor returns."""
-
-    def __init__(self, size: int) -> None:
-        self.pixel_values = torch.zeros(size, 3, 8, 8)
-
-    def to(self, _device: Any) -> _Batch:
-        return self
+    folder = copy("sd")
+    tiny_pipelines.add_safety_checker(folder, withholds=True)
+    strict = DiffusersModel(settings_of(folder))
+    (withheld,) = draw(strict, [strict.spec(CUP, 1)])
+    assert isinstance(withheld, Refusal)
+    assert "safety filter" in str(withheld)
+    tiny_pipelines.add_safety_checker(folder, withholds=False)
+    assert same(one(DiffusersModel(settings_of(folder)), CUP), one(open_model("sd"), CUP))
 
 
 class Greedy:

@@ -20,7 +20,10 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -223,3 +226,27 @@ def save(family: str, folder: Path) -> Path:
 
 def _noise(name: str) -> torch.Generator:
     return torch.Generator().manual_seed(sum(name.encode()))
+
+
+def add_safety_checker(folder: Path, *, withholds: bool) -> None:
+    """Give a saved Stable Diffusion a safety checker that flags every picture, or none."""
+    tower = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+    }
+    checker = StableDiffusionSafetyChecker(
+        CLIPConfig(
+            vision_config={**tower, "image_size": 32, "patch_size": 16, "projection_dim": 16},
+            text_config=tower,
+            projection_dim=16,
+        )
+    )
+    with torch.no_grad():  # similarity to a concept, at most 1, counts from here up
+        checker.concept_embeds_weights.fill_(-2.0 if withholds else 2.0)
+        checker.special_care_embeds_weights.fill_(2.0)
+    shrink = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    StableDiffusionPipeline.from_pretrained(
+        folder, safety_checker=checker, feature_extractor=shrink, use_safetensors=True
+    ).save_pretrained(folder)
