@@ -16,7 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from lcmis.errors import StoreError, UnknownNameError
 from lcmis.store import documents, schema
 from lcmis.store.connect import place_of, sentences
-from lcmis.store.evidence import Evidence, evidence_of, match_questions
+from lcmis.store.evidence import Evidence, evidence_of, gather, match_questions
 from lcmis.store.images import PictureFolder, picture_hash
 from lcmis.store.rows import CHUNK, chunks, id_by_prefix, ids_of, insert_new, intern, known_ids
 from lcmis.store.tables import (
@@ -330,7 +330,7 @@ class Store:
             UnknownNameError: the pair is not in the store.
         """
         with self._reading() as connection:
-            statement = _RENDERS.order_by(RenderRow.id).limit(limit)
+            statement = _RENDERS.limit(limit)
             if pair is None:
                 first = (
                     select(PairRow.key)
@@ -342,6 +342,7 @@ class Store:
                 statement = statement.add_columns(
                     func.coalesce(first.scalar_subquery(), "").label("pair_key")
                 ).where(RenderRow.id > after)
+                statement = statement.order_by(RenderRow.id)
             else:
                 pair_id = _pair_id(connection, pair)
                 statement = (
@@ -349,6 +350,7 @@ class Store:
                     .join(PairRenderRow, PairRenderRow.render_id == RenderRow.id)
                     .join(PairRow, PairRow.id == PairRenderRow.pair_id)
                     .where(PairRenderRow.pair_id == pair_id, PairRenderRow.render_id > after)
+                    .order_by(PairRenderRow.render_id)
                 )
             if model is not None:
                 model_id = connection.scalar(select(ModelRow.id).where(ModelRow.name == model))
@@ -541,7 +543,7 @@ class Store:
                 statement = statement.where(ModelRow.name == model)
             if pair is not None:
                 statement = statement.where(PairRenderRow.pair_id == _pair_id(connection, pair))
-            return [Evidence(*row) for row in connection.execute(statement)]
+            return gather(connection, statement)
 
     def checkers(self) -> list[str]:
         """Ids of all checkers that have said something."""
