@@ -197,10 +197,12 @@ class DiffusersModel:
         """What the denoiser is to be told at a timestep, each row by its own schedule."""
         steps = self._template.num_inference_steps
         scheduler = self._pipeline.scheduler
+        timesteps: list[float] = []  # known once the pipeline has set them
         built: dict[tuple[int, ...], dict[str, Any]] = {}
 
         def arguments_at(timestep: float) -> dict[str, Any]:
-            timesteps = [float(value) for value in scheduler.timesteps]
+            if not timesteps:
+                timesteps.extend(scheduler.timesteps.tolist())
             step = step_of(timestep * self._family.timestep_unit, timesteps, steps)
             starts = tuple(max(start for start in row if start <= step) for row in rows)
             if starts not in built:
