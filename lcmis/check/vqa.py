@@ -76,7 +76,7 @@ class VqaChecker:
             CheckError: the model cannot take the pictures in.
         """
         answers: list[tuple[Answer, ...]] = [()] * len(questions)
-        rows: list[tuple[int, Image, str]] = []
+        asked: list[tuple[int, Image, str]] = []
         for place, (image, question) in enumerate(zip(images, questions, strict=True)):
             if not self.takes(question):
                 continue
@@ -84,7 +84,18 @@ class VqaChecker:
             if isinstance(picture, str):
                 answers[place] = abstain(options_of(question), picture)
             else:
-                rows.append((place, picture, _worded(question)))
+                asked.append((place, picture, _worded(question)))
+        if not asked:
+            return answers
+        judge = self._loaded()
+        rows = []
+        for place, picture, text in asked:
+            control = judge.control_token_in(text)
+            if control:
+                reason = f"the question holds {control!r}, which steers the model instead of asking"
+                answers[place] = abstain(options_of(questions[place]), reason)
+            else:
+                rows.append((place, picture, text))
         rows.sort(key=lambda row: len(row[2]))  # equal lengths side by side need little padding
         for start in range(0, len(rows), self.batch_size):
             batch = rows[start : start + self.batch_size]
@@ -233,6 +244,8 @@ class _Judge:
         self.tokenizer: Any = self.processor.tokenizer
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        added = self.tokenizer.added_tokens_decoder.values()
+        self._controls = [token.content for token in added if token.special]
         self._yes_no = first_token_ids(self.tokenizer, (YES, NO))
         self._letters = first_token_ids(self.tokenizer, [(letter,) for letter in LETTERS])
         if not all(self._yes_no):
@@ -240,6 +253,10 @@ class _Judge:
                 f"the first token of a reply of {self.name} cannot tell yes from no: "
                 f"take a model with another tokenizer"
             )
+
+    def control_token_in(self, text: str) -> str:
+        """A control token that a text would smuggle into the prompt; empty for an honest text."""
+        return next((token for token in self._controls if token in text), "")
 
     def first_tokens(self, images: Sequence[Image], texts: Sequence[str]) -> torch.Tensor:
         """Probabilities of the reply's first token, float32 on the CPU, ``(rows, vocabulary)``."""
@@ -268,8 +285,9 @@ class _Judge:
         """One sentence a picture."""
         texts = [wording("caption")] * len(images)
         replies = self._reply(images, texts, MAX_CAPTION_TOKENS)
-        decoded: list[str] = self.tokenizer.batch_decode(replies, skip_special_tokens=True)
-        return [text.strip() for text in decoded]
+        special = set(self.tokenizer.all_special_ids)
+        said = [[token for token in reply if token not in special] for reply in replies.tolist()]
+        return [self.tokenizer.decode(tokens).strip() if tokens else "" for tokens in said]
 
     def _reply(
         self, images: Sequence[Image], texts: Sequence[str], num_tokens: int, **how: Any
@@ -299,7 +317,6 @@ class _Judge:
                 tokenize=True,
                 return_dict=True,
                 return_tensors="pt",
-                sanitize_control_tokens=True,
                 processor_kwargs={"padding": True, "padding_side": "left"},
                 **switches,
             )
