@@ -422,6 +422,31 @@ def test_a_model_whose_drawing_fails_keeps_no_hook(
     assert not model._pipeline.unet._forward_pre_hooks
 
 
+# ── families that nobody has proved ──────────────────────────────────────────────────────────────
+
+
+def test_an_unproved_pipeline_draws_one_picture_at_a_time_and_no_stages(
+    open_model: Callable[..., DiffusersModel],
+) -> None:
+    model = open_model("pixart", batch_size=None, guidance_scale=4.5, num_inference_steps=2)
+    assert model.batch_size == 1
+    assert not model.supports_stages
+    cup, again, dogs = pixels(model, model.spec(CUP, 1), model.spec(CUP, 1), model.spec(DOGS, 1))
+    assert same(cup, again)
+    assert not same(cup, dogs)
+    with pytest.raises(RenderError, match="cannot be switched"):
+        model.spec((Stage("a red cup", 0.5), Stage("two dogs on a boat")), 1)
+    with pytest.raises(RenderError, match="reads 300"):
+        model.spec((Stage("o" * 400),), 1)
+
+
+def test_an_unproved_pipeline_is_run_by_no_guessed_number(tiny: Callable[[str], Path]) -> None:
+    with pytest.raises(ConfigError, match="set num_inference_steps, guidance_scale, height, width"):
+        DiffusersModel(ModelSettings(str(tiny("pixart"))))
+    with pytest.raises(ConfigError, match="not known to leave one another alone: write 1"):
+        DiffusersModel(settings_of(tiny("pixart"), guidance_scale=4.5, batch_size=2))
+
+
 # ── what a picture is named by ───────────────────────────────────────────────────────────────────
 
 

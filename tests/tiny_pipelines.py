@@ -14,6 +14,8 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
@@ -194,12 +196,44 @@ def flux(guidance_embeds: bool = False) -> FluxPipeline:
     )
 
 
+def pixart() -> PixArtSigmaPipeline:
+    """PixArt-Sigma: a family for which the house has no class."""
+    t5 = t5_tokenizer()
+    return PixArtSigmaPipeline(
+        tokenizer=t5,
+        text_encoder=_t5_encoder(t5),
+        vae=AutoencoderKL(
+            block_out_channels=[32] * 4,
+            down_block_types=["DownEncoderBlock2D"] * 4,
+            up_block_types=["UpDecoderBlock2D"] * 4,
+            latent_channels=4,
+        ),
+        transformer=PixArtTransformer2DModel(
+            sample_size=32,  # of the few that the pipeline takes
+            num_layers=1,
+            patch_size=2,
+            attention_head_dim=8,
+            num_attention_heads=3,
+            caption_channels=32,
+            cross_attention_dim=24,
+            in_channels=4,
+            out_channels=8,
+            norm_type="ada_norm_single",
+            norm_elementwise_affine=False,
+            norm_eps=1e-6,
+            use_additional_conditions=False,
+        ),
+        scheduler=_scheduler(),
+    )
+
+
 FAMILIES = {
     "sd": stable_diffusion,
     "sdxl": stable_diffusion_xl,
     "sd3": stable_diffusion_3,
     "flux": flux,
 }
+UNPROVED = {"pixart": pixart}
 
 
 def save(family: str, folder: Path) -> Path:
@@ -210,7 +244,7 @@ def save(family: str, folder: Path) -> Path:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        pipeline = FAMILIES[family]()
+        pipeline = (FAMILIES | UNPROVED)[family]()
     with torch.no_grad():
         for name, component in pipeline.components.items():
             if name.startswith("text_encoder"):

@@ -29,7 +29,7 @@ class Defaults:
 class Encoding:
     """A prompt, and what it is guided away from, as a denoiser reads them: batches of one."""
 
-    embeds: Tensor
+    embeds: Tensor | None
     """(1, length, dim); the length is the same for all prompts of a pipeline."""
     negative_embeds: Tensor | None = None
     pooled: Tensor | None = None
@@ -42,8 +42,11 @@ class Conditioning(ABC):
 
     denoiser: str
     """The component that is called once or more per step."""
-    flow: bool
-    """Whether it is trained by flow matching, and needs such a scheduler."""
+    flow: bool | None
+    """Whether it is trained by flow matching, and needs such a scheduler; None if not known."""
+    supports_stages = True
+    largest_batch: int | None = None
+    """Up to how many pictures at a time are known not to touch one another; None is any number."""
     timestep_unit: float = 1.0
     """What the scheduler's timesteps are divided by on their way to the denoiser."""
 
@@ -51,8 +54,8 @@ class Conditioning(ABC):
         self.folder = folder
 
     @abstractmethod
-    def defaults(self) -> Defaults:
-        """Read from the configuration files."""
+    def defaults(self) -> Defaults | None:
+        """Read from the configuration files; None where the user has to say it all."""
 
     @abstractmethod
     def token_limits(self) -> Mapping[str, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, Refusal, RenderError
 from lcmis.protocols import ModelSettings
-from lcmis.render.conditioning import Conditioning, Encoding
+from lcmis.render.conditioning import Conditioning, Defaults, Encoding
 from lcmis.render.device import choose_device, choose_dtype, choose_offload
 from lcmis.render.pipeline_folder import (
     Located,
@@ -22,6 +22,7 @@ from lcmis.render.pipeline_folder import (
 from lcmis.render.stages import stage_starts, step_of, switching
 from lcmis.render.transformer import Flux, StableDiffusion3
 from lcmis.render.unet import StableDiffusion, StableDiffusionXL
+from lcmis.render.unproved import Unproved
 from lcmis.types import Adapter, RenderSpec, Stage
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ FAMILIES: Mapping[str, type[Conditioning]] = {
     "StableDiffusion3Pipeline": StableDiffusion3,
     "FluxPipeline": Flux,
 }
-"""Pipeline class, as a model's ``model_index.json`` names it, to how it is conditioned."""
+"""Pipeline class, as a model's ``model_index.json`` names it, to how it is conditioned; all others
+are :class:`lcmis.render.unproved.Unproved`."""
 
 ENCODINGS_KEPT = 128
 """Prompts whose text encodings stay in memory; a FLUX encoding takes 4 MB."""
@@ -62,7 +64,6 @@ class DiffusersModel:
     """
 
     supports_seeds = True
-    supports_stages = True
 
     def __init__(self, settings: ModelSettings) -> None:
         self._located = locate(settings.name, settings.revision, weights=False)
@@ -79,14 +80,21 @@ class DiffusersModel:
         for _, adapter in self._adapters:  # a variant is a model of its own
             self.model_id += f"+{adapter.name}:{adapter.weight:g}"
 
-        defaults = self._family.defaults()
+        self.supports_stages = self._family.supports_stages
+        defaults = self._family.defaults() or _all_said(settings, self._folder)
         height = _first(settings.height, defaults.height)
         width = _first(settings.width, defaults.width)
+        most = self._family.largest_batch
         self.batch_size = _first(
-            settings.batch_size, _default_batch_size(height, width, self._device)
+            settings.batch_size, most or _default_batch_size(height, width, self._device)
         )
         if self.batch_size < 1:
             raise ConfigError(f"batch_size = {self.batch_size}: write 1 or more")
+        if most is not None and self.batch_size > most:
+            raise ConfigError(
+                f"batch_size = {self.batch_size}, but pictures of a {self._folder.class_name} are "
+                f"not known to leave one another alone: write {most}"
+            )
         if height % defaults.multiple or width % defaults.multiple or min(height, width) < 1:
             raise ConfigError(
                 f"{self.model_id} draws sizes that are multiples of {defaults.multiple}, not "
@@ -128,8 +136,14 @@ class DiffusersModel:
         """The full specification of one picture under this model's settings.
 
         Raises:
-            RenderError: a prompt is empty, or longer than the text encoder reads.
+            RenderError: a prompt is empty or longer than the text encoder reads, or there are
+                several and this pipeline cannot switch.
         """
+        if len(stages) > 1 and not self.supports_stages:
+            raise RenderError(
+                f"{self.model_id} is a {self._folder.class_name}, whose prompt cannot be switched "
+                f"between steps: ask for one stage"
+            )
         for stage in stages:
             if not stage.prompt.strip():
                 raise RenderError(f"{self.model_id} was given an empty prompt")
@@ -267,12 +281,24 @@ class DiffusersModel:
 
 
 def _family(folder: PipelineFolder) -> Conditioning:
-    if folder.class_name not in FAMILIES:
+    return FAMILIES.get(folder.class_name, Unproved)(folder)
+
+
+def _all_said(settings: ModelSettings, folder: PipelineFolder) -> Defaults:
+    """The user's own numbers, for a pipeline whose usual ones are not known.
+
+    Raises:
+        ConfigError: one of them is missing.
+    """
+    needed = ("num_inference_steps", "guidance_scale", "height", "width")
+    missing = [name for name in needed if getattr(settings, name) is None]
+    if missing:
         raise ConfigError(
-            f"{folder.name} is a {folder.class_name}, which lcmis cannot draw with yet: take one "
-            f"of {', '.join(FAMILIES)}, or give its pictures as a folder with a manifest"
+            f"{folder.name} is a {folder.class_name}, and lcmis does not know how those are "
+            f"usually run: set {', '.join(missing)}"
         )
-    return FAMILIES[folder.class_name](folder)
+    numbers = {name: getattr(settings, name) for name in needed}
+    return Defaults(**numbers, multiple=1)
 
 
 def _located_adapter(adapter: Adapter) -> tuple[Located, Adapter]:
