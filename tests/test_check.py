@@ -201,7 +201,7 @@ def test_the_contrast_is_the_soft_max_of_open_clips_own_features(
             image = model.encode_image(transform(picture.convert("RGB"))[None]).double().numpy()[0]
             texts = model.encode_text(tokenizer(list(question.contrast))).double().numpy()
         cosines = texts @ image / np.linalg.norm(texts, axis=1) / np.linalg.norm(image)
-        powers = np.exp(math.exp(float(model.logit_scale)) * cosines)
+        powers = np.exp(math.exp(model.logit_scale.item()) * cosines)
         (given,) = clip.score([picture], [question])
         assert [answer.option for answer in given] == list(question.options[:-1])
         assert [answer.value for answer in given] == pytest.approx(powers / powers.sum(), abs=1e-5)
@@ -376,7 +376,7 @@ def spelled(tokenizer: PreTrainedTokenizerFast, *answers: tuple[str, ...]) -> li
 
 
 def test_all_spellings_of_a_byte_level_vocabulary_count() -> None:
-    tokenizer = byte_level(["Yes", "yes", "Ġyes", "No", "ĠNo"])
+    tokenizer = byte_level(["Ġyes", "ĠNo", "Yes", "yes", "No"])
     yes, no = spelled(tokenizer, ("yes", "Yes", "YES"), ("no", "No", "NO"))
     assert yes == {"yes", "Yes", "Ġyes"}
     assert no == {"No", "ĠNo"}

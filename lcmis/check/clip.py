@@ -215,6 +215,7 @@ class _Clip:
     ) -> None:
         import open_clip
         import torch
+        from safetensors import SafetensorError
 
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ConfigError(
@@ -240,11 +241,11 @@ class _Clip:
                 **choices,
             )
             self.tokenizer: Any = open_clip.get_tokenizer(name)
-        except (RuntimeError, OSError, ValueError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            raise ConfigError(
-                f"{shown} cannot be loaded ({first}): copy it again, whole"
-            ) from error
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, OSError, ValueError, SafetensorError) as error:
+            said = " ".join(str(error).split())[:300]
+            raise ConfigError(f"{shown} cannot be loaded ({said}): copy it again, whole") from error
         for tensor_name, tensor in model.state_dict().items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise ConfigError(
