@@ -362,30 +362,6 @@ class Store:
                 for row in connection.execute(statement)
             ]
 
-    def drawn(self, spec_key: str) -> Render | None:
-        """The picture of exactly this spec key; None where it was not drawn."""
-        with self._reading() as connection:
-            row = connection.execute(_RENDERS.where(RenderRow.spec_key == spec_key)).one_or_none()
-            return None if row is None else _render(row)
-
-    def count_pictures(self, model: str) -> int:
-        """How many pictures a model has drawn, refusals left out."""
-        return int(self._of_model(func.count(), model))
-
-    def seconds_each(self, model: str) -> float | None:
-        """The mean time that a model took for a picture; None before the first."""
-        mean = self._of_model(func.avg(RenderRow.seconds), model)
-        return None if mean is None else float(mean)
-
-    def _of_model(self, what: Any, model: str) -> Any:
-        with self._reading() as connection:
-            return connection.scalar(
-                select(what)
-                .select_from(RenderRow)
-                .join(ModelRow, ModelRow.id == RenderRow.model_id)
-                .where(ModelRow.name == model, RenderRow.refusal == "")
-            )
-
     def image(self, sha256: str) -> Image:
         """The picture of this hash, RGB, its pixels verified.
 
@@ -421,23 +397,18 @@ class Store:
             questions = ids_of(
                 connection, QuestionRow.key, QuestionRow.id, list(set(names.values()))
             )
-            said: set[tuple[int, int]] = set()
-            for some in chunks(list(renders.values())):
-                said.update(
-                    connection.execute(
-                        select(ScoreRow.render_id, ScoreRow.question_id)
-                        .where(ScoreRow.checker_id == checker, ScoreRow.render_id.in_(some))
-                        .distinct()
-                    ).tuples()
-                )
+            said = _said(connection, [checker], renders.values())
         return [
             (spec_key, question)
             for spec_key, question in asked
-            if (renders.get(spec_key), questions.get(names[question])) not in said
+            if (checker, renders.get(spec_key), questions.get(names[question])) not in said
         ]
 
     def add_scores(self, scores: Sequence[Score], questions: Iterable[Question]) -> None:
         """Keep what checkers said, in one transaction; what is there stays as it is.
+
+        The options of a forced choice come together: a question that has an answer from this
+        checker is answered.
 
         Args:
             scores: answers to ``questions``, or to questions that are in the store.
@@ -446,33 +417,33 @@ class Store:
         Raises:
             UnknownNameError: a picture or a question is not in the store.
         """
-        places: dict[tuple[str, str, str], int] = {}
-        rows: list[tuple[Score, int]] = []
+        together: dict[tuple[str, str, str], list[Score]] = {}
         for score in scores:
-            asked = (score.checker, score.render, score.question)
-            places[asked] = position = places.get(asked, -1) + 1
-            rows.append((score, position))
+            together.setdefault((score.checker, score.render, score.question), []).append(score)
         with self._writing() as connection:
             _add_questions(connection, questions)
             renders = known_ids(connection, RenderRow, (score.render for score in scores))
             asked_ids = known_ids(connection, QuestionRow, (score.question for score in scores))
             checkers = intern(connection, CheckerRow, (score.checker for score in scores))
             options = intern(connection, OptionRow, (score.answer.option for score in scores))
+            said = _said(connection, checkers.values(), renders.values())
             insert_new(
                 connection,
                 ScoreRow,
                 [
                     {
-                        "checker_id": checkers[score.checker],
-                        "render_id": renders[score.render],
-                        "question_id": asked_ids[score.question],
+                        "checker_id": checkers[checker],
+                        "render_id": renders[render],
+                        "question_id": asked_ids[question],
                         "option_id": options[score.answer.option],
-                        "position": position,
+                        "place": place,
                         "value": None if score.answer.value is None else float(score.answer.value),
                         "mass": float(score.answer.mass),
                         "reason": documents.refuse_broken(score.answer.reason, "answer.reason"),
                     }
-                    for score, position in rows
+                    for (checker, render, question), answers in together.items()
+                    if (checkers[checker], renders[render], asked_ids[question]) not in said
+                    for place, score in enumerate(sorted(answers, key=_likeliest_first))
                 ],
             )
             match_questions(
@@ -481,7 +452,7 @@ class Store:
             )
 
     def scores(self, spec_key: str) -> list[tuple[Question, Score]]:
-        """All that every checker said of a picture, by checker, question and option."""
+        """All that every checker said of a picture, by checker and question, likeliest first."""
         with self._reading() as connection:
             rows = connection.execute(
                 select(
@@ -501,7 +472,7 @@ class Store:
                     ScoreRow.render_id
                     == select(RenderRow.id).where(RenderRow.spec_key == spec_key).scalar_subquery(),
                 )
-                .order_by(ScoreRow.checker_id, ScoreRow.question_id, ScoreRow.position)
+                .order_by(ScoreRow.checker_id, ScoreRow.question_id, ScoreRow.place)
             )
             return [
                 (
@@ -735,16 +706,32 @@ def _link(connection: Connection, pair_key: str, spec_keys: Sequence[str]) -> No
         PairRenderRow,
         [{"pair_id": pair_id, "render_id": render_id} for render_id in renders.values()],
     )
-    asked: set[tuple[int, int]] = set()
-    for some in chunks(list(renders.values())):
-        asked.update(
-            connection.execute(
-                select(ScoreRow.render_id, ScoreRow.question_id)
-                .where(ScoreRow.checker_id.in_(select(CheckerRow.id)), ScoreRow.render_id.in_(some))
-                .distinct()
-            ).tuples()
-        )
-    match_questions(connection, asked)
+    checkers = connection.scalars(select(CheckerRow.id)).all()
+    said = _said(connection, checkers, renders.values())
+    match_questions(connection, {(render_id, question_id) for _, render_id, question_id in said})
+
+
+def _said(
+    connection: Connection, checkers: Iterable[int], renders: Iterable[int]
+) -> set[tuple[int, int, int]]:
+    """The checkers, pictures and questions, by their numbers, that have an answer."""
+    found: set[tuple[int, int, int]] = set()
+    for checker in checkers:
+        for some in chunks(list(renders)):
+            found.update(
+                connection.execute(
+                    select(ScoreRow.checker_id, ScoreRow.render_id, ScoreRow.question_id).where(
+                        ScoreRow.checker_id == checker,
+                        ScoreRow.render_id.in_(some),
+                        ScoreRow.place == 0,
+                    )
+                ).tuples()
+            )
+    return found
+
+
+def _likeliest_first(score: Score) -> float:
+    return 1.0 if score.answer.value is None else -score.answer.value
 
 
 def _add_questions(connection: Connection, questions: Iterable[Question]) -> None:

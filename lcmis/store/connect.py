@@ -43,6 +43,19 @@ class Place:
             return self.url.render_as_string(hide_password=True)
         return str(self.folder or self.file)
 
+    def exists(self) -> bool:
+        """Whether there is a file; a server is asked when it is used.
+
+        Raises:
+            StoreError: no permission to look.
+        """
+        try:
+            return self.file is None or self.file.exists()
+        except OSError as error:
+            raise StoreError(
+                f"{self} cannot be looked at ({error.strerror}): check who owns the folder"
+            ) from error
+
     def make(self) -> None:
         """Make the folder that an SQLite file needs.
 
@@ -171,7 +184,10 @@ def _sentence(place: str, error: DatabaseError) -> str:
                 "check it, and run the command again"
             )
         case "CANTOPEN":
-            return f"{place} cannot be opened: check that it exists and that you may read it"
+            return (
+                f"{place} cannot be opened: check that you may read it and write to its folder "
+                "(even a reader needs an index there), or copy it to a folder of your own"
+            )
         case _:
             first = str(error.orig).strip().splitlines()[0]
             return f"{place} cannot be used ({first}): check that the server runs and lets you in"

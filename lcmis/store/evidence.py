@@ -183,7 +183,7 @@ def evidence_of(checker: int) -> Select[Any]:
     """One row for each line of evidence of the checker of this number; options are numbers."""
 
     def said(kind: QuestionKind, column: Any) -> Any:
-        statement = (
+        return (
             select(column)
             .select_from(PairQuestionRow)
             .join(ScoreRow, ScoreRow.question_id == PairQuestionRow.question_id)
@@ -192,14 +192,13 @@ def evidence_of(checker: int) -> Select[Any]:
                 PairQuestionRow.kind == kind.value,
                 ScoreRow.checker_id == checker,
                 ScoreRow.render_id == PairRenderRow.render_id,
+                ScoreRow.place == 0,
             )
             .order_by(PairQuestionRow.distance, PairQuestionRow.question_id)
             .limit(1)
             .correlate(PairRenderRow)
+            .scalar_subquery()
         )
-        if kind.is_choice:
-            statement = statement.order_by(ScoreRow.value.desc().nulls_last(), ScoreRow.position)
-        return statement.scalar_subquery()
 
     anything = (
         select(ScoreRow.question_id)

@@ -37,9 +37,9 @@ def revision_at(place: Place, *, wait_seconds: float = 30.0) -> str | None:
     """The revision of a database that is only looked at; None where there is none yet.
 
     Raises:
-        StoreError: it holds tables that lcmis did not make.
+        StoreError: it holds tables that lcmis did not make, or may not be looked at.
     """
-    if place.file is not None and not place.file.exists():
+    if not place.exists():
         return None
     engine = place.engine(read_only=True, wait_seconds=wait_seconds)
     try:

@@ -179,8 +179,9 @@ class ScoreRow(Base):
     render_id: Mapped[int] = mapped_column(ForeignKey("renders.id"))
     question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"))
     option_id: Mapped[int] = mapped_column(ForeignKey("options.id"))
-    position: Mapped[int]
-    """The option's place among the answers to its question."""
+    place: Mapped[int]
+    """Among the answers that were given together, 0 for the likeliest: the pivot finds the winner
+    of a forced choice without sorting."""
     value: Mapped[float | None]
     mass: Mapped[float]
     reason: Mapped[str]

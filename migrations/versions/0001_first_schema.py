@@ -175,7 +175,7 @@ def upgrade() -> None:
         sa.Column("render_id", sa.Integer(), nullable=False),
         sa.Column("question_id", sa.Integer(), nullable=False),
         sa.Column("option_id", sa.Integer(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("value", sa.Double(), nullable=True),
         sa.Column("mass", sa.Double(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
