@@ -1,0 +1,38 @@
+"""What `streamlit run` starts: the pages, the pictures' address, and headers that keep all at home.
+
+The environment variable LCMIS_STORE names the store, a folder or a database URL; LCMIS_PICTURES
+the folder of its pictures, where they do not lie beside the facts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pictures
+import streamlit as st
+from starlette.middleware import Middleware
+
+STORE = os.environ.get("LCMIS_STORE", "")
+PICTURES = os.environ.get("LCMIS_PICTURES", "")
+
+
+def say_sorry(error: Exception) -> bool:
+    """Name a mistake of ours in one sentence; the traceback goes to the terminal."""
+    logging.getLogger("lcmis.dashboard").error("the page failed", exc_info=error)
+    st.error(
+        "lcmis made a mistake on this page. The terminal in which the dashboard was started has "
+        "the details; please report them.",
+        icon=":material/error:",
+    )
+    return True
+
+
+app = st.App(
+    Path(__file__).with_name("navigation.py"),
+    secrets={"store": STORE, "pictures": PICTURES},
+    routes=pictures.routes(STORE, PICTURES),
+    middleware=[Middleware(pictures.KeptAtHome)],
+    on_script_error=say_sorry,
+)

@@ -1,0 +1,185 @@
+"""How things look: colours that colour-blind eyes tell apart, charts, and words for each term."""
+
+from __future__ import annotations
+
+import re
+
+import altair as alt
+import opinions
+import pandas as pd
+import streamlit as st
+
+from lcmis.types import ConceptPair, QuestionKind, Verdict
+
+BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#999999",
+)
+"""Okabe and Ito's palette."""
+
+HELP_RIGHT = (
+    "A picture is right when the checker finds both things that the prompt asks for. The range in "
+    "brackets is where the true rate lies with 95 % confidence."
+)
+HELP_LEVEL = (
+    "How badly a pair fails, from 1 (16 to 20 of 20 pictures right) to 5 (none right). A range "
+    "such as 4–5 means that so few pictures cannot tell which."
+)
+HELP_CHECKER = (
+    "The model that looks at every picture and says how surely each thing is there. Scores of two "
+    "checkers are never mixed."
+)
+HELP_THRESHOLD = (
+    "A thing counts as present from this score on. Pictures and scores stay; verdicts, "
+    "rates and levels are computed anew."
+)
+HELP_INTRUDER = (
+    "What is painted in the place of a thing that is missing: the option that the checker finds "
+    "likeliest when asked what is there."
+)
+HELP_UNSCORED = "The checker gave no answer; such a picture counts in no rate."
+HELP_REFUSED = "The image model's own filter withheld the picture; it counts in no rate."
+
+_BADGES = {
+    Verdict.ALIGNED: ("right", ":material/check:", "green"),
+    Verdict.A_MISSING: ("no {a}", ":material/close:", "orange"),
+    Verdict.B_MISSING: ("no {b}", ":material/close:", "blue"),
+    Verdict.BOTH_MISSING: ("neither", ":material/block:", "red"),
+    Verdict.UNSCORED: ("not judged", ":material/question_mark:", "gray"),
+    Verdict.REFUSED: ("refused", ":material/visibility_off:", "violet"),
+}
+
+
+def plain(text: str) -> str:
+    """Text of models, files and people, so that Markdown shows it letter for letter.
+
+    Unescaped, an image link in a prompt would make the reader's browser fetch a foreign address.
+    """
+    flat = re.sub(r"\s+", " ", text)
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&/^=\"'])", r"\\\1", flat)
+
+
+def verdict_words(verdict: Verdict, pair: ConceptPair) -> str:
+    """E.g. ``"no tea cup"``."""
+    return _BADGES[verdict][0].format(a=pair.a.name, b=pair.b.name)
+
+
+def verdict_badge(verdict: Verdict, pair: ConceptPair) -> None:
+    """A coloured word that says what a picture shows; colour and symbol say it twice."""
+    _, icon, colour = _BADGES[verdict]
+    st.badge(plain(verdict_words(verdict, pair)), icon=icon, color=colour)  # type: ignore[arg-type]
+
+
+def question_words(kind: QuestionKind, pair: ConceptPair) -> str:
+    """What a question wants to know of a picture of this pair."""
+    match kind:
+        case QuestionKind.A_PRESENT:
+            return f"Is there {pair.a.name}"
+        case QuestionKind.B_PRESENT:
+            return f"Is there {pair.b.name}"
+        case QuestionKind.RELATION:
+            return "Does the whole prompt hold"
+        case QuestionKind.INTRUDER_A:
+            return f"In the place of {pair.a.name}"
+        case QuestionKind.INTRUDER_B:
+            return f"In the place of {pair.b.name}"
+
+
+def _accent() -> str:
+    return SKY if st.context.theme.type == "dark" else BLUE
+
+
+def _ink() -> str:
+    return "#e8e8e8" if st.context.theme.type == "dark" else "#2b2b2b"
+
+
+def rates_chart(models: pd.DataFrame) -> alt.LayerChart:
+    """A dot and its interval for each model, with the numbers written above."""
+    table = models.assign(
+        words=[
+            opinions.rate_text(*row)
+            for row in models[["rate", "low", "high"]].itertuples(index=False)
+        ],
+        at=(models["low"] + models["high"]) / 2,
+    )
+    base = alt.Chart(table).encode(
+        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=260, ticks=False)),
+        tooltip=[
+            alt.Tooltip("name:N", title="Model"),
+            alt.Tooltip("words:N", title="Right"),
+            alt.Tooltip("counted:Q", title="Pictures counted", format=","),
+            alt.Tooltip("pairs:Q", title="Pairs", format=","),
+        ],
+    )
+    share = alt.X(
+        "low:Q",
+        title="Pictures that show what was asked",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
+    )
+    interval = base.mark_rule(strokeWidth=4, opacity=0.45, color=_accent()).encode(
+        x=share, x2="high:Q"
+    )
+    dot = base.mark_circle(size=170, opacity=1, color=_accent()).encode(x="rate:Q")
+    words = base.mark_text(dy=-15, fontSize=13, color=_ink()).encode(x="at:Q", text="words:N")
+    return alt.layer(interval, dot, words).properties(height=alt.Step(58))
+
+
+def levels_chart(levels: pd.DataFrame) -> alt.LayerChart:
+    """Pairs of each level: solid where it is sure, pale where the interval allows it besides."""
+    base = alt.Chart(levels).encode(
+        x=alt.X(
+            "level:O", title="Level: 1 nearly always right, 5 never", axis=alt.Axis(labelAngle=0)
+        ),
+        xOffset=alt.XOffset("name:N", sort=None),
+        color=alt.Color("name:N", sort=None, title=None, legend=alt.Legend(orient="top")),
+        tooltip=[
+            alt.Tooltip("name:N", title="Model"),
+            alt.Tooltip("level:O", title="Level"),
+            alt.Tooltip("surely:Q", title="Surely so many pairs", format=","),
+            alt.Tooltip("at_all:Q", title="At the most", format=","),
+        ],
+    )
+    title = "Pairs"
+    pale = base.mark_bar(opacity=0.35).encode(y=alt.Y("at_all:Q", title=title))
+    solid = base.mark_bar(opacity=1).encode(y=alt.Y("surely:Q", title=title))
+    return alt.layer(pale, solid).properties(height=300)
+
+
+def instead_chart(instead: pd.DataFrame) -> alt.LayerChart:
+    """Asked by painted, the number of pictures in each field."""
+    base = alt.Chart(instead).encode(
+        x=alt.X(
+            "painted:N",
+            title="Painted in its place",
+            sort=alt.EncodingSortField("pictures", op="sum", order="descending"),
+            axis=alt.Axis(
+                labelAngle=-40, labelAlign="left", labelLimit=140, labelOverlap=False, orient="top"
+            ),
+        ),
+        y=alt.Y(
+            "asked:N",
+            title="Asked for",
+            sort=alt.EncodingSortField("pictures", op="sum", order="descending"),
+            axis=alt.Axis(labelLimit=180),
+        ),
+        tooltip=[
+            alt.Tooltip("asked:N", title="Asked for"),
+            alt.Tooltip("painted:N", title="Painted"),
+            alt.Tooltip("pictures:Q", title="Pictures", format=","),
+            alt.Tooltip("pairs:Q", title="In pairs", format=","),
+            alt.Tooltip("share:Q", title="Of pictures that lack it", format=".0%"),
+        ],
+    )
+    field = base.mark_rect(color=VERMILLION, cornerRadius=3).encode(
+        opacity=alt.Opacity("pictures:Q", scale=alt.Scale(range=[0.12, 0.85]), legend=None)
+    )
+    number = base.mark_text(color=_ink(), fontSize=12).encode(
+        text=alt.Text("pictures:Q", format=",")
+    )
+    return alt.layer(field, number).properties(height=alt.Step(26))

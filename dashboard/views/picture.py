@@ -1,0 +1,178 @@
+"""The full record of one picture: what was asked and answered, and how to paint it again."""
+
+from __future__ import annotations
+
+import facts
+import looks
+import numpy as np
+import opinions
+import pandas as pd
+import pictures
+import streamlit as st
+from looks import plain
+
+from lcmis.errors import UnknownNameError
+from lcmis.types import ConceptPair, Question, Render, RenderSpec, Score, Verdict
+
+
+def main() -> None:
+    """Draw the page."""
+    wanted = st.query_params.get("picture")
+    if not wanted:
+        raise UnknownNameError("this address names no picture: choose one on the page of its pair")
+    spec, render = facts.store().render(wanted)
+    judged = facts.pictures()
+    mine = judged[judged["spec_key"] == render.spec_key]
+    pair = _pair(mine)
+    _links(pair, judged, mine)
+    st.title(plain(spec.prompt))
+    left, right = st.columns([3, 5], gap="large")
+    with left:
+        _picture(spec, render)
+        st.caption("To paint it again and compare:")
+        st.code(f"lcmis replay {render.spec_key}", language=None)
+    with right:
+        if not mine.empty and pair:
+            looks.verdict_badge(Verdict(mine["verdict"].iloc[0]), pair)
+        st.subheader("What the checkers say")
+        _answers(facts.store().scores(render.spec_key), pair)
+        st.subheader("How it was painted")
+        _recipe(spec, render)
+
+
+def _pair(mine: pd.DataFrame) -> ConceptPair | None:
+    """The pair that the address names, else the first that has this picture."""
+    wanted = st.query_params.get("pair")
+    if wanted:
+        return facts.store().pair(wanted)
+    return None if mine.empty else facts.pairs()[str(mine["pair_key"].iloc[0])]
+
+
+def _links(pair: ConceptPair | None, judged: pd.DataFrame, mine: pd.DataFrame) -> None:
+    """Back to the pair, and to the pictures before and after under the same model."""
+    if pair is None:
+        return
+    with st.container(horizontal=True):
+        st.page_link(
+            "views/pair.py",
+            label=plain(pair.prompt),
+            icon=":material/arrow_back:",
+            query_params=facts.address(pair=pair.key),
+            width="content",
+        )
+        here = mine[mine["pair_key"] == pair.key]
+        if here.empty:
+            return
+        series = judged[
+            (judged["pair_key"] == pair.key) & (judged["model"] == here["model"].iloc[0])
+        ]
+        keys = list(series["spec_key"])
+        place = keys.index(here["spec_key"].iloc[0])
+        for label, icon, key, other in (
+            ("Before", ":material/chevron_left:", "k", place - 1),
+            ("After", ":material/chevron_right:", "j", place + 1),
+        ):
+            there = 0 <= other < len(keys)
+            if st.button(label, icon=icon, type="tertiary", shortcut=key, disabled=not there):
+                st.switch_page(
+                    "views/picture.py",
+                    query_params=facts.address(pair=pair.key, picture=keys[other]),
+                )
+
+
+def _picture(spec: RenderSpec, render: Render) -> None:
+    if render.refusal:
+        st.warning(f"The model would not paint this: {plain(render.refusal)}")
+    elif not facts.store().image_path(render.sha256).is_file():
+        st.error(
+            "The file of this picture is missing. Restore the folder of pictures from a copy, or "
+            "paint it again with the command below."
+        )
+    else:
+        st.image(pictures.address("picture", render.sha256), width="stretch", alt=spec.prompt)
+
+
+def _answers(said: list[tuple[Question, Score]], pair: ConceptPair | None) -> None:
+    """Every answer of every checker, as it was given."""
+    if not said:
+        st.info("No checker has looked at this picture yet. Run `lcmis audit` again.")
+        return
+    names = opinions.short_names(list(dict.fromkeys(score.checker for _, score in said)))
+    table = pd.DataFrame(
+        [
+            {
+                "checker": names[score.checker],
+                "question": looks.question_words(question.kind, pair) if pair else question.kind,
+                "answer": score.answer.option or "yes",
+                "value": np.nan if score.answer.value is None else 100 * score.answer.value,
+                "mass": 100 * score.answer.mass,
+                "reason": score.answer.reason,
+            }
+            for question, score in said
+        ]
+    )
+    if not table["reason"].any():
+        del table["reason"]
+    word = st.column_config.TextColumn
+    st.dataframe(
+        table,
+        hide_index=True,
+        height="content",
+        placeholder="–",
+        column_config={
+            "checker": word("Checker"),
+            "question": word("Question"),
+            "answer": word("Answer"),
+            "value": st.column_config.ProgressColumn(
+                "Score",
+                format="%.0f %%",
+                min_value=0,
+                max_value=100,
+                width=120,
+                help="How surely the answer holds; a dash where the checker gave none.",
+            ),
+            "mass": st.column_config.NumberColumn(
+                "Heard",
+                format="%.0f %%",
+                width=60,
+                help="How much of its probability the checker gave to answers that were allowed. "
+                "Little means that it did not really answer.",
+            ),
+            "reason": word("Why no score"),
+        },
+    )
+
+
+def _recipe(spec: RenderSpec, render: Render) -> None:
+    """All that decided the pixels, and what stands beside."""
+    rows = [
+        ("Model", spec.model),
+        *(
+            (f"Prompt until {opinions.share(stage.denoising_end)} % of the steps", stage.prompt)
+            if len(spec.stages) > 1
+            else ("Prompt", stage.prompt)
+            for stage in spec.stages
+        ),
+        ("Negative prompt", spec.negative_prompt),
+        ("Seed", str(spec.seed)),
+        ("Steps", str(spec.num_inference_steps)),
+        ("Guidance", f"{spec.guidance_scale:g}"),
+        ("Scheduler", spec.scheduler),
+        ("Size", f"{spec.width} × {spec.height}"),
+        ("Numerics profile", spec.profile),
+        *(("Adapter", f"{adapter.name} at {adapter.weight:g}") for adapter in spec.adapters),
+        ("Device", render.device),
+        ("Seconds", f"{render.seconds:.2f}"),
+        ("SHA-256 of the pixels", render.sha256),
+        ("Key", render.spec_key),
+    ]
+    table = pd.DataFrame([row for row in rows if row[1]], columns=["What", "Value"])
+    st.dataframe(
+        table,
+        hide_index=True,
+        height="content",
+        column_config={"Value": st.column_config.TextColumn(width="large")},
+    )
+
+
+main()

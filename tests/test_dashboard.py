@@ -1,0 +1,493 @@
+"""What the dashboard shows, for every state that a store can be in."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import small_store
+from hypothesis import given
+from hypothesis import strategies as st
+from small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, STRANGE, UNSEEN
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from streamlit.testing.v1 import AppTest
+
+from lcmis import findings, judge
+from lcmis.paths import shipped
+from lcmis.store import Evidence, Store
+from lcmis.types import Verdict
+
+DASHBOARD = shipped("dashboard")
+sys.path.insert(0, str(DASHBOARD))
+
+import looks  # noqa: E402
+import opinions  # noqa: E402
+import pictures  # noqa: E402
+
+PAGES = ("overview", "pairs", "pair", "picture")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_store.fill(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def store(folder: Path) -> Iterator[Store]:
+    with Store(folder, read_only=True) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def evidence(store: Store) -> list[Evidence]:
+    return store.evidence(JUDGE)
+
+
+def opened(folder: Path | str, page: str = "overview", **query: str) -> AppTest:
+    """A page of the dashboard over a store, as its server draws it."""
+    app = AppTest.from_file(DASHBOARD / "navigation.py", default_timeout=30)
+    app.secrets["store"], app.secrets["pictures"] = str(folder), ""
+    if page != "overview":
+        app.run()
+        app.switch_page(f"views/{page}.py")
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def sentences(app: AppTest) -> str:
+    return " ".join(box.value for box in (*app.error, *app.info, *app.warning)).replace("\\", "")
+
+
+def table(app: AppTest, number: int = 0) -> pd.DataFrame:
+    return app.dataframe[number].value
+
+
+# ── opinions ─────────────────────────────────────────────────────────────────────────────────────
+
+SCORES = st.none() | st.floats(0, 1)
+
+
+def seen(a: float | None, b: float | None, *, refused: bool = False) -> Evidence:
+    return Evidence(
+        "k", "m", "s", 0, False, a, b, None, None, None, None, None, True, refused
+    )  # fmt: skip
+
+
+@given(
+    scores=st.lists(st.tuples(SCORES, SCORES, st.booleans()), min_size=1),
+    threshold=st.floats(0, 1),
+)
+def test_judging_whole_columns_agrees_with_judging_one_picture(
+    scores: list[tuple[float | None, float | None, bool]], threshold: float
+) -> None:
+    found = opinions.verdicts(
+        opinions.gather([seen(a, b, refused=refused) for a, b, refused in scores]), threshold
+    )
+    expected = [
+        judge.verdict(a, b, threshold_a=threshold, threshold_b=threshold, refused=refused)
+        for a, b, refused in scores
+    ]
+    assert list(found) == [verdict.value for verdict in expected]
+
+
+@pytest.mark.parametrize("threshold", [0.15, 0.5, 0.85])
+@pytest.mark.parametrize("rule", [None, judge.Sprt(), judge.FixedN(8)])
+def test_a_row_of_the_table_is_what_the_command_line_finds_of_the_pair(
+    store: Store, evidence: list[Evidence], threshold: float, rule: judge.StoppingRule | None
+) -> None:
+    pairs = {pair.key: pair for pair in store.pairs()}
+    table = opinions.by_pair(
+        opinions.judged(opinions.gather(evidence), threshold), pairs, rule
+    ).set_index(["pair_key", "model"])
+    found = findings.find_pairs(store, JUDGE, rule=rule, threshold=threshold)
+    assert len(table) == len(found) == 5
+    for finding in found:
+        row, judgement = table.loc[finding.pair.key, finding.model], finding.judgement
+        assert [row[kind.value] for kind in Verdict] == [judgement.count(kind) for kind in Verdict]
+        assert row["intruder"] == finding.painted_instead
+        assert row["scored"] == judgement.aligned.total
+        if judgement.aligned.total:
+            assert (row["rate"], row["low"], row["high"]) == (
+                judgement.aligned.value,
+                judgement.aligned.low,
+                judgement.aligned.high,
+            )
+            assert row["levels"] == str(judgement.levels)
+        else:
+            assert np.isnan(row["rate"])
+            assert row["levels"] == ""
+
+
+def test_pairs_are_listed_in_the_order_of_the_command_line(
+    store: Store, evidence: list[Evidence]
+) -> None:
+    pairs = {pair.key: pair for pair in store.pairs()}
+    table = opinions.by_pair(opinions.judged(opinions.gather(evidence), 0.5), pairs, None)
+    found = [f for f in findings.find_pairs(store, JUDGE) if f.judgement.aligned.total]
+    listed = list(zip(table["pair_key"], table["model"], strict=True))
+    assert listed[: len(found)] == [(f.pair.key, f.model) for f in found]
+    assert listed[-1] == (ROSES.key, NARROW), "a pair with refusals alone comes last"
+
+
+def test_the_rate_of_a_model_is_that_of_the_first_pictures_clustered_by_pair(
+    store: Store, evidence: list[Evidence]
+) -> None:
+    rule = judge.Sprt(block=4)
+    table = opinions.by_model(opinions.judged(opinions.gather(evidence), 0.5), rule)
+    for row in table.itertuples():
+        of_model = findings.find_pairs(store, JUDGE, rule=rule, model=row.model)
+        prefixes = [judge.fixed_prefix(f.judgement.verdicts, rule.block) for f in of_model]
+        expected = judge.model_rate(prefixes)
+        assert (row.rate, row.low, row.high, row.counted) == (
+            expected.value,
+            expected.low,
+            expected.high,
+            expected.total,
+        )
+    assert list(table["model"]) == [BROAD, NARROW], "controls are no model"
+
+
+def test_a_pair_with_too_few_pictures_is_left_out_of_a_models_rate_and_counted(
+    evidence: list[Evidence],
+) -> None:
+    judged = opinions.judged(opinions.gather(evidence), 0.5)
+    table = opinions.by_model(judged, judge.FixedN(8, block=8)).set_index("model")
+    assert table.loc[BROAD, "left_out"] == 1
+    assert table.loc[NARROW, "left_out"] == 2
+    assert np.isnan(table.loc[NARROW, "rate"])
+
+
+def test_what_is_painted_instead_counts_only_pictures_that_lack_it(
+    store: Store, evidence: list[Evidence]
+) -> None:
+    pairs = {pair.key: pair for pair in store.pairs()}
+    found = opinions.drawn_instead(opinions.judged(opinions.gather(evidence), 0.5), pairs)
+    rows = found.set_index(["asked", "painted"])["pictures"].to_dict()
+    assert rows["tea cup", "glass"] == 5 + 2
+    assert rows["tea cup", "mug"] == 1
+    assert rows["tea cup", opinions.NOT_NAMED] == 1, "none of these names nobody"
+    assert ("pot", "pot") not in rows
+
+
+def test_levels_count_sure_pairs_among_the_possible_ones(
+    store: Store, evidence: list[Evidence]
+) -> None:
+    pairs = {pair.key: pair for pair in store.pairs()}
+    table = opinions.by_pair(opinions.judged(opinions.gather(evidence), 0.5), pairs, None)
+    levels = opinions.level_counts(table)
+    assert (levels["surely"] <= levels["at_all"]).all()
+    assert list(levels["level"]) == [1, 2, 3, 4, 5] * 2
+
+
+def test_filters_narrow_the_table_and_every_word_must_be_there(
+    store: Store, evidence: list[Evidence]
+) -> None:
+    pairs = {pair.key: pair for pair in store.pairs()}
+    table = opinions.by_pair(opinions.judged(opinions.gather(evidence), 0.5), pairs, None)
+    assert set(opinions.chosen(table, text="COKE tea")["pair_key"]) == {COKE.key}
+    assert opinions.chosen(table, text="coke roses").empty
+    assert set(opinions.chosen(table, text="glass")["pair_key"]) == {COKE.key}, "an intruder's name"
+    assert set(opinions.chosen(table, patterns=[ROSES.pattern])["pair_key"]) == {ROSES.key}
+    assert set(opinions.chosen(table, models=[NARROW])["model"]) == {NARROW}
+    surest = opinions.chosen(table, levels=[1], models=[BROAD])
+    assert list(surest["pair_key"]) == [ROSES.key]
+
+
+def test_a_share_is_0_or_100_per_cent_only_when_it_is() -> None:
+    assert [opinions.share(x) for x in (0.0, 0.0004, 0.004, 0.37, 0.996, 0.9999, 1.0)] == [
+        "0",
+        "0.1",
+        "0.4",
+        "37",
+        "99.6",
+        "99.9",
+        "100",
+    ]
+
+
+def test_names_are_as_short_as_they_may_be_without_being_the_same() -> None:
+    ids = ("broad@abc", "hub/sd@1111111x", "hub/sd@2222222x", "vqa:/models/judge@9")
+    assert list(opinions.short_names(ids).values()) == [
+        "broad",
+        "hub/sd@1111111",
+        "hub/sd@2222222",
+        "vqa:judge",
+    ]
+
+
+@given(st.text())
+def test_escaped_text_has_no_sign_that_markdown_would_read(text: str) -> None:
+    assert not re.search(r"(?<!\\)(?:\\\\)*[*_`\[\]()<>!#$:~|&/.@]", looks.plain(text))
+    assert "\n" not in looks.plain(text)
+
+
+# ── pages ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def broken(folder: Path, revision: str) -> Path:
+    """A store whose schema claims another revision."""
+    small_store.fill(folder)
+    with sqlite3.connect(folder / "facts.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    database.close()
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_says_that_an_empty_store_is_empty_and_what_to_do(
+    tmp_path: Path, page: str
+) -> None:
+    Store(tmp_path, create=True).close()
+    assert "empty. Run `lcmis audit`" in sentences(opened(tmp_path, page))
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    ("revision", "sentence"), [("9999", "newer lcmis"), ("0000", "`lcmis db upgrade`")]
+)
+def test_every_page_says_what_to_do_with_another_schema(
+    tmp_path: Path, page: str, revision: str, sentence: str
+) -> None:
+    app = opened(broken(tmp_path, revision), page)
+    assert sentence in sentences(app)
+    assert len(app.error) == 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_says_that_a_file_is_no_database(tmp_path: Path, page: str) -> None:
+    (tmp_path / "facts.db").write_bytes(b"no database at all" * 100)
+    assert "not a database" in sentences(opened(tmp_path, page))
+
+
+def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert str(tmp_path / "nowhere") in sentences(opened(tmp_path / "nowhere"))
+
+
+def test_without_a_store_the_dashboard_says_how_to_name_one() -> None:
+    assert "lcmis dashboard" in sentences(opened(""))
+
+
+def test_the_overview_shows_counts_models_failures_and_that_nothing_is_calibrated(
+    folder: Path,
+) -> None:
+    app = opened(folder)
+    figures = {metric.label: metric.value for metric in app.metric}
+    assert figures == {
+        "Pairs": "3",
+        "Models": "2",
+        "Pictures": "28",
+        "Judged": "21",
+        "Refused": "5",
+        "Failures": "1",
+    }
+    assert any("Uncalibrated" in caption.value for caption in app.caption)
+    assert not app.error
+
+
+def test_the_table_of_pairs_begins_with_the_worst(folder: Path) -> None:
+    shown = table(opened(folder, "pairs"))
+    assert shown["prompt"].iloc[0] == COKE.prompt
+    assert shown["intruder"].iloc[0] == "glass in 5 of 7"
+    assert list(shown["rate"].dropna()) == sorted(shown["rate"].dropna())
+
+
+def test_filters_come_from_the_address(folder: Path) -> None:
+    app = opened(folder, "pairs", words="roses")
+    assert set(table(app)["prompt"]) == {ROSES.prompt}
+    app.text_input(key="words").set_value("coke").run()
+    assert set(table(app)["prompt"]) == {COKE.prompt}
+    app.text_input(key="words").set_value("nothing like it").run()
+    assert "No pair passes these filters" in sentences(app)
+
+
+def test_another_threshold_changes_every_verdict_at_once(folder: Path) -> None:
+    app = opened(folder, "pairs", words="coke")
+    before = table(app)["rate"].to_numpy()
+    app.slider(key="threshold").set_value(0.05).run()
+    assert (table(app)["rate"].to_numpy() == 100).all()
+    assert (before < 100).all()
+
+
+def test_another_checker_judges_when_the_address_says_so(folder: Path) -> None:
+    app = opened(folder, "pairs")
+    assert app.selectbox(key="checker").value == JUDGE, "the one that decided the audit"
+    app.selectbox(key="checker").set_value(small_store.SECOND).run()
+    assert not table(app).empty
+
+
+def test_a_pair_shows_its_pictures_with_verdict_scores_and_intruder(folder: Path) -> None:
+    app = opened(folder, "pair", pair=COKE.key)
+    assert app.title[0].value == looks.plain(COKE.prompt)
+    captions = [caption.value for caption in app.caption]
+    assert "looks like glass **70 %**" in captions
+    assert sum(text.startswith("tea cup") for text in captions) == 8 + 4
+    assert not app.error
+
+
+def test_a_pair_without_pictures_says_so(folder: Path) -> None:
+    assert "No picture was painted for this pair" in sentences(
+        opened(folder, "pair", pair=UNSEEN.key)
+    )
+
+
+def test_without_a_pair_in_the_address_the_worst_one_opens(folder: Path) -> None:
+    app = opened(folder, "pair")
+    assert app.title[0].value == looks.plain(COKE.prompt)
+
+
+@pytest.mark.parametrize(
+    ("page", "name"), [("pair", "pair"), ("picture", "picture"), ("picture", "pair")]
+)
+def test_an_unknown_name_in_the_address_is_a_sentence(folder: Path, page: str, name: str) -> None:
+    app = opened(folder, page, **{name: "k1:nobody"})
+    assert len(app.error) == 1
+    assert "k1:nobody" in sentences(app) or "names no picture" in sentences(app)
+
+
+def test_a_picture_shows_every_answer_its_recipe_and_how_to_paint_it_again(folder: Path) -> None:
+    spec = small_store.make_spec(COKE, BROAD, 7)
+    app = opened(folder, "picture", picture=spec.key)
+    answers, recipe = table(app, 0), table(app, 1)
+    assert len(answers) == 2 * (3 + 4)
+    assert set(answers["reason"]) == {"", "no answer"}
+    assert dict(recipe.itertuples(index=False))["Seed"] == "7"
+    assert any(code.value == f"lcmis replay {spec.key}" for code in app.code)
+
+
+def test_a_repaired_picture_shows_its_stages(folder: Path, store: Store) -> None:
+    staged = next(e for e in store.evidence(JUDGE) if e.staged)
+    app = opened(folder, "picture", picture=staged.spec_key)
+    assert "Prompt until 50 % of the steps" in set(table(app, 1)["What"])
+
+
+def test_a_refused_picture_gives_the_reason(folder: Path) -> None:
+    spec = small_store.make_spec(ROSES, NARROW, 0)
+    assert "unsafe, says the filter" in sentences(opened(folder, "picture", picture=spec.key))
+
+
+def test_a_missing_picture_file_is_a_sentence(tmp_path: Path) -> None:
+    small_store.fill(tmp_path)
+    for path in (tmp_path / "pictures").rglob("*.webp"):
+        path.unlink()
+    app = opened(tmp_path, "pair", pair=COKE.key)
+    assert any("file of this picture is missing" in caption.value for caption in app.caption)
+    spec = small_store.make_spec(COKE, BROAD, 0)
+    assert "file of this picture is missing" in sentences(
+        opened(tmp_path, "picture", picture=spec.key)
+    )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pictures_that_nobody_checked_are_shown_without_rates(tmp_path: Path, page: str) -> None:
+    small_store.fill(tmp_path, scored=False, runs=False)
+    spec = small_store.make_spec(COKE, BROAD, 0)
+    app = opened(tmp_path, page, picture=spec.key, pair=COKE.key)
+    assert "No checker has looked at the pictures" in sentences(app)
+    assert not app.error
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_foreign_text_is_shown_letter_for_letter(folder: Path, page: str) -> None:
+    spec = small_store.make_spec(STRANGE, BROAD, 0)
+    app = opened(folder, page, pair=STRANGE.key, picture=spec.key)
+    drawn = [*app.markdown, *app.caption, *app.title, *app.subheader, *app.error, *app.warning]
+    for element in drawn:
+        assert not re.search(r"(?<!\\)\]\(|(?<!\\)<img|(?<!\\)\*bold", element.value)
+    if page in ("pair", "picture"):
+        assert app.title[0].value == looks.plain(STRANGE.prompt)
+        assert HOSTILE in app.title[0].value.replace("\\", "")
+
+
+# ── pictures ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def fetched(folder: Path, path: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of one request, the path sent as it is."""
+    app = Starlette(
+        routes=pictures.routes(str(folder)), middleware=[Middleware(pictures.KeptAtHome)]
+    )
+    got: list[Any] = []
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [],
+        "scheme": "http",
+        "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 1),
+    }
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()  # the client sends nothing, and stays
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        got.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    headers = {name.decode(): value.decode() for name, value in got[0]["headers"]}
+    return got[0]["status"], headers, b"".join(m.get("body", b"") for m in got[1:])
+
+
+@pytest.mark.parametrize("kind", ["picture", "thumbnail"])
+def test_a_picture_comes_by_its_hash_and_may_be_kept_for_ever(
+    folder: Path, store: Store, kind: str
+) -> None:
+    sha256 = store.renders(limit=1)[0].render.sha256
+    status, headers, body = fetched(folder, f"/{kind}/{sha256}.webp")
+    assert status == 200
+    assert headers["content-type"] == "image/webp"
+    assert "immutable" in headers["cache-control"]
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert body == store.image_path(sha256).read_bytes()
+
+
+def test_a_thumbnail_of_a_large_picture_is_small(tmp_path: Path) -> None:
+    large = tmp_path / "large.webp"
+    small_store.make_picture(0).resize((1024, 768)).save(large, lossless=True)
+    small = pictures.shrunk(large)
+    assert small is not None
+    assert len(small) < 20_000
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../facts.db",
+        "..%2f..%2ffacts.db",
+        "%2e%2e/%2e%2e/facts.db",
+        "../facts.db",
+        "/etc/passwd",
+        "0" * 63,
+        "0" * 65,
+        "0" * 64,
+        "A" * 64,
+        "0" * 62 + "..",
+        "0" * 64 + "/../../facts.db",
+        "0" * 64 + "\n",
+        "",
+    ],
+)
+def test_nothing_but_a_hash_of_a_stored_picture_is_answered(folder: Path, name: str) -> None:
+    for kind in ("picture", "thumbnail"):
+        status, _, body = fetched(folder, f"/{kind}/{name}.webp")
+        assert status == 404
+        assert b"SQLite" not in body
