@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import facts
 import pictures
 import streamlit as st
 from starlette.middleware import Middleware
 
 STORE = os.environ.get("LCMIS_STORE", "")
 PICTURES = os.environ.get("LCMIS_PICTURES", "")
+
+
+@asynccontextmanager
+async def reading_ahead(_app: st.App) -> AsyncIterator[None]:
+    """Begin to read the store while the browser is still opening."""
+    threading.Thread(target=facts.read_ahead, args=(STORE, PICTURES), daemon=True).start()
+    yield
 
 
 def say_sorry(error: Exception) -> bool:
@@ -34,5 +45,6 @@ app = st.App(
     secrets={"store": STORE, "pictures": PICTURES},
     routes=pictures.routes(STORE, PICTURES),
     middleware=[Middleware(pictures.KeptAtHome)],
+    lifespan=reading_ahead,
     on_script_error=say_sorry,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from lcmis import findings, judge
-from lcmis.errors import StoreError
+from lcmis.errors import StoreError, UserError
 from lcmis.store import Store, StoreCounts
 from lcmis.types import ConceptPair, Failure, Run
 
@@ -54,12 +55,26 @@ def _opened(place: str, pictures: str) -> Store:
     return Store(place, pictures=Path(pictures) if pictures else None, read_only=True)
 
 
+def read_ahead(place: str, pictures: str) -> None:
+    """Read and judge what the first visitor will ask for, so that he need not wait.
+
+    What is wrong with the store is told to him, not here.
+    """
+    with contextlib.suppress(UserError):
+        opened = _opened(place, pictures)
+        counts, runs = _counts(place, opened), opened.runs()
+        if counts.scores and runs:
+            checker = findings.deciding_checker(opened)
+            threshold = float(json.loads(runs[-1].config)["threshold"])
+            _by_pair(place, opened, counts, checker, threshold, findings.rule_of(runs[-1]))
+
+
 def counts() -> StoreCounts:
-    """How much is stored, at most a few seconds ago."""
+    """How much is stored, or was some seconds ago."""
     return _counts(place(), store())
 
 
-@st.cache_data(show_spinner=False, ttl=4)
+@st.cache_resource(show_spinner=False, ttl=10)
 def _counts(place: str, _store: Store) -> StoreCounts:
     return _store.counts()
 
@@ -89,7 +104,7 @@ def num_labels() -> int:
     return _known(place(), store(), counts())[2]
 
 
-@st.cache_data(show_spinner=False, ttl=4)
+@st.cache_resource(show_spinner=False, ttl=10)
 def _known(place: str, _store: Store, counts: StoreCounts) -> tuple[list[Run], list[Failure], int]:
     return _store.runs(), _store.failures(), len(_store.labels())
 

@@ -7,6 +7,7 @@ Tests hold every column against :mod:`lcmis.judge`, which alone knows the formul
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ NOT_NAMED = "something not named"
 """Stands for an intruder that no option named."""
 NUMBERS = ("a", "b", "relation", "intruder_a_value", "intruder_b_value")
 NAMES = ("pair_key", "model", "intruder_a", "intruder_b")
+OTHERS = {"spec_key": object, "seed": np.int64, "refused": bool}
+COLUMNS = (*NAMES, *OTHERS, *NUMBERS)
+READ = operator.attrgetter(*COLUMNS)
 
 
 def gather(evidence: Sequence[Evidence]) -> pd.DataFrame:
@@ -34,15 +38,17 @@ def gather(evidence: Sequence[Evidence]) -> pd.DataFrame:
     Left out: repaired prompts (``staged``), which are no answer to the pair's prompt, and
     controls.
     """
-    asked = [e for e in evidence if not e.staged and is_audited(e.model)]
-    columns: dict[str, Any] = {name: [getattr(e, name) for e in asked] for name in NAMES}
-    table = pd.DataFrame({name: pd.Categorical(column) for name, column in columns.items()})
-    table["spec_key"] = np.array([e.spec_key for e in asked], dtype=object)
-    table["seed"] = np.array([e.seed for e in asked], dtype=np.int64)
-    table["refused"] = np.array([e.refused for e in asked], dtype=bool)
-    for name in NUMBERS:
-        table[name] = np.array([getattr(e, name) for e in asked], dtype=np.float64)
+    audited = {model for model in {e.model for e in evidence} if is_audited(model)}
+    rows = [READ(e) for e in evidence if not e.staged and e.model in audited]
+    columns = zip(COLUMNS, zip(*rows, strict=True) if rows else [()] * len(COLUMNS), strict=True)
+    table = pd.DataFrame({name: _column(name, values) for name, values in columns})
     return table.sort_values(["pair_key", "model", "seed"], kind="stable", ignore_index=True)
+
+
+def _column(name: str, values: tuple[Any, ...]) -> Any:
+    if name in NAMES:
+        return pd.Categorical(values)
+    return np.array(values, dtype=np.float64 if name in NUMBERS else OTHERS[name])
 
 
 def is_audited(model: str) -> bool:
@@ -50,7 +56,7 @@ def is_audited(model: str) -> bool:
     return model.partition("@")[0] != CONTROL_MODEL
 
 
-def verdicts(pictures: pd.DataFrame, threshold: float) -> pd.Categorical:
+def verdicts(pictures: pd.DataFrame, threshold: float) -> pd.Categorical[str]:
     """What :func:`lcmis.judge.verdict` says of every row."""
     a, b = pictures["a"].to_numpy(), pictures["b"].to_numpy()
     has_a, has_b = a >= threshold, b >= threshold  # NaN compares as absent; silence goes first
@@ -74,7 +80,8 @@ def verdicts(pictures: pd.DataFrame, threshold: float) -> pd.Categorical:
         ],
         VERDICTS.index(Verdict.BOTH_MISSING),
     )
-    return pd.Categorical.from_codes(codes, categories=[kind.value for kind in VERDICTS])
+    categories = pd.Index([kind.value for kind in VERDICTS])
+    return pd.Categorical.from_codes(codes.astype(np.int64), categories=categories)
 
 
 def judged(pictures: pd.DataFrame, threshold: float) -> pd.DataFrame:

@@ -28,7 +28,7 @@ SHOW = {
 def main() -> None:
     """Draw the page."""
     ranked = facts.judged_pairs()
-    wanted = st.query_params.get("pair")
+    wanted = st.query_params.get("pair", "")
     if not wanted:
         _open(next(iter(ranked["pair_key"]), next(iter(facts.pairs()))))
     pair = facts.store().pair(wanted)
@@ -139,6 +139,7 @@ def _passes(mine: pd.DataFrame, show: str) -> pd.Series:
 
 def _model_heading(name: str, rows: pd.DataFrame) -> None:
     st.markdown(f"#### {plain(name)}")
+    row: Any
     for row in rows.itertuples(index=False):
         words = opinions.rate_text(row.rate, row.low, row.high)
         level = opinions.levels_text(row.best_level, row.worst_level)

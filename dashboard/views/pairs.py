@@ -5,6 +5,7 @@ from __future__ import annotations
 import facts
 import looks
 import opinions
+import pandas as pd
 import streamlit as st
 
 MOST_ROWS = 2000  # a table of clickable rows is sent to the browser whole
@@ -72,7 +73,7 @@ def main() -> None:
     )
 
 
-def _table(shown: object, *, several: bool) -> None:
+def _table(shown: pd.DataFrame, *, several: bool) -> None:
     number = st.column_config.NumberColumn
     word = st.column_config.TextColumn
     columns = {
