@@ -89,6 +89,7 @@ class AuditResult:
     """Pictures drawn by this run; those that lay in the store are not counted."""
     seconds: float
     failures: int
+    """Items that failed in this run and have not succeeded since."""
 
     def worst(self, count: int = 10) -> list[PairFinding]:
         """The worst pairs over all models."""
@@ -266,13 +267,16 @@ class Audit:
             checkers=checkers,
             drawn=self._drawn,
             seconds=seconds,
-            failures=len(self._failed),
+            failures=len(self._failed & {item.item for item in self.store.failures()}),
         )
 
     def _audit_model(self, model: ImageModel) -> None:
         undecided, refused = self._readable(model)
         for key, sentence in refused.items():
             self._fail(key, "render", sentence)
+        for failure in self.store.failures():
+            if failure.item in {pair.key for pair in undecided}:
+                self.store.clear_failure(failure.item)
         present = sum(len(finding.evidence) for finding in self._find(model, undecided))
         state = _State(model.model_id, len(self.pairs), present)
         for look in itertools.count(1):
@@ -300,9 +304,9 @@ class Audit:
         owner = {spec.key: pair for pair, spec in plan}
         todo = self.store.missing([spec for _, spec in plan])
         lacking = {spec.key for spec in todo}
-        for pair, spec in plan:
-            if spec.key not in lacking:
-                self.store.link(pair.key, [spec.key])
+        for pair in dict.fromkeys(pair for pair, _ in plan):
+            there = [s.key for p, s in plan if p is pair and s.key not in lacking]
+            self.store.link(pair.key, there)
         for batch in batches(todo, model.batch_size):
             self._tell("drawing", state)
             started = time.monotonic()
@@ -350,8 +354,11 @@ class Audit:
                 [image for image, _, _ in shown], [question for _, _, question in shown]
             )
         except CheckError as error:
-            for key in loaded:
-                self._fail(key, "check", str(error))
+            if len(loaded) == 1:
+                self._fail(next(iter(loaded)), "check", str(error))
+                return
+            for one in loaded:  # the others must not suffer for the one that cannot be read
+                self._score(checker, [item for item in asked if item[0] == one], images)
             return
         self.store.add_scores(
             [
@@ -397,10 +404,19 @@ class Audit:
         """Every picture of a pair that the stopping rule may ask for, in the order of seeds."""
         place = (model.model_id, pair.key)
         if place not in self._specs:
-            seeds = range(self.config.first_seed, self.config.first_seed + self.rule.cap)
-            stages = (Stage(pair.prompt),)
-            self._specs[place] = tuple(model.spec(stages, seed) for seed in seeds)
+            self._specs[place] = tuple(self._specs_until_refused(model, pair))
         return self._specs[place]
+
+    def _specs_until_refused(self, model: ImageModel, pair: ConceptPair) -> Iterator[RenderSpec]:
+        """A folder of finished pictures ends before the cap: what there is counts."""
+        first = self.config.first_seed
+        for seed in range(first, first + self.rule.cap):
+            try:
+                yield model.spec((Stage(pair.prompt),), seed)
+            except RenderError:
+                if seed == first:
+                    raise
+                return
 
     def _readable(self, model: ImageModel) -> tuple[list[ConceptPair], dict[str, str]]:
         """The pairs whose prompts a model can read, and the others' keys with the reason."""
@@ -425,8 +441,7 @@ class Audit:
             threshold=self.config.threshold,
             model=model.model_id,
             only={
-                pair.key: [spec.key for spec in self._specs_of(model, pair)[:seen]]
-                for pair in pairs
+                pair: [spec.key for spec in self._specs_of(model, pair)[:seen]] for pair in pairs
             },
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
 import os
 import sys
+import tempfile
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,10 @@ app.add_typer(db, name="db")
 StoreOption = Annotated[
     str | None,
     typer.Option("--store", help="Folder of the facts, or a database URL.  [default: audit]"),
+]
+PicturesOption = Annotated[
+    Path | None,
+    typer.Option("--pictures", help="Where the pictures lie, if the store is a database URL."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
@@ -125,6 +131,7 @@ def settings(
         _option("When a pair is decided", "Score from which a concept counts as present."),
     ] = None,
     store: StoreOption = None,
+    pictures: PicturesOption = None,
 ) -> AuditConfig:
     """Lay the flags over a file; `audit` and `plan` share them: what is planned is drawn."""
     from lcmis.config import checker_settings, load_config, model_settings
@@ -138,6 +145,7 @@ def settings(
         limit=limit,
         threshold=threshold,
         store=store,
+        pictures=str(pictures) if pictures else None,
         stopping={k: v for k, v in (("rule", rule), ("cap", cap)) if v is not None} or None,
     )
     width, height = _width_height(size) if size else (None, None)
@@ -212,7 +220,11 @@ def plan(config: AuditConfig, *, json: JsonOption = False) -> None:
     from lcmis import terminal
     from lcmis.audit import Audit
 
-    with _open(config.store, config.pictures, create=True) as facts:
+    with contextlib.ExitStack() as stack:
+        place = config.store
+        if "://" not in place and not Path(place).exists():  # a plan leaves nothing behind
+            place = stack.enter_context(tempfile.TemporaryDirectory())
+        facts = stack.enter_context(_open(place, config.pictures, create=True))
         plans = Audit(config, facts).plan()
         terminal.print_json(plans) if json else terminal.print_plan(plans, config)
 
@@ -236,13 +248,14 @@ def show(
         float, typer.Option(min=0, max=1, help="Score from which a concept counts as present.")
     ] = 0.5,
     store: StoreOption = None,
+    pictures: PicturesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Look at what is stored: all pairs, one pair, or one picture with all its scores."""
     from lcmis import terminal
     from lcmis.findings import look_up
 
-    with _open(store, read_only=True) as facts:
+    with _open(store, pictures, read_only=True) as facts:
         found = look_up(facts, what, model=model, checker=checker, threshold=threshold)
     terminal.print_json(found) if json else terminal.print_found(found)
 
@@ -298,13 +311,14 @@ def doctor(config: AuditConfig, *, json: JsonOption = False) -> None:
 def replay(
     key: Annotated[str, typer.Argument(help="The key of a picture, or its beginning.")],
     store: StoreOption = None,
+    pictures: PicturesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Draw one stored picture again and say whether it is the same; exit code 1 if it is not."""
     from lcmis import terminal
     from lcmis.audit import replay as draw_again
 
-    with _open(store, read_only=True) as facts:
+    with _open(store, pictures, read_only=True) as facts:
         result = draw_again(facts, key, AuditConfig())
     terminal.print_json(result) if json else terminal.print_replay(result)
     raise typer.Exit(0 if result.same else 1)
@@ -345,11 +359,11 @@ def upgrade(store: StoreOption = None) -> None:
 
 
 @db.command()
-def check(store: StoreOption = None) -> None:
+def check(store: StoreOption = None, pictures: PicturesOption = None) -> None:
     """Compare the schema, and re-hash every picture and key; exit code 1 if anything disagrees."""
     from lcmis import terminal
 
-    with _open(store, read_only=True) as facts:
+    with _open(store, pictures, read_only=True) as facts:
         faults = [*facts.drift(), *facts.verify()]
     terminal.print_faults(faults)
     raise typer.Exit(1 if faults else 0)
@@ -363,7 +377,11 @@ def _store_name(store: str | None) -> str:
 
 
 def _open(
-    store: str | None, pictures: str | None = None, *, read_only: bool = False, create: bool = False
+    store: str | None,
+    pictures: str | Path | None = None,
+    *,
+    read_only: bool = False,
+    create: bool = False,
 ) -> Store:
     from lcmis.store import Store
 

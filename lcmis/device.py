@@ -10,6 +10,7 @@ import sys
 from lcmis.errors import ConfigError
 
 DTYPES = ("float32", "float16", "bfloat16")
+OFFLOADS = ("none", "model", "sequential")
 
 
 def choose_device(asked: str) -> str:
@@ -43,6 +44,19 @@ def choose_dtype(asked: str, device: str) -> str:
         return "float32" if device == "cpu" else "bfloat16"
     if asked not in DTYPES:
         raise ConfigError(f"there is no dtype {asked!r}: write auto, {', '.join(DTYPES)}")
+    return asked
+
+
+def choose_offload(asked: str, device: str) -> str:
+    """One of :data:`OFFLOADS`.
+
+    Raises:
+        ConfigError: no such way, or no accelerator to offload from.
+    """
+    if asked not in OFFLOADS:
+        raise ConfigError(f"there is no offload {asked!r}: write {', '.join(OFFLOADS)}")
+    if asked != "none" and not device.startswith("cuda"):
+        raise ConfigError(f'offload = "{asked}" needs an NVIDIA GPU: write none on {device}')
     return asked
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lcmis import judge
-from lcmis.errors import UnknownNameError
+from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.store import Evidence, Store
 from lcmis.types import (
     ConceptPair,
@@ -87,7 +87,7 @@ def find_pairs(
     threshold: float = 0.5,
     model: str | None = None,
     pair: str | None = None,
-    only: Mapping[str, Sequence[str]] | None = None,
+    only: Mapping[ConceptPair, Sequence[str]] | None = None,
 ) -> list[PairFinding]:
     """Judge every pair of every model from the plainly prompted pictures in the store.
 
@@ -99,15 +99,15 @@ def find_pairs(
         threshold: Score from which a concept counts as present, in (0, 1).
         model: Only this model.
         pair: Only the pair of this key.
-        only: Pair key → the spec keys that count, in order; pairs without an entry are left out.
+        only: Pair → the spec keys that count; pairs without an entry are left out.
 
     Returns:
         Worst first; a pair without any picture is judged too when ``only`` names it.
     """
-    asked = {found.key: found for found in store.pairs()}
+    asked = {found.key: found for found in (store.pairs() if only is None else only)}
     gathered: dict[tuple[str, str], list[Evidence]] = defaultdict(list)
     if only is not None and model is not None:
-        for key in only:
+        for key in asked:
             gathered[model, key] = []
     wanted = None if only is None else {spec for specs in only.values() for spec in specs}
     for item in store.evidence(checker_id, model=model, pair=pair):
@@ -118,7 +118,7 @@ def find_pairs(
     findings = [
         _find(name, asked[key], evidence, rule, threshold)
         for (name, key), evidence in gathered.items()
-        if key in asked and (only is None or key in only)
+        if key in asked
     ]
     return sorted(findings, key=severity)
 
@@ -234,11 +234,19 @@ def stopping_rule(
     block: int,
     cap: int,
 ) -> judge.StoppingRule:
-    """The stopping rule that settings describe; ``rule`` is sprt, curtailed or fixed."""
-    if rule == "sprt":
-        return judge.Sprt(threshold, delta, alpha, beta, block, cap)
-    kinds = {"curtailed": judge.Curtailed, "fixed": judge.FixedN}
-    return kinds[rule](total=cap, threshold=threshold, block=block)
+    """The stopping rule that settings describe.
+
+    Raises:
+        ConfigError: the rule is none of sprt, curtailed and fixed.
+    """
+    match rule:
+        case "sprt":
+            return judge.Sprt(threshold, delta, alpha, beta, block, cap)
+        case "curtailed":
+            return judge.Curtailed(cap, threshold, block)
+        case "fixed":
+            return judge.FixedN(cap, threshold, block)
+    raise ConfigError(f"there is no stopping rule {rule!r}: write sprt, curtailed or fixed")
 
 
 def rule_of(run: Run) -> judge.StoppingRule:

@@ -87,7 +87,7 @@ class ImageModel(Protocol):
         filter is a :class:`lcmis.errors.Refusal`, any other failure a plain ``RenderError``.
 
         Raises:
-            torch.OutOfMemoryError: the batch does not fit; the caller halves it.
+            torch.OutOfMemoryError: the batch does not fit; the caller looks for a size that does.
         """
         ...
 

@@ -52,7 +52,7 @@ def locate(name: str, revision: str | None) -> Located:
             f"leave the revision out"
         )
     resolved = path.resolve()
-    return Located(resolved, _safe_name(resolved.name), folder_revision(resolved))
+    return Located(resolved, safe_name(resolved.name), folder_revision(resolved))
 
 
 def fetch_weights(located: Located) -> Path:
@@ -111,19 +111,27 @@ def resolve_hub_revision(
 
 
 def folder_revision(path: Path) -> str:
-    """Twelve hex digits over the names and contents of a folder's weights and configuration."""
-    files = sorted({file for pattern in (*CONFIGURATION, *WEIGHTS) for file in path.rglob(pattern)})
+    """Twelve hex digits over the names and contents of a folder's weights and configuration.
+
+    A single file is named as if it were alone in a folder.
+    """
+    patterns = (*CONFIGURATION, *WEIGHTS)
+    files = sorted({file for pattern in patterns for file in path.rglob(pattern)})
+    if path.is_file():
+        files, path = [path], path.parent
     total = hashlib.blake2b(digest_size=6)
     with ThreadPoolExecutor() as pool:  # hashing releases the lock, and weights are large
-        for file, digest in zip(files, pool.map(_file_digest, files), strict=True):
+        for file, digest in zip(files, pool.map(file_digest, files), strict=True):
             total.update(file.relative_to(path).as_posix().encode() + b"\0" + digest)
     return total.hexdigest()
 
 
-def _file_digest(file: Path) -> bytes:
+def file_digest(file: Path) -> bytes:
+    """Sixteen bytes that name a file's content."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 
-def _safe_name(name: str) -> str:
+def safe_name(name: str) -> str:
+    """Without what could be read as a path, a revision or white space."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"

@@ -26,7 +26,7 @@ ROOMS = {  # room: the rooms it may import
     "findings": {"types", "errors", "judge", "store"},
     "prompts": set(),
     "propose": {"types", "protocols", "errors"},
-    "render": {"types", "protocols", "errors", "revision"},
+    "render": {"types", "protocols", "errors", "device", "revision"},
     "check": {"types", "protocols", "errors", "revision", "device", "prompts"},
     "testing": {"types", "protocols", "errors", "check"},
     "teacup": {"types", "protocols", "errors", "render", "check", "propose"},
@@ -65,7 +65,7 @@ ROOMS = {  # room: the rooms it may import
         "store",
         "terminal",
     },
-    "dashboard": {"types", "errors", "judge", "findings", "store"},
+    "dashboard": {"types", "errors", "judge", "findings", "store", "paths"},
 }
 HEAVY = {"torch", "diffusers", "transformers", "open_clip", "streamlit"}
 MAY_BE_HEAVY = {"render", "check", "teacup", "dashboard"}

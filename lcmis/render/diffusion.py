@@ -8,21 +8,20 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from lcmis.device import choose_device, choose_dtype, choose_offload
 from lcmis.errors import ConfigError, Refusal, RenderError
 from lcmis.protocols import ModelSettings
 from lcmis.render.conditioning import Conditioning, Defaults, Encoding
-from lcmis.render.device import choose_device, choose_dtype, choose_offload
 from lcmis.render.pipeline_folder import (
-    Located,
     PipelineFolder,
     adapter_file,
-    locate,
     scheduler_class,
 )
 from lcmis.render.stages import stage_starts, step_of, switching
 from lcmis.render.transformer import Flux, StableDiffusion3
 from lcmis.render.unet import StableDiffusion, StableDiffusionXL
 from lcmis.render.unproved import Unproved
+from lcmis.revision import Located, fetch_weights, locate
 from lcmis.types import Adapter, RenderSpec, Stage
 
 if TYPE_CHECKING:
@@ -66,8 +65,8 @@ class DiffusersModel:
     supports_seeds = True
 
     def __init__(self, settings: ModelSettings) -> None:
-        self._located = locate(settings.name, settings.revision, weights=False)
-        self.model_id = self._located.name
+        self._located = locate(settings.name, settings.revision)
+        self.model_id = str(self._located)
         self._folder = PipelineFolder(self._located.path, self.model_id)
         if not self._located.hub_name:
             self._folder.refuse_pickles()
@@ -267,8 +266,7 @@ class DiffusersModel:
 
         folder = self._folder
         if self._located.hub_name:
-            fetched = locate(self._located.hub_name, self._located.revision, weights=True)
-            folder = PipelineFolder(fetched.path, self.model_id)
+            folder = PipelineFolder(fetch_weights(self._located), self.model_id)
             folder.refuse_pickles()
         return load_pipeline(
             folder,
@@ -304,9 +302,9 @@ def _all_said(settings: ModelSettings, folder: PipelineFolder) -> Defaults:
 def _located_adapter(adapter: Adapter) -> tuple[Located, Adapter]:
     if importlib.util.find_spec("peft") is None:
         raise ConfigError("adapters need the package peft: `pip install peft`")
-    located = locate(adapter.name, None, weights=True)
-    adapter_file(located.path, adapter.name)
-    return located, Adapter(located.name, adapter.weight)
+    located = locate(adapter.name, None)
+    adapter_file(fetch_weights(located), adapter.name)
+    return located, Adapter(str(located), adapter.weight)
 
 
 def _first(chosen: Any, default: Any) -> Any:

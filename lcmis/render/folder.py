@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, RenderError
 from lcmis.protocols import ModelSettings
-from lcmis.render.pipeline_folder import file_digest, safe_name
+from lcmis.revision import file_digest, safe_name
 from lcmis.types import RenderSpec, Stage
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import transformers
 from safetensors import SafetensorError
 
 from lcmis.errors import ConfigError
-from lcmis.render.pipeline_folder import Located, PipelineFolder, adapter_file
+from lcmis.render.pipeline_folder import PipelineFolder, adapter_file
+from lcmis.revision import Located, fetch_weights
 from lcmis.types import Adapter
 
 
@@ -103,7 +104,7 @@ def _class(library: str, class_name: str) -> Any:
 
 
 def _lay_over(pipeline: Any, located: Located, adapter: Adapter) -> None:
-    file = adapter_file(located.path, adapter.name)
+    file = adapter_file(fetch_weights(located), adapter.name)
     name = _adapter_name(adapter)
     sentence = f"the adapter {adapter.name} cannot be laid over this model"
     try:

@@ -1,95 +1,20 @@
-"""A diffusers folder, found, named by its content and judged safe before anything is loaded."""
+"""A diffusers folder, read and judged safe before anything is loaded."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib.util
 import json
 import re
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
 
-CONFIGURATION = ("*.json", "*.txt", "*.model", "*.jinja")
-"""File names that make up a pipeline besides its weights."""
 PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
 """Weights that run code when opened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Located:
-    """A folder on this disk and the name under which it is known for ever."""
-
-    path: Path
-    name: str
-    """``name@revision``, the revision resolved."""
-    hub_name: str = ""
-    """Empty for a folder of the user's own."""
-    revision: str = ""
-    """Commit hash on the hub."""
-
-
-def locate(name: str, revision: str | None, *, weights: bool) -> Located:
-    """Find a folder by path, else by its name on the hub, and resolve its revision.
-
-    Args:
-        name: a folder, or ``owner/name``.
-        revision: branch, tag or commit; a folder of the user's own has none but its content.
-        weights: whether to fetch all safetensors too, or configuration only.
-
-    Raises:
-        UnknownNameError: neither a folder nor on the hub, or not under this revision.
-        ConfigError: the hub cannot be reached, or the revision of a local folder is asked for.
-    """
-    path = Path(name).expanduser()
-    if path.exists():
-        if revision is not None:
-            raise ConfigError(
-                f"{name} is a folder on this disk and has no revision {revision!r}: "
-                f"leave the revision out"
-            )
-        resolved = path.resolve()
-        return Located(resolved, f"{safe_name(resolved.name)}@{content_hash(resolved)}")
-    return _fetch(name, revision, [*CONFIGURATION, *(["*.safetensors"] if weights else [])])
-
-
-def _fetch(name: str, revision: str | None, patterns: list[str]) -> Located:
-    from huggingface_hub import errors as hub
-    from huggingface_hub import snapshot_download
-
-    asked = f"{name!r}" + (f" at revision {revision!r}" if revision else "")
-    try:
-        snapshot = snapshot_download(name, revision=revision, allow_patterns=patterns)
-    except hub.HFValidationError as error:
-        raise UnknownNameError(
-            f"there is no folder {name!r}, and it cannot be a name on the hub either: "
-            f"give the path of a diffusers folder, or owner/name"
-        ) from error
-    except hub.GatedRepoError as error:
-        raise ConfigError(
-            f"{asked} is gated: accept its terms on its page and log in with `hf auth login`"
-        ) from error
-    except (hub.RepositoryNotFoundError, hub.RevisionNotFoundError) as error:
-        raise UnknownNameError(
-            f"neither a folder nor a model on the hub is called {asked}: "
-            f"check the spelling, or log in if it is private"
-        ) from error
-    except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, ConnectionError) as error:
-        raise ConfigError(
-            f"there is no folder {name!r}, and {asked} is not in the hub's cache on this machine "
-            f"while the hub cannot be reached: check the path, or fetch it with "
-            f"`hf download {name}` while online"
-        ) from error
-    except hub.HfHubHTTPError as error:
-        raise ConfigError(f"the hub would not hand out {asked}: {error}") from error
-    path = Path(snapshot)
-    return Located(path, f"{name}@{path.name}", name, path.name)
 
 
 def adapter_file(path: Path, name: str) -> Path:
@@ -105,34 +30,6 @@ def adapter_file(path: Path, name: str) -> Path:
             f"{len(files)} were found: name the file itself"
         )
     return files[0]
-
-
-def safe_name(name: str) -> str:
-    """Without what could be read as a path, a revision or white space."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
-
-
-def content_hash(path: Path) -> str:
-    """Twelve hex digits over the names and contents of a folder's weights and configuration."""
-    if path.is_file():
-        files = [path]
-    else:
-        patterns = (*CONFIGURATION, "*.safetensors")
-        files = sorted({file for pattern in patterns for file in path.rglob(pattern)})
-    total = hashlib.blake2b(digest_size=6)
-    with ThreadPoolExecutor() as pool:  # hashing releases the lock, and weights are large
-        for file, digest in zip(files, pool.map(file_digest, files), strict=True):
-            total.update(
-                file.relative_to(path.parent if path.is_file() else path).as_posix().encode()
-            )
-            total.update(b"\0" + digest)
-    return total.hexdigest()
-
-
-def file_digest(file: Path) -> bytes:
-    """Sixteen bytes that name a file's content."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 
 class PipelineFolder:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from lcmis.check.clip import ClipChecker
 from lcmis.check.vqa import VqaChecker
@@ -13,9 +12,6 @@ from lcmis.paths import shipped
 from lcmis.protocols import CheckerSettings, KnownCase, ModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.types import Question, QuestionKind
-
-if TYPE_CHECKING:
-    pass
 
 STEPS = 12
 GUIDANCE = 3.0
@@ -52,22 +48,13 @@ def known_cases() -> Iterator[KnownCase]:
 
     for family in FAMILIES.values():
         for first, second in ((0, 0), (2, 4)):
-            picture, _, _ = render(family, *_concepts(family, first, second), random.Random(first))
-            absent = (first + 1) % len(family.first)
-            for shown, holds in ((first, True), (absent, False)):
-                other = absent if shown == first else first
-                yield KnownCase(
-                    picture,
-                    Question(
-                        QuestionKind.A_PRESENT,
-                        family.first[shown].name,
-                        contrast=(
-                            prompt_of(family, *_concepts(family, shown, second)),
-                            prompt_of(family, *_concepts(family, other, second)),
-                        ),
-                    ),
-                    holds,
-                )
+            here, absent = family.first[first].name, family.first[first + 1].name
+            content = family.second[second].name
+            picture, _, _ = render(family.name, here, content, random.Random(first))
+            for asked, other in ((here, absent), (absent, here)):
+                contrast = tuple(prompt_of(family.name, name, content) for name in (asked, other))
+                question = Question(QuestionKind.A_PRESENT, asked, contrast=contrast)
+                yield KnownCase(picture, question, holds=asked == here)
 
 
 def _model(name: str, settings: ModelSettings) -> DiffusersModel:

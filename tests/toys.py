@@ -1,0 +1,136 @@
+"""A world of two coloured halves: plugs with known answers, for tests of the harness alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import ClassVar
+
+from PIL import Image
+
+from lcmis.errors import CheckError, Refusal, RenderError
+from lcmis.protocols import CheckerSettings, ModelSettings
+from lcmis.types import (
+    NONE_OF_THESE,
+    Answer,
+    Concept,
+    ConceptPair,
+    Intruder,
+    Question,
+    QuestionKind,
+    RenderSpec,
+    Side,
+    Stage,
+)
+
+COLOURS = {
+    "rubine": (200, 0, 60),
+    "azure": (0, 120, 220),
+    "lime": (140, 220, 0),
+    "amber": (250, 180, 0),
+    "void": (10, 10, 10),
+}
+
+
+def pair(a: str, b: str, intruder: str = "void", pattern: str = "halves") -> ConceptPair:
+    suspect = Concept(intruder, "nothing but darkness")
+    return ConceptPair(
+        Concept(a, f"the look of {a[::-1]}"),
+        Concept(b, f"the look of {b[::-1]}"),
+        f"{a} beside {b}",
+        intruders=(
+            Intruder(suspect, Side.A, f"{intruder} beside {b}"),
+            Intruder(suspect, Side.B, f"{a} beside {intruder}"),
+        ),
+        pattern=pattern,
+        source="toys",
+        licence="Apache-2.0",
+    )
+
+
+class ToyModel:
+    """Paints the left half for A and the right for B; ``settings.scheduler`` says how it errs.
+
+    ``right`` never errs, ``no a`` and ``no b`` and ``neither`` paint void instead, ``coin`` is
+    wrong for half of the seeds, ``refuses``, ``fails`` and ``fails once`` give no picture.
+    """
+
+    supports_stages = False
+    supports_seeds = True
+    drawn: ClassVar[list[str]] = []
+    """Keys of all specs drawn by any instance, in order; tests clear it."""
+    interrupt_at: ClassVar[int | None] = None
+    """Ctrl-C comes at this many drawn pictures."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+        self.batch_size = settings.batch_size or 3
+        self.model_id = f"{settings.name}@{(settings.scheduler or 'right').replace(' ', '-')}"
+
+    def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
+        if len(stages[0].prompt) > 60:
+            raise RenderError(f"{stages[0].prompt[:20]!r}… has {len(stages[0].prompt)} letters")
+        return RenderSpec(
+            self.model_id, stages, seed, 1, 1.0, "toy", 8, 16, f"cpu-toy-b{self.batch_size}"
+        )
+
+    def generate(self, specs: Sequence[RenderSpec]) -> list[Image.Image | RenderError]:
+        if self.interrupt_at is not None and len(self.drawn) + len(specs) > self.interrupt_at:
+            raise KeyboardInterrupt
+        once = self.settings.scheduler == "fails once" and not self.drawn
+        self.drawn.extend(spec.key for spec in specs)
+        return [
+            RenderError("the first batch is lost") if once else self._paint(spec) for spec in specs
+        ]
+
+    def _paint(self, spec: RenderSpec) -> Image.Image | RenderError:
+        a, _, b = spec.prompt.partition(" beside ")
+        flip = hashlib.sha256(spec.key.encode()).digest()[0] % 2 == 0
+        match self.settings.scheduler:
+            case "no a":
+                a = "void"
+            case "no b":
+                b = "void"
+            case "neither":
+                a = b = "void"
+            case "coin" if flip:
+                a = "void"
+            case "refuses":
+                return Refusal("withheld by its safety filter")
+            case "fails":
+                return RenderError("not finite")
+        picture = Image.new("RGB", (16, 8), COLOURS[a])
+        picture.paste(COLOURS[b], (8, 0, 16, 8))
+        picture.putpixel((0, 0), (spec.seed % 256, 0, 0))
+        return picture
+
+
+class ToyChecker:
+    """Reads the colours of both halves; ``settings.name`` may be ``silent`` or ``broken``."""
+
+    asked: ClassVar[int] = 0
+
+    def __init__(self, settings: CheckerSettings) -> None:
+        self.settings = settings
+        self.checker_id = f"toy:{settings.name or 'reader'}@1"
+
+    def takes(self, question: Question) -> bool:
+        return question.kind is not QuestionKind.RELATION
+
+    def score(
+        self, images: Sequence[Image.Image], questions: Sequence[Question]
+    ) -> list[tuple[Answer, ...]]:
+        ToyChecker.asked += len(questions)
+        if self.settings.name == "broken":
+            raise CheckError("the checker lost its weights")
+        return [self._answer(image, q) for image, q in zip(images, questions, strict=True)]
+
+    def _answer(self, image: Image.Image, question: Question) -> tuple[Answer, ...]:
+        if self.settings.name == "silent":
+            return (Answer(None, reason="it says nothing"),)
+        left_side = question.kind in (QuestionKind.A_PRESENT, QuestionKind.INTRUDER_A)
+        colour = image.getpixel((4 if left_side else 12, 4))
+        if question.kind.is_choice:
+            seen = next((o for o in question.options if COLOURS.get(o) == colour), NONE_OF_THESE)
+            return tuple(Answer(float(o == seen), o) for o in question.options)
+        return (Answer(0.9 if COLOURS[question.text] == colour else 0.1),)
