@@ -49,7 +49,7 @@ def _open(pair_key: str) -> None:
 
 def _neighbours(pair: ConceptPair, ranked: list[str]) -> None:
     """Links to the list and to the next worse and the next better pair."""
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link(
             "views/pairs.py",
             label="All pairs",

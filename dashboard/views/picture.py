@@ -30,7 +30,7 @@ def main() -> None:
     with left:
         _picture(spec, render)
         st.caption("To paint it again and compare:")
-        st.code(f"lcmis replay {render.spec_key}", language=None)
+        st.code(f"lcmis replay {render.spec_key}", language=None, wrap_lines=True)
     with right:
         if not mine.empty and pair:
             looks.verdict_badge(Verdict(mine["verdict"].iloc[0]), pair)
@@ -52,7 +52,7 @@ def _links(pair: ConceptPair | None, judged: pd.DataFrame, mine: pd.DataFrame) -
     """Back to the pair, and to the pictures before and after under the same model."""
     if pair is None:
         return
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link(
             "views/pair.py",
             label=plain(pair.prompt),
