@@ -1,4 +1,4 @@
-"""The wheel carries all that a checkout has: migrations, catalogue, wordings, weights, dashboard."""
+"""The wheel carries all a checkout has: migrations, catalogue, wordings, weights, dashboard."""
 
 import os
 import subprocess
