@@ -70,16 +70,16 @@ def description(shown: Shown | None) -> Exchange:
 
 
 def ask(shown: Shown | None, rng: random.Random) -> list[Exchange]:
-    """Eight exchanges on one picture: four presences, a whole prompt, two choices, a description.
+    """Eight exchanges on one picture: three presences, a prompt, three choices, a description.
 
     Args:
         shown: None for a picture of nothing.
         rng: decides wordings and options.
     """
     return [
-        *(_ask_presence(shown, rng) for _ in range(4)),
+        *(_ask_presence(shown, rng) for _ in range(3)),
         _ask_pair(shown, rng),
-        *(_ask_choice(shown, rng) for _ in range(2)),
+        *(_ask_choice(shown, rng) for _ in range(3)),
         description(shown),
     ]
 

@@ -54,6 +54,8 @@ TOWER_SHARE = 0.4
 """Pictures of the first phase as a share of the second's."""
 BLANK_SHARE = 0.08
 """Share of the second phase's pictures that show nothing."""
+NUM_CYCLES = 2
+"""The rate falls and starts again: picking a letter is learned late, and at a high rate."""
 NAMING_WEIGHT = 0.2
 
 
@@ -249,7 +251,9 @@ def fit_judge(
     seeing = [*tower.parameters(), *namer.parameters()]
     fit([Rate(seeing, 2e-3)], tower_losses, steps=tower_steps(steps), log=log, phase="tower")
     everything = [*model.parameters(), *namer.parameters()]
-    fit([Rate(everything, 1.5e-3)], losses, steps=steps, log=log, phase="judge")
+    for cycle in range(NUM_CYCLES):
+        phase = f"judge, cycle {cycle + 1}"
+        fit([Rate(everything, 1.5e-3)], losses, steps=steps // NUM_CYCLES, log=log, phase=phase)
     model.eval()
 
 
