@@ -142,7 +142,7 @@ def train(options: TrainOptions) -> None:
     measured = {}
     if options.measure_seeds:
         oracle = load_oracle().to(device)
-        measured = measure(narrow, oracle, options.measure_seeds, dict(NARROW.partner_weights))
+        measured = measure(narrow, oracle, options.measure_seeds, NARROW.partner_weights)
     write_card(
         options.out,
         {
