@@ -227,6 +227,7 @@ def summarise(
         "pairs that fail, by looks alone, by family": {
             family: as_dict(picture_rate(one for one in looks if one.pair.family == family))
             for family in FAMILIES
+            if any(one.pair.family == family for one in looks)
         },
         "failing pairs": {
             str(one.pair): f"by name {sum(one.right)}/{len(one.right)}, by looks "
