@@ -218,7 +218,7 @@ def summarise(
         "by name, usual pairs": as_dict(picture_rate(one for one in alike if one.pair.grade == 0)),
         "by name": rates_by_grade(alike),
         "by looks alone, all pairs alike": as_dict(picture_rate(described)),
-        "pairs never seen in training that fail in more than half of their pictures": as_dict(
+        "pairs never named together that fail in more than half of their pictures": as_dict(
             wilson(sum(one.fails for one in never), len(never))
         ),
         "pairs that fail in more than half of their pictures": len(failing),
