@@ -19,6 +19,8 @@ from lcmis.types import Adapter
 
 STORE_VARIABLE = "LCMIS_STORE"
 """The environment variable that names the store where no flag and no file does."""
+PICTURES_VARIABLE = "LCMIS_PICTURES"
+"""How the command line tells the dashboard where the pictures of a database URL lie."""
 
 
 @dataclass(frozen=True, slots=True)
