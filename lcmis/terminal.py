@@ -30,7 +30,7 @@ from rich.text import Text
 
 from lcmis.findings import AllPairs, Failures, OnePair, OnePicture
 from lcmis.judge import Decision
-from lcmis.types import Verdict
+from lcmis.types import QuestionKind, Verdict
 
 if TYPE_CHECKING:
     from lcmis.audit import AuditResult, ModelPlan, Replay, Watch
@@ -197,7 +197,7 @@ def print_pairs(
     table.add_column("rate", no_wrap=True)
     table.add_column("level", justify="center", no_wrap=True)
     table.add_column("missing", no_wrap=True)
-    table.add_column("painted instead", style="bold")
+    table.add_column("painted instead", style="bold", min_width=22)
     table.add_column("", no_wrap=True)
     for finding in found[:limit]:
         table.add_row(*_pair_cells(finding, show_model))
@@ -365,7 +365,10 @@ def print_picture(
     table.add_column("")
     table.add_column("mass", justify="right", style="dim")
     last = ("", "")
-    for question, score in scores:
+    kinds = list(QuestionKind)
+    for question, score in sorted(
+        scores, key=lambda item: (item[1].checker, kinds.index(item[0].kind))
+    ):
         asked = (short(score.checker), f"{question.kind.replace('_', ' ')}: {question.text}")
         answer = score.answer
         table.add_row(
