@@ -9,7 +9,7 @@ import functools
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -56,6 +56,12 @@ def short(model_id: str) -> str:
     """A name without its revision, for a table."""
     name, _, revision = model_id.rpartition("@")
     return name if name and revision else model_id
+
+
+def name_column(table: Table, names: Iterable[str]) -> None:
+    """A column for model names, wide enough that a narrow terminal folds other columns first."""
+    widest = max((len(name) for name in names), default=0)
+    table.add_column("model", style="bold", min_width=min(widest, 32), overflow="fold")
 
 
 def percent(rate: Rate) -> str:
@@ -123,8 +129,8 @@ def progress(*, quiet: bool = False) -> Iterator[Watch | None]:
 def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     """The closing tables of an audit: a line a model, then the pairs that fail."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.add_column("model", style="bold")
-    table.add_column("pictures right")
+    name_column(table, [short(model.model) for model in result.models])
+    table.add_column("pictures right", no_wrap=True)
     table.add_column("pairs: pass", justify="right", style="green")
     table.add_column("fail", justify="right", style="red")
     table.add_column("undecided", justify="right", style="yellow")
@@ -191,7 +197,7 @@ def print_pairs(
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left")
     if show_model:
-        table.add_column("model", style="bold", no_wrap=True)
+        name_column(table, [short(finding.model) for finding in found])
     table.add_column("prompt", overflow="fold", min_width=24)
     table.add_column("right", justify="right")
     table.add_column("rate", no_wrap=True)
@@ -239,7 +245,7 @@ def _missing(finding: PairFinding) -> str:
 def print_plan(plans: Sequence[ModelPlan], config: AuditConfig) -> None:
     """What an audit would draw, how long that takes, and what it can tell apart."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("model", style="bold")
+    name_column(table, [short(plan.model) for plan in plans])
     table.add_column("pairs", justify="right")
     table.add_column("undecided", justify="right")
     table.add_column("in the store", justify="right")
