@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False)
 
+ROOMY = 110
+"""Columns of a terminal from which a table of pairs has room for levels and what is missing."""
 BAR = "▏▎▍▌▋▊▉█"
 DECISIONS = {
     Decision.FAILS: ("fails", "red"),
@@ -135,7 +137,7 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     table.add_column("fail", justify="right", style="red")
     table.add_column("undecided", justify="right", style="yellow")
     table.add_column("pictures", justify="right")
-    table.add_column("second opinion agrees")
+    table.add_column("2nd opinion agrees")
     for model in result.models:
         table.add_row(
             escape(short(model.model)),
@@ -198,36 +200,32 @@ def print_pairs(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left")
     if show_model:
         name_column(table, [short(finding.model) for finding in found])
-    table.add_column("prompt", overflow="fold", min_width=24)
+    roomy = console.width >= ROOMY
+    table.add_column("prompt", overflow="fold", min_width=20)
     table.add_column("right", justify="right")
     table.add_column("rate", no_wrap=True)
-    table.add_column("level", justify="center", no_wrap=True)
-    table.add_column("missing", no_wrap=True)
-    table.add_column("painted instead", style="bold", min_width=22)
+    if roomy:
+        table.add_column("level", justify="center", no_wrap=True)
+        table.add_column("missing", no_wrap=True)
+    table.add_column("painted instead", style="bold", min_width=22 if roomy else 15)
     table.add_column("", no_wrap=True)
     for finding in found[:limit]:
-        table.add_row(*_pair_cells(finding, show_model))
+        judgement = finding.judgement
+        aligned = judgement.aligned
+        word, colour = DECISIONS[judgement.failing]
+        missing = _missing(finding)
+        table.add_row(
+            *([escape(short(finding.model))] if show_model else []),
+            escape(finding.pair.prompt),
+            f"{judgement.count(Verdict.ALIGNED)}/{aligned.total}",
+            percent(aligned) if aligned.total else "[yellow]unscored[/]",
+            *([str(judgement.levels), missing] if roomy else []),
+            escape(finding.painted_instead) or ("[dim]none of the suspects[/]" if missing else ""),
+            f"[{colour}]{word}[/]",
+        )
     console.print(table)
     if limit is not None and len(found) > limit:
         console.print(f"[dim]… and {len(found) - limit} more: lcmis show[/]\n")
-
-
-def _pair_cells(finding: PairFinding, show_model: bool) -> list[str]:
-    judgement = finding.judgement
-    aligned = judgement.aligned
-    word, colour = DECISIONS[judgement.failing]
-    cells = [escape(short(finding.model))] if show_model else []
-    missing = _missing(finding)
-    return [
-        *cells,
-        escape(finding.pair.prompt),
-        f"{judgement.count(Verdict.ALIGNED)}/{aligned.total}",
-        percent(aligned) if aligned.total else "[yellow]unscored[/]",
-        str(judgement.levels),
-        missing,
-        escape(finding.painted_instead) or ("[dim]none of the suspects[/]" if missing else ""),
-        f"[{colour}]{word}[/]",
-    ]
 
 
 def _missing(finding: PairFinding) -> str:
