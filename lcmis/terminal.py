@@ -133,11 +133,11 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     name_column(table, [short(model.model) for model in result.models])
     table.add_column("pictures right", no_wrap=True)
-    table.add_column("pairs: pass", justify="right", style="green")
+    table.add_column("pairs pass", justify="right", style="green")
     table.add_column("fail", justify="right", style="red")
-    table.add_column("undecided", justify="right", style="yellow")
+    table.add_column("open", justify="right", style="yellow")
     table.add_column("pictures", justify="right")
-    table.add_column("2nd opinion agrees")
+    table.add_column("2nd opinion")
     for model in result.models:
         table.add_row(
             escape(short(model.model)),
