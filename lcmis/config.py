@@ -15,7 +15,7 @@ import pydantic
 
 from lcmis.errors import ConfigError
 from lcmis.protocols import CheckerSettings, ModelSettings
-from lcmis.types import Adapter
+from lcmis.types import FIRST_REPAIR_SEED, Adapter
 
 STORE_VARIABLE = "LCMIS_STORE"
 """The environment variable that names the store where no flag and no file does."""
@@ -174,8 +174,11 @@ def _refuse_impossible(config: AuditConfig, where: str) -> None:
         raise ConfigError(
             f"{where}: stopping.cap is {stopping.cap}, less than one block of {stopping.block}"
         )
-    if not 0 <= config.first_seed < 2**62:
-        raise ConfigError(f"{where}: first_seed is {config.first_seed}, but it lies in [0, 2**62)")
+    if not 0 <= config.first_seed <= FIRST_REPAIR_SEED - stopping.cap:
+        raise ConfigError(
+            f"{where}: first_seed is {config.first_seed}, but an audit's seeds lie in "
+            f"[0, {FIRST_REPAIR_SEED}), and repairs have those above: choose a smaller one"
+        )
     for name, entries in (
         ("models", config.models),
         ("checkers", config.checkers),

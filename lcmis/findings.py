@@ -111,7 +111,7 @@ def find_pairs(
             gathered[model, key] = []
     wanted = None if only is None else {spec for specs in only.values() for spec in specs}
     for item in store.evidence(checker_id, model=model, pair=pair):
-        if item.staged or item.model.partition("@")[0] == CONTROL_MODEL:
+        if item.of_repair or item.model.partition("@")[0] == CONTROL_MODEL:
             continue
         if wanted is None or item.spec_key in wanted:
             gathered[item.model, item.pair_key].append(item)

@@ -103,6 +103,14 @@ class ImageModel(Protocol):
 
 
 @runtime_checkable
+class TakesNegativePrompts(Protocol):
+    """An image model that may follow a negative prompt of each spec's own."""
+
+    takes_negative_prompts: bool
+    """Whether it does under its settings."""
+
+
+@runtime_checkable
 class Checker(Protocol):
     """Tells how surely a picture shows what a question asks.
 

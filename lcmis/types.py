@@ -423,6 +423,11 @@ class Trial:
     """One a seed, in the order they were asked for."""
 
     @property
+    def key(self) -> str:
+        """Named by all of it."""
+        return content_key(self)
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
         """The candidate's."""
         return self.candidate.stages

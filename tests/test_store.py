@@ -1044,13 +1044,16 @@ def test_sudden_death_loses_nothing_that_was_acknowledged(folder: Path) -> None:
 # ── the schema ───────────────────────────────────────────────────────────────────────────────────
 
 
+NEXT = f"{int(schema.head()) + 1:04}"
+
+
 def grown(tmp_path: Path, body: str) -> Path:
     """Our migrations with one more from the future."""
     folder = tmp_path / "migrations"
     shutil.copytree(shipped("migrations"), folder)
-    (folder / "versions" / "0002_next.py").write_text(
+    (folder / "versions" / f"{NEXT}_next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        f'revision = "0002"\ndown_revision = "{schema.head()}"\n'
+        f'revision = "{NEXT}"\ndown_revision = "{schema.head()}"\n'
         f"def upgrade():\n{body}\n"
         "def downgrade():\n    op.drop_column('pairs', 'notes')\n"
     )
@@ -1090,7 +1093,7 @@ def test_an_upgrade_keeps_the_rows_and_a_copy(folder: Path, tmp_path: Path) -> N
         before = (store.pairs(), store.renders())
     engine = place_of(folder).engine(read_only=False)
     copy = schema.upgrade(engine, future)
-    assert schema.current(engine) == "0002"
+    assert schema.current(engine) == NEXT
     assert schema.upgrade(engine, future) is None
     with pytest.raises(StoreError, match="made by a newer lcmis"):
         Store(folder)
@@ -1152,6 +1155,9 @@ def test_every_released_database_opens_with_all_it_held(
         assert [score for _, score in store.scores(maker.DRAWN.key)] == list(maker.SCORES)
         assert store.labels() == [maker.LABEL]
         assert store.failures() == [maker.FAILURE]
+        tried = asset.stem > "schema-0001"  # repairs came with the second schema
+        assert store.trials(maker.PAIR.key, "model@1") == [maker.TRIAL] * tried
+        assert store.nominations() == [maker.NOMINATION] * tried
         assert len(list(store.verify())) == 1, "the picture's file was not released"
         first, second = store.evidence(maker.CHECKER)
         assert (first.intruder_a, first.intruder_a_value, first.a) == ("glass", 0.75, None)
