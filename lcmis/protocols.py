@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from pydantic import SecretStr
+
 from lcmis.types import (
     Adapter,
     Answer,
@@ -61,6 +63,27 @@ class CheckerSettings:
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextModelSettings:
+    """How a user names a text model and wants it run."""
+
+    kind: str
+    """A registered kind: ``openai`` is any endpoint that speaks the chat protocol."""
+    name: str = ""
+    """What the endpoint calls the model; empty where the kind is one model."""
+    endpoint: str = "https://api.openai.com/v1"
+    """The base address, without a user name, password, query or fragment."""
+    key: SecretStr | None = None
+    """Never printed, stored or recorded; None for an endpoint that asks for none."""
+    sees_images: bool = False
+    max_tokens: int = 4096
+    """How long one reply may be."""
+    temperature: float | None = None
+    """None leaves it to the endpoint."""
+    deadline_seconds: float = 120.0
+    """For one answer, all retries and second questions included."""
 
 
 @runtime_checkable

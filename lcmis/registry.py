@@ -26,6 +26,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "teacup-clip": "lcmis.teacup.shipped:clip",
         "teacup-judge": "lcmis.teacup.shipped:judge",
     },
+    "text_models": {
+        "openai": "lcmis.llm:ChatModel",
+        "phrasebook": "lcmis.teacup.phrasebook:Phrasebook",
+    },
     "known_cases": {
         "clip": "lcmis.doctor:shapes",
         "vqa": "lcmis.doctor:shapes",
