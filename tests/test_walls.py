@@ -30,6 +30,9 @@ ROOMS = {  # room: the rooms it may import
     "check": {"types", "protocols", "errors", "revision", "device", "prompts"},
     "testing": {"types", "protocols", "errors", "check"},
     "teacup": {"types", "protocols", "errors", "render", "check", "propose"},
+    "llm": {"types", "protocols", "errors"},
+    "repair": {"types", "protocols", "errors"},
+    "studio": {"types", "protocols", "errors", "store", "render"},
     "audit": {
         "types",
         "protocols",
@@ -42,6 +45,21 @@ ROOMS = {  # room: the rooms it may import
         "propose",
         "render",
         "check",
+        "studio",
+    },
+    "repairing": {
+        "types",
+        "protocols",
+        "errors",
+        "config",
+        "registry",
+        "judge",
+        "findings",
+        "store",
+        "check",
+        "studio",
+        "audit",
+        "repair",
     },
     "doctor": {"types", "protocols", "errors", "config", "registry", "audit", "render"},
     "terminal": {
@@ -53,6 +71,7 @@ ROOMS = {  # room: the rooms it may import
         "config",
         "doctor",
         "registry",
+        "repairing",
     },
     "cli": {
         "types",
@@ -64,6 +83,7 @@ ROOMS = {  # room: the rooms it may import
         "findings",
         "store",
         "terminal",
+        "repairing",
     },
     "dashboard": {"types", "errors", "judge", "findings", "store", "paths"},
 }

@@ -1,0 +1,67 @@
+"""Rewriting: what a person would try, description for name, other order, synonyms, a negative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lcmis.protocols import Case, Evaluate
+from lcmis.repair import ranked
+from lcmis.repair.phrases import alone, other, said_otherwise
+from lcmis.types import Candidate, Side, Stage, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Tries every rewriting on a few seeds, then the better third on more, and so on.
+
+    Source: Karnin, Koren, Somekh, ICML 2013 (sequential halving); a third is kept instead of half.
+    """
+
+    seeds: int = 4
+    """Of the first round; each later round doubles them."""
+
+    repairer_id = "rewrite"
+
+    def repair(self, case: Case, evaluate: Evaluate) -> None:
+        """Search until one is left or the budget ends."""
+        left, trials = candidates(case), list[Trial]()
+        start, end = 0, self.seeds
+        while left and end <= len(case.seeds):
+            trials += evaluate.together([(item, case.seeds[start:end]) for item in left])
+            if len(left) == 1:
+                return
+            standing = [item for item in ranked(trials, case.threshold) if item in left]
+            left = standing[: max(1, len(left) // 3)]
+            start, end = end, 2 * end
+
+
+def candidates(case: Case) -> list[Candidate]:
+    """Every rewriting that the pair's own words allow, likeliest to help first."""
+    prompts = dict.fromkeys(prompt for prompt in _prompts(case) if prompt != case.pair.prompt)
+    plain = [Candidate((Stage(prompt),)) for prompt in prompts]
+    if not (case.intruder and case.supports_negative_prompt):
+        return plain
+    kept_away = [case.pair.prompt, *list(prompts)[:1]]
+    return plain + [Candidate((Stage(prompt),), case.intruder) for prompt in kept_away]
+
+
+def _prompts(case: Case) -> Iterator[str]:
+    pair, lost = case.pair, case.lost
+    looks = {side: pair.concept(side).description for side in Side}
+    for sides in ((lost,), (other(lost),), tuple(Side)):
+        if all(looks[side] for side in sides):
+            yield from _if_any(said_otherwise(pair, {side: looks[side] for side in sides}))
+    yield f"{alone(pair, lost)}, {pair.prompt}"
+    if looks[lost]:
+        yield f"{pair.prompt}, {looks[lost]}"
+    for synonym in pair.concept(lost).synonyms:
+        yield from _if_any(said_otherwise(pair, {lost: synonym}))
+    first, second = sorted(Side, key=lambda side: pair.prompt.find(pair.concept(side).name))
+    yield f"{alone(pair, second)} and {alone(pair, first)}"
+    yield from pair.sentences
+
+
+def _if_any(prompt: str | None) -> Iterator[str]:
+    if prompt is not None:
+        yield prompt
