@@ -1,4 +1,4 @@
-"""Repaired prompts as files for other tools, each with its model, seeds, scores and certificate."""
+"""Repaired prompts as files for other tools, with their model, seeds, scores and certificate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Repaired:
+class RepairedPrompt:
     """One pair with the way of prompting that was found for it, and all that proves it.
 
     Raises:
@@ -94,7 +94,7 @@ class Repaired:
         )
 
 
-def export(repaired: Sequence[Repaired], format: str, path: Path) -> None:
+def export(repaired: Sequence[RepairedPrompt], format: str, path: Path) -> None:
     """Write all of them to one file, whole or not at all; a file of that name is replaced.
 
     Args:
@@ -129,7 +129,7 @@ def export(repaired: Sequence[Repaired], format: str, path: Path) -> None:
 # ── as a record ──────────────────────────────────────────────────────────────────────────────────
 
 
-def record(one: Repaired) -> dict[str, Any]:
+def record(one: RepairedPrompt) -> dict[str, Any]:
     """Everything about one repair, in the types of JSON; the same names in every format."""
     certificate, nomination = one.certificate, one.certificate.nomination
     return {
@@ -181,7 +181,7 @@ def _rate(when: str, rate: Rate, levels: LevelRange) -> dict[str, Any]:
     }
 
 
-def _csv(repaired: Sequence[Repaired]) -> bytes:
+def _csv(repaired: Sequence[RepairedPrompt]) -> bytes:
     """One line a repair, lists as JSON.
 
     No cell begins like a formula: those that would get an apostrophe in front.
@@ -203,12 +203,12 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _jsonl(repaired: Sequence[Repaired]) -> bytes:
+def _jsonl(repaired: Sequence[RepairedPrompt]) -> bytes:
     lines = [json.dumps(record(one), ensure_ascii=False, allow_nan=False) for one in repaired]
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _parquet(repaired: Sequence[Repaired]) -> bytes:
+def _parquet(repaired: Sequence[RepairedPrompt]) -> bytes:
     import pyarrow
     import pyarrow.parquet
 
@@ -408,7 +408,7 @@ if __name__ == "__main__":
 '''
 
 
-def _diffusers(repaired: Sequence[Repaired]) -> bytes:
+def _diffusers(repaired: Sequence[RepairedPrompt]) -> bytes:
     """A script that draws them all, of any pipeline whose denoiser is told the prompt by name."""
     summaries = [
         f"{number:03d}  {_printable(one.pair.prompt)}  ({_printable(one.model)})\n"
@@ -448,17 +448,18 @@ _A1111_SAMPLERS = MappingProxyType(
 """Scheduler of diffusers to the sampler of that web interface that does the same."""
 
 
-def _a1111(repaired: Sequence[Repaired]) -> bytes:
+def _a1111(repaired: Sequence[RepairedPrompt]) -> bytes:
     """One block a repair, as it is pasted into the prompt field, blocks parted by an empty line.
 
-    Stages are prompt editing, ``[first:full:0.2]``. Letters that mean something there are escaped;
+    Stages are prompt editing, ``[first:full:0.2]``, the fraction as its handbook means it; the
+    samplers themselves were seen to keep the first prompt for one step more. Letters that mean something there are escaped;
     so are its words AND and BREAK, by writing them small, as text encoders read them. ``#`` begins
     a comment there and cannot be escaped: it is left out.
     """
     return "\n".join(_infotext(one) for one in repaired).encode()
 
 
-def _infotext(one: Repaired) -> str:
+def _infotext(one: RepairedPrompt) -> str:
     starts = one.starts()
     text = _a1111_text(starts[-1][1])
     for (_, prompt), (switch, _) in reversed(list(pairwise(starts))):
@@ -499,7 +500,7 @@ def _a1111_value(value: object) -> str:
     return json.dumps(text, ensure_ascii=False) if re.search(r'[,:"\n]', text) else text
 
 
-def _when(one: Repaired, step: int) -> str:
+def _when(one: RepairedPrompt, step: int) -> str:
     """A fraction below 1 whose product with the number of steps, cut off, is this step.
 
     The stage's own where it is one.
@@ -534,7 +535,7 @@ _COMFYUI_SAMPLERS = MappingProxyType(
 """Scheduler of diffusers to ComfyUI's sampler that does the same; ``euler`` for all others."""
 
 
-def _comfyui(repaired: Sequence[Repaired]) -> bytes:
+def _comfyui(repaired: Sequence[RepairedPrompt]) -> bytes:
     """One graph in the API format, a chain of nodes and a saved picture for each repair.
 
     A stage is the text's range of the sampling, cut half a step before the next stage's first
@@ -607,7 +608,7 @@ def _comfyui(repaired: Sequence[Repaired]) -> bytes:
     return json.dumps(graph, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def _ranges(one: Repaired) -> Iterator[tuple[float, float, str]]:
+def _ranges(one: RepairedPrompt) -> Iterator[tuple[float, float, str]]:
     """``(start, end, prompt)`` as shares of the sampling, in [0, 1]."""
     starts = one.starts()
     cuts = [0.0, *(round((step - 0.5) / one.num_inference_steps, 4) for step, _ in starts[1:]), 1.0]
@@ -619,7 +620,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^\w.-]+", "-", text.partition("@")[0]).strip("-.") or "model"
 
 
-FORMATS: Mapping[str, Callable[[Sequence[Repaired]], bytes]] = MappingProxyType(
+FORMATS: Mapping[str, Callable[[Sequence[RepairedPrompt]], bytes]] = MappingProxyType(
     {
         "csv": _csv,
         "jsonl": _jsonl,

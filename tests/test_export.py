@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.export import FORMATS, SUFFIXES, Repaired, export, record
+from lcmis.export import FORMATS, SUFFIXES, RepairedPrompt, export, record
 from lcmis.types import (
     Candidate,
     Certificate,
@@ -40,7 +40,7 @@ FULL = "a small cup of dark cola, with ice"
 SEEDS = (3221225472, 3221225473, 3221225474)
 
 
-def repaired(*stages: Stage, pair: ConceptPair = PAIR, model="tiny@1", **changes) -> Repaired:
+def repaired(*stages: Stage, pair: ConceptPair = PAIR, model="tiny@1", **changes) -> RepairedPrompt:
     candidate = Candidate(stages or (Stage("a tea cup", 0.2), Stage(FULL)))
     nomination = Nomination(pair.key, model, "moce-fork", "clip:g@1", candidate, 200, 120, "found")
     certificate = Certificate(
@@ -57,7 +57,7 @@ def repaired(*stages: Stage, pair: ConceptPair = PAIR, model="tiny@1", **changes
         p=6.1e-5,
         collateral=("the prompt is longer",),
     )
-    one = Repaired(
+    one = RepairedPrompt(
         pair,
         certificate,
         num_inference_steps=20,
@@ -80,7 +80,7 @@ MANY = [
 ]
 
 
-def written(tmp_path: Path, format: str, many: list[Repaired] | None = None) -> Path:
+def written(tmp_path: Path, format: str, many: list[RepairedPrompt] | None = None) -> Path:
     path = tmp_path / f"repaired{SUFFIXES[format]}"
     export(many or MANY, format, path)
     return path
