@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import platform
+import shutil
 import subprocess
 import time
 import uuid
@@ -450,9 +451,9 @@ def provenance(config: AuditConfig, command: str) -> Run:
 
 
 def _git_revision() -> str:
-    """Of the checkout that lcmis runs from; empty where it was installed from a wheel."""
+    """Of the checkout that lcmis runs from; empty where it is a wheel, or git is not there."""
     package = Path(__file__).resolve().parent
-    if not (package.parent / ".git").exists():
+    if not (package.parent / ".git").exists() or shutil.which("git") is None:
         return ""
     asked = subprocess.run(
         ["git", "-C", str(package.parent), "describe", "--always", "--dirty"],

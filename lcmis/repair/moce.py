@@ -103,7 +103,9 @@ class Moce:
                 highest = max(1, probe.case.num_inference_steps // 2)
                 step = min(max(round(found.step), 1), highest)
                 probe.means(step, 0, 8)
-                return probe.share(step) >= self.enough
+                if probe.share(step) >= self.enough:
+                    return True
+                break
         return self._bisect(probe)
 
 

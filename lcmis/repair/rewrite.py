@@ -13,9 +13,9 @@ from lcmis.types import Candidate, Side, Stage, Trial
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """Tries every rewriting on a few seeds, then the better third on more, and so on.
+    """Tries every rewriting on a few seeds, then the better half on more, and so on.
 
-    Source: Karnin, Koren, Somekh, ICML 2013 (sequential halving); a third is kept instead of half.
+    Source: Karnin, Koren, Somekh, ICML 2013 (sequential halving).
     """
 
     seeds: int = 4
@@ -32,7 +32,7 @@ class Rewrite:
             if len(left) == 1:
                 return
             standing = [item for item in ranked(trials, case.threshold) if item in left]
-            left = standing[: max(1, len(left) // 3)]
+            left = standing[: max(1, len(left) // 2)]
             start, end = end, 2 * end
 
 
