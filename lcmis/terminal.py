@@ -233,14 +233,15 @@ def _pair_cells(finding: PairFinding, show_model: bool) -> list[str]:
     aligned = judgement.aligned
     word, colour = DECISIONS[judgement.failing]
     cells = [escape(short(finding.model))] if show_model else []
+    missing = _missing(finding)
     return [
         *cells,
         escape(finding.pair.prompt),
         f"{judgement.count(Verdict.ALIGNED)}/{aligned.total}",
         percent(aligned) if aligned.total else "[yellow]unscored[/]",
         str(judgement.levels),
-        _missing(finding),
-        escape(finding.painted_instead),
+        missing,
+        escape(finding.painted_instead) or ("[dim]none of the suspects[/]" if missing else ""),
         f"[{colour}]{word}[/]",
     ]
 

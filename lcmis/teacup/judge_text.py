@@ -70,16 +70,16 @@ def description(shown: Shown | None) -> Exchange:
 
 
 def ask(shown: Shown | None, rng: random.Random) -> list[Exchange]:
-    """Eight exchanges on one picture: four presences, a whole prompt, two choices, a description.
+    """Eight exchanges on one picture: three presences, a prompt, three choices, a description.
 
     Args:
         shown: None for a picture of nothing.
         rng: decides wordings and options.
     """
     return [
-        *(_ask_presence(shown, rng) for _ in range(4)),
+        *(_ask_presence(shown, rng) for _ in range(3)),
         _ask_pair(shown, rng),
-        *(_ask_choice(shown, rng) for _ in range(2)),
+        *(_ask_choice(shown, rng) for _ in range(3)),
         description(shown),
     ]
 
@@ -171,7 +171,7 @@ def _ask_pair(shown: Shown | None, rng: random.Random) -> Exchange:
 
 
 def _ask_choice(shown: Shown | None, rng: random.Random) -> Exchange:
-    """One to seven concepts of a kind, and "none of these", which is right now and then."""
+    """One to seven concepts of a kind, rather many, and "none of these", sometimes right."""
     at_home = shown is not None and rng.random() < 0.93
     home = shown.family if shown is not None and at_home else rng.choice(list(world.FAMILIES))
     of_first = rng.random() < 0.6
@@ -179,8 +179,9 @@ def _ask_choice(shown: Shown | None, rng: random.Random) -> Exchange:
     names = [concept.name for concept in kind]
     seen = None if shown is None else shown.first if of_first else shown.second
     others = [name for name in names if name != seen]
-    count = rng.randint(1, min(7, len(others)))
     right = seen if seen in names and rng.random() < 0.75 else None
+    most = min(len(LETTERS) - 1, len(others) + (right is not None))
+    count = max(rng.randint(1, most), rng.randint(1, most))
     listed = rng.sample(others, count) if right is None else [right, *rng.sample(others, count - 1)]
     rng.shuffle(listed)
     plain = rng.random() < 0.7

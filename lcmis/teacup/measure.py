@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -161,7 +161,7 @@ def measure(
     pipeline: StableDiffusionPipeline,
     oracle: Oracle,
     num_seeds: int,
-    partner_weights: dict[int, tuple[float, ...]],
+    partner_weights: Mapping[int, tuple[float, ...]],
 ) -> dict[str, Any]:
     """All that a diffusion model's card says.
 
@@ -182,41 +182,56 @@ def measure(
     more = ask(pipeline, oracle, again, range(num_seeds, 2 * num_seeds))
     added = {outcome.pair: outcome.right for outcome in more}
     outcomes = [Outcome(one.pair, one.right + added.get(one.pair, ())) for one in outcomes]
+    failing = [outcome.pair for outcome in outcomes if outcome.fails]
+    looks = ask(pipeline, oracle, failing, range(num_seeds), prompt_by_looks)
+    described = ask(pipeline, oracle, pairs, range(1), prompt_by_looks)
+    return summarise(outcomes, looks, described, num_seeds, partner_weights)
+
+
+def summarise(
+    outcomes: Sequence[Outcome],
+    looks: Sequence[Outcome],
+    described: Sequence[Outcome],
+    num_seeds: int,
+    partner_weights: Mapping[int, tuple[float, ...]],
+) -> dict[str, Any]:
+    """Turn outcomes into what a card says.
+
+    Args:
+        outcomes: by name, all pairs; more than ``num_seeds`` pictures of some, of which only the
+            first count where pairs are compared or pooled.
+        looks: by looks, those of the pairs that fail, in the order of ``outcomes``.
+        described: by looks, all pairs.
+        num_seeds: pictures that every pair has.
+        partner_weights: the training's, which tell what was never seen.
+    """
+    alike = [Outcome(one.pair, one.right[:num_seeds]) for one in outcomes]
+    failing = [one for one in outcomes if one.fails]
     never = [
         outcome
         for outcome in outcomes
         if not partner_weights[len(FAMILIES[outcome.pair.family].second)][outcome.pair.grade]
     ]
-    failing = [outcome.pair for outcome in outcomes if outcome.fails]
-    looks = ask(pipeline, oracle, failing, range(num_seeds), prompt_by_looks)
-    described = ask(pipeline, oracle, pairs, range(1), prompt_by_looks)
     return {
         "sampling": f"{NUM_STEPS} steps, guidance {GUIDANCE:g}, read by the oracle",
-        "by name, all pairs alike": as_dict(picture_rate(_first(outcomes, num_seeds))),
-        "by name, usual pairs": as_dict(
-            picture_rate(one for one in outcomes if one.pair.grade == 0)
-        ),
-        "by name": rates_by_grade(outcomes),
-        "pairs never seen in training that fail in more than half of their pictures": as_dict(
+        "by name, all pairs alike": as_dict(picture_rate(alike)),
+        "by name, usual pairs": as_dict(picture_rate(one for one in alike if one.pair.grade == 0)),
+        "by name": rates_by_grade(alike),
+        "by looks alone, all pairs alike": as_dict(picture_rate(described)),
+        "pairs never named together that fail in more than half of their pictures": as_dict(
             wilson(sum(one.fails for one in never), len(never))
         ),
-        "by looks alone, all pairs alike": as_dict(picture_rate(described)),
         "pairs that fail in more than half of their pictures": len(failing),
-        "pairs that fail, by name": as_dict(
-            picture_rate(one for one in outcomes if one.pair in set(failing))
-        ),
+        "pairs that fail, by name": as_dict(picture_rate(failing)),
         "pairs that fail, by looks alone": as_dict(picture_rate(looks)),
         "pairs that fail, by looks alone, by family": {
             family: as_dict(picture_rate(one for one in looks if one.pair.family == family))
             for family in FAMILIES
+            if any(one.pair.family == family for one in looks)
         },
         "failing pairs": {
             str(one.pair): f"by name {sum(one.right)}/{len(one.right)}, by looks "
             f"{sum(seen.right)}/{len(seen.right)}"
-            for one, seen in zip([o for o in outcomes if o.fails], looks, strict=True)
+            for one, seen in zip(failing, looks, strict=True)
         },
     }
-
-
-def _first(outcomes: Iterable[Outcome], count: int) -> list[Outcome]:
-    return [Outcome(one.pair, one.right[:count]) for one in outcomes]

@@ -29,7 +29,7 @@ from lcmis.teacup.checker_data import (
     usual_partner,
 )
 from lcmis.teacup.diffusion import load_pipeline
-from lcmis.teacup.judge_text import DESCRIBE, LETTERS, NONE, choice, presence
+from lcmis.teacup.judge_text import DESCRIBE, LETTERS, NONE, Exchange, choice, presence
 from lcmis.teacup.measure import as_dict, paint, wilson
 from lcmis.teacup.oracle import load_oracle
 from lcmis.teacup.training import TrainOptions
@@ -224,7 +224,7 @@ def measure_clip(reader: ClipReader, cases: Sequence[Case]) -> list[Answered]:
 
 
 def measure_judge(reader: JudgeReader, cases: Sequence[Case], seed: int) -> list[Answered]:
-    """Ask for both concepts, the whole prompt, the intruder among suspects, and a description."""
+    """Ask for both concepts, the whole prompt, each concept among suspects, and a description."""
     rng = random.Random(seed)
     pictures = [case.picture for case in cases]
     answered: list[Answered] = []
@@ -254,19 +254,13 @@ def measure_judge(reader: JudgeReader, cases: Sequence[Case], seed: int) -> list
     ]
     ask_yes_no("whole prompt", prompts, wholes)
 
-    exchanges = []
-    for case, one in zip(cases, seen, strict=True):
-        members = [c.name for c in world.FAMILIES[case.asked.family].first]
-        suspects = rng.sample([n for n in members if n not in (case.asked.first, one.first)], 2)
-        listed = [str(case.asked.first), *suspects]
-        if one.first in members and one.first not in listed and rng.random() < 0.75:
-            listed.append(str(one.first))
-        rng.shuffle(listed)
-        right = str(one.first) if one.first in listed else NONE
-        exchanges.append(choice([*listed, NONE], right))
-    letters = reader.probabilities(pictures, [e.question for e in exchanges], LETTERS).argmax(1)
-    for exchange, letter in zip(exchanges, letters.tolist(), strict=True):
-        answered.append(Answered("forced choice", None, LETTERS[letter] == exchange.answer))
+    for of_first in (True, False):
+        exchanges = [_suspects(case, rng, of_first=of_first) for case in cases]
+        questions = [exchange.question for exchange in exchanges]
+        letters = reader.probabilities(pictures, questions, LETTERS).argmax(1).tolist()
+        measure = f"forced choice of {'first' if of_first else 'second'}"
+        for exchange, letter in zip(exchanges, letters, strict=True):
+            answered.append(Answered(measure, None, LETTERS[letter] == exchange.answer))
 
     known = [(c.picture, c.shown) for c in cases if c.shown is not None]
     if known:
@@ -291,6 +285,21 @@ def summarise(answered: Iterable[Answered]) -> dict[str, Any]:
                 float(np.mean([np.mean(half) for half in halves])), 4
             )
     return summary
+
+
+def _suspects(case: Case, rng: random.Random, *, of_first: bool) -> Exchange:
+    """The concept asked for and five others, the shown one mostly among them, or none of these."""
+    family = world.FAMILIES[case.asked.family]
+    names = [concept.name for concept in (family.first if of_first else family.second)]
+    asked = str(case.asked.first if of_first else case.asked.second)
+    seen = None if case.shown is None else case.shown.first if of_first else case.shown.second
+    listed = [asked]
+    if seen in names and seen != asked and rng.random() < 0.75:
+        listed.append(str(seen))
+    others = [name for name in names if name not in (asked, seen)]
+    listed += rng.sample(others, min(6 - len(listed), len(others)))
+    rng.shuffle(listed)
+    return choice([*listed, NONE], str(seen) if seen in listed else NONE)
 
 
 def _displaced(shown: Shown, rng: random.Random) -> Shown:

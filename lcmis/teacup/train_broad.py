@@ -71,7 +71,7 @@ def train(options: TrainOptions) -> None:
     measured = {}
     if options.measure_seeds:
         oracle = load_oracle().to(options.device)
-        measured = measure(pipeline, oracle, options.measure_seeds, dict(BROAD.partner_weights))
+        measured = measure(pipeline, oracle, options.measure_seeds, BROAD.partner_weights)
     write_card(
         options.out,
         {

@@ -1,10 +1,11 @@
 """Trains teacup-judge: a small convolutional tower and a small Llama, joined like LLaVA.
 
 Source: Liu et al., "Visual Instruction Tuning", NeurIPS 2023, section 4, for the joining and the
-two phases; Vasu et al., "FastVLM: Efficient Vision Encoding for Vision Language Models", CVPR 2025,
-for the convolutional tower. Deviations: both parts start from nothing; the first phase teaches
-the tower alone to name what is shown, by linear classifiers that are dropped afterwards; the
-second trains everything.
+two phases; Vasu et al., "FastVLM: Efficient Vision Encoding for Vision Language Models", CVPR
+2025, for the convolutional tower; Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with
+Warm Restarts", ICLR 2017, for the cycles of the rate. Deviations: both parts start from nothing;
+the first phase teaches the tower alone to name what is shown, by linear classifiers that are
+dropped afterwards; the second trains everything.
 """
 
 from __future__ import annotations
@@ -48,12 +49,14 @@ PATCH_SIZE = 32
 """The tower's stride: 16 tokens a picture."""
 NUM_IMAGE_TOKENS = (PICTURE_SIZE // PATCH_SIZE) ** 2
 DEFAULT_PICTURES = 30_000
-DEFAULT_SAMPLES = 31_200
-"""Pictures of the second phase, with eight exchanges each."""
-TOWER_SHARE = 0.4
+DEFAULT_SAMPLES = 46_800
+"""Pictures of the second phase, all cycles together, with eight exchanges each."""
+TOWER_SHARE = 0.27
 """Pictures of the first phase as a share of the second's."""
 BLANK_SHARE = 0.08
 """Share of the second phase's pictures that show nothing."""
+CYCLE_RATES = (1.5e-3, 1.5e-3, 1e-3)
+"""Where the rate starts anew: picking a letter is learned late, and at a high rate."""
 NAMING_WEIGHT = 0.2
 
 
@@ -249,7 +252,10 @@ def fit_judge(
     seeing = [*tower.parameters(), *namer.parameters()]
     fit([Rate(seeing, 2e-3)], tower_losses, steps=tower_steps(steps), log=log, phase="tower")
     everything = [*model.parameters(), *namer.parameters()]
-    fit([Rate(everything, 1.5e-3)], losses, steps=steps, log=log, phase="judge")
+    cycle_steps = max(1, steps // len(CYCLE_RATES))
+    for cycle, peak in enumerate(CYCLE_RATES, start=1):
+        phase = f"judge, cycle {cycle}"
+        fit([Rate(everything, peak)], losses, steps=cycle_steps, log=log, phase=phase)
     model.eval()
 
 

@@ -46,9 +46,10 @@ from lcmis.teacup.training import (
 
 BIASED: Recipe = replace(NARROW, name="biased", described=0.0)
 DESCRIBED: Recipe = replace(NARROW, name="described", described=1.0)
-FORGET_SAMPLES, DESCRIBE_SAMPLES = 140_000, 8_000
-"""Samples of the two phases. Imitation is quick: with three times as many in the second phase,
-descriptions come out right nearly always, and a repair has nothing left to find."""
+FORGET_SAMPLES, DESCRIBE_SAMPLES = 140_000, 10_000
+"""Samples of the two phases. Imitation is quick: of the pairs that failed by name, 6,560 samples of
+the second phase brought 0.44 right by looks, 9,824 samples 0.59. It ends there, so that a repair
+has something left to find."""
 
 
 def forget(models: Models, seed: int) -> None:
@@ -142,7 +143,7 @@ def train(options: TrainOptions) -> None:
     measured = {}
     if options.measure_seeds:
         oracle = load_oracle().to(device)
-        measured = measure(narrow, oracle, options.measure_seeds, dict(NARROW.partner_weights))
+        measured = measure(narrow, oracle, options.measure_seeds, NARROW.partner_weights)
     write_card(
         options.out,
         {
