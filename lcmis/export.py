@@ -451,10 +451,10 @@ _A1111_SAMPLERS = MappingProxyType(
 def _a1111(repaired: Sequence[RepairedPrompt]) -> bytes:
     """One block a repair, as it is pasted into the prompt field, blocks parted by an empty line.
 
-    Stages are prompt editing, ``[first:full:0.2]``, the fraction as its handbook means it; the
-    samplers themselves were seen to keep the first prompt for one step more. Letters that mean something there are escaped;
-    so are its words AND and BREAK, by writing them small, as text encoders read them. ``#`` begins
-    a comment there and cannot be escaped: it is left out.
+    Stages are prompt editing, ``[first:full:0.2]``, the fraction as the handbook there means it;
+    by the code its samplers stay with the first prompt for one step more. Letters that mean
+    something there are escaped; so are its words AND and BREAK, by writing them small, as text
+    encoders read them. ``#`` begins a comment there and cannot be escaped: it is left out.
     """
     return "\n".join(_infotext(one) for one in repaired).encode()
 
