@@ -128,13 +128,13 @@ def test_a_concept_alone_keeps_the_article_that_the_prompt_gives_it():
 
 
 def test_another_wording_brings_its_article_or_takes_one_that_agrees():
-    looks = {side: CUP.concept(side).description for side in Side}
-    assert (
-        phrases.said_otherwise(CUP, looks)
-        == "a small white cup with a handle of dark brown drink with ice"
-    )
-    assert phrases.said_otherwise(CUP, {Side.A: "urn"}) == "an urn of iced coke"
-    assert phrases.said_otherwise(dataclasses.replace(CUP, prompt="x"), looks) is None
+    both = phrases.by_looks(CUP, *Side)
+    assert both == "a small white cup with a handle of dark brown drink with ice"
+    fern = dataclasses.replace(CUP, a=Concept("fern", "long green leaves"), prompt="a fern, sad")
+    assert phrases.by_looks(fern, Side.A) == "long green leaves, sad"
+    assert phrases.by_synonym(CUP, Side.A, "urn") == "an urn of iced coke"
+    unsaid = dataclasses.replace(CUP, prompt="x")
+    assert phrases.by_looks(unsaid, Side.A) is phrases.by_synonym(unsaid, Side.A, "urn") is None
 
 
 # ── trials ───────────────────────────────────────────────────────────────────────────────────────

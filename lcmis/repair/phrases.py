@@ -18,20 +18,27 @@ def alone(pair: ConceptPair, side: Side) -> str:
     return found[0] if found else pair.concept(side).name
 
 
-def said_otherwise(pair: ConceptPair, wording: dict[Side, str]) -> str | None:
-    """The prompt with other words for its concepts; None where it does not name one of them.
+def by_looks(pair: ConceptPair, *sides: Side) -> str | None:
+    """The prompt with descriptions for names; None where one of the two is not there.
 
-    Words that bring an article of their own replace the prompt's too.
+    A description brings its own article, or does without.
     """
     prompt = pair.prompt
-    for side, words in wording.items():
-        found = _said(pair, side).search(prompt)
-        if not found:
+    for side in sides:
+        look, found = pair.concept(side).description, _said(pair, side).search(prompt)
+        if not (look and found):
             return None
-        brings = re.match(r"(?:an?|the|some) ", words, re.IGNORECASE)
-        article = "" if brings else _agreeing(found["article"] or "", words)
-        prompt = prompt[: found.start()] + article + words + prompt[found.end() :]
+        prompt = prompt[: found.start()] + look + prompt[found.end() :]
     return prompt
+
+
+def by_synonym(pair: ConceptPair, side: Side, synonym: str) -> str | None:
+    """The prompt with another name, the article agreeing; None where it does not say the name."""
+    found = _said(pair, side).search(pair.prompt)
+    if not found:
+        return None
+    article = _agreeing(found["article"] or "", synonym)
+    return pair.prompt[: found.start()] + article + synonym + pair.prompt[found.end() :]
 
 
 def _said(pair: ConceptPair, side: Side) -> re.Pattern[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lcmis.protocols import Case, Evaluate
 from lcmis.repair import ranked
-from lcmis.repair.phrases import alone, other, said_otherwise
+from lcmis.repair.phrases import alone, by_looks, by_synonym, other
 from lcmis.types import Candidate, Side, Stage, Trial
 
 
@@ -48,15 +48,13 @@ def candidates(case: Case) -> list[Candidate]:
 
 def _prompts(case: Case) -> Iterator[str]:
     pair, lost = case.pair, case.lost
-    looks = {side: pair.concept(side).description for side in Side}
     for sides in ((lost,), (other(lost),), tuple(Side)):
-        if all(looks[side] for side in sides):
-            yield from _if_any(said_otherwise(pair, {side: looks[side] for side in sides}))
+        yield from _if_any(by_looks(pair, *sides))
     yield f"{alone(pair, lost)}, {pair.prompt}"
-    if looks[lost]:
-        yield f"{pair.prompt}, {looks[lost]}"
+    if look := pair.concept(lost).description:
+        yield f"{pair.prompt}, {look}"
     for synonym in pair.concept(lost).synonyms:
-        yield from _if_any(said_otherwise(pair, {lost: synonym}))
+        yield from _if_any(by_synonym(pair, lost, synonym))
     first, second = sorted(Side, key=lambda side: pair.prompt.find(pair.concept(side).name))
     yield f"{alone(pair, second)} and {alone(pair, first)}"
     yield from pair.sentences
