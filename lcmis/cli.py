@@ -250,6 +250,17 @@ def repair(
             show_default=False,
         ),
     ] = None,
+    text_model: Annotated[
+        str | None,
+        typer.Option(
+            help="Asked for other prompts: KIND or KIND:NAME, such as openai:gpt-4.1-mini.",
+            show_default=False,
+        ),
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="Of the text model; its key is in LCMIS_API_KEY.", show_default=False),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Look for another way of prompting for every pair that fails, and prove it on fresh seeds.
@@ -258,9 +269,11 @@ def repair(
     never sees, judges what was found. Run it again to go on where it stopped.
     """
     from lcmis import terminal
+    from lcmis.config import text_model_settings
     from lcmis.repairing import Repair, RepairSettings
 
-    chosen = RepairSettings(method, budget, seconds, certificate, level)
+    texts = text_model_settings(text_model, endpoint) if text_model else None
+    chosen = RepairSettings(method, budget, seconds, certificate, level, texts)
     with _open(config.store, config.pictures) as facts:
         with terminal.repair_progress(quiet=json) as watch:
             result = Repair(config, facts, chosen, watch).run(" ".join(sys.argv[1:]))

@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
+from pydantic import SecretStr
 
 from lcmis.errors import ConfigError
-from lcmis.protocols import CheckerSettings, ModelSettings
+from lcmis.protocols import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.types import FIRST_REPAIR_SEED, Adapter
 
 STORE_VARIABLE = "LCMIS_STORE"
 """The environment variable that names the store where no flag and no file does."""
+
+KEY_VARIABLE = "LCMIS_API_KEY"
+"""The environment variable that holds the key of a text model's endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,14 @@ def model_settings(text: str) -> ModelSettings:
     """Read the short form ``name`` or ``name@revision``."""
     name, at, revision = text.rpartition("@")
     return ModelSettings(name, revision=revision) if at else ModelSettings(text)
+
+
+def text_model_settings(text: str, endpoint: str | None = None) -> TextModelSettings:
+    """Read the short form ``kind`` or ``kind:name``; the key comes from the environment."""
+    kind, _, name = text.partition(":")
+    key = os.environ.get(KEY_VARIABLE)
+    settings = TextModelSettings(kind, name, key=SecretStr(key) if key else None)
+    return dataclasses.replace(settings, endpoint=endpoint) if endpoint else settings
 
 
 def checker_settings(text: str) -> CheckerSettings:

@@ -215,12 +215,22 @@ class Case:
     b_missing: int
     intruder: str = ""
     """What was painted instead most often; empty if nobody can name it."""
+    painted_first: Side | None = None
+    """What a text model would lay down alone before the other joins it; None without one."""
+    other_prompts: tuple[str, ...] = ()
+    """Rewritings by a text model; none without one."""
     text_model: TextModel | None = None
+    """For what else a repairer wants to ask."""
 
     @property
     def lost(self) -> Side:
         """The concept that is missing more often; A where both are missing as often."""
         return Side.B if self.b_missing > self.a_missing else Side.A
+
+    @property
+    def first(self) -> Side:
+        """The concept to try first alone: by the text model, else the lost one."""
+        return self.lost if self.painted_first is None else self.painted_first
 
 
 class Evaluate(Protocol):

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lcmis import findings, judge, registry
+from lcmis import asking, findings, judge, registry
 from lcmis.audit import chosen_pairs, open_checker, open_model, provenance
 from lcmis.check import questions_of
 from lcmis.config import AuditConfig
-from lcmis.errors import ConfigError, OutOfBudget, RenderError
+from lcmis.errors import ConfigError, ItemError, OutOfBudget, RenderError
 from lcmis.findings import PairFinding
 from lcmis.protocols import (
     Case,
@@ -19,6 +19,8 @@ from lcmis.protocols import (
     ImageModel,
     Repairer,
     TakesNegativePrompts,
+    TextModel,
+    TextModelSettings,
 )
 from lcmis.repair import ranked
 from lcmis.store import Evidence, Store
@@ -33,6 +35,7 @@ from lcmis.types import (
     QuestionKind,
     RenderSpec,
     Seen,
+    Side,
     Stage,
     Trial,
     Verdict,
@@ -41,6 +44,10 @@ from lcmis.types import (
 SEARCH_SEEDS = range(FIRST_REPAIR_SEED, FIRST_CERTIFICATE_SEED)
 ASKED = (QuestionKind.A_PRESENT, QuestionKind.B_PRESENT)
 """All that a search or a certificate needs to know of a picture."""
+
+
+NUM_REWRITES = 8
+"""Prompts that a text model is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,8 @@ class RepairSettings:
     """Fresh seeds on which plain prompt and candidate are compared."""
     level: int | None = None
     """Repair pairs of this severity level or worse; None is those decided to fail."""
+    text_model: TextModelSettings | None = None
+    """Asked for other prompts and for what is painted first; None asks nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,7 @@ class Repair:
         _refuse_impossible(self.settings)
         self.repairer: Repairer = registry.load("repairers", self.settings.method)()
         self.judge, self.guide = _two_checkers(config)
+        self.text_model = _opened(self.settings.text_model)
         self.models = [open_model(entry) for entry in config.models]
         self.studio = Studio(store, config.max_failures)
         self.failing = self._failing()
@@ -242,10 +252,25 @@ class Repair:
                 )
             )
 
+    def _asked(self, pair: ConceptPair, intruder: str) -> tuple[Side | None, tuple[str, ...]]:
+        """What a text model would paint first, and other prompts; a failure is recorded."""
+        if self.text_model is None:
+            return None, ()
+        try:
+            return (
+                asking.first(self.text_model, pair),
+                tuple(asking.rewrites(self.text_model, pair, NUM_REWRITES, intruder)),
+            )
+        except ItemError as error:
+            self.studio.fail(pair.key, "ask", str(error))
+            return None, ()
+
     def _case(self, model: ImageModel, finding: PairFinding) -> Case:
         spec = model.spec((Stage(finding.pair.prompt),), SEARCH_SEEDS[0])
         missing = finding.judgement.count
         both = missing(Verdict.BOTH_MISSING)
+        intruder = _intruder(finding)
+        first, prompts = self._asked(finding.pair, intruder)
         return Case(
             pair=finding.pair,
             num_inference_steps=spec.num_inference_steps,
@@ -259,7 +284,10 @@ class Repair:
             budget=self.settings.budget,
             a_missing=missing(Verdict.A_MISSING) + both,
             b_missing=missing(Verdict.B_MISSING) + both,
-            intruder=_intruder(finding),
+            intruder=intruder,
+            painted_first=first,
+            other_prompts=prompts,
+            text_model=self.text_model,
         )
 
     def _certify(self, model: ImageModel, pair: ConceptPair, chosen: Nomination) -> Certificate:
@@ -503,6 +531,13 @@ def _collateral(pair: ConceptPair, paired: Sequence[tuple[Verdict, Verdict]]) ->
         if lost > regained:
             said.append(f"{concept.name} is lost in {lost} pictures that had it before")
     return tuple(said)
+
+
+def _opened(settings: TextModelSettings | None) -> TextModel | None:
+    if settings is None:
+        return None
+    model: TextModel = registry.load("text_models", settings.kind)(settings)
+    return model
 
 
 def _two_checkers(config: AuditConfig) -> tuple[Checker, Checker]:

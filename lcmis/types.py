@@ -545,7 +545,7 @@ class Failure:
     item: str
     """Key of the spec or picture."""
     stage: str
-    """``"render"`` or ``"check"``."""
+    """``"render"``, ``"check"``, or ``"ask"`` for what a text model did not answer."""
     sentence: str
     at: str
     """UTC, ISO 8601."""

@@ -18,7 +18,14 @@ from lcmis.audit import Audit
 from lcmis.config import AuditConfig
 from lcmis.errors import ConfigError, OutOfBudget, UnknownNameError
 from lcmis.propose.catalogue import to_toml
-from lcmis.protocols import Case, CheckerSettings, Evaluate, ModelSettings, Repairer
+from lcmis.protocols import (
+    Case,
+    CheckerSettings,
+    Evaluate,
+    ModelSettings,
+    Repairer,
+    TextModelSettings,
+)
 from lcmis.repair import moce, phrases, ranked, rewrite
 from lcmis.repair.moce import Moce
 from lcmis.repair.portfolio import Portfolio
@@ -586,6 +593,33 @@ def test_a_repairer_cannot_draw_the_seeds_of_the_certificate(audited, monkeypatc
     monkeypatch.setitem(registry.BUILT_IN["repairers"], "cheat", "toys:Cheat")
     with pytest.raises(ValueError, match="not one to search on"):
         repair(audited("no a"), method="cheat")
+
+
+def test_what_a_text_model_says_is_tried_too(audited, monkeypatch):
+    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "toys:ToyWriter")
+    config = audited("deaf")
+    result = repair(config, method="rewrite", text_model=TextModelSettings("toy"))
+    assert result.num_repaired == len(PAIRS)
+    with Store(config.store, read_only=True) as store:
+        tried = {one.stages[0].prompt for one in store.trials(PAIRS[0].key)}
+    assert "enibur beside eruza" in tried
+
+
+def test_a_text_model_says_which_concept_comes_first():
+    case = dataclasses.replace(CASE, painted_first=Side.B)
+    assert moce.candidates(CASE)[0].stages[0].prompt == "a tea cup"
+    assert moce.candidates(case)[0].stages[0].prompt == "iced coke"
+
+
+def test_a_text_model_that_does_not_answer_is_a_failure_and_the_repair_goes_on(
+    audited, monkeypatch
+):
+    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "toys:ToyWriter")
+    config = audited("shy")
+    result = repair(config, text_model=TextModelSettings("toy", "mute"))
+    assert (result.num_repaired, result.failures) == (len(PAIRS), len(PAIRS))
+    with Store(config.store, read_only=True) as store:
+        assert {one.sentence for one in store.failures()} == {"it would rather not say"}
 
 
 def test_every_registered_repairer_is_one(audited):

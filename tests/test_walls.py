@@ -61,6 +61,7 @@ ROOMS = {  # room: the rooms it may import
         "check",
         "studio",
         "audit",
+        "asking",
         "repair",
     },
     "doctor": {"types", "protocols", "errors", "config", "registry", "audit", "render"},

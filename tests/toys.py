@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from PIL import Image
 
-from lcmis.errors import CheckError, Refusal, RenderError
-from lcmis.protocols import Case, CheckerSettings, Evaluate, ModelSettings
+from lcmis.errors import CheckError, Refusal, RenderError, TextModelError
+from lcmis.protocols import (
+    Case,
+    CheckerSettings,
+    Evaluate,
+    ModelSettings,
+    TextModelSettings,
+)
 from lcmis.types import (
     FIRST_CERTIFICATE_SEED,
     NONE_OF_THESE,
@@ -153,6 +160,29 @@ class ToyChecker:
             seen = next((o for o in question.options if COLOURS.get(o) == colour), NONE_OF_THESE)
             return tuple(Answer(float(o == seen), o) for o in question.options)
         return (Answer(0.9 if COLOURS[question.text] == colour else 0.1),)
+
+
+class ToyWriter:
+    """A text model that knows how to say a pair; ``settings.name`` may be ``mute``."""
+
+    model_id = "toy:writer@1"
+    sees_images = False
+
+    def __init__(self, settings: TextModelSettings) -> None:
+        self.settings = settings
+
+    def complete(
+        self,
+        messages: Sequence[dict[str, str]],
+        images: Sequence[Image.Image] = (),
+        schema: dict[str, Any] | None = None,
+    ) -> str:
+        if self.settings.name == "mute":
+            raise TextModelError("it would rather not say")
+        names = [name for name in COLOURS if name in messages[-1]["content"] and name != "void"]
+        if schema and "first" in schema["properties"]:
+            return json.dumps({"first": names[-1]})
+        return json.dumps({"prompts": [" beside ".join(name[::-1] for name in names)]})
 
 
 class Cheat:

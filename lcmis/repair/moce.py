@@ -29,7 +29,8 @@ class Moce:
             lead of the first concept and goes where it vanishes; where that is no line, it falls
             back to ``bisect``: bisection on a logarithmic scale, as many pictures a probe as it
             takes to see who leads. ``replicate`` is the paper's loop with its rule and momentum.
-        first: the concept that comes first alone; by default the lost one, then the other.
+        first: the concept that comes first alone; by default what a text model says or, without
+            one, the lost concept, and then the other.
         pictures: of one probe, in ``replicate``.
         threshold: mean score that both concepts must exceed, in ``replicate``.
         distance: difference of mean scores that is accepted as balance, in ``replicate``.
@@ -56,7 +57,7 @@ class Moce:
         if not fine_steps(case.num_inference_steps) or not case.supports_stages:
             return
         search = {"fork": self._fork, "bisect": self._bisect, "replicate": self._replicate}
-        orders = [self.first] if self.first else [case.lost, other(case.lost)]
+        orders = [self.first] if self.first else [case.first, other(case.first)]
         for first in orders[:1] if self.mode == "replicate" else orders:
             if search[self.mode](_Probe(case, evaluate, first)):
                 return
@@ -120,12 +121,12 @@ def replicate() -> Moce:
 
 
 def candidates(case: Case) -> list[Candidate]:
-    """Both orders at every fine switch step, the lost concept first: for other searches."""
+    """Both orders at every fine switch step, for other searches."""
     if not case.supports_stages:
         return []
     return [
         two_stages(case, first, step)
-        for first in (case.lost, other(case.lost))
+        for first in (case.first, other(case.first))
         for step in fine_steps(case.num_inference_steps)
     ]
 

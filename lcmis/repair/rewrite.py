@@ -57,6 +57,7 @@ def _prompts(case: Case) -> Iterator[str]:
         yield from _if_any(by_synonym(pair, lost, synonym))
     first, second = sorted(Side, key=lambda side: pair.prompt.find(pair.concept(side).name))
     yield f"{alone(pair, second)} and {alone(pair, first)}"
+    yield from case.other_prompts
     yield from pair.sentences
 
 
