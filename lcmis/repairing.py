@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lcmis import asking, findings, judge, registry
@@ -300,7 +300,7 @@ class Repair:
         pictures = [
             findings.picture(found[spec.key]) if spec.key in found else None for spec in specs
         ]
-        return certificate(
+        return judge.certificate(
             chosen,
             self.judge.checker_id,
             seeds,
@@ -453,84 +453,6 @@ def look(
     studio.check_missing(checker, [(key, item) for key in there for item in questions], {})
     evidence = studio.store.evidence(checker.checker_id, model=model.model_id, pair=pair.key)
     return {item.spec_key: item for item in evidence if item.spec_key in there}
-
-
-def certificate(
-    nomination: Nomination,
-    judge_id: str,
-    seeds: Iterable[int],
-    before: Sequence[judge.Picture | None],
-    after: Sequence[judge.Picture | None],
-    *,
-    pair: ConceptPair,
-    threshold: float = 0.5,
-) -> Certificate:
-    """Compare the plain prompt's pictures with the candidate's, seed by seed.
-
-    Args:
-        nomination: What was chosen.
-        judge_id: Whose scores these are.
-        seeds: One for each picture.
-        before: Of the plain prompt; None where there is no picture.
-        after: Of the candidate.
-        pair: Names the concepts.
-        threshold: Score from which a concept counts as present.
-
-    Raises:
-        ValueError: the guide judges itself, or the numbers of pictures differ.
-    """
-    if judge_id == nomination.guide:
-        raise ValueError(f"{judge_id} guided the search, so it cannot certify what was found")
-
-    def verdict(picture: judge.Picture | None) -> Verdict:
-        if picture is None:
-            return Verdict.UNSCORED
-        return judge.verdict(
-            picture.a,
-            picture.b,
-            threshold_a=threshold,
-            threshold_b=threshold,
-            refused=picture.refused,
-        )
-
-    judged = [
-        (seed, verdict(old), verdict(new))
-        for seed, old, new in zip(seeds, before, after, strict=True)
-    ]
-    paired = [item for item in judged if item[1].is_scored and item[2].is_scored]
-    was = [old is Verdict.ALIGNED for _, old, _ in paired]
-    now = [new is Verdict.ALIGNED for _, _, new in paired]
-    wins = sum(new and not old for old, new in zip(was, now, strict=True))
-    losses = sum(old and not new for old, new in zip(was, now, strict=True))
-    rates = [judge.rate(sum(side), len(side)) for side in (was, now)]
-    return Certificate(
-        nomination=nomination,
-        judge=judge_id,
-        seeds=tuple(seed for seed, _, _ in paired),
-        unjudged=len(judged) - len(paired),
-        before=rates[0],
-        after=rates[1],
-        levels_before=judge.level_range(rates[0]),
-        levels_after=judge.level_range(rates[1]),
-        wins=wins,
-        losses=losses,
-        p=judge.paired_test(wins, losses),
-        collateral=_collateral(pair, [(old, new) for _, old, new in paired]),
-    )
-
-
-def _collateral(pair: ConceptPair, paired: Sequence[tuple[Verdict, Verdict]]) -> tuple[str, ...]:
-    """A sentence for each concept that the candidate loses more often than the plain prompt did."""
-    said = []
-    for concept, lacking in (
-        (pair.a, (Verdict.A_MISSING, Verdict.BOTH_MISSING)),
-        (pair.b, (Verdict.B_MISSING, Verdict.BOTH_MISSING)),
-    ):
-        lost = sum(old not in lacking and new in lacking for old, new in paired)
-        regained = sum(old in lacking and new not in lacking for old, new in paired)
-        if lost > regained:
-            said.append(f"{concept.name} is lost in {lost} pictures that had it before")
-    return tuple(said)
 
 
 def _opened(settings: TextModelSettings | None) -> TextModel | None:

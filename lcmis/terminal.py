@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False)
 
+DERIVED = ("key", "passed", "num_repaired")
+"""Properties that belong to a value's JSON beside its fields."""
 BAR = "▏▎▍▌▋▊▉█"
 DECISIONS = {
     Decision.FAILS: ("fails", "red"),
@@ -546,7 +548,7 @@ def _plain(value: Any) -> Any:
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-        keyed = {"key": value.key} if hasattr(value, "key") else {}
+        keyed = {name: getattr(value, name) for name in DERIVED if hasattr(value, name)}
         return {name: _plain(item) for name, item in (keyed | fields).items()}
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}

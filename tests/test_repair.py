@@ -17,6 +17,7 @@ from lcmis import judge, registry
 from lcmis.audit import Audit
 from lcmis.config import AuditConfig
 from lcmis.errors import ConfigError, OutOfBudget, UnknownNameError
+from lcmis.findings import find_pairs, find_repairs
 from lcmis.propose.catalogue import to_toml
 from lcmis.protocols import (
     Case,
@@ -31,7 +32,7 @@ from lcmis.repair.moce import Moce
 from lcmis.repair.portfolio import Portfolio
 from lcmis.repair.portfolio import candidates as pool_of
 from lcmis.repair.rewrite import Rewrite
-from lcmis.repairing import SEARCH_SEEDS, Repair, RepairSettings, certificate
+from lcmis.repairing import SEARCH_SEEDS, Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.types import (
     FIRST_CERTIFICATE_SEED,
@@ -341,7 +342,7 @@ RIGHT, NO_A, NO_B = (judge.Picture(*one) for one in ((0.9, 0.9), (0.1, 0.9), (0.
 
 
 def certify(before, after, judge_id="vqa:judge@1"):
-    return certificate(CHOSEN, judge_id, range(len(before)), before, after, pair=CUP)
+    return judge.certificate(CHOSEN, judge_id, range(len(before)), before, after, pair=CUP)
 
 
 @pytest.mark.parametrize(
@@ -487,8 +488,6 @@ def test_search_audit_and_certificate_never_share_a_seed_nor_guide_and_judge_a_p
 
 
 def test_what_a_repair_draws_does_not_change_what_the_audit_found(audited):
-    from lcmis.findings import find_pairs
-
     config = audited("shy")
 
     def found():
@@ -498,6 +497,20 @@ def test_what_a_repair_draws_does_not_change_what_the_audit_found(audited):
     before = found()
     repair(config)
     assert found() == before
+
+
+@pytest.mark.parametrize("behaviour", ["shy", "deaf"])
+def test_certificates_are_read_from_the_facts_alone(audited, behaviour):
+    config = audited(behaviour)
+    result = repair(config)
+    with Store(config.store, read_only=True) as store:
+        found = find_repairs(store, "toy:reader@1")
+        assert find_repairs(store, "toy:guide@1") == []
+    assert [one.certificate for one in found] == [item.certificate for item in result.pairs]
+    for one in found:
+        assert one.spec.stages == one.certificate.nomination.candidate.stages
+        assert tuple(item.seed for item in one.seen) == one.certificate.seeds
+        assert min(item.worse for item in one.seen) == 0.9
 
 
 def test_a_repair_done_again_draws_nothing_and_says_the_same(audited):

@@ -18,7 +18,7 @@ from lcmis.audit import Audit
 from lcmis.config import AuditConfig
 from lcmis.protocols import ImageModel, ModelSettings
 from lcmis.render import draw
-from lcmis.repairing import Repair, RepairSettings, certificate, spec_of
+from lcmis.repairing import Repair, RepairSettings, spec_of
 from lcmis.store import Store
 from lcmis.teacup.oracle import Oracle, load_oracle
 from lcmis.types import (
@@ -57,7 +57,7 @@ class Truth:
     def certify(self, model: ImageModel, pair: ConceptPair, chosen: Nomination) -> Certificate:
         plain = Candidate((Stage(pair.prompt),))
         sides = [self._look(model, pair, item) for item in (plain, chosen.candidate)]
-        return certificate(chosen, "oracle", self._seeds, *sides, pair=pair)
+        return judge.certificate(chosen, "oracle", self._seeds, *sides, pair=pair)
 
     def _look(
         self, model: ImageModel, pair: ConceptPair, candidate: Candidate
