@@ -34,19 +34,23 @@ from lcmis.types import (
     NONE_OF_THESE,
     Adapter,
     Answer,
+    Candidate,
     Concept,
     ConceptPair,
     Failure,
     Intruder,
     Label,
+    Nomination,
     Question,
     QuestionKind,
     Render,
     RenderSpec,
     Run,
     Score,
+    Seen,
     Side,
     Stage,
+    Trial,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -1039,6 +1043,33 @@ def test_sudden_death_loses_nothing_that_was_acknowledged(folder: Path) -> None:
             scored = {line.spec_key for line in store.evidence("c") if line.scored}
             assert set(acknowledged) <= scored
     assert len(acknowledged) >= 8 * 3
+
+
+# ── repairs ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_trials_and_nominations_come_back_as_they_went_in_each_once(store: Store) -> None:
+    first, second = make_pair(), make_pair("mug")
+    store.add_pairs([first, second])
+    candidate = Candidate((Stage("a tea cup", 1 / 3), Stage(first.prompt)), "glass")
+    tried = [
+        Trial(pair.key, model, "moce", "clip:g@1", candidate, (Seen(2**31, 0.1, None),))
+        for pair in (first, second)
+        for model in ("m@1", "n@1")
+    ]
+    chosen = Nomination(first.key, "m@1", "moce", "clip:g@1", candidate, 120, 7, "found")
+    for _ in range(2):
+        for one in tried:
+            store.add_trial(one)
+        store.add_nomination(chosen)
+    assert store.trials() == tried
+    assert store.trials(second.key) == tried[2:]
+    assert store.trials(first.key, "n@1") == [tried[1]]
+    assert store.trials(model="nobody@1") == []
+    assert store.nominations(first.key, "m@1") == [chosen]
+    assert store.nominations(second.key) == []
+    with pytest.raises(UnknownNameError):
+        store.add_trial(dataclasses.replace(tried[0], pair="k1:unknown"))
 
 
 # ── the schema ───────────────────────────────────────────────────────────────────────────────────
