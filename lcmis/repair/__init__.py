@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -11,8 +12,9 @@ from lcmis.types import Candidate, Seen, Trial
 def ranked(trials: Iterable[Trial], threshold: float) -> list[Candidate]:
     """Every candidate that was seen, best first, all its trials taken together.
 
-    By the mean of the Beta posterior of being right, so that four of four do not beat thirty of
-    thirty-one; where that is equal by fitness, then by the fewest stages.
+    By the lower end of Wilson's one-sided 95 % interval of being right, so that four of four do not
+    beat thirty of thirty-one, and nothing wins by having been tried least; where that is equal by
+    fitness, then by the fewest stages.
     """
     seen: dict[Candidate, dict[int, Seen]] = defaultdict(dict)
     for trial in trials:
@@ -22,6 +24,16 @@ def ranked(trials: Iterable[Trial], threshold: float) -> list[Candidate]:
         worse = [item.worse for item in pictures.values() if item.worse is not None]
         if worse:
             right = sum(score >= threshold for score in worse)
-            mean = (1 + right) / (2 + len(worse))
-            standing[candidate] = (mean, sum(worse) / len(worse), -len(candidate.stages))
+            fitness = sum(worse) / len(worse)
+            standing[candidate] = (
+                _surely_right(right, len(worse)),
+                fitness,
+                -len(candidate.stages),
+            )
     return sorted(standing, key=standing.__getitem__, reverse=True)
+
+
+def _surely_right(right: int, total: int, z: float = 1.645) -> float:
+    share, shrink = right / total, z * z / total
+    half = math.sqrt(share * (1 - share) * shrink + (shrink / 2) ** 2)
+    return max(0.0, (share + shrink / 2 - half) / (1 + shrink))

@@ -9,8 +9,8 @@ import numpy as np
 
 from lcmis.protocols import Case, Evaluate
 from lcmis.repair import moce, rewrite
-from lcmis.repair.phrases import other
-from lcmis.types import Candidate, Stage
+from lcmis.repair.phrases import by_looks, other
+from lcmis.types import Candidate, Side, Stage
 
 DRAWS = 2000
 """From the posterior, to ask how likely the leader is the best: known to about 1 %."""
@@ -97,21 +97,27 @@ def candidates(case: Case) -> list[Candidate]:
 
 
 def _combined(case: Case) -> list[Candidate]:
-    """The looks of a concept first, then the full prompt; the intruder kept away all the while."""
-    if not case.supports_stages:
-        return []
-    pair, steps = case.pair, moce.fine_steps(case.num_inference_steps)[1:3]
+    """Looks at the beginning, in the full prompt, or both; the intruder kept away all the while."""
+    pair = case.pair
     looks = [pair.concept(side).description for side in (case.lost, other(case.lost))]
+    prompts = [pair.prompt]
+    if described := by_looks(pair, *Side):
+        prompts.append(described)
+        prompts.append(", ".join([pair.prompt, *looks]))
+    combined = [Candidate((Stage(prompt),)) for prompt in prompts[2:]]
+    steps = moce.fine_steps(case.num_inference_steps)[2:3] if case.supports_stages else []
     staged = [
-        (Stage(look, step / case.num_inference_steps), Stage(pair.prompt))
+        (Stage(look, step / case.num_inference_steps), Stage(prompt))
+        for step in steps
+        for prompt in prompts[:2]
         for look in looks
         if look
-        for step in steps
     ]
-    combined = [Candidate(stages) for stages in staged]
+    combined += [Candidate(stages) for stages in staged]
     if case.intruder and case.supports_negative_prompt:
-        both = [moce.two_stages(case, case.lost, step).stages for step in steps]
-        combined += [Candidate(stages, case.intruder) for stages in both]
+        kept_away: list[tuple[Stage, ...]] = [(Stage(prompt),) for prompt in prompts[1:2]]
+        kept_away += [moce.two_stages(case, case.first, step).stages for step in steps]
+        combined += [Candidate(stages, case.intruder) for stages in kept_away]
     return combined
 
 
