@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 2
 .PHONY: audit test check bench bench-repair dashboard clean
 
 audit: .venv/ready  ## Audit both teacup models and print what they get wrong
-	$(BIN)/lcmis audit
+	$(BIN)/lcmis audit --limit 40
 
 dashboard: .venv/ready  ## Look at the last audit in a browser
 	$(BIN)/lcmis dashboard

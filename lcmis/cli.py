@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lcmis import __version__
-from lcmis.config import STORE_VARIABLE, AuditConfig
+from lcmis.config import PICTURES_VARIABLE, STORE_VARIABLE, AuditConfig
 from lcmis.errors import ConfigError, UserError
 from lcmis.types import Adapter
 
@@ -378,6 +378,7 @@ def replay(
 @app.command()
 def dashboard(
     store: StoreOption = None,
+    pictures: PicturesOption = None,
     port: Annotated[int, typer.Option(help="On this machine's loopback address.")] = 8501,
 ) -> None:
     """Look at the pictures in a browser; reads the store and changes nothing."""
@@ -397,8 +398,9 @@ def dashboard(
     for name, value in options.items():
         command += [f"--{name}", value]
     place = folder if "://" in folder else str(Path(folder).resolve())
+    told = {STORE_VARIABLE: place} | ({PICTURES_VARIABLE: str(pictures)} if pictures else {})
     print(f"lcmis dashboard: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    os.execve(sys.executable, command, {**os.environ, STORE_VARIABLE: place})
+    os.execve(sys.executable, command, {**os.environ, **told})
 
 
 @db.command()

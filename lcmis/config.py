@@ -20,6 +20,8 @@ from lcmis.types import FIRST_REPAIR_SEED, Adapter
 
 STORE_VARIABLE = "LCMIS_STORE"
 """The environment variable that names the store where no flag and no file does."""
+PICTURES_VARIABLE = "LCMIS_PICTURES"
+"""How the command line tells the dashboard where the pictures of a database URL lie."""
 
 KEY_VARIABLE = "LCMIS_API_KEY"
 """The environment variable that holds the key of a text model's endpoint."""

@@ -9,7 +9,7 @@ import functools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -30,7 +30,7 @@ from rich.text import Text
 
 from lcmis.findings import AllPairs, Failures, OnePair, OnePicture
 from lcmis.judge import Decision
-from lcmis.types import Verdict
+from lcmis.types import QuestionKind, Verdict
 
 if TYPE_CHECKING:
     from lcmis.audit import AuditResult, ModelPlan, Replay, Watch
@@ -47,6 +47,8 @@ console = Console(highlight=False)
 
 DERIVED = ("key", "passed", "num_repaired")
 """Properties that belong to a value's JSON beside its fields."""
+ROOMY = 110
+"""Columns of a terminal from which a table of pairs has room for levels and what is missing."""
 BAR = "▏▎▍▌▋▊▉█"
 DECISIONS = {
     Decision.FAILS: ("fails", "red"),
@@ -60,6 +62,12 @@ def short(model_id: str) -> str:
     """A name without its revision, for a table."""
     name, _, revision = model_id.rpartition("@")
     return name if name and revision else model_id
+
+
+def name_column(table: Table, names: Iterable[str]) -> None:
+    """A column for model names, wide enough that a narrow terminal folds other columns first."""
+    widest = max((len(name) for name in names), default=0)
+    table.add_column("model", style="bold", min_width=min(widest, 32), overflow="fold")
 
 
 def percent(rate: Rate) -> str:
@@ -147,13 +155,13 @@ def _lines() -> Iterator[Callable[[str, int, int, str], None]]:
 def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     """The closing tables of an audit: a line a model, then the pairs that fail."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.add_column("model", style="bold")
-    table.add_column("pictures right")
+    name_column(table, [short(model.model) for model in result.models])
+    table.add_column("pictures right", no_wrap=True)
     table.add_column("pairs: pass", justify="right", style="green")
     table.add_column("fail", justify="right", style="red")
     table.add_column("undecided", justify="right", style="yellow")
     table.add_column("pictures", justify="right")
-    table.add_column("second opinion agrees")
+    table.add_column("2nd opinion agrees")
     for model in result.models:
         table.add_row(
             escape(short(model.model)),
@@ -215,37 +223,33 @@ def print_pairs(
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left")
     if show_model:
-        table.add_column("model", style="bold", no_wrap=True)
-    table.add_column("prompt", overflow="fold", min_width=24)
+        name_column(table, [short(finding.model) for finding in found])
+    roomy = console.width >= ROOMY
+    table.add_column("prompt", overflow="fold", min_width=20)
     table.add_column("right", justify="right")
     table.add_column("rate", no_wrap=True)
-    table.add_column("level", justify="center", no_wrap=True)
-    table.add_column("missing", no_wrap=True)
-    table.add_column("painted instead", style="bold")
+    if roomy:
+        table.add_column("level", justify="center", no_wrap=True)
+        table.add_column("missing", no_wrap=True)
+    table.add_column("painted instead", style="bold", min_width=22 if roomy else 15)
     table.add_column("", no_wrap=True)
     for finding in found[:limit]:
-        table.add_row(*_pair_cells(finding, show_model))
+        judgement = finding.judgement
+        aligned = judgement.aligned
+        word, colour = DECISIONS[judgement.failing]
+        missing = _missing(finding)
+        table.add_row(
+            *([escape(short(finding.model))] if show_model else []),
+            escape(finding.pair.prompt),
+            f"{judgement.count(Verdict.ALIGNED)}/{aligned.total}",
+            percent(aligned) if aligned.total else "[yellow]unscored[/]",
+            *([str(judgement.levels), missing] if roomy else []),
+            escape(finding.painted_instead) or ("[dim]none of the suspects[/]" if missing else ""),
+            f"[{colour}]{word}[/]",
+        )
     console.print(table)
     if limit is not None and len(found) > limit:
         console.print(f"[dim]… and {len(found) - limit} more: lcmis show[/]\n")
-
-
-def _pair_cells(finding: PairFinding, show_model: bool) -> list[str]:
-    judgement = finding.judgement
-    aligned = judgement.aligned
-    word, colour = DECISIONS[judgement.failing]
-    cells = [escape(short(finding.model))] if show_model else []
-    missing = _missing(finding)
-    return [
-        *cells,
-        escape(finding.pair.prompt),
-        f"{judgement.count(Verdict.ALIGNED)}/{aligned.total}",
-        percent(aligned) if aligned.total else "[yellow]unscored[/]",
-        str(judgement.levels),
-        missing,
-        escape(finding.painted_instead) or ("[dim]none of the suspects[/]" if missing else ""),
-        f"[{colour}]{word}[/]",
-    ]
 
 
 def _missing(finding: PairFinding) -> str:
@@ -263,7 +267,7 @@ def _missing(finding: PairFinding) -> str:
 def print_plan(plans: Sequence[ModelPlan], config: AuditConfig) -> None:
     """What an audit would draw, how long that takes, and what it can tell apart."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("model", style="bold")
+    name_column(table, [short(plan.model) for plan in plans])
     table.add_column("pairs", justify="right")
     table.add_column("undecided", justify="right")
     table.add_column("in the store", justify="right")
@@ -389,7 +393,10 @@ def print_picture(
     table.add_column("")
     table.add_column("mass", justify="right", style="dim")
     last = ("", "")
-    for question, score in scores:
+    kinds = list(QuestionKind)
+    for question, score in sorted(
+        scores, key=lambda item: (item[1].checker, kinds.index(item[0].kind))
+    ):
         asked = (short(score.checker), f"{question.kind.replace('_', ' ')}: {question.text}")
         answer = score.answer
         table.add_row(

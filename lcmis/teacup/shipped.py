@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Iterator
+from typing import TypeVar
 
 from lcmis.check.clip import ClipChecker
 from lcmis.check.vqa import VqaChecker
@@ -12,6 +13,8 @@ from lcmis.paths import shipped
 from lcmis.protocols import CheckerSettings, KnownCase, ModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.types import Question, QuestionKind
+
+Number = TypeVar("Number", int, float)
 
 STEPS = 12
 GUIDANCE = 3.0
@@ -62,11 +65,15 @@ def _model(name: str, settings: ModelSettings) -> DiffusersModel:
         dataclasses.replace(
             settings,
             name=str(shipped("data") / "teacup" / name),
-            num_inference_steps=settings.num_inference_steps or STEPS,
-            guidance_scale=GUIDANCE if settings.guidance_scale is None else settings.guidance_scale,
-            batch_size=settings.batch_size or BATCH,
+            num_inference_steps=_unless_said(settings.num_inference_steps, STEPS),
+            guidance_scale=_unless_said(settings.guidance_scale, GUIDANCE),
+            batch_size=_unless_said(settings.batch_size, BATCH),
         )
     )
+
+
+def _unless_said(said: Number | None, usual: Number) -> Number:
+    return usual if said is None else said
 
 
 def _checker(kind: str, name: str, settings: CheckerSettings) -> CheckerSettings:
