@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: audit test check bench dashboard clean
+.PHONY: audit test check bench bench-repair dashboard clean
 
 audit: .venv/ready  ## Audit both teacup models and print what they get wrong
 	$(BIN)/lcmis audit --limit 40
@@ -23,6 +23,9 @@ bench: .venv/ready-dev  ## What is measured, not asserted: ratios in one run
 	$(BIN)/python tests/bench/bench_render.py data/teacup/teacup-narrow
 	$(BIN)/python tests/bench/bench_stopping.py
 	$(BIN)/python tests/bench/bench_store.py
+
+bench-repair: .venv/ready-dev  ## Methods of repair at equal budgets, by the oracle; hours on two cores
+	$(BIN)/python tests/bench/bench_repair.py --store bench-repair
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -35,11 +35,10 @@ READ = operator.attrgetter(*COLUMNS)
 def gather(evidence: Sequence[Evidence]) -> pd.DataFrame:
     """One row a picture, in the order of pair, model and seed; abstentions are NaN.
 
-    Left out: repaired prompts (``staged``), which are no answer to the pair's prompt, and
-    controls.
+    Left out: pictures of repairs, which say nothing of how often the pair fails, and controls.
     """
     audited = {model for model in {e.model for e in evidence} if is_audited(model)}
-    rows = [READ(e) for e in evidence if not e.staged and e.model in audited]
+    rows = [READ(e) for e in evidence if not e.of_repair and e.model in audited]
     columns = zip(COLUMNS, zip(*rows, strict=True) if rows else [()] * len(COLUMNS), strict=True)
     table = pd.DataFrame({name: _column(name, values) for name, values in columns})
     return table.sort_values(["pair_key", "model", "seed"], kind="stable", ignore_index=True)

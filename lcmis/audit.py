@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import platform
+import shutil
 import subprocess
 import time
 import uuid
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
 
 from PIL.Image import Image
 
@@ -22,27 +22,21 @@ from lcmis import findings, judge, registry
 from lcmis.check import blank_picture, questions_of
 from lcmis.config import AuditConfig
 from lcmis.errors import (
-    CheckError,
     ConfigError,
     ItemError,
-    Refusal,
     RenderError,
-    TooManyFailures,
 )
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
 from lcmis.propose.catalogue import catalogue, catalogues, read_pairs, select
 from lcmis.protocols import Checker, CheckerSettings, ImageModel, ModelSettings
 from lcmis.render import draw
 from lcmis.store import Drawn, Store, picture_hash
+from lcmis.studio import Studio, drawn_as
 from lcmis.types import (
     Adapter,
     ConceptPair,
-    Failure,
-    Question,
-    Render,
     RenderSpec,
     Run,
-    Score,
     Stage,
 )
 
@@ -191,8 +185,7 @@ class Audit:
         self.rule = findings.stopping_rule(**dataclasses.asdict(config.stopping))
         self._questions = {pair.key: questions_of(pair) for pair in self.pairs}
         self._specs: dict[tuple[str, str], tuple[RenderSpec, ...]] = {}
-        self._drawn = 0
-        self._failed: set[str] = set()
+        self.studio = Studio(store, config.max_failures)
         for kind, ids in (
             ("model", [model.model_id for model in self.models]),
             ("checker", [checker.checker_id for checker in self.checkers]),
@@ -265,15 +258,15 @@ class Audit:
                 for model in self.models
             ),
             checkers=checkers,
-            drawn=self._drawn,
+            drawn=self.studio.drawn,
             seconds=seconds,
-            failures=len(self._failed & {item.item for item in self.store.failures()}),
+            failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
         )
 
     def _audit_model(self, model: ImageModel) -> None:
         undecided, refused = self._readable(model)
         for key, sentence in refused.items():
-            self._fail(key, "render", sentence)
+            self.studio.fail(key, "render", sentence)
         for failure in self.store.failures():
             if failure.item in {pair.key for pair in undecided}:
                 self.store.clear_failure(failure.item)
@@ -302,28 +295,13 @@ class Audit:
         self, model: ImageModel, plan: Sequence[tuple[ConceptPair, RenderSpec]], state: _State
     ) -> None:
         owner = {spec.key: pair for pair, spec in plan}
-        todo = self.store.missing([spec for _, spec in plan])
-        lacking = {spec.key for spec in todo}
-        for pair in dict.fromkeys(pair for pair, _ in plan):
-            there = [s.key for p, s in plan if p is pair and s.key not in lacking]
-            self.store.link(pair.key, there)
-        for batch in batches(todo, model.batch_size):
-            self._tell("drawing", state)
-            started = time.monotonic()
-            pictures = draw(model, batch)
-            seconds = (time.monotonic() - started) / len(batch)
-            drawn: list[Drawn] = []
-            for spec, picture in zip(batch, pictures, strict=True):
-                if isinstance(picture, RenderError) and not isinstance(picture, Refusal):
-                    self._fail(spec.key, "render", str(picture))
-                else:
-                    drawn.append(_drawn(owner[spec.key], spec, picture, seconds))
-            self.store.add_renders(drawn)
-            self._drawn += len(drawn)
+        self._tell("drawing", state)
+        for drawn in self.studio.draw_missing(model, plan):
             state.pictures += len(drawn)
             self._tell("checking", state)
             images = {item.spec.key: item.image for item in drawn if item.image is not None}
             self._check_missing([(owner[key], key) for key in images], images)
+            self._tell("drawing", state)
 
     def _check_missing(
         self, pictures: Sequence[tuple[ConceptPair, str]], images: Mapping[str, Image]
@@ -334,45 +312,8 @@ class Audit:
                 (spec_key, question)
                 for pair, spec_key in pictures
                 for question in self._questions[pair.key]
-                if checker.takes(question)
             ]
-            todo = self.store.unscored(checker.checker_id, asked)
-            for keys in batches(list(dict.fromkeys(key for key, _ in todo)), 32):
-                self._score(checker, [item for item in todo if item[0] in set(keys)], images)
-
-    def _score(
-        self,
-        checker: Checker,
-        asked: Sequence[tuple[str, Question]],
-        images: Mapping[str, Image],
-    ) -> None:
-        loaded = {key: images.get(key) or self._load(key) for key in dict.fromkeys(dict(asked))}
-        seen = [(loaded[key], key, question) for key, question in asked]
-        shown = [(image, key, question) for image, key, question in seen if image is not None]
-        try:
-            answers = checker.score(
-                [image for image, _, _ in shown], [question for _, _, question in shown]
-            )
-        except CheckError as error:
-            if len(loaded) == 1:
-                self._fail(next(iter(loaded)), "check", str(error))
-                return
-            for one in loaded:  # the others must not suffer for the one that cannot be read
-                self._score(checker, [item for item in asked if item[0] == one], images)
-            return
-        self.store.add_scores(
-            [
-                Score(key, checker.checker_id, question.key, answer)
-                for (_, key, question), given in zip(shown, answers, strict=True)
-                for answer in given
-            ],
-            {question for _, _, question in shown},
-        )
-
-    def _load(self, spec_key: str) -> Image | None:
-        """A picture from the store; None for one that the model refused to draw."""
-        _, render = self.store.render(spec_key)
-        return None if render.refusal else self.store.image(render.sha256)
+            self.studio.check_missing(checker, asked, images)
 
     # ── controls ─────────────────────────────────────────────────────────────────────────────
 
@@ -388,11 +329,11 @@ class Audit:
         drawn: list[Drawn] = []
         for pair, spec in first.items():
             blank = control_spec("blank", pair, spec)
-            drawn.append(_drawn(pair, blank, blank_picture(spec.width, spec.height), 0.0))
+            drawn.append(drawn_as(pair, blank, blank_picture(spec.width, spec.height), 0.0))
             other = next((o for o in first if not _share_concepts(pair, o)), None)
-            picture = None if other is None else self._load(first[other].key)
+            picture = None if other is None else self.studio.load(first[other].key)
             if picture is not None:
-                drawn.append(_drawn(pair, control_spec("mismatched", pair, spec), picture, 0.0))
+                drawn.append(drawn_as(pair, control_spec("mismatched", pair, spec), picture, 0.0))
         lacking = {spec.key for spec in self.store.missing([item.spec for item in drawn])}
         self.store.add_renders([item for item in drawn if item.spec.key in lacking])
         pairs = {pair.key: pair for pair in first}
@@ -445,17 +386,6 @@ class Audit:
             },
         )
 
-    def _fail(self, item: str, stage: str, sentence: str) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.store.add_failure(Failure(item, stage, sentence, now))
-        self._failed.add(item)
-        if len(self._failed) >= self.config.max_failures:
-            raise TooManyFailures(
-                f"{len(self._failed)} items failed, the last because {sentence.rstrip('.')}; all "
-                f"else is kept: mend the cause and run the same command again, or raise "
-                f"max_failures"
-            )
-
     def _tell(self, activity: str, state: _State) -> None:
         if self.watch is None:
             return
@@ -468,7 +398,7 @@ class Audit:
                 expected=max(expected, state.pictures + state.undecided),
                 decided=state.pairs - state.undecided,
                 pairs=state.pairs,
-                failures=len(self._failed),
+                failures=len(self.studio.failed),
             )
         )
 
@@ -481,15 +411,6 @@ class _State:
     pairs: int
     pictures: int
     undecided: int = 0
-
-
-Item = TypeVar("Item")
-
-
-def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Cut a sequence into pieces of ``size``, the last one as long as it comes."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def control_spec(kind: str, pair: ConceptPair, like: RenderSpec) -> RenderSpec:
@@ -513,16 +434,6 @@ def _share_concepts(pair: ConceptPair, other: ConceptPair) -> bool:
     return pair.a.name in shown or pair.b.name in shown
 
 
-def _drawn(
-    pair: ConceptPair, spec: RenderSpec, picture: Image | RenderError, seconds: float
-) -> Drawn:
-    device = spec.profile.partition("-")[0]
-    if isinstance(picture, RenderError):
-        return Drawn(pair.key, spec, Render(spec.key, "", seconds, device, str(picture)), None)
-    render = Render(spec.key, picture_hash(picture), seconds, device)
-    return Drawn(pair.key, spec, render, picture)
-
-
 def provenance(config: AuditConfig, command: str) -> Run:
     """What ran, on what, with which versions; stands beside the facts, never inside a key."""
     return Run(
@@ -540,9 +451,9 @@ def provenance(config: AuditConfig, command: str) -> Run:
 
 
 def _git_revision() -> str:
-    """Of the checkout that lcmis runs from; empty where it was installed from a wheel."""
+    """Of the checkout that lcmis runs from; empty where it is a wheel, or git is not there."""
     package = Path(__file__).resolve().parent
-    if not (package.parent / ".git").exists():
+    if not (package.parent / ".git").exists() or shutil.which("git") is None:
         return ""
     asked = subprocess.run(
         ["git", "-C", str(package.parent), "describe", "--always", "--dirty"],

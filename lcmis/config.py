@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
+from pydantic import SecretStr
 
 from lcmis.errors import ConfigError
-from lcmis.protocols import CheckerSettings, ModelSettings
-from lcmis.types import Adapter
+from lcmis.protocols import CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.types import FIRST_REPAIR_SEED, Adapter
 
 STORE_VARIABLE = "LCMIS_STORE"
 """The environment variable that names the store where no flag and no file does."""
 PICTURES_VARIABLE = "LCMIS_PICTURES"
 """How the command line tells the dashboard where the pictures of a database URL lie."""
+
+KEY_VARIABLE = "LCMIS_API_KEY"
+"""The environment variable that holds the key of a text model's endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,14 @@ def model_settings(text: str) -> ModelSettings:
     return ModelSettings(name, revision=revision) if at else ModelSettings(text)
 
 
+def text_model_settings(text: str, endpoint: str | None = None) -> TextModelSettings:
+    """Read the short form ``kind`` or ``kind:name``; the key comes from the environment."""
+    kind, _, name = text.partition(":")
+    key = os.environ.get(KEY_VARIABLE)
+    settings = TextModelSettings(kind, name, key=SecretStr(key) if key else None)
+    return dataclasses.replace(settings, endpoint=endpoint) if endpoint else settings
+
+
 def checker_settings(text: str) -> CheckerSettings:
     """Read the short form ``kind``, ``kind:name`` or ``kind:name@revision``."""
     kind, _, rest = text.partition(":")
@@ -176,8 +188,11 @@ def _refuse_impossible(config: AuditConfig, where: str) -> None:
         raise ConfigError(
             f"{where}: stopping.cap is {stopping.cap}, less than one block of {stopping.block}"
         )
-    if not 0 <= config.first_seed < 2**62:
-        raise ConfigError(f"{where}: first_seed is {config.first_seed}, but it lies in [0, 2**62)")
+    if not 0 <= config.first_seed <= FIRST_REPAIR_SEED - stopping.cap:
+        raise ConfigError(
+            f"{where}: first_seed is {config.first_seed}, but an audit's seeds lie in "
+            f"[0, {FIRST_REPAIR_SEED}), and repairs have those above: choose a smaller one"
+        )
     for name, entries in (
         ("models", config.models),
         ("checkers", config.checkers),

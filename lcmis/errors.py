@@ -25,6 +25,10 @@ class ItemError(LcmisError):
     """One picture, pair or reply failed; it is recorded under its key and the audit goes on."""
 
 
+class TextModelError(ItemError):
+    """A text model gave no reply: it was too slow, refused, or answered nothing that is one."""
+
+
 class ProposalError(ItemError):
     """A text model's reply cannot be used as a concept pair."""
 

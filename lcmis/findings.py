@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,14 +13,19 @@ from lcmis import judge
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.store import Evidence, Store
 from lcmis.types import (
+    FIRST_CERTIFICATE_SEED,
+    Certificate,
     ConceptPair,
     Failure,
+    Nomination,
     Question,
     Rate,
     Render,
     RenderSpec,
     Run,
     Score,
+    Seen,
+    Stage,
     Verdict,
 )
 
@@ -111,7 +117,7 @@ def find_pairs(
             gathered[model, key] = []
     wanted = None if only is None else {spec for specs in only.values() for spec in specs}
     for item in store.evidence(checker_id, model=model, pair=pair):
-        if item.staged or item.model.partition("@")[0] == CONTROL_MODEL:
+        if item.of_repair or item.model.partition("@")[0] == CONTROL_MODEL:
             continue
         if wanted is None or item.spec_key in wanted:
             gathered[item.model, item.pair_key].append(item)
@@ -222,6 +228,104 @@ def _verdict(item: Evidence, threshold: float) -> Verdict:
     return judge.verdict(
         item.a, item.b, threshold_a=threshold, threshold_b=threshold, refused=item.refused
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RepairFinding:
+    """A nominated way of prompting, with its certificate as the facts stand now."""
+
+    pair: ConceptPair
+    certificate: Certificate
+    spec: RenderSpec
+    """Of one repaired picture: the settings it was drawn with."""
+    seen: tuple[Seen, ...]
+    """What the judge saw in the repaired pictures, one a seed of the certificate."""
+
+
+def find_repairs(
+    store: Store,
+    checker_id: str,
+    *,
+    threshold: float = 0.5,
+    pair: str | None = None,
+    model: str | None = None,
+) -> list[RepairFinding]:
+    """Certify every nomination from the pictures in the store, drawing nothing; oldest first.
+
+    Left out: nominations that this checker guided, and those without pictures on fresh seeds.
+
+    Args:
+        store: The facts.
+        checker_id: Whose scores decide.
+        threshold: Score from which a concept counts as present.
+        pair: Only the pair of this key.
+        model: Only this model.
+    """
+    found = []
+    for nomination in store.nominations(pair, model):
+        if nomination.guide != checker_id:
+            asked = store.pair(nomination.pair)
+            fresh = _fresh(store, checker_id, nomination)
+            compared = _compared(nomination, asked, fresh)
+            if compared:
+                found.append(_certified(nomination, asked, checker_id, compared, threshold))
+    return found
+
+
+Fresh = Mapping[str, tuple[RenderSpec, Evidence]]
+
+
+def _fresh(store: Store, checker_id: str, nomination: Nomination) -> Fresh:
+    """Pictures of the pair on seeds that certify, by spec key."""
+    return {
+        item.spec_key: (store.render(item.spec_key)[0], item)
+        for item in store.evidence(checker_id, model=nomination.model, pair=nomination.pair)
+        if item.seed >= FIRST_CERTIFICATE_SEED and (item.scored or item.refused)
+    }
+
+
+def _compared(
+    nomination: Nomination, asked: ConceptPair, fresh: Fresh
+) -> list[tuple[RenderSpec, Evidence, Evidence]]:
+    """Repaired pictures with the plain one of the same seed and settings, before first.
+
+    Where the store holds several settings, the one with the most seeds counts.
+    """
+    candidate = nomination.candidate
+    by_settings: dict[RenderSpec, list[tuple[RenderSpec, Evidence, Evidence]]] = defaultdict(list)
+    for spec, after in sorted(fresh.values(), key=lambda one: one[0].seed):
+        own = spec.negative_prompt.removesuffix(candidate.negative_prompt).removesuffix(", ")
+        joined = ", ".join(filter(None, (own, candidate.negative_prompt)))
+        if spec.stages != candidate.stages or spec.negative_prompt != joined:
+            continue
+        plain = dataclasses.replace(spec, stages=(Stage(asked.prompt),), negative_prompt=own)
+        if plain.key in fresh:
+            settings = dataclasses.replace(spec, seed=0)
+            by_settings[settings].append((spec, fresh[plain.key][1], after))
+    return max(by_settings.values(), key=len, default=[])
+
+
+def _certified(
+    nomination: Nomination,
+    asked: ConceptPair,
+    checker_id: str,
+    compared: Sequence[tuple[RenderSpec, Evidence, Evidence]],
+    threshold: float,
+) -> RepairFinding:
+    certificate = judge.certificate(
+        nomination,
+        checker_id,
+        [spec.seed for spec, _, _ in compared],
+        [picture(before) for _, before, _ in compared],
+        [picture(after) for _, _, after in compared],
+        pair=asked,
+        threshold=threshold,
+    )
+    judged = set(certificate.seeds)
+    seen = tuple(
+        Seen(spec.seed, after.a, after.b) for spec, _, after in compared if spec.seed in judged
+    )
+    return RepairFinding(asked, certificate, compared[0][0], seen)
 
 
 def stopping_rule(

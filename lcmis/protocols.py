@@ -6,7 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from lcmis.types import Adapter, Answer, ConceptPair, Question, RenderSpec, Stage
+from pydantic import SecretStr
+
+from lcmis.types import (
+    Adapter,
+    Answer,
+    Candidate,
+    ConceptPair,
+    Question,
+    RenderSpec,
+    Side,
+    Stage,
+    Trial,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,6 +65,27 @@ class CheckerSettings:
     batch_size: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TextModelSettings:
+    """How a user names a text model and wants it run."""
+
+    kind: str
+    """A registered kind: ``openai`` is any endpoint that speaks the chat protocol."""
+    name: str = ""
+    """What the endpoint calls the model; empty where the kind is one model."""
+    endpoint: str = "https://api.openai.com/v1"
+    """The base address, without a user name, password, query or fragment."""
+    key: SecretStr | None = None
+    """Never printed, stored or recorded; None for an endpoint that asks for none."""
+    sees_images: bool = False
+    max_tokens: int = 4096
+    """How long one reply may be."""
+    temperature: float | None = None
+    """None leaves it to the endpoint."""
+    deadline_seconds: float = 120.0
+    """For one answer, all retries and second questions included."""
+
+
 @runtime_checkable
 class ImageModel(Protocol):
     """Draws pictures from specifications.
@@ -90,6 +123,14 @@ class ImageModel(Protocol):
             torch.OutOfMemoryError: the batch does not fit; the caller looks for a size that does.
         """
         ...
+
+
+@runtime_checkable
+class TakesNegativePrompts(Protocol):
+    """An image model that may follow a negative prompt of each spec's own."""
+
+    takes_negative_prompts: bool
+    """Whether it does under its settings."""
 
 
 @runtime_checkable
@@ -150,4 +191,89 @@ class TextModel(Protocol):
         schema: dict[str, Any] | None = None,
     ) -> str:
         """The reply's text; ``schema`` asks for JSON of that shape."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A pair that fails, and what a repairer may know of it and of its model."""
+
+    pair: ConceptPair
+    num_inference_steps: int
+    supports_stages: bool
+    supports_negative_prompt: bool
+    batch_size: int
+    """Pictures drawn at once: asking for fewer takes as long."""
+    seeds: range
+    """All that may be searched on; trials on the same seeds can be compared picture by picture."""
+    threshold: float
+    """Score from which a concept counts as present, in (0, 1)."""
+    budget: int
+    """Different pictures that may be asked for."""
+    a_missing: int
+    """Pictures of the audit that lack concept A, alone or together with B."""
+    b_missing: int
+    intruder: str = ""
+    """What was painted instead most often; empty if nobody can name it."""
+    painted_first: Side | None = None
+    """What a text model would lay down alone before the other joins it; None without one."""
+    other_prompts: tuple[str, ...] = ()
+    """Rewritings by a text model; none without one."""
+    text_model: TextModel | None = None
+    """For what else a repairer wants to ask."""
+
+    @property
+    def lost(self) -> Side:
+        """The concept that is missing more often; A where both are missing as often."""
+        return Side.B if self.b_missing > self.a_missing else Side.A
+
+    @property
+    def first(self) -> Side:
+        """The concept to try first alone: by the text model, else the lost one."""
+        return self.lost if self.painted_first is None else self.painted_first
+
+
+class Evaluate(Protocol):
+    """Draws and checks candidates for one case; all that a repairer can do.
+
+    Every trial is remembered; the best one is picked outside.
+    """
+
+    def __call__(
+        self, stages: tuple[Stage, ...], *, seeds: Sequence[int] = (), negative_prompt: str = ""
+    ) -> Trial:
+        """Try one candidate; without seeds, on the first eight of the case.
+
+        Raises:
+            OutOfBudget: the pictures, or the seconds, are spent.
+            ValueError: a seed that is not among the case's.
+        """
+        ...
+
+    def together(self, asked: Sequence[tuple[Candidate, Sequence[int]]]) -> list[Trial]:
+        """Try several candidates, each on its seeds, with as few batches as that takes.
+
+        A candidate that the model cannot read (its prompt is too long, it cannot switch) is a
+        trial in which nothing was seen.
+
+        Raises:
+            OutOfBudget: they are more than what is left; what is left is drawn and remembered.
+            ValueError: a seed that is not among the case's.
+        """
+        ...
+
+
+class Repairer(Protocol):
+    """Looks for a way of prompting that brings the lost concept back.
+
+    It only asks, and returns when it is content; it need not catch :class:`OutOfBudget`. All that
+    it decides by chance comes from a generator seeded by the pair's key, so that a search that was
+    cut off goes the same way again.
+    """
+
+    repairer_id: str
+    """Names the algorithm and whatever settings change its way."""
+
+    def repair(self, case: Case, evaluate: Evaluate) -> None:
+        """Search until content."""
         ...

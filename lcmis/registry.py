@@ -26,6 +26,17 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "teacup-clip": "lcmis.teacup.shipped:clip",
         "teacup-judge": "lcmis.teacup.shipped:judge",
     },
+    "text_models": {
+        "openai": "lcmis.llm:ChatModel",
+        "phrasebook": "lcmis.teacup.phrasebook:Phrasebook",
+    },
+    "repairers": {
+        "portfolio": "lcmis.repair.portfolio:Portfolio",
+        "moce": "lcmis.repair.moce:Moce",
+        "moce-bisect": "lcmis.repair.moce:bisect",
+        "moce-replicate": "lcmis.repair.moce:replicate",
+        "rewrite": "lcmis.repair.rewrite:Rewrite",
+    },
     "known_cases": {
         "clip": "lcmis.doctor:shapes",
         "vqa": "lcmis.doctor:shapes",

@@ -9,7 +9,7 @@ import functools
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -39,10 +39,14 @@ if TYPE_CHECKING:
     from lcmis.doctor import Finding
     from lcmis.findings import ModelFinding, PairFinding
     from lcmis.registry import Entry
+    from lcmis.repairing import Repaired, RepairProgress, RepairResult
+    from lcmis.repairing import Watch as RepairWatch
     from lcmis.types import ConceptPair, Question, Rate, Render, RenderSpec, Score
 
 console = Console(highlight=False)
 
+DERIVED = ("key", "passed", "num_repaired")
+"""Properties that belong to a value's JSON beside its fields."""
 ROOMY = 110
 """Columns of a terminal from which a table of pairs has room for levels and what is missing."""
 BAR = "▏▎▍▌▋▊▉█"
@@ -92,6 +96,32 @@ def progress(*, quiet: bool = False) -> Iterator[Watch | None]:
     if quiet:
         yield None
         return
+
+    def doing(now: AuditProgress) -> str:
+        failed = f", {now.failures} failed" if now.failures else ""
+        return f"{now.activity}; {now.decided} of {now.pairs} pairs decided{failed}"
+
+    with _lines() as move:
+        yield lambda now: move(now.model, now.pictures, now.expected, doing(now))
+
+
+@contextlib.contextmanager
+def repair_progress(*, quiet: bool = False) -> Iterator[RepairWatch | None]:
+    """A line a model while a repair runs; nothing where the output is for a script."""
+    if quiet:
+        yield None
+        return
+
+    def doing(now: RepairProgress) -> str:
+        return f"{now.repaired} of {now.done} repaired, {now.pairs} to do; {escape(now.activity)}"
+
+    with _lines() as move:
+        yield lambda now: move(now.model, now.pictures, now.expected, doing(now))
+
+
+@contextlib.contextmanager
+def _lines() -> Iterator[Callable[[str, int, int, str], None]]:
+    """Bars that are moved by model, pictures, pictures expected, and what happens now."""
     bars = Progress(
         SpinnerColumn(),
         TextColumn("[bold]{task.fields[model]}"),
@@ -104,23 +134,17 @@ def progress(*, quiet: bool = False) -> Iterator[Watch | None]:
     )
     tasks: dict[str, Any] = {}
 
-    def watch(now: AuditProgress) -> None:
-        if now.model not in tasks:
+    def move(model: str, pictures: int, expected: int, doing: str) -> None:
+        if model not in tasks:
             for task in tasks.values():
                 bars.update(task, total=bars.tasks[task].completed, description="done")
-            tasks[now.model] = bars.add_task(
-                now.activity, total=now.expected, completed=now.pictures, model=short(now.model)
+            tasks[model] = bars.add_task(
+                doing, total=expected, completed=pictures, model=short(model)
             )
-        failed = f", {now.failures} failed" if now.failures else ""
-        bars.update(
-            tasks[now.model],
-            total=now.expected,
-            completed=now.pictures,
-            description=f"{now.activity}; {now.decided} of {now.pairs} pairs decided{failed}",
-        )
+        bars.update(tasks[model], total=expected, completed=pictures, description=doing)
 
     with bars:
-        yield watch
+        yield move
         for task in tasks.values():
             bars.update(task, total=bars.tasks[task].completed, description="done")
 
@@ -428,6 +452,53 @@ def _(found: Failures) -> None:
         )
 
 
+# ── a repair ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def print_repairs(result: RepairResult) -> None:
+    """The closing table of a repair: a line a pair, before and after, and the way of prompting."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("prompt", "before", "after"):
+        table.add_column(name, overflow="fold")
+    table.add_column("level", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
+    table.add_column("")
+    table.add_column("best way found", overflow="fold", ratio=1)
+    for item in result.pairs:
+        table.add_row(*_repair_cells(item))
+    console.print(table)
+    console.print(
+        f"{result.num_repaired} of {len(result.pairs)} pairs repaired by {escape(result.method)}. "
+        f"[dim]Guided by {escape(result.guide)}, judged by {escape(result.judge)} on fresh seeds, "
+        f"the same before and after; {result.drawn} pictures drawn in "
+        f"{_duration(result.seconds)}.[/]"
+    )
+    if result.failures:
+        console.print(
+            f"[yellow]{result.failures} items failed[/] and will be tried again by the same "
+            f"command; `lcmis show failures` lists them."
+        )
+
+
+def _repair_cells(item: Repaired) -> list[str]:
+    prompt = escape(item.finding.pair.prompt)
+    proof = item.certificate
+    if proof is None:
+        return [prompt, percent(item.finding.judgement.aligned), "", "", "", _NOT_REPAIRED, ""]
+    return [
+        prompt,
+        percent(proof.before),
+        percent(proof.after),
+        f"{proof.levels_before} → {proof.levels_after}",
+        f"{proof.p:.3f}" if proof.p >= 0.001 else "<.001",
+        "[green]repaired[/]" if proof.passed else _NOT_REPAIRED,
+        escape("; ".join([str(proof.nomination.candidate), *proof.collateral])),
+    ]
+
+
+_NOT_REPAIRED = "[red]not repaired[/]"
+
+
 # ── plugs, health, replay ────────────────────────────────────────────────────────────────────────
 
 
@@ -484,7 +555,7 @@ def _plain(value: Any) -> Any:
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-        keyed = {"key": value.key} if hasattr(value, "key") else {}
+        keyed = {name: getattr(value, name) for name in DERIVED if hasattr(value, name)}
         return {name: _plain(item) for name, item in (keyed | fields).items()}
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}

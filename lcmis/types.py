@@ -139,6 +139,12 @@ class Stage:
     """In (0, 1]; 1.0 is the end of the picture."""
 
 
+def _refuse_odd_stages(stages: tuple[Stage, ...]) -> None:
+    ends = [stage.denoising_end for stage in stages]
+    if not ends or ends != sorted(set(ends)) or ends[0] <= 0 or ends[-1] != 1.0:
+        raise ValueError(f"stages must rise strictly within (0, 1] and end at 1.0, got {ends}")
+
+
 @dataclass(frozen=True, slots=True)
 class Adapter:
     """Low-rank weights laid over a model."""
@@ -175,9 +181,7 @@ class RenderSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "guidance_scale", float(self.guidance_scale))  # 7 and 7.0: one key
-        ends = [stage.denoising_end for stage in self.stages]
-        if not ends or ends != sorted(set(ends)) or ends[0] <= 0 or ends[-1] != 1.0:
-            raise ValueError(f"stages must rise strictly within (0, 1] and end at 1.0, got {ends}")
+        _refuse_odd_stages(self.stages)
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"a seed lies in [0, 2**63), got {self.seed}")
         if self.num_inference_steps < 1 or self.height < 1 or self.width < 1:
@@ -350,6 +354,171 @@ class LevelRange:
         return str(self.low) if self.low == self.high else f"{self.low}–{self.high}"
 
 
+# ── what is tried ────────────────────────────────────────────────────────────────────────────────
+
+FIRST_REPAIR_SEED = 2**31
+"""Seeds from here on belong to repairs, those below to audits: a picture drawn to mend a pair never
+counts among those that show how often it fails."""
+FIRST_CERTIFICATE_SEED = 3 * 2**30
+"""Seeds from here to 2**32 certify; those between the two search."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Another way of prompting for a pair.
+
+    Raises:
+        ValueError: stages that do not rise within (0, 1] and end at 1.0.
+    """
+
+    stages: tuple[Stage, ...]
+    negative_prompt: str = ""
+    """Added to whatever the model is told to keep away from anyway."""
+
+    def __post_init__(self) -> None:
+        _refuse_odd_stages(self.stages)
+
+    @property
+    def key(self) -> str:
+        """Named by what the model is told."""
+        return content_key(self)
+
+    def __str__(self) -> str:
+        said = " → ".join(
+            stage.prompt
+            if stage.denoising_end == 1
+            else f"{stage.prompt} (to {stage.denoising_end:.0%})"
+            for stage in self.stages
+        )
+        return f"{said} (without: {self.negative_prompt})" if self.negative_prompt else said
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a checker saw of both concepts in the picture of one seed; scores in [0, 1]."""
+
+    seed: int
+    a: float | None
+    """None where it abstained, or where there is no picture."""
+    b: float | None
+
+    @property
+    def worse(self) -> float | None:
+        """The score of the concept that is shown less; None unless both are known."""
+        return None if self.a is None or self.b is None else min(self.a, self.b)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate as a fact: tried on these seeds, and seen so by the checker that guides."""
+
+    pair: str
+    """The pair's key."""
+    model: str
+    repairer: str
+    guide: str
+    """Id of the checker that guided the search; it never certifies what was found."""
+    candidate: Candidate
+    seen: tuple[Seen, ...]
+    """One a seed, in the order they were asked for."""
+
+    @property
+    def key(self) -> str:
+        """Named by all of it."""
+        return content_key(self)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The candidate's."""
+        return self.candidate.stages
+
+    @property
+    def negative_prompt(self) -> str:
+        """The candidate's."""
+        return self.candidate.negative_prompt
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those it was tried on."""
+        return tuple(item.seed for item in self.seen)
+
+    @property
+    def fitness(self) -> float | None:
+        """Mean over seeds of the worse of the two concepts, in [0, 1]; None if nothing was seen."""
+        return _mean([item.worse for item in self.seen])
+
+    def mean(self, side: Side) -> float | None:
+        """Mean score of one concept, in [0, 1]; None if nothing was seen."""
+        return _mean([item.a if side is Side.A else item.b for item in self.seen])
+
+    def right(self, threshold: float = 0.5) -> tuple[int, int]:
+        """``(right, total)``: pictures that show both concepts, of those that were seen."""
+        worse = [item.worse for item in self.seen if item.worse is not None]
+        return sum(score >= threshold for score in worse), len(worse)
+
+
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """What a search chose for a pair: a fact, to be certified on seeds that it never saw."""
+
+    pair: str
+    """The pair's key."""
+    model: str
+    repairer: str
+    guide: str
+    candidate: Candidate
+    budget: int
+    """Pictures that the search might ask for."""
+    pictures: int = field(metadata={"identity": False})
+    """Different pictures that it did ask for, drawn then or found in the store."""
+    ended: str = field(metadata={"identity": False})
+    """``"found"`` where the search was content, or why it stopped."""
+
+    @property
+    def key(self) -> str:
+        """Named by who chose what for which pair and model."""
+        return content_key(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Whether a nominated candidate draws a pair more often right, on fresh seeds.
+
+    An opinion, computed from facts under a threshold and never stored.
+    """
+
+    nomination: Nomination
+    judge: str
+    """Id of the checker that decided, never the guide."""
+    seeds: tuple[int, ...]
+    """Those on which both pictures were judged."""
+    unjudged: int
+    """Seeds left out because one of the two pictures was refused, failed or not scored."""
+    before: Rate
+    after: Rate
+    levels_before: LevelRange
+    levels_after: LevelRange
+    wins: int
+    """Seeds that only the candidate draws right."""
+    losses: int
+    """Seeds that only the plain prompt draws right."""
+    p: float
+    """Two-sided exact McNemar."""
+    collateral: tuple[str, ...] = ()
+    """What the candidate costs, a sentence each."""
+    alpha: float = 0.05
+
+    @property
+    def passed(self) -> bool:
+        """Whether the pair counts as repaired: more right than before, and not by chance."""
+        return self.p < self.alpha and self.wins > self.losses
+
+
+def _mean(scores: list[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return sum(known) / len(known) if known else None
+
+
 # ── what is known beside ─────────────────────────────────────────────────────────────────────────
 
 
@@ -376,7 +545,7 @@ class Failure:
     item: str
     """Key of the spec or picture."""
     stage: str
-    """``"render"`` or ``"check"``."""
+    """``"render"``, ``"check"``, or ``"ask"`` for what a text model did not answer."""
     sentence: str
     at: str
     """UTC, ISO 8601."""

@@ -235,6 +235,24 @@ def test_a_picture_alone_is_the_one_that_diffusers_draws(
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl", "sd3"])
+def test_a_spec_may_bring_its_own_negative_prompt(
+    open_model: Callable[..., DiffusersModel], family: str
+) -> None:
+    model = open_model(family)
+    plain = model.spec(CUP, 1)
+    kept_away = dataclasses.replace(plain, negative_prompt="a glass")
+    too_long = dataclasses.replace(plain, negative_prompt="glass " * 300)
+    first, second, refused = draw(model, [plain, kept_away, too_long])
+    assert same(np.asarray(first), one(model, CUP))
+    settled = open_model(family, negative_prompt="a glass")
+    assert same(np.asarray(second), one(settled, CUP))
+    assert settled.spec(CUP, 1) == kept_away
+    assert isinstance(refused, RenderError)
+    assert model.takes_negative_prompts
+    assert not open_model(family, guidance_scale=1.0).takes_negative_prompts
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl", "sd3"])
 def test_a_negative_prompt_and_no_guidance_both_change_the_picture(
     family: str, open_model: Callable[..., DiffusersModel]
 ) -> None:

@@ -34,19 +34,23 @@ from lcmis.types import (
     NONE_OF_THESE,
     Adapter,
     Answer,
+    Candidate,
     Concept,
     ConceptPair,
     Failure,
     Intruder,
     Label,
+    Nomination,
     Question,
     QuestionKind,
     Render,
     RenderSpec,
     Run,
     Score,
+    Seen,
     Side,
     Stage,
+    Trial,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -1041,16 +1045,46 @@ def test_sudden_death_loses_nothing_that_was_acknowledged(folder: Path) -> None:
     assert len(acknowledged) >= 8 * 3
 
 
+# ── repairs ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_trials_and_nominations_come_back_as_they_went_in_each_once(store: Store) -> None:
+    first, second = make_pair(), make_pair("mug")
+    store.add_pairs([first, second])
+    candidate = Candidate((Stage("a tea cup", 1 / 3), Stage(first.prompt)), "glass")
+    tried = [
+        Trial(pair.key, model, "moce", "clip:g@1", candidate, (Seen(2**31, 0.1, None),))
+        for pair in (first, second)
+        for model in ("m@1", "n@1")
+    ]
+    chosen = Nomination(first.key, "m@1", "moce", "clip:g@1", candidate, 120, 7, "found")
+    for _ in range(2):
+        for one in tried:
+            store.add_trial(one)
+        store.add_nomination(chosen)
+    assert store.trials() == tried
+    assert store.trials(second.key) == tried[2:]
+    assert store.trials(first.key, "n@1") == [tried[1]]
+    assert store.trials(model="nobody@1") == []
+    assert store.nominations(first.key, "m@1") == [chosen]
+    assert store.nominations(second.key) == []
+    with pytest.raises(UnknownNameError):
+        store.add_trial(dataclasses.replace(tried[0], pair="k1:unknown"))
+
+
 # ── the schema ───────────────────────────────────────────────────────────────────────────────────
+
+
+NEXT = f"{int(schema.head()) + 1:04}"
 
 
 def grown(tmp_path: Path, body: str) -> Path:
     """Our migrations with one more from the future."""
     folder = tmp_path / "migrations"
     shutil.copytree(shipped("migrations"), folder)
-    (folder / "versions" / "0002_next.py").write_text(
+    (folder / "versions" / f"{NEXT}_next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        f'revision = "0002"\ndown_revision = "{schema.head()}"\n'
+        f'revision = "{NEXT}"\ndown_revision = "{schema.head()}"\n'
         f"def upgrade():\n{body}\n"
         "def downgrade():\n    op.drop_column('pairs', 'notes')\n"
     )
@@ -1090,7 +1124,7 @@ def test_an_upgrade_keeps_the_rows_and_a_copy(folder: Path, tmp_path: Path) -> N
         before = (store.pairs(), store.renders())
     engine = place_of(folder).engine(read_only=False)
     copy = schema.upgrade(engine, future)
-    assert schema.current(engine) == "0002"
+    assert schema.current(engine) == NEXT
     assert schema.upgrade(engine, future) is None
     with pytest.raises(StoreError, match="made by a newer lcmis"):
         Store(folder)
@@ -1152,6 +1186,9 @@ def test_every_released_database_opens_with_all_it_held(
         assert [score for _, score in store.scores(maker.DRAWN.key)] == list(maker.SCORES)
         assert store.labels() == [maker.LABEL]
         assert store.failures() == [maker.FAILURE]
+        tried = asset.stem > "schema-0001"  # repairs came with the second schema
+        assert store.trials(maker.PAIR.key, "model@1") == [maker.TRIAL] * tried
+        assert store.nominations() == [maker.NOMINATION] * tried
         assert len(list(store.verify())) == 1, "the picture's file was not released"
         first, second = store.evidence(maker.CHECKER)
         assert (first.intruder_a, first.intruder_a_value, first.a) == ("glass", 0.75, None)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from PIL import Image
 
-from lcmis.errors import CheckError, Refusal, RenderError
-from lcmis.protocols import CheckerSettings, ModelSettings
+from lcmis.errors import CheckError, Refusal, RenderError, TextModelError
+from lcmis.protocols import (
+    Case,
+    CheckerSettings,
+    Evaluate,
+    ModelSettings,
+    TextModelSettings,
+)
 from lcmis.types import (
+    FIRST_CERTIFICATE_SEED,
     NONE_OF_THESE,
     Answer,
     Concept,
@@ -48,14 +56,20 @@ def pair(a: str, b: str, intruder: str = "void", pattern: str = "halves") -> Con
     )
 
 
+def understood(words: str) -> str:
+    """The colour that is named or described; void if none is."""
+    return next((name for name in COLOURS if name in words or name[::-1] in words), "void")
+
+
 class ToyModel:
     """Paints the left half for A and the right for B; ``settings.scheduler`` says how it errs.
 
     ``right`` never errs, ``no a`` and ``no b`` and ``neither`` paint void instead, ``coin`` is
-    wrong for half of the seeds, ``refuses``, ``fails`` and ``fails once`` give no picture.
+    wrong for half of the seeds, ``refuses``, ``fails`` and ``fails once`` give no picture. ``shy``
+    paints A only where A comes first alone, and loses B where it is alone for too long; ``deaf``
+    knows A by its looks and not by its name.
     """
 
-    supports_stages = False
     supports_seeds = True
     drawn: ClassVar[list[str]] = []
     """Keys of all specs drawn by any instance, in order; tests clear it."""
@@ -65,13 +79,15 @@ class ToyModel:
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
         self.batch_size = settings.batch_size or 3
+        self.supports_stages = settings.scheduler == "shy"
         self.model_id = f"{settings.name}@{(settings.scheduler or 'right').replace(' ', '-')}"
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
         if len(stages[0].prompt) > 60:
             raise RenderError(f"{stages[0].prompt[:20]!r}… has {len(stages[0].prompt)} letters")
+        steps = 12 if self.supports_stages else 1
         return RenderSpec(
-            self.model_id, stages, seed, 1, 1.0, "toy", 8, 16, f"cpu-toy-b{self.batch_size}"
+            self.model_id, stages, seed, steps, 1.0, "toy", 8, 16, f"cpu-toy-b{self.batch_size}"
         )
 
     def generate(self, specs: Sequence[RenderSpec]) -> list[Image.Image | RenderError]:
@@ -84,7 +100,8 @@ class ToyModel:
         ]
 
     def _paint(self, spec: RenderSpec) -> Image.Image | RenderError:
-        a, _, b = spec.prompt.partition(" beside ")
+        left, _, right = spec.prompt.partition(" beside ")
+        a, b = understood(left), understood(right)
         flip = hashlib.sha256(spec.key.encode()).digest()[0] % 2 == 0
         match self.settings.scheduler:
             case "no a":
@@ -95,6 +112,12 @@ class ToyModel:
                 a = b = "void"
             case "coin" if flip:
                 a = "void"
+            case "deaf" if a in left:
+                a = "void"
+            case "shy" if len(spec.stages) == 1 or spec.stages[0].prompt != a:
+                a = "void"
+            case "shy" if spec.stages[0].denoising_end > 0.2:
+                b = "void"
             case "refuses":
                 return Refusal("withheld by its safety filter")
             case "fails":
@@ -106,7 +129,8 @@ class ToyModel:
 
 
 class ToyChecker:
-    """Reads the colours of both halves; ``settings.name`` may be ``silent`` or ``broken``."""
+    """Reads the colours of both halves; ``settings.name`` may be ``silent``, ``broken`` or
+    ``flatterer``, who sees whatever is asked for."""
 
     asked: ClassVar[int] = 0
 
@@ -128,9 +152,43 @@ class ToyChecker:
     def _answer(self, image: Image.Image, question: Question) -> tuple[Answer, ...]:
         if self.settings.name == "silent":
             return (Answer(None, reason="it says nothing"),)
+        if self.settings.name == "flatterer":
+            return tuple(Answer(0.9, option) for option in question.options or ("",))
         left_side = question.kind in (QuestionKind.A_PRESENT, QuestionKind.INTRUDER_A)
         colour = image.getpixel((4 if left_side else 12, 4))
         if question.kind.is_choice:
             seen = next((o for o in question.options if COLOURS.get(o) == colour), NONE_OF_THESE)
             return tuple(Answer(float(o == seen), o) for o in question.options)
         return (Answer(0.9 if COLOURS[question.text] == colour else 0.1),)
+
+
+class ToyWriter:
+    """A text model that knows how to say a pair; ``settings.name`` may be ``mute``."""
+
+    model_id = "toy:writer@1"
+    sees_images = False
+
+    def __init__(self, settings: TextModelSettings) -> None:
+        self.settings = settings
+
+    def complete(
+        self,
+        messages: Sequence[dict[str, str]],
+        images: Sequence[Image.Image] = (),
+        schema: dict[str, Any] | None = None,
+    ) -> str:
+        if self.settings.name == "mute":
+            raise TextModelError("it would rather not say")
+        names = [name for name in COLOURS if name in messages[-1]["content"] and name != "void"]
+        if schema and "first" in schema["properties"]:
+            return json.dumps({"first": names[-1]})
+        return json.dumps({"prompts": [" beside ".join(name[::-1] for name in names)]})
+
+
+class Cheat:
+    """A repairer that would like to see how it is going to be judged."""
+
+    repairer_id = "cheat"
+
+    def repair(self, case: Case, evaluate: Evaluate) -> None:
+        evaluate((Stage(case.pair.prompt),), seeds=[FIRST_CERTIFICATE_SEED])

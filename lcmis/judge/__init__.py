@@ -7,6 +7,7 @@ its threshold. scipy and statsmodels are imported where they are used, so that t
 
 from __future__ import annotations
 
+from lcmis.judge.certificates import certificate
 from lcmis.judge.models import (
     fixed_prefix,
     minimum_detectable_difference,
@@ -45,6 +46,7 @@ __all__ = [
     "Sprt",
     "StoppingRule",
     "agreement",
+    "certificate",
     "corrected_rate",
     "counts",
     "disagreements",

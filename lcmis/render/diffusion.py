@@ -127,6 +127,11 @@ class DiffusersModel:
         self._token_count = lru_cache(4096)(self._count_tokens)
 
     @property
+    def takes_negative_prompts(self) -> bool:
+        """Whether a spec's own negative prompt has any effect under these settings."""
+        return not self._family.refusal(self._template.guidance_scale, "anything")
+
+    @property
     def profile(self) -> str:
         """Numerics profile, e.g. ``"cpu-float32-b16"``."""
         return f"{self._device.partition(':')[0]}-{self._dtype}-b{self.batch_size}"
@@ -160,14 +165,37 @@ class DiffusersModel:
             torch.OutOfMemoryError: the batch does not fit.
         """
         for spec in specs:
-            if replace(spec, stages=self._template.stages, seed=0, profile="") != self._template:
+            mine = replace(
+                self._template,
+                stages=spec.stages,
+                seed=spec.seed,
+                profile=spec.profile,
+                negative_prompt=spec.negative_prompt,
+            )
+            if mine != spec:
                 raise ValueError(f"{spec} was not made by {self.model_id} under these settings")
             if spec.profile != self.profile:
                 raise ValueError(f"{spec} is of profile {spec.profile}, not {self.profile}")
+        refused = {spec.key: error for spec in specs if (error := self._negative_refused(spec))}
+        readable = [spec for spec in specs if spec.key not in refused]
         drawn: list[Image | RenderError] = []
-        for start in range(0, len(specs), self.batch_size):
-            drawn += self._draw_batch(list(specs[start : start + self.batch_size]))
-        return drawn
+        for start in range(0, len(readable), self.batch_size):
+            drawn += self._draw_batch(list(readable[start : start + self.batch_size]))
+        pictures = iter(drawn)
+        return [refused.get(spec.key) or next(pictures) for spec in specs]
+
+    def _negative_refused(self, spec: RenderSpec) -> RenderError | None:
+        """Why a picture's own negative prompt cannot be followed; None if it can."""
+        if spec.negative_prompt == self._template.negative_prompt:
+            return None
+        sentence = self._family.refusal(spec.guidance_scale, spec.negative_prompt)
+        if sentence:
+            return RenderError(f"{self.model_id}: {sentence}")
+        try:
+            self._refuse_too_long(spec.negative_prompt)
+        except RenderError as error:
+            return error
+        return None
 
     def _draw_batch(self, specs: list[RenderSpec]) -> list[Image | RenderError]:
         import torch
@@ -180,7 +208,7 @@ class DiffusersModel:
         with torch.inference_mode():
             rows = [
                 {
-                    start: self._encoding(stage.prompt)
+                    start: self._encoding(stage.prompt, spec.negative_prompt)
                     for start, stage in stage_starts(spec.stages, steps).items()
                 }
                 for spec in padded
@@ -225,11 +253,11 @@ class DiffusersModel:
 
         return arguments_at
 
-    def _encode(self, prompt: str) -> Encoding:
+    def _encode(self, prompt: str, negative_prompt: str) -> Encoding:
         return self._family.encode(
             self._pipeline,
             prompt,
-            self._template.negative_prompt,
+            negative_prompt,
             self._family.is_doubled(self._template.guidance_scale),
         )
 

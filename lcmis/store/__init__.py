@@ -26,6 +26,7 @@ from lcmis.store.tables import (
     FailureRow,
     LabelRow,
     ModelRow,
+    NominationRow,
     OptionRow,
     PairRenderRow,
     PairRow,
@@ -34,17 +35,20 @@ from lcmis.store.tables import (
     RunRow,
     ScoreRow,
     SpecRow,
+    TrialRow,
 )
 from lcmis.types import (
     Answer,
     ConceptPair,
     Failure,
     Label,
+    Nomination,
     Question,
     Render,
     RenderSpec,
     Run,
     Score,
+    Trial,
 )
 
 if TYPE_CHECKING:
@@ -525,6 +529,64 @@ class Store:
         """Ids of all models that have drawn something."""
         with self._reading() as connection:
             return list(connection.scalars(select(ModelRow.name).order_by(ModelRow.name)))
+
+    # ── repairs ──────────────────────────────────────────────────────────────────────────────────
+
+    def add_trial(self, trial: Trial) -> None:
+        """Keep what a repairer tried.
+
+        Raises:
+            UnknownNameError: the pair is not in the store.
+        """
+        self._add_to_pair(TrialRow, trial)
+
+    def trials(self, pair: str | None = None, model: str | None = None) -> list[Trial]:
+        """What was tried for a pair, or for all, by one model or by all; oldest first.
+
+        Raises:
+            UnknownNameError: the pair is not in the store.
+        """
+        return [documents.trial(text) for text in self._of_pair(TrialRow, pair, model)]
+
+    def add_nomination(self, nomination: Nomination) -> None:
+        """Keep what a search chose; choosing the same again changes nothing.
+
+        Raises:
+            UnknownNameError: the pair is not in the store.
+        """
+        self._add_to_pair(NominationRow, nomination)
+
+    def nominations(self, pair: str | None = None, model: str | None = None) -> list[Nomination]:
+        """What searches chose for a pair, or for all, on one model or on all; oldest first.
+
+        Raises:
+            UnknownNameError: the pair is not in the store.
+        """
+        return [documents.nomination(text) for text in self._of_pair(NominationRow, pair, model)]
+
+    def _add_to_pair(
+        self, table: type[TrialRow | NominationRow], value: Trial | Nomination
+    ) -> None:
+        row = {"key": value.key, "document": documents.document(value), "repairer": value.repairer}
+        with self._writing() as connection:
+            row_ids = {
+                "pair_id": _pair_id(connection, value.pair),
+                "model_id": intern(connection, ModelRow, [value.model])[value.model],
+                "checker_id": intern(connection, CheckerRow, [value.guide])[value.guide],
+            }
+            insert_new(connection, table, [row | row_ids])
+
+    def _of_pair(
+        self, table: type[TrialRow | NominationRow], pair: str | None, model: str | None
+    ) -> list[str]:
+        statement = select(table.document).order_by(table.id)
+        with self._reading() as connection:
+            if pair is not None:
+                statement = statement.where(table.pair_id == _pair_id(connection, pair))
+            if model is not None:
+                statement = statement.join(ModelRow, ModelRow.id == table.model_id)
+                statement = statement.where(ModelRow.name == model)
+            return list(connection.scalars(statement))
 
     # ── people and failures ──────────────────────────────────────────────────────────────────────
 

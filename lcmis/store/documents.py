@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 from lcmis.errors import StoreError
 from lcmis.types import (
     Adapter,
+    Candidate,
     Concept,
     ConceptPair,
     Intruder,
+    Nomination,
     Question,
     QuestionKind,
     RenderSpec,
+    Seen,
     Side,
     Stage,
+    Trial,
 )
 
 if TYPE_CHECKING:
@@ -114,3 +118,25 @@ def question(text: str) -> Question:
             "contrast": tuple(fields["contrast"]),
         }
     )
+
+
+def trial(text: str) -> Trial:
+    """The trial that :func:`document` wrote."""
+    fields = json.loads(text)
+    return Trial(
+        **fields
+        | {
+            "candidate": _candidate(fields["candidate"]),
+            "seen": tuple(Seen(**entry) for entry in fields["seen"]),
+        }
+    )
+
+
+def nomination(text: str) -> Nomination:
+    """The nomination that :func:`document` wrote."""
+    fields = json.loads(text)
+    return Nomination(**fields | {"candidate": _candidate(fields["candidate"])})
+
+
+def _candidate(fields: dict[str, Any]) -> Candidate:
+    return Candidate(tuple(Stage(**entry) for entry in fields["stages"]), fields["negative_prompt"])

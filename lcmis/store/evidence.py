@@ -20,7 +20,14 @@ from lcmis.store.tables import (
     RenderRow,
     ScoreRow,
 )
-from lcmis.types import NONE_OF_THESE, ConceptPair, Question, QuestionKind, Side
+from lcmis.types import (
+    FIRST_REPAIR_SEED,
+    NONE_OF_THESE,
+    ConceptPair,
+    Question,
+    QuestionKind,
+    Side,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,11 @@ class Evidence:
     scored: bool
     """Whether this checker has said anything of this picture; abstentions count."""
     refused: bool
+
+    @property
+    def of_repair(self) -> bool:
+        """Whether it was drawn to mend the pair: it never counts in how often the pair fails."""
+        return self.staged or self.seed >= FIRST_REPAIR_SEED
 
 
 def match_questions(connection: Connection, asked: set[tuple[int, int]]) -> None:

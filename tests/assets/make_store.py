@@ -15,22 +15,27 @@ from PIL import Image
 
 from lcmis.store import Drawn, Store, picture_hash, schema
 from lcmis.types import (
+    FIRST_REPAIR_SEED,
     NONE_OF_THESE,
     Adapter,
     Answer,
+    Candidate,
     Concept,
     ConceptPair,
     Failure,
     Intruder,
     Label,
+    Nomination,
     Question,
     QuestionKind,
     Render,
     RenderSpec,
     Run,
     Score,
+    Seen,
     Side,
     Stage,
+    Trial,
 )
 
 CHECKER = "vqa:judge@1"
@@ -73,6 +78,18 @@ SCORES = (
 )
 LABEL = Label(DRAWN.key, PRESENT.key, "no", "ann", "2026-01-02T03:04:05Z")
 FAILURE = Failure("k1:lost", "render", "out of memory at 8x8", "2026-01-02T03:04:05Z")
+CANDIDATE = Candidate((Stage("a tea cup", 0.25), Stage(PAIR.prompt)), "glass")
+TRIAL = Trial(
+    PAIR.key,
+    "model@1",
+    "moce",
+    "clip:guide@1",
+    CANDIDATE,
+    (Seen(FIRST_REPAIR_SEED, 0.75, 0.1), Seen(FIRST_REPAIR_SEED + 1, None, None)),
+)
+NOMINATION = Nomination(
+    PAIR.key, "model@1", "moce", "clip:guide@1", CANDIDATE, 120, 2, "the budget is spent"
+)
 RUN = Run("run-1", "2026-01-02T03:04:05Z", "audit", "{}", '{"lcmis":"0.1.0"}', "abc", "cpu")
 
 
@@ -89,6 +106,8 @@ def fill(store: Store) -> None:
     store.add_scores(SCORES, [PRESENT, INTRUDER])
     store.add_labels([LABEL])
     store.add_failure(FAILURE)
+    store.add_trial(TRIAL)
+    store.add_nomination(NOMINATION)
 
 
 def main() -> None:

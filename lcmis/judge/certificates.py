@@ -1,0 +1,87 @@
+"""Whether another way of prompting draws a pair better: the same fresh seeds, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lcmis.judge.models import paired_test
+from lcmis.judge.pairs import Picture
+from lcmis.judge.rates import level_range, rate, verdict
+from lcmis.types import Certificate, ConceptPair, Nomination, Verdict
+
+
+def certificate(
+    nomination: Nomination,
+    judge_id: str,
+    seeds: Iterable[int],
+    before: Sequence[Picture | None],
+    after: Sequence[Picture | None],
+    *,
+    pair: ConceptPair,
+    threshold: float = 0.5,
+) -> Certificate:
+    """Compare the plain prompt's pictures with the candidate's, seed by seed.
+
+    Args:
+        nomination: What was chosen.
+        judge_id: Whose scores these are.
+        seeds: One for each picture.
+        before: Of the plain prompt; None where there is no picture.
+        after: Of the candidate.
+        pair: Names the concepts.
+        threshold: Score from which a concept counts as present.
+
+    Raises:
+        ValueError: the guide judges itself, or the numbers of pictures differ.
+    """
+    if judge_id == nomination.guide:
+        raise ValueError(f"{judge_id} guided the search, so it cannot certify what was found")
+
+    def seen(picture: Picture | None) -> Verdict:
+        if picture is None:
+            return Verdict.UNSCORED
+        return verdict(
+            picture.a,
+            picture.b,
+            threshold_a=threshold,
+            threshold_b=threshold,
+            refused=picture.refused,
+        )
+
+    judged = [
+        (seed, seen(old), seen(new)) for seed, old, new in zip(seeds, before, after, strict=True)
+    ]
+    paired = [item for item in judged if item[1].is_scored and item[2].is_scored]
+    was = [old is Verdict.ALIGNED for _, old, _ in paired]
+    now = [new is Verdict.ALIGNED for _, _, new in paired]
+    wins = sum(new and not old for old, new in zip(was, now, strict=True))
+    losses = sum(old and not new for old, new in zip(was, now, strict=True))
+    rates = [rate(sum(side), len(side)) for side in (was, now)]
+    return Certificate(
+        nomination=nomination,
+        judge=judge_id,
+        seeds=tuple(seed for seed, _, _ in paired),
+        unjudged=len(judged) - len(paired),
+        before=rates[0],
+        after=rates[1],
+        levels_before=level_range(rates[0]),
+        levels_after=level_range(rates[1]),
+        wins=wins,
+        losses=losses,
+        p=paired_test(wins, losses),
+        collateral=_collateral(pair, [(old, new) for _, old, new in paired]),
+    )
+
+
+def _collateral(pair: ConceptPair, paired: Sequence[tuple[Verdict, Verdict]]) -> tuple[str, ...]:
+    """A sentence for each concept that the candidate loses more often than the plain prompt did."""
+    said = []
+    for concept, lacking in (
+        (pair.a, (Verdict.A_MISSING, Verdict.BOTH_MISSING)),
+        (pair.b, (Verdict.B_MISSING, Verdict.BOTH_MISSING)),
+    ):
+        lost = sum(old not in lacking and new in lacking for old, new in paired)
+        regained = sum(old in lacking and new not in lacking for old, new in paired)
+        if lost > regained:
+            said.append(f"{concept.name} is lost in {lost} pictures that had it before")
+    return tuple(said)

@@ -1,0 +1,741 @@
+"""Chat endpoints through the openai client: limits, a ladder for JSON, recorded replies."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import io
+import itertools
+import json
+import math
+import os
+import re
+import threading
+import time
+import unicodedata
+from abc import ABC, abstractmethod
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from lcmis.errors import ConfigError, ProposalError, StoreError, TextModelError
+from lcmis.prompts import wording
+from lcmis.protocols import TextModelSettings
+from lcmis.types import content_key
+
+if TYPE_CHECKING:
+    import httpx2
+    import openai
+    from PIL.Image import Image
+
+MAX_BODY_BYTES = 2**22
+"""A reply's body, headers not counted; more is cut off and refused."""
+MAX_REPLY_LETTERS = 2**16
+MAX_NESTING = 40
+"""Brackets within brackets of a JSON reply; ours need four."""
+MAX_MENDED_LETTERS = 2**12
+"""A longer reply that is no sound JSON is not mended: the time that takes grows with its square."""
+MAX_TRIES = 3
+"""Requests for one reply while the endpoint is busy or out of reach."""
+FIRST_WAIT_SECONDS = 0.5
+"""Before the second try, doubled for each one after; an endpoint may ask for longer."""
+RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+"""Statuses after which the same request may well be answered."""
+TOO_MUCH_ASKED = frozenset({400, 404, 415, 422, 500, 501})
+"""Statuses with which endpoints answer a response format that they do not know."""
+
+
+class Rung(StrEnum):
+    """How strongly JSON is asked for; the further down, the more endpoints understand it."""
+
+    JSON_SCHEMA = "json_schema"
+    JSON_OBJECT = "json_object"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request to a text model and its reply as a fact; it never holds a key."""
+
+    request: str
+    """Named by all that decides the request: a replay finds it by this."""
+    model: str
+    messages: tuple[tuple[str, str], ...]
+    """``(role, text)`` in order."""
+    reply: str
+    """Cleaned text; empty where there is none."""
+    reason: str
+    """Why there is no reply; empty if there is one."""
+    images: tuple[str, ...] = ()
+    """SHA-256 of each picture's mode, size and pixels."""
+    schema: str = ""
+    """The JSON schema asked for."""
+    rung: str = Rung.TEXT
+    status: int = 0
+    """HTTP status of the last try; 0 where there was no answer at all."""
+    tries: int = 1
+    seconds: float = 0.0
+    at: str = ""
+    """When it began, in UTC, ISO 8601."""
+
+
+class Recorder(Protocol):
+    """Is told of every exchange as it ends, failed ones included."""
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Keep it."""
+        ...
+
+
+# ── what every text model shares ─────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One question at one rung."""
+
+    model: str
+    messages: tuple[tuple[str, str], ...]
+    images: tuple[str, ...]
+    schema: str
+    rung: str
+    max_tokens: int
+    temperature: float | None
+    pictures: tuple[Image, ...] = field(default=(), metadata={"identity": False}, compare=False)
+
+    def exchange(self, **outcome: Any) -> Exchange:
+        return Exchange(
+            request=content_key(self),
+            model=self.model,
+            messages=self.messages,
+            images=self.images,
+            schema=self.schema,
+            rung=self.rung,
+            **outcome,
+        )
+
+
+class _AsksForJson(ABC):
+    """The ladder: asks for JSON as strongly as the endpoint bears, reads tolerantly, asks twice.
+
+    A schema is enforced by the endpoint if it can, else it stands in the message. The rung that
+    worked is where the next question starts.
+    """
+
+    model_id: str
+    sees_images: bool
+
+    def __init__(self, settings: TextModelSettings) -> None:
+        self._settings = settings
+        self._rung = Rung.JSON_SCHEMA
+
+    def complete(
+        self,
+        messages: Sequence[dict[str, str]],
+        images: Sequence[Image] = (),
+        schema: dict[str, Any] | None = None,
+    ) -> str:
+        """The reply's text; with a schema, JSON that is valid against it, each string cleaned.
+
+        Args:
+            messages: ``{"role": …, "content": …}`` each.
+            images: shown with the last message, as PNG.
+            schema: JSON schema of an object; with ``additionalProperties: false`` and everything
+                required, endpoints that can enforce it do.
+
+        Raises:
+            TextModelError: no reply within the deadline, a refusal, or an answer that holds none.
+            ProposalError: two replies could not be read as JSON of this shape.
+        """
+        if images and not self.sees_images:
+            raise TextModelError(
+                f"{self.model_id} was shown {len(images)} pictures and sees none: "
+                f"choose a text model with sees_images = true"
+            )
+        deadline = time.monotonic() + self._settings.deadline_seconds
+        said = tuple((message["role"], clean(message["content"])) for message in messages)
+        request = _Request(
+            model=self.model_id,
+            messages=said,
+            images=tuple(_picture_hash(image) for image in images),
+            schema="",
+            rung=Rung.TEXT,
+            max_tokens=self._settings.max_tokens,
+            temperature=self._settings.temperature,
+            pictures=tuple(images),
+        )
+        if schema is None:
+            return self._reply(request, deadline).reply
+        request = replace(request, schema=json.dumps(schema, sort_keys=True))
+        return self._climb_down(request, schema, deadline)
+
+    def _climb_down(self, request: _Request, schema: dict[str, Any], deadline: float) -> str:
+        rungs = list(Rung)
+        for rung in rungs[rungs.index(self._rung) :]:
+            asked = request
+            if rung is not Rung.JSON_SCHEMA:
+                asked = _with_more(request, wording("json").format(schema=request.schema))
+            asked = replace(asked, rung=rung)
+            exchange = self._ask(asked, deadline)
+            last = rung is Rung.TEXT
+            if exchange.reason and exchange.status in TOO_MUCH_ASKED and not last:
+                continue
+            self._refuse_failed(exchange)
+            read = read_json(exchange.reply, schema)
+            if read.is_json or last:
+                break
+        if not read.problem:
+            self._rung = rung
+            return read.text
+        asked = replace(
+            asked,
+            messages=(
+                *asked.messages,
+                ("assistant", exchange.reply),
+                ("user", wording("reask").format(problem=read.problem, schema=request.schema)),
+            ),
+        )
+        read = read_json(self._reply(asked, deadline).reply, schema)
+        if read.problem:
+            raise ProposalError(
+                f"{self.model_id} was asked twice and its reply cannot be used: {read.problem}"
+            )
+        self._rung = rung
+        return read.text
+
+    def _reply(self, request: _Request, deadline: float) -> Exchange:
+        exchange = self._ask(request, deadline)
+        self._refuse_failed(exchange)
+        return exchange
+
+    def _refuse_failed(self, exchange: Exchange) -> None:
+        if exchange.reason:
+            raise TextModelError(f"{self.model_id} gave no reply: {exchange.reason}")
+
+    @abstractmethod
+    def _ask(self, request: _Request, deadline: float) -> Exchange:
+        """One exchange; a failure is one with a reason."""
+
+
+def _with_more(request: _Request, text: str) -> _Request:
+    """The request with a paragraph more in its last message."""
+    role, said = request.messages[-1]
+    return replace(request, messages=(*request.messages[:-1], (role, f"{said}\n\n{text}")))
+
+
+def _picture_hash(image: Image) -> str:
+    return hashlib.sha256(f"{image.mode} {image.size}\n".encode() + image.tobytes()).hexdigest()
+
+
+# ── an endpoint ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of one try."""
+
+    reply: str = ""
+    reason: str = ""
+    status: int = 0
+    retry_after: float = 0.0
+    is_passing: bool = False
+    """Whether the same request may well be answered a little later."""
+
+
+class ChatModel(_AsksForJson):
+    """A model behind any endpoint that speaks the OpenAI chat protocol.
+
+    Every try obeys one deadline, dripping bodies included; redirects are not followed and proxy
+    variables are not read, so that a prompt goes to the endpoint named and nowhere else.
+
+    Args:
+        settings: ``name`` is the model, as the endpoint calls it.
+        record: told of every exchange.
+
+    Raises:
+        ConfigError: no model is named, or the endpoint is no plain http address, or holds a user
+            name, password, query or fragment.
+    """
+
+    def __init__(self, settings: TextModelSettings, record: Recorder | None = None) -> None:
+        super().__init__(settings)
+        if not settings.name.strip():
+            raise ConfigError("a text model of kind openai needs a name: write the model's")
+        if not 0 < settings.deadline_seconds < math.inf or settings.max_tokens < 1:
+            raise ConfigError(
+                f"{settings.name}: deadline_seconds and max_tokens are numbers above zero"
+            )
+        self.model_id = f"chat:{settings.name}@{_host(settings.endpoint)}"
+        self.sees_images = settings.sees_images
+        self._record = record
+        self._key = settings.key.get_secret_value() if settings.key else ""
+        self._limit_name = "max_tokens"
+
+    def __repr__(self) -> str:
+        return f"ChatModel({self.model_id!r})"
+
+    def _ask(self, request: _Request, deadline: float) -> Exchange:
+        started, at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+        outcome, tries = _finish(self._try(request, deadline))
+        exchange = request.exchange(
+            reply=self._redacted(outcome.reply),
+            reason=self._redacted(outcome.reason),
+            status=outcome.status,
+            tries=tries,
+            seconds=round(time.monotonic() - started, 3),
+            at=at,
+        )
+        if self._record is not None:
+            self._record(exchange)
+        return exchange
+
+    def _redacted(self, text: str) -> str:
+        """Some endpoints say the key again when they refuse it."""
+        return text.replace(self._key, "[key]") if self._key else text
+
+    async def _try(self, request: _Request, deadline: float) -> tuple[_Outcome, int]:
+        async with _client(self._settings.endpoint, self._key) as client:
+            for tries in itertools.count(1):
+                outcome = await self._try_once(client, request, deadline)
+                if outcome.status == 400 and self._takes_another_limit(outcome):
+                    continue
+                gives_up = outcome.status in TOO_MUCH_ASKED and request.rung != Rung.TEXT
+                if not outcome.is_passing or gives_up or tries >= MAX_TRIES:
+                    break
+                wait = max(outcome.retry_after, FIRST_WAIT_SECONDS * 2 ** (tries - 1))
+                if time.monotonic() + wait >= deadline:
+                    late = f"{outcome.reason}; another try in {wait:g} s would be past the deadline"
+                    outcome = replace(outcome, reason=late)
+                    break
+                await asyncio.sleep(wait)
+        return outcome, tries
+
+    def _takes_another_limit(self, outcome: _Outcome) -> bool:
+        """Newer models of OpenAI want the limit under another name; most others know only one."""
+        if self._limit_name == "max_tokens" and "max_completion_tokens" in outcome.reason:
+            self._limit_name = "max_completion_tokens"
+            return True
+        return False
+
+    async def _try_once(
+        self, client: openai.AsyncOpenAI, request: _Request, deadline: float
+    ) -> _Outcome:
+        import httpx2
+        import openai
+
+        left = deadline - time.monotonic()
+        too_slow = _Outcome(reason=f"no whole reply in {self._settings.deadline_seconds:g} s")
+        try:
+            async with asyncio.timeout(max(0.0, left)):
+                answer = await client.chat.completions.with_raw_response.create(
+                    **self._arguments(request)
+                )
+                return _opened(answer.content)
+        except (TimeoutError, openai.APITimeoutError):
+            return too_slow
+        except openai.APIStatusError as error:
+            return _refused(error)
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, _NotTaken):
+                return _Outcome(reason=str(cause))
+            return _Outcome(reason=f"no connection ({type(cause).__name__})", is_passing=True)
+        except _NotTaken as error:
+            return _Outcome(reason=str(error))
+        except httpx2.HTTPError as error:
+            return _Outcome(reason=f"no connection ({type(error).__name__})", is_passing=True)
+        except (openai.OpenAIError, httpx2.InvalidURL, ValueError, RecursionError) as error:
+            return _Outcome(reason=f"an answer that cannot be read ({type(error).__name__})")
+
+    def _arguments(self, request: _Request) -> dict[str, Any]:
+        messages: list[dict[str, Any]] = [
+            {"role": role, "content": text} for role, text in request.messages
+        ]
+        if request.pictures:
+            shown = [{"type": "image_url", "image_url": _data_url(p)} for p in request.pictures]
+            # with the first question: a second one comes after the model's own reply
+            place = max(i for i, said in enumerate(messages) if said["role"] != "assistant")
+            if "assistant" in (said["role"] for said in messages):
+                place = min(i for i, said in enumerate(messages) if said["role"] == "assistant") - 1
+            text = {"type": "text", "text": messages[place]["content"]}
+            messages[place]["content"] = [*shown, text]
+        arguments: dict[str, Any] = {
+            "model": self._settings.name,
+            "messages": messages,
+            self._limit_name: request.max_tokens,
+        }
+        if request.temperature is not None:
+            arguments["temperature"] = request.temperature
+        if request.rung == Rung.JSON_SCHEMA:
+            named = {"name": "reply", "strict": True, "schema": json.loads(request.schema)}
+            arguments["response_format"] = {"type": "json_schema", "json_schema": named}
+        elif request.rung == Rung.JSON_OBJECT:
+            arguments["response_format"] = {"type": "json_object"}
+        return arguments
+
+
+def _host(endpoint: str) -> str:
+    """Host and port of an endpoint that may be asked.
+
+    Raises:
+        ConfigError: it is not a plain http address; the sentence does not repeat what may be
+            secret in it.
+    """
+    try:
+        parts = urlsplit(endpoint)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"the text model's endpoint is not an address ({error})") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(
+            "the text model's endpoint holds a user name or password: take them out, and give the "
+            "key by its environment variable"
+        )
+    if parts.query or parts.fragment:
+        raise ConfigError("the text model's endpoint has a query or fragment: leave it out")
+    if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x1f]", endpoint):
+        raise ConfigError(
+            f"the text model's endpoint is {endpoint!r}: write an address such as "
+            f"http://localhost:8000/v1"
+        )
+    return f"{host}:{port}" if port else host
+
+
+class _NotTaken(Exception):
+    """The answer is not taken in: too long, or packed."""
+
+
+def _client(endpoint: str, key: str) -> openai.AsyncOpenAI:
+    import httpx2
+    import openai
+
+    class Bounded(httpx2.AsyncByteStream):
+        """A body that ends with an error where it grows beyond what is taken in."""
+
+        def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for chunk in self._stream:
+                size += len(chunk)
+                if size > MAX_BODY_BYTES:
+                    raise _NotTaken(f"an answer of more than {MAX_BODY_BYTES} bytes")
+                yield chunk
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    class Transport(httpx2.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            response = await super().handle_async_request(request)
+            if response.headers.get("content-encoding", "identity") != "identity":
+                await response.aclose()
+                raise _NotTaken("a packed answer, which was not asked for")
+            assert isinstance(response.stream, httpx2.AsyncByteStream)
+            response.stream = Bounded(response.stream)
+            return response
+
+    client = openai.AsyncOpenAI(
+        api_key=key or "none",
+        base_url=endpoint,
+        max_retries=0,
+        timeout=None,  # the deadline is kept outside, where dripping cannot stretch it
+        default_headers={"Accept-Encoding": "identity"},
+        http_client=httpx2.AsyncClient(
+            transport=Transport(trust_env=False), trust_env=False, follow_redirects=False
+        ),
+    )
+    client.organization = client.project = None  # it reads them from the environment
+    return client
+
+
+def _opened(body: bytes) -> _Outcome:
+    """The reply's text in the body of an answer with status 200."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        begins = clean(body[:80].decode("utf-8", "replace"))
+        return _Outcome(reason=f"an answer that is no JSON, beginning {begins!r}", status=200)
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        return _Outcome(reason="an answer without a message in it", status=200)
+    if isinstance(message.get("refusal"), str) and message["refusal"]:
+        return _Outcome(reason=f"it refused: {clean(message['refusal'])[:200]}", status=200)
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(
+            part["text"]
+            for part in content
+            if isinstance(part, dict) and isinstance(part.get("text"), str)
+        )
+    if choice.get("finish_reason") == "content_filter":
+        return _Outcome(reason="the endpoint's content filter withheld the reply", status=200)
+    if choice.get("finish_reason") == "length":
+        return _Outcome(reason="the reply was cut off: raise max_tokens", status=200)
+    if not isinstance(content, str) or not clean(content).strip():
+        return _Outcome(reason="an empty message", status=200)
+    if len(content) > MAX_REPLY_LETTERS:
+        return _Outcome(reason=f"a reply of {len(content)} letters", status=200)
+    return _Outcome(reply=clean(content), status=200)
+
+
+def _refused(error: openai.APIStatusError) -> _Outcome:
+    """The outcome of an answer with another status."""
+    status = error.status_code
+    said = clean(str(error.message)).partition("\n")[0][:200]
+    if 300 <= status < 400:
+        reason = f"status {status}, a redirect, which is not followed: name the address it leads to"
+    elif status in (401, 403):
+        reason = f"status {status}, the key is not accepted: {said}"
+    else:
+        reason = f"status {status}: {said}"
+    try:
+        wait = float(error.response.headers.get("retry-after", "0"))
+    except ValueError:
+        wait = 0.0
+    return _Outcome(
+        reason=reason,
+        status=status,
+        retry_after=wait if wait >= 0 else 0.0,
+        is_passing=status in RETRIED,
+    )
+
+
+def _data_url(picture: Image) -> dict[str, str]:
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "PNG")
+    return {"url": f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"}
+
+
+ResultT = TypeVar("ResultT")
+
+
+def _finish(work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Run to the end, also where an event loop is running already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    results: list[ResultT] = []
+    thread = threading.Thread(target=lambda: results.append(asyncio.run(work)), daemon=True)
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def clean(text: str) -> str:
+    """Text as every database and terminal bears it.
+
+    Composed (NFC); without lone surrogates, control characters other than newline and tab, and
+    marks that turn the direction of writing, which would show a reader another text.
+    """
+    text = text.replace("\r\n", "\n").encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    kept = (
+        letter
+        for letter in text
+        if letter in "\n\t"
+        or (
+            unicodedata.category(letter) not in ("Cc", "Cs")
+            and not "\u202a" <= letter <= "\u202e"
+            and not "\u2066" <= letter <= "\u2069"
+        )
+    )
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadJson:
+    """What a reply says as JSON."""
+
+    text: str = ""
+    """Canonical JSON, valid against the schema; empty if there is a problem."""
+    problem: str = ""
+    """One sentence for the model, or for a person."""
+    is_json: bool = False
+    """Whether there was JSON at all, valid or not."""
+
+
+def read_json(reply: str, schema: dict[str, Any]) -> ReadJson:
+    """Read JSON from a reply, tolerantly as to its dress, strictly as to its shape.
+
+    Fences, thoughts and words around it are passed over, and small faults of spelling are mended;
+    values are never invented: what is missing is a problem.
+    """
+    import jsonschema
+
+    thoughtless = re.sub(r"<think>.*?</think>", "", reply, flags=re.DOTALL).strip()
+    start = min((at for at in map(thoughtless.find, "{[") if at >= 0), default=-1)
+    if start < 0:
+        return ReadJson(problem="there is no JSON in it")
+    if _nesting(thoughtless) > MAX_NESTING:
+        return ReadJson(problem=f"brackets are nested deeper than {MAX_NESTING}")
+    value = _value(thoughtless, start)
+    if not isinstance(value, dict | list) or not value:
+        return ReadJson(problem="there is no JSON in it")
+    value = _cleaned(value)
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return ReadJson(problem="a number in it is not finite", is_json=True)
+    validator = jsonschema.Draft202012Validator(schema)
+    wrong = jsonschema.exceptions.best_match(validator.iter_errors(value))
+    if wrong is not None:
+        place = "".join(f"[{part!r}]" for part in wrong.absolute_path)
+        sentence = f"{place + ': ' if place else ''}{wrong.message}"
+        return ReadJson(problem=sentence[:300], is_json=True)
+    return ReadJson(text=text, is_json=True)
+
+
+def _value(text: str, start: int) -> Any:
+    """The first JSON object in a text, else the first list, mended where it is broken, or None."""
+    import json_repair
+
+    decoder = json.JSONDecoder()
+    decoded = []
+    for bracket in itertools.islice(re.finditer(r"[{\[]", text), MAX_NESTING):
+        try:
+            decoded.append(decoder.raw_decode(text, bracket.start())[0])
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(decoded[-1], dict):
+            return decoded[-1]
+    if decoded and "{" not in text:
+        return decoded[0]
+    broken = text[max(start, text.find("{")) :]
+    if len(broken) > MAX_MENDED_LETTERS:
+        return None
+    try:
+        return json_repair.loads(broken, skip_json_loads=True)
+    except (ValueError, RecursionError, IndexError, KeyError):
+        return None
+
+
+def _nesting(text: str) -> int:
+    """How deep brackets stand in brackets, those within strings counted too."""
+    deepest = depth = 0
+    for letter in text:
+        if letter in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif letter in "]}":
+            depth = max(0, depth - 1)
+    return deepest
+
+
+def _cleaned(value: Any) -> Any:
+    """The same value with every text in it cleaned: JSON spells surrogates in plain letters."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(str(name)): _cleaned(item) for name, item in value.items()}
+    return value
+
+
+# ── recorded exchanges ───────────────────────────────────────────────────────────────────────────
+
+
+class Recording:
+    """Exchanges in a file, one JSON object a line, only ever appended to.
+
+    A line is one write to the file's end, so that processes do not tear one another's lines.
+
+    Args:
+        path: the file; made on the first exchange.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Append one exchange.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        line = json.dumps(asdict(exchange), ensure_ascii=False).encode() + b"\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                size = os.fstat(file).st_size
+                if size:
+                    os.lseek(file, size - 1, os.SEEK_SET)
+                    if os.read(file, 1) != b"\n":  # a power cut tore the last line
+                        line = b"\n" + line
+                os.write(file, line)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be written ({error.strerror}): text models' replies are "
+                f"recorded there"
+            ) from error
+
+    def exchanges(self) -> list[Exchange]:
+        """All of them, oldest first; torn lines, whose exchange never ended, are left out.
+
+        Raises:
+            StoreError: the file cannot be read, or a whole line is no exchange.
+        """
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be read ({error.strerror})") from error
+        found = []
+        for number, line in enumerate(lines, start=1):
+            if not line:
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            found.append(_exchange(row, f"{self.path}, line {number}"))
+        return found
+
+
+def _exchange(row: Any, where: str) -> Exchange:
+    if not isinstance(row, dict) or set(row) != {entry.name for entry in fields(Exchange)}:
+        raise StoreError(f"{where} is not a recorded exchange of this version of lcmis")
+    messages = tuple((role, text) for role, text in row.pop("messages"))
+    return Exchange(messages=messages, images=tuple(row.pop("images")), **row)
+
+
+class Replayed(_AsksForJson):
+    """Answers from recorded exchanges, without the endpoint: the same run once more.
+
+    A request that was sent several times gets its replies in the order they came.
+
+    Args:
+        settings: those of the recorded run; the key and deadline do not matter.
+        exchanges: oldest first; those of other models are passed over.
+    """
+
+    def __init__(self, settings: TextModelSettings, exchanges: Iterable[Exchange]) -> None:
+        super().__init__(settings)
+        self.model_id = f"chat:{settings.name}@{_host(settings.endpoint)}"
+        self.sees_images = settings.sees_images
+        self._replies: dict[str, deque[Exchange]] = defaultdict(deque)
+        for exchange in exchanges:
+            if exchange.model == self.model_id:
+                self._replies[exchange.request].append(exchange)
+
+    def _ask(self, request: _Request, deadline: float) -> Exchange:
+        replies = self._replies[content_key(request)]
+        if not replies:
+            unknown = "this request was never recorded, or not so often"
+            return request.exchange(reply="", reason=unknown)
+        return replies.popleft()

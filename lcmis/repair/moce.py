@@ -1,0 +1,233 @@
+"""MoCE: one concept alone for some steps, then the full prompt; the switch step is searched.
+
+Source: Zhao et al., "Lost in Translation: Latent Concept Misalignment in Text-to-Image Diffusion
+Models", ECCV 2024, section on Mixture of Concept Experts and its published code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import StatisticsError, linear_regression, mean, stdev
+from typing import Literal
+
+from lcmis.protocols import Case, Evaluate
+from lcmis.repair.phrases import alone, other
+from lcmis.types import Candidate, Seen, Side, Stage, Trial
+
+FINE = (0.05, 0.1, 0.15, 0.25, 0.33)
+"""Fractions of the schedule worth trying first: a few steps already decide what a picture shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moce:
+    """Lays down one concept first, for as many steps as a search finds best.
+
+    Args:
+        mode: ``fork`` tries several switch steps on the same seeds at once, fits a line through the
+            lead of the first concept and goes where it vanishes; where that is no line, it falls
+            back to ``bisect``: bisection on a logarithmic scale, as many pictures a probe as it
+            takes to see who leads. ``replicate`` is the paper's loop with its rule and momentum.
+        first: the concept that comes first alone; by default what a text model says or, without
+            one, the lost concept, and then the other.
+        pictures: of one probe, in ``replicate``.
+        threshold: mean score that both concepts must exceed, in ``replicate``.
+        distance: difference of mean scores that is accepted as balance, in ``replicate``.
+
+    Deviations from the source: one model draws both stages; scores lie in [0, 1] and are no
+    CLIPScores; outside of ``replicate`` two equally bad scores never pass, momentum is off, and a
+    switch step is accepted when ``enough`` of its pictures are right.
+    """
+
+    mode: Literal["fork", "bisect", "replicate"] = "fork"
+    first: Side | None = None
+    pictures: int = 64
+    threshold: float = 0.72
+    distance: float = 0.01
+    enough: float = 0.8
+
+    @property
+    def repairer_id(self) -> str:
+        """The algorithm and its mode."""
+        return f"moce-{self.mode}"
+
+    def repair(self, case: Case, evaluate: Evaluate) -> None:
+        """Search with one concept first, and then with the other if that is not enough."""
+        if not fine_steps(case.num_inference_steps) or not case.supports_stages:
+            return
+        search = {"fork": self._fork, "bisect": self._bisect, "replicate": self._replicate}
+        orders = [self.first] if self.first else [case.first, other(case.first)]
+        for first in orders[:1] if self.mode == "replicate" else orders:
+            if search[self.mode](_Probe(case, evaluate, first)):
+                return
+
+    def _replicate(self, probe: _Probe) -> bool:
+        """The paper's loop: of 40 steps, from 10, between 1 and 19."""
+        steps = probe.case.num_inference_steps
+        low, high, step = 1, max(2, round(0.475 * steps)), max(1, round(0.25 * steps))
+        last_move, momentum, uses = 0, 1, 0
+        while True:
+            leading, trailing = probe.means(step, 0, self.pictures)
+            if min(leading, trailing) > self.threshold or abs(leading - trailing) < self.distance:
+                return True
+            low, high = (low, step) if leading > trailing else (step, high)
+            if high - low <= 1:
+                return False
+            middle = math.ceil((low + high) / 2) + momentum * last_move
+            step = min(max(middle, 1), max(2, round(0.475 * steps)))
+            last_move = -1 if leading > trailing else 1
+            uses += 1
+            momentum = 1 if uses < 2 else 0
+
+    def _bisect(self, probe: _Probe) -> bool:
+        """Bisection between one step and half of them, finest where the first steps decide."""
+        low, high = 0, probe.case.num_inference_steps // 2 + 1
+        while high - low > 1:
+            step = min(max(round(math.sqrt(max(low, 1) * high)), low + 1), high - 1)
+            lead, share = probe.lead(step)
+            if share >= self.enough:
+                return True
+            low, high = (low, step) if lead > 0 else (step, high)
+        return False
+
+    def _fork(self, probe: _Probe) -> bool:
+        """Several switch steps on shared seeds; a line through the lead, until it is known well."""
+        steps = fine_steps(probe.case.num_inference_steps)
+        tolerance = max(1.0, probe.case.num_inference_steps / 20)
+        for end in (4, 8, 12):
+            probe.together(steps, end - 4, end)
+            if any(probe.share(step) >= self.enough for step in steps if end >= 8):
+                return True
+            found = balance({step: probe.leads(step) for step in steps})
+            if end >= 8 and found is not None and found.half_width <= tolerance:
+                highest = max(1, probe.case.num_inference_steps // 2)
+                step = min(max(round(found.step), 1), highest)
+                probe.means(step, 0, 8)
+                if probe.share(step) >= self.enough:
+                    return True
+                break
+        return self._bisect(probe)
+
+
+def bisect() -> Moce:
+    """MoCE by bisection alone, one switch step after the other."""
+    return Moce("bisect")
+
+
+def replicate() -> Moce:
+    """MoCE's published loop with its rule and momentum, for comparison; needs a large budget."""
+    return Moce("replicate")
+
+
+def candidates(case: Case) -> list[Candidate]:
+    """Both orders at every fine switch step, for other searches."""
+    if not case.supports_stages:
+        return []
+    return [
+        two_stages(case, first, step)
+        for first in (case.first, other(case.first))
+        for step in fine_steps(case.num_inference_steps)
+    ]
+
+
+def two_stages(case: Case, first: Side, step: int) -> Candidate:
+    """One concept alone for ``step`` denoising steps, then the full prompt."""
+    end = step / case.num_inference_steps
+    return Candidate((Stage(alone(case.pair, first), end), Stage(case.pair.prompt)))
+
+
+def fine_steps(num_inference_steps: int) -> list[int]:
+    """Switch steps in the first third, closest at the beginning; none where steps are too few."""
+    if num_inference_steps < 4:
+        return []
+    return sorted({max(1, round(share * num_inference_steps)) for share in FINE})
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The switch step at which neither concept leads."""
+
+    step: float
+    half_width: float
+    """Of its interval: two jackknife standard errors, seeds left out one by one."""
+
+
+def balance(leads: Mapping[int, Mapping[int, float]]) -> Balance | None:
+    """Fit a line through leads by switch step and seed; None if the lead does not grow with steps.
+
+    Source: Quenouille, Biometrika 1956 (jackknife), with seeds as blocks, since the pictures of
+    one seed are alike.
+    """
+    seeds = sorted({seed for of_step in leads.values() for seed in of_step})
+    whole = _root(leads, None)
+    parts = [_root(leads, seed) for seed in seeds]
+    known = [part for part in parts if part is not None]
+    if whole is None or len(known) < len(parts) or len(parts) < 3:
+        return None
+    spread = sum((part - mean(known)) ** 2 for part in known)
+    return Balance(whole, 2 * math.sqrt(spread * (len(known) - 1) / len(known)))
+
+
+def _root(leads: Mapping[int, Mapping[int, float]], left_out: int | None) -> float | None:
+    points = [
+        (step, lead)
+        for step, of_step in leads.items()
+        for seed, lead in of_step.items()
+        if seed != left_out
+    ]
+    try:
+        slope, at_zero = linear_regression(*zip(*points, strict=True))
+    except (StatisticsError, TypeError):  # fewer than two switch steps
+        return None
+    return -at_zero / slope if slope > 0 else None
+
+
+class _Probe:
+    """Trials of one order of concepts, by switch step and seed."""
+
+    def __init__(self, case: Case, evaluate: Evaluate, first: Side) -> None:
+        self.case = case
+        self.first = first
+        self._evaluate = evaluate
+        self._seen: dict[int, dict[int, Seen]] = {}
+
+    def together(self, steps: Sequence[int], start: int, end: int) -> list[Trial]:
+        seeds = self.case.seeds[start:end]
+        asked = [(two_stages(self.case, self.first, step), seeds) for step in steps]
+        trials = self._evaluate.together(asked)
+        for step, trial in zip(steps, trials, strict=True):
+            self._seen.setdefault(step, {}).update((item.seed, item) for item in trial.seen)
+        return trials
+
+    def means(self, step: int, start: int, end: int) -> tuple[float, float]:
+        """Mean scores of the first concept and of the other; 0 where nothing was seen."""
+        (trial,) = self.together([step], start, end)
+        return trial.mean(self.first) or 0.0, trial.mean(other(self.first)) or 0.0
+
+    def leads(self, step: int) -> dict[int, float]:
+        """Score of the first concept less that of the other, by seed."""
+        sign = 1 if self.first is Side.A else -1
+        return {
+            seed: sign * (item.a - item.b)
+            for seed, item in self._seen.get(step, {}).items()
+            if item.a is not None and item.b is not None
+        }
+
+    def share(self, step: int) -> float:
+        """Of pictures that show both concepts."""
+        worse = [item.worse for item in self._seen.get(step, {}).values()]
+        known = [score for score in worse if score is not None]
+        return mean(score >= self.case.threshold for score in known) if known else 0.0
+
+    def lead(self, step: int, *, most: int = 24) -> tuple[float, float]:
+        """Mean lead and share right, from as many seeds as it takes to be two errors from zero."""
+        self.together([step], 0, 8)
+        for end in range(12, most + 1, 4):
+            leads = list(self.leads(step).values())
+            error = stdev(leads) / math.sqrt(len(leads)) if len(leads) > 1 else math.inf
+            if leads and abs(mean(leads)) >= 2 * error:
+                break
+            self.together([step], end - 4, end)
+        leads = list(self.leads(step).values())
+        return (mean(leads) if leads else 0.0), self.share(step)

@@ -1,0 +1,676 @@
+"""Repairs: the algorithms on toys with known answers, the harness on the toy plugs."""
+
+import dataclasses
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from statsmodels.stats.contingency_tables import mcnemar
+from toys import ToyChecker, ToyModel, pair
+
+from lcmis import judge, registry
+from lcmis.audit import Audit
+from lcmis.config import AuditConfig
+from lcmis.errors import ConfigError, OutOfBudget, UnknownNameError
+from lcmis.findings import find_pairs, find_repairs
+from lcmis.propose.catalogue import to_toml
+from lcmis.protocols import (
+    Case,
+    CheckerSettings,
+    Evaluate,
+    ModelSettings,
+    Repairer,
+    TextModelSettings,
+)
+from lcmis.repair import moce, phrases, ranked, rewrite
+from lcmis.repair.moce import Moce
+from lcmis.repair.portfolio import Portfolio
+from lcmis.repair.portfolio import candidates as pool_of
+from lcmis.repair.rewrite import Rewrite
+from lcmis.repairing import SEARCH_SEEDS, Repair, RepairSettings
+from lcmis.store import Store
+from lcmis.types import (
+    FIRST_CERTIFICATE_SEED,
+    FIRST_REPAIR_SEED,
+    Candidate,
+    Concept,
+    ConceptPair,
+    Intruder,
+    LevelRange,
+    Nomination,
+    Seen,
+    Side,
+    Stage,
+    Trial,
+)
+
+CUP = ConceptPair(
+    Concept("tea cup", "a small white cup with a handle", ("teacup",)),
+    Concept("iced coke", "dark brown drink with ice"),
+    "a tea cup of iced coke",
+    ("A tea cup of iced coke on a table",),
+    (Intruder(Concept("glass"), Side.A, "a glass of iced coke"),),
+)
+CASE = Case(
+    pair=CUP,
+    num_inference_steps=40,
+    supports_stages=True,
+    supports_negative_prompt=True,
+    batch_size=16,
+    seeds=SEARCH_SEEDS,
+    threshold=0.5,
+    budget=120,
+    a_missing=18,
+    b_missing=2,
+    intruder="glass",
+)
+
+
+def trial(candidate, *scores, first_seed=FIRST_REPAIR_SEED):
+    seen = tuple(Seen(first_seed + i, *one) for i, one in enumerate(scores))
+    return Trial(CUP.key, "m@1", "toy", "clip:guide@1", candidate, seen)
+
+
+class Toy:
+    """An evaluation by formula; ``scores(candidate, seed)`` says how both concepts are seen."""
+
+    def __init__(self, scores, budget=10_000):
+        self.scores, self.budget, self.trials, self.asked = scores, budget, [], set()
+
+    def __call__(self, stages, *, seeds=(), negative_prompt=""):
+        candidate = Candidate(stages, negative_prompt)
+        return self.together([(candidate, seeds or CASE.seeds[:8])])[0]
+
+    def together(self, asked):
+        trials = []
+        for candidate, seeds in asked:
+            self.asked |= {(candidate, seed) for seed in seeds}
+            if len(self.asked) > self.budget:
+                raise OutOfBudget("spent")
+            trials.append(trial(candidate, *(self.scores(candidate, seed) for seed in seeds)))
+        self.trials += trials
+        return trials
+
+    def best(self):
+        return ranked(self.trials, CASE.threshold)[0]
+
+
+def seesaw(peak, noise=0.0, slope=2.0, height=0.55):
+    """A gains what B loses, equal where the first stage ends at ``peak``; right near there."""
+
+    def scores(candidate, seed):
+        first = candidate.stages[0]
+        end = first.denoising_end if len(candidate.stages) > 1 else 0.0
+        if first.prompt == "iced coke":
+            end = -end
+        shake = random.Random(f"{candidate} {seed}").gauss(0, noise) if noise else 0.0
+        lean = slope * (end - peak) + shake
+        return tuple(min(1.0, max(0.0, height + sign * lean)) for sign in (1, -1))
+
+    return scores
+
+
+def by_chance(rates, otherwise=0.0):
+    """Right with a candidate's own rate."""
+
+    def scores(candidate, seed):
+        lucky = random.Random(f"{candidate} {seed}").random() < rates.get(candidate, otherwise)
+        return (0.9, 0.9) if lucky else (0.1, 0.9)
+
+    return scores
+
+
+# ── what is said ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_concept_alone_keeps_the_article_that_the_prompt_gives_it():
+    assert phrases.alone(CUP, Side.A) == "a tea cup"
+    assert phrases.alone(CUP, Side.B) == "iced coke"
+    unnamed = dataclasses.replace(CUP, prompt="cold soda in porcelain")
+    assert phrases.alone(unnamed, Side.A) == "tea cup"
+
+
+def test_another_wording_brings_its_article_or_takes_one_that_agrees():
+    both = phrases.by_looks(CUP, *Side)
+    assert both == "a small white cup with a handle of dark brown drink with ice"
+    fern = dataclasses.replace(CUP, a=Concept("fern", "long green leaves"), prompt="a fern, sad")
+    assert phrases.by_looks(fern, Side.A) == "long green leaves, sad"
+    assert phrases.by_synonym(CUP, Side.A, "urn") == "an urn of iced coke"
+    unsaid = dataclasses.replace(CUP, prompt="x")
+    assert phrases.by_looks(unsaid, Side.A) is phrases.by_synonym(unsaid, Side.A, "urn") is None
+
+
+# ── trials ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_fitness_of_a_trial_is_the_mean_of_the_worse_concept_and_silence_is_not_absence():
+    plain = Candidate((Stage("x"),))
+    seen = trial(plain, (0.9, 0.3), (0.2, 0.8), (None, 0.9), (None, None))
+    assert seen.fitness == pytest.approx(0.25)
+    assert seen.mean(Side.B) == pytest.approx((0.3 + 0.8 + 0.9) / 3)
+    assert seen.right() == (0, 2)
+    assert seen.right(0.2) == (2, 2)
+    assert trial(plain).fitness is None
+
+
+def test_where_nothing_is_right_the_fittest_is_best_and_not_the_least_tried():
+    often, seldom = (Candidate((Stage(text),)) for text in ("often", "seldom"))
+    trials = [trial(often, *[(0.4, 0.9)] * 7), trial(seldom, (0.1, 0.9))]
+    assert ranked(trials, 0.5) == [often, seldom]
+
+
+def test_the_best_candidate_is_most_surely_right_over_all_its_trials():
+    lucky, solid, unseen = (Candidate((Stage(text),)) for text in ("lucky", "solid", "unseen"))
+    good, bad = (0.9, 0.9), (0.1, 0.9)
+    trials = [
+        trial(lucky, *[good] * 4),
+        trial(solid, *[good] * 15),
+        trial(solid, *[good] * 15, bad, first_seed=FIRST_REPAIR_SEED + 15),
+        trial(unseen, (None, None)),
+    ]
+    assert ranked(trials, 0.5) == [solid, lucky]
+
+
+def test_stages_that_do_not_rise_are_no_candidate():
+    with pytest.raises(ValueError, match="rise strictly"):
+        Candidate((Stage("a", 0.5), Stage("b", 0.4), Stage("c")))
+
+
+# ── MoCE ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("mode", ["fork", "bisect"])
+@pytest.mark.parametrize("peak", [0.05, 0.1, 0.18, 0.3])
+def test_moce_finds_the_balance(mode, peak):
+    toy = Toy(seesaw(peak, slope=4.0))
+    Moce(mode).repair(CASE, toy)
+    best = toy.best()
+    assert abs(best.stages[0].denoising_end - peak) <= 0.025
+    assert [stage.prompt for stage in best.stages] == ["a tea cup", "a tea cup of iced coke"]
+
+
+@pytest.mark.parametrize("steps", [4, 12, 28])
+def test_moce_puts_the_lost_concept_first_and_turns_round_if_that_does_not_help(steps):
+    case = dataclasses.replace(CASE, num_inference_steps=steps)
+    toy = Toy(seesaw(-1 / steps, slope=steps / 4))
+    Moce().repair(case, toy)
+    assert toy.trials[0].stages[0].prompt == "a tea cup"
+    assert toy.best().stages[0].prompt == "iced coke"
+    lost_b = dataclasses.replace(case, b_missing=20)
+    toy = Toy(seesaw(-1 / steps, slope=steps / 4))
+    Moce().repair(lost_b, toy)
+    assert toy.trials[0].stages[0].prompt == "iced coke"
+
+
+def test_two_equally_bad_scores_pass_in_the_papers_loop_and_not_in_ours():
+    def bad(candidate, seed):
+        return (0.2, 0.2)
+
+    theirs, ours = Toy(bad), Toy(bad)
+    Moce("replicate").repair(CASE, theirs)
+    Moce("bisect").repair(CASE, ours)
+    assert len(theirs.trials) == 1
+    assert len({one.candidate for one in ours.trials}) > 4
+
+
+def test_the_papers_loop_probes_as_published():
+    """40 steps, the first at 10, between 1 and 19, the momentum delayed by one move."""
+    toy = Toy(lambda candidate, seed: (0.9, 0.1))  # A leads everywhere: fewer steps, every time
+    Moce("replicate").repair(CASE, toy)
+    probes = [round(one.stages[0].denoising_end * 40) for one in toy.trials]
+    assert probes == [10, 6, 3, 2]
+    assert {len(one.seen) for one in toy.trials} == {64}
+
+
+def test_the_fork_needs_fewer_pictures_than_the_papers_loop_at_the_same_balance():
+    fork, theirs = (Toy(seesaw(0.18, noise=0.1, height=0.7)) for _ in range(2))
+    Moce("fork").repair(CASE, fork)
+    Moce("replicate").repair(CASE, theirs)
+    assert len(fork.asked) * 2 <= len(theirs.asked)
+
+
+def test_a_line_through_the_leads_gives_the_balance_with_its_interval():
+    dice = random.Random(5)
+    steps = (2, 4, 6, 10)
+    leads = {s: {seed: 0.1 * (s - 5) + dice.gauss(0, 0.1) for seed in range(12)} for s in steps}
+    found = moce.balance(leads)
+    x, y = np.array([(s, lead) for s in steps for lead in leads[s].values()]).T
+    slope, at_zero = np.polyfit(x, y, 1)
+    assert found.step == pytest.approx(-at_zero / slope)
+    assert abs(found.step - 5) <= found.half_width < 2
+    falling = {s: {seed: -lead for seed, lead in leads[s].items()} for s in steps}
+    assert moce.balance(falling) is None
+    assert moce.balance({3: leads[4]}) is None
+
+
+def test_where_stages_cannot_be_switched_moce_asks_nothing():
+    for case in (
+        dataclasses.replace(CASE, supports_stages=False),
+        dataclasses.replace(CASE, num_inference_steps=1),
+    ):
+        toy = Toy(seesaw(0.1))
+        Moce().repair(case, toy)
+        assert toy.trials == []
+        assert moce.candidates(case) == [] or case.num_inference_steps == 1
+
+
+def test_switch_steps_are_finest_where_the_first_steps_decide():
+    assert moce.fine_steps(12) == [1, 2, 3, 4]
+    assert moce.fine_steps(40) == [2, 4, 6, 10, 13]
+    assert moce.fine_steps(2) == []
+
+
+# ── rewriting ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_rewriting_offers_looks_synonyms_order_sentences_and_the_intruder_kept_away():
+    found = [str(candidate) for candidate in rewrite.candidates(CASE)]
+    assert found == [
+        "a small white cup with a handle of iced coke",
+        "a tea cup of dark brown drink with ice",
+        "a small white cup with a handle of dark brown drink with ice",
+        "a tea cup, a tea cup of iced coke",
+        "a tea cup of iced coke, a small white cup with a handle",
+        "a teacup of iced coke",
+        "iced coke and a tea cup",
+        "A tea cup of iced coke on a table",
+        "a tea cup of iced coke (without: glass)",
+        "a small white cup with a handle of iced coke (without: glass)",
+    ]
+    plain = dataclasses.replace(CASE, supports_negative_prompt=False)
+    assert not any(candidate.negative_prompt for candidate in rewrite.candidates(plain))
+
+
+def test_rewriting_spends_its_pictures_on_what_seems_right():
+    pool = rewrite.candidates(CASE)
+    toy = Toy(by_chance({pool[5]: 0.9, pool[2]: 0.2}), budget=120)
+    Rewrite().repair(CASE, toy)
+    assert toy.best() == pool[5]
+    spent = [sum(candidate == one for one, _ in toy.asked) for candidate in pool]
+    assert spent.index(max(spent)) == 5
+
+
+# ── the portfolio ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_portfolio_pools_what_the_other_methods_try():
+    pool = pool_of(CASE)
+    assert {*moce.candidates(CASE), *rewrite.candidates(CASE)} < set(pool)
+    assert len(set(pool)) == len(pool)
+
+
+@pytest.mark.parametrize("best", [0, 7, 15])
+def test_the_portfolio_finds_the_best_and_stops_when_it_is_sure(best):
+    pool = pool_of(CASE)
+    rates = dict.fromkeys(pool, 0.1) | {pool[best]: 0.9}
+    toy = Toy(by_chance(rates), budget=400)
+    Portfolio().repair(CASE, toy)
+    assert toy.best() == pool[best]
+    assert len(toy.asked) < 20 * len(pool) / 2, "uniform would take twenty each"
+
+
+def test_the_portfolio_goes_on_to_the_end_of_its_budget_while_several_may_be_best():
+    pool = pool_of(CASE)
+    toy = Toy(by_chance(dict.fromkeys(pool, 0.5)), budget=120)
+    with pytest.raises(OutOfBudget):
+        Portfolio().repair(CASE, toy)
+
+
+def test_the_portfolio_goes_the_same_way_again():
+    ways = []
+    for _ in range(2):
+        toy = Toy(by_chance({}, otherwise=0.3), budget=90)
+        with pytest.raises(OutOfBudget):
+            Portfolio().repair(CASE, toy)
+        ways.append(toy.trials)
+    assert ways[0] == ways[1]
+
+
+def test_the_portfolio_leaves_what_the_model_cannot_read():
+    def together(asked):
+        return [trial(candidate) for candidate, _ in asked]
+
+    toy = Toy(None)
+    toy.together = together
+    Portfolio().repair(CASE, toy)  # ends
+
+
+# ── the certificate ──────────────────────────────────────────────────────────────────────────────
+
+REPAIR = Candidate((Stage("a tea cup", 0.1), Stage(CUP.prompt)))
+CHOSEN = Nomination(CUP.key, "m@1", "moce-fork", "clip:guide@1", REPAIR, 120, 64, "found")
+RIGHT, NO_A, NO_B = (judge.Picture(*one) for one in ((0.9, 0.9), (0.1, 0.9), (0.9, 0.1)))
+
+
+def certify(before, after, judge_id="vqa:judge@1"):
+    return judge.certificate(CHOSEN, judge_id, range(len(before)), before, after, pair=CUP)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([NO_A] * 20, [RIGHT] * 14 + [NO_A] * 6),
+        ([RIGHT] * 3 + [NO_A] * 17, [NO_A] * 2 + [RIGHT] * 9 + [NO_B] * 9),
+        ([RIGHT] * 8 + [NO_A] * 12, [RIGHT] * 12 + [NO_A] * 8),
+        ([RIGHT] * 20, [NO_A] * 20),
+    ],
+)
+def test_the_numbers_of_a_certificate_are_those_of_others(before, after):
+    found = certify(before, after)
+    was, now = ([one is RIGHT for one in side] for side in (before, after))
+    table = [
+        [sum(a == x and b == y for a, b in zip(was, now, strict=True)) for y in (1, 0)]
+        for x in (1, 0)
+    ]
+    assert (found.losses, found.wins) == (table[0][1], table[1][0])
+    assert found.p == pytest.approx(mcnemar(table, exact=True).pvalue)
+    assert found.before.value == sum(was) / 20
+    interval = binomtest(sum(now), 20).proportion_ci(method="wilson")
+    assert (found.after.low, found.after.high) == pytest.approx((interval.low, interval.high))
+    assert found.passed == (found.p < 0.05 and sum(now) > sum(was))
+
+
+def test_a_certificate_counts_only_seeds_on_which_both_were_judged():
+    refused = judge.Picture(None, None, refused=True)
+    found = certify(
+        [NO_A, NO_A, None, refused, NO_A], [RIGHT, judge.Picture(None, 0.9), RIGHT, RIGHT, RIGHT]
+    )
+    assert found.seeds == (0, 4)
+    assert found.unjudged == 3
+    assert found.after.total == 2
+    assert not found.passed
+    nothing = certify([None], [None])
+    assert nothing.levels_after == LevelRange(1, 5)
+    assert not nothing.passed
+
+
+def test_a_certificate_says_which_concept_pays():
+    assert certify([NO_A] * 20, [NO_B] * 10 + [RIGHT] * 10).collateral == (
+        "iced coke is lost in 10 pictures that had it before",
+    )
+    assert certify([NO_A] * 20, [RIGHT] * 20).collateral == ()
+
+
+def test_a_guide_never_certifies_what_it_found():
+    with pytest.raises(ValueError, match="guided the search"):
+        certify([NO_A], [RIGHT], judge_id="clip:guide@1")
+
+
+# ── the harness ──────────────────────────────────────────────────────────────────────────────────
+
+PAIRS = (pair("rubine", "azure"), pair("lime", "amber"))
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch):
+    """The toys answer to their names, as if another package had brought them."""
+    monkeypatch.setitem(registry.BUILT_IN["models"], "toy", "toys:ToyModel")
+    monkeypatch.setitem(registry.BUILT_IN["checkers"], "toy", "toys:ToyChecker")
+    monkeypatch.setattr(ToyModel, "drawn", [])
+    monkeypatch.setattr(ToyModel, "interrupt_at", None)
+    monkeypatch.setattr(ToyChecker, "asked", 0)
+
+
+@pytest.fixture
+def audited(tmp_path):
+    """A configuration, its audit done by the first checker."""
+    file = tmp_path / "pairs.toml"
+    file.write_text(to_toml(PAIRS), "utf-8")
+
+    def make(behaviour, guide="guide", **changes):
+        config = AuditConfig(
+            models=(ModelSettings("toy", scheduler=behaviour),),
+            checkers=(CheckerSettings("toy"), CheckerSettings("toy", guide)),
+            pairs=(str(file),),
+            store=str(tmp_path / "audit"),
+            **changes,
+        )
+        with Store(config.store, create=True) as store:
+            Audit(config, store).run("an audit")
+        ToyModel.drawn.clear()
+        return config
+
+    return make
+
+
+def repair(config, **settings):
+    with Store(config.store) as store:
+        return Repair(config, store, RepairSettings(**settings)).run("a repair")
+
+
+@pytest.mark.parametrize("method", ["portfolio", "moce", "moce-bisect"])
+def test_a_lost_concept_comes_back_when_it_is_painted_first(audited, method):
+    result = repair(audited("shy"), method=method)
+    assert result.num_repaired == len(PAIRS)
+    for item in result.pairs:
+        proof = item.certificate
+        first, full = proof.nomination.candidate.stages
+        assert (first.prompt, full.prompt) == (item.finding.pair.a.name, item.finding.pair.prompt)
+        assert first.denoising_end <= 0.2
+        assert (proof.before.value, proof.after.value, proof.wins, proof.losses) == (0, 1, 20, 0)
+        assert proof.collateral == ()
+        assert (proof.judge, proof.nomination.guide) == ("toy:reader@1", "toy:guide@1")
+
+
+@pytest.mark.parametrize("method", ["portfolio", "rewrite"])
+def test_a_concept_unknown_by_name_comes_back_by_its_looks(audited, method):
+    result = repair(audited("deaf"), method=method)
+    assert result.num_repaired == len(PAIRS)
+    for item in result.pairs:
+        assert "the look of" in item.certificate.nomination.candidate.stages[0].prompt
+
+
+def test_what_cannot_be_repaired_is_shown_as_not_repaired(audited):
+    result = repair(audited("no a"), method="rewrite")
+    assert result.num_repaired == 0
+    assert [item.certificate.passed for item in result.pairs] == [False, False]
+
+
+def test_a_guide_that_sees_what_it_wants_convinces_no_judge(audited):
+    result = repair(audited("no a", guide="flatterer"))
+    assert result.num_repaired == 0
+    assert all(item.certificate.after.value == 0 for item in result.pairs)
+
+
+def test_search_audit_and_certificate_never_share_a_seed_nor_guide_and_judge_a_picture(audited):
+    config = audited("shy")
+    repair(config)
+    with Store(config.store, read_only=True) as store:
+        by_checker = {
+            checker: {item.seed for item in store.evidence(checker) if item.scored}
+            for checker in ("toy:guide@1", "toy:reader@1")
+        }
+        searched = {seed for one in store.trials() for seed in one.seeds}
+        plain = [item for item in store.evidence("toy:reader@1") if not item.of_repair]
+    assert all(seed in SEARCH_SEEDS for seed in searched)
+    assert max(item.seed for item in plain) < FIRST_REPAIR_SEED
+    assert not any(seed in SEARCH_SEEDS for seed in by_checker["toy:reader@1"])
+    assert not any(seed >= FIRST_CERTIFICATE_SEED for seed in by_checker["toy:guide@1"])
+
+
+def test_what_a_repair_draws_does_not_change_what_the_audit_found(audited):
+    config = audited("shy")
+
+    def found():
+        with Store(config.store, read_only=True) as store:
+            return find_pairs(store, "toy:reader@1")
+
+    before = found()
+    repair(config)
+    assert found() == before
+
+
+@pytest.mark.parametrize("behaviour", ["shy", "deaf"])
+def test_certificates_are_read_from_the_facts_alone(audited, behaviour):
+    config = audited(behaviour)
+    result = repair(config)
+    with Store(config.store, read_only=True) as store:
+        found = find_repairs(store, "toy:reader@1")
+        assert find_repairs(store, "toy:guide@1") == []
+    assert [one.certificate for one in found] == [item.certificate for item in result.pairs]
+    for one in found:
+        assert one.spec.stages == one.certificate.nomination.candidate.stages
+        assert tuple(item.seed for item in one.seen) == one.certificate.seeds
+        assert min(item.worse for item in one.seen) == 0.9
+
+
+def test_a_repair_done_again_draws_nothing_and_says_the_same(audited):
+    config = audited("shy")
+    first = repair(config)
+    ToyModel.drawn.clear()
+    asked = ToyChecker.asked
+    again = repair(config)
+    assert (ToyModel.drawn, ToyChecker.asked, again.drawn) == ([], asked, 0)
+    assert again.pairs == first.pairs
+
+
+@pytest.mark.parametrize("at", [5, 40, 130, 160])
+def test_a_repair_that_was_cut_off_ends_as_if_it_had_not_been(audited, monkeypatch, at, tmp_path):
+    config = audited("shy")
+    whole = repair(config)
+    drawn = sorted(ToyModel.drawn)
+    other = dataclasses.replace(config, store=str(tmp_path / "other"))
+    with Store(other.store, create=True) as store:
+        Audit(other, store).run("an audit")
+    ToyModel.drawn.clear()
+    monkeypatch.setattr(ToyModel, "interrupt_at", at)
+    if at < len(drawn):
+        with pytest.raises(KeyboardInterrupt):
+            repair(other)
+    monkeypatch.setattr(ToyModel, "interrupt_at", None)
+    resumed = repair(other)
+    assert [item.certificate for item in resumed.pairs] == [i.certificate for i in whole.pairs]
+    assert sorted(ToyModel.drawn) == drawn, "nothing is drawn twice"
+
+
+def test_a_search_stops_at_its_budget_and_the_best_so_far_stands(audited):
+    config = audited("no a")
+    result = repair(config, budget=7)
+    for item in result.pairs:
+        chosen = item.certificate.nomination
+        assert (chosen.pictures, chosen.ended) == (7, "the 7 pictures are spent")
+    with Store(config.store, read_only=True) as store:
+        for one in PAIRS:
+            asked = {(t.candidate, s) for t in store.trials(one.key) for s in t.seeds}
+            assert len(asked) == 7
+
+
+def test_a_larger_budget_searches_on(audited):
+    config = audited("no a")
+    repair(config, budget=7)
+    ToyModel.drawn.clear()
+    repair(config, budget=30)
+    with Store(config.store, read_only=True) as store:
+        assert [one.budget for one in store.nominations(PAIRS[0].key)] == [7, 30]
+
+
+def test_no_time_at_all_leaves_the_pair_not_repaired(audited):
+    result = repair(audited("shy"), seconds=1e-9)
+    assert [item.certificate for item in result.pairs] == [None, None]
+    assert result.num_repaired == 0
+
+
+@pytest.mark.parametrize("checkers", [1, 2])
+def test_a_guide_that_is_the_judge_is_refused(audited, checkers):
+    config = dataclasses.replace(audited("no a"), checkers=(CheckerSettings("toy"),) * checkers)
+    with pytest.raises(ConfigError, match="one checker that judges and another that guides"):
+        repair(config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"budget": 0}, "--budget is 0"),
+        ({"certificate": 0}, "--certificate is 0"),
+        ({"seconds": 0.0}, "--seconds is 0"),
+        ({"level": 6}, "levels go from 1 to 5"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_sentence(audited, settings, said):
+    with pytest.raises(ConfigError, match=said):
+        repair(audited("no a"), **settings)
+
+
+def test_a_method_that_nobody_knows_is_named(audited):
+    with pytest.raises(UnknownNameError, match="portfolio"):
+        repair(audited("no a"), method="portfoli")
+
+
+def test_where_nothing_fails_there_is_nothing_to_repair(audited):
+    config = audited("right")
+    with pytest.raises(ConfigError, match="run `lcmis audit`"):
+        repair(config)
+    assert len(repair(config, level=1, budget=6, method="rewrite").pairs) == len(PAIRS)
+
+
+def test_a_repairer_cannot_draw_the_seeds_of_the_certificate(audited, monkeypatch):
+    monkeypatch.setitem(registry.BUILT_IN["repairers"], "cheat", "toys:Cheat")
+    with pytest.raises(ValueError, match="not one to search on"):
+        repair(audited("no a"), method="cheat")
+
+
+def test_what_a_text_model_says_is_tried_too(audited, monkeypatch):
+    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "toys:ToyWriter")
+    config = audited("deaf")
+    result = repair(config, method="rewrite", text_model=TextModelSettings("toy"))
+    assert result.num_repaired == len(PAIRS)
+    with Store(config.store, read_only=True) as store:
+        tried = {one.stages[0].prompt for one in store.trials(PAIRS[0].key)}
+    assert "enibur beside eruza" in tried
+
+
+def test_a_text_model_says_which_concept_comes_first():
+    case = dataclasses.replace(CASE, painted_first=Side.B)
+    assert moce.candidates(CASE)[0].stages[0].prompt == "a tea cup"
+    assert moce.candidates(case)[0].stages[0].prompt == "iced coke"
+
+
+def test_a_text_model_that_does_not_answer_is_a_failure_and_the_repair_goes_on(
+    audited, monkeypatch
+):
+    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "toys:ToyWriter")
+    config = audited("shy")
+    result = repair(config, text_model=TextModelSettings("toy", "mute"))
+    assert (result.num_repaired, result.failures) == (len(PAIRS), len(PAIRS))
+    with Store(config.store, read_only=True) as store:
+        assert {one.sentence for one in store.failures()} == {"it would rather not say"}
+
+
+def test_every_registered_repairer_is_one(audited):
+    for name in registry.names("repairers"):
+        repairer = registry.load("repairers", name)()
+        assert repairer.repairer_id
+        assert callable(repairer.repair)
+
+
+def test_the_command_shows_before_after_and_the_way(audited, tmp_path):
+    config = audited("shy")
+    code = (
+        "import sys; from lcmis import registry, cli;"
+        "registry.BUILT_IN['models']['toy'] = 'toys:ToyModel';"
+        "registry.BUILT_IN['checkers']['toy'] = 'toys:ToyChecker';"
+        "sys.argv = ['lcmis', 'repair', *sys.argv[1:]]; cli.main()"
+    )
+    flags = ["-m", "toy", "--scheduler", "shy", "-c", "toy", "-c", "toy:guide"]
+    flags += ["-p", config.pairs[0], "--store", config.store, "--budget", "60"]
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", code, *flags],
+        capture_output=True,
+        text=True,
+        cwd=here.parent,
+        env={**os.environ, "PYTHONPATH": f"{here}:{here.parent}", "COLUMNS": "160"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 pairs repaired by portfolio" in done.stdout
+    assert re.search(r"rubine \(to (8|17)%\) → rubine beside azure", done.stdout)
+
+
+_: type[Repairer] = Portfolio
+_evaluate: Evaluate = Toy(None)
