@@ -159,13 +159,19 @@ def chosen_pairs(config: AuditConfig) -> tuple[ConceptPair, ...]:
                 f"catalogues {', '.join(catalogues())}"
             )
         found.update((pair.key, pair) for pair in pairs)
-    chosen = select(tuple(found.values()), patterns=config.patterns, limit=config.limit)
-    if not chosen:
+    words = [word.casefold() for word in config.patterns]
+    wanted = tuple(
+        pair
+        for pair in found.values()
+        if not words or any(word in pair.pattern.casefold() for word in words)
+    )
+    if not wanted:
+        there = sorted({pair.pattern for pair in found.values()})
         raise ConfigError(
             f"no pair has a pattern with {' or '.join(map(repr, config.patterns))} in it: "
-            f"`lcmis show pairs` lists the patterns"
+            f"there are {', '.join(there)}"
         )
-    return chosen
+    return select(wanted, limit=config.limit)
 
 
 class Audit:
@@ -515,17 +521,24 @@ def replay(store: Store, key: str, config: AuditConfig) -> Replay:
     )
 
 
-def _model_of(spec: RenderSpec, store: Store, config: AuditConfig) -> ImageModel:
-    past = [
+def past_models(store: Store) -> list[ModelSettings]:
+    """Every model that a run of this store has named, the latest first, each once."""
+    named = [
         ModelSettings(**{**entry, "adapters": tuple(Adapter(**item) for item in entry["adapters"])})
         for run in reversed(store.runs())
         for entry in json.loads(run.config)["models"]
     ]
+    return list(dict.fromkeys(named))
+
+
+def _model_of(spec: RenderSpec, store: Store, config: AuditConfig) -> ImageModel:
     tried = []
-    for settings in dict.fromkeys([*past, *config.models]):
+    for settings in dict.fromkeys([*past_models(store), *config.models]):
         model = open_model(settings)
-        if model.model_id == spec.model and model.spec(spec.stages, spec.seed) == spec:
-            return model
+        if model.model_id == spec.model:
+            usual = model.spec(spec.stages, spec.seed)
+            if dataclasses.replace(usual, negative_prompt=spec.negative_prompt) == spec:
+                return model
         tried.append(model.model_id)
     raise ConfigError(
         f"{spec.key} was drawn by {spec.model} with {spec.profile}, {spec.num_inference_steps} "

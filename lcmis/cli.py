@@ -253,7 +253,7 @@ def repair(
     text_model: Annotated[
         str | None,
         typer.Option(
-            help="Asked for other prompts: KIND or KIND:NAME, such as openai:gpt-4.1-mini.",
+            help="Asked for other prompts: KIND or KIND:NAME, such as openai:MODEL.",
             show_default=False,
         ),
     ] = None,
@@ -278,6 +278,33 @@ def repair(
         with terminal.repair_progress(quiet=json) as watch:
             result = Repair(config, facts, chosen, watch).run(" ".join(sys.argv[1:]))
         terminal.print_json(result) if json else terminal.print_repairs(result)
+
+
+@app.command()
+def export(
+    form: Annotated[
+        str,
+        typer.Argument(metavar="FORMAT", help="csv, jsonl, parquet, diffusers, a1111 or comfyui."),
+    ],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; it is replaced.")],
+    every: Annotated[
+        bool, typer.Option("--every", help="Also prompts whose certificate did not pass.")
+    ] = False,
+    checker: Annotated[
+        str | None, typer.Option("--checker", "-c", help="Certify by another checker.")
+    ] = None,
+    store: StoreOption = None,
+    pictures: PicturesOption = None,
+) -> None:
+    """Take repaired prompts to your own tool, with their seeds, scores and certificates."""
+    from lcmis.export import export as write
+    from lcmis.findings import deciding_checker
+    from lcmis.repairing import repaired_prompts
+
+    with _open(store, pictures, read_only=True) as facts:
+        found = repaired_prompts(facts, deciding_checker(facts, checker), every=every)
+    write(found, form, path)
+    print(f"{len(found)} repaired prompts in {path}")
 
 
 @app.command()

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lcmis import asking, findings, judge, registry
-from lcmis.audit import chosen_pairs, open_checker, open_model, provenance
+from lcmis.audit import chosen_pairs, open_checker, open_model, past_models, provenance
 from lcmis.check import questions_of
 from lcmis.config import AuditConfig
 from lcmis.errors import ConfigError, ItemError, OutOfBudget, RenderError
+from lcmis.export import RepairedPrompt
 from lcmis.findings import PairFinding
 from lcmis.protocols import (
     Case,
@@ -497,3 +498,43 @@ def _refuse_impossible(settings: RepairSettings) -> None:
         raise ConfigError(f"--seconds is {settings.seconds:g}, but it is above 0")
     if settings.level is not None and not 1 <= settings.level <= 5:
         raise ConfigError(f"--level is {settings.level}, but levels go from 1 to 5")
+
+
+# ── for others ───────────────────────────────────────────────────────────────────────────────────
+
+
+def repaired_prompts(
+    store: Store, checker_id: str, *, threshold: float = 0.5, every: bool = False
+) -> list[RepairedPrompt]:
+    """The latest certified prompt of each pair and model, ready to be exported.
+
+    Args:
+        store: The facts.
+        checker_id: Whose scores certify.
+        threshold: Score from which a concept counts as present.
+        every: Also prompts whose certificate did not pass.
+    """
+    sources = {}
+    for settings in past_models(store):
+        model = open_model(settings)
+        sources[model.model_id] = getattr(model, "source", "")
+    found = findings.find_repairs(store, checker_id, threshold=threshold)
+    latest = {(item.pair.key, item.certificate.nomination.model): item for item in found}
+    return [
+        RepairedPrompt(
+            pair=item.pair,
+            certificate=item.certificate,
+            num_inference_steps=item.spec.num_inference_steps,
+            guidance_scale=item.spec.guidance_scale,
+            scheduler=item.spec.scheduler,
+            height=item.spec.height,
+            width=item.spec.width,
+            negative_prompt=item.spec.negative_prompt,
+            seen=item.seen,
+            source=sources.get(item.spec.model, ""),
+            adapters=item.spec.adapters,
+            dtype=item.spec.profile.split("-")[1],
+        )
+        for item in latest.values()
+        if every or item.certificate.passed
+    ]

@@ -255,6 +255,10 @@ def test_a_wrong_name_is_one_sentence_before_anything_is_drawn(config, change, s
     assert ToyModel.drawn == []
 
 
+def test_a_pattern_is_found_by_a_part_of_its_name(config):
+    assert len(chosen_pairs(config(patterns=("HALV",)))) == 3
+
+
 def test_the_first_seed_and_the_limit_are_obeyed(config):
     result = run(config(first_seed=100, limit=2))
     assert len(result.models[0].pairs) == 2

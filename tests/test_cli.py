@@ -113,8 +113,37 @@ def test_the_named_plugs_are_listed(lcmis):
     assert {entry["name"] for entry in json.loads(lcmis("checkers", "--json")[1])} >= {"clip"}
 
 
+def test_a_repair_is_certified_and_taken_away(audited, lcmis, tmp_path):
+    """A small search on the pair that fails worst; whatever it finds can be exported and read."""
+    store = tmp_path / "audit"
+    subprocess.run(["cp", "-r", audited[0], store], check=True)
+    asked = ["--budget", "16", "--certificate", "8", "--level", "4", "--method", "rewrite"]
+    code, out, _ = lcmis("repair", *SMALL, *asked, "--store", store, "--json")
+    repaired = json.loads(out)
+    assert code == 0
+    assert repaired["pairs"]
+    code, out, _ = lcmis("export", "jsonl", tmp_path / "all.jsonl", "--every", "--store", store)
+    assert code == 0
+    lines = (tmp_path / "all.jsonl").read_text("utf-8").splitlines()
+    nominated = [item for item in repaired["pairs"] if item["certificate"]]
+    assert len(lines) == len(nominated)
+    code, _, err = lcmis("export", "cvs", tmp_path / "x", "--store", store)
+    assert (code, "csv" in err) == (2, True)
+
+
 def test_every_command_has_help_a_person_can_read(lcmis):
-    commands = ("audit", "plan", "show", "models", "checkers", "doctor", "replay", "dashboard")
+    commands = (
+        "audit",
+        "plan",
+        "show",
+        "models",
+        "checkers",
+        "doctor",
+        "replay",
+        "dashboard",
+        "repair",
+        "export",
+    )
     for words in [(), ("db",), *((name,) for name in commands)]:
         code, out, _ = lcmis(*words, "--help")
         assert code == 0

@@ -62,6 +62,7 @@ ROOMS = {  # room: the rooms it may import
         "studio",
         "audit",
         "asking",
+        "export",
         "repair",
     },
     "doctor": {"types", "protocols", "errors", "config", "registry", "audit", "render"},
@@ -77,6 +78,7 @@ ROOMS = {  # room: the rooms it may import
         "repairing",
     },
     "cli": {
+        "export",
         "types",
         "errors",
         "config",

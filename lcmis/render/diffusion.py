@@ -132,6 +132,11 @@ class DiffusersModel:
         return not self._family.refusal(self._template.guidance_scale, "anything")
 
     @property
+    def source(self) -> str:
+        """Whence diffusers loads it: the hub name, or the folder on this disk."""
+        return self._located.hub_name or str(self._located.path)
+
+    @property
     def profile(self) -> str:
         """Numerics profile, e.g. ``"cpu-float32-b16"``."""
         return f"{self._device.partition(':')[0]}-{self._dtype}-b{self.batch_size}"
