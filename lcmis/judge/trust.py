@@ -49,7 +49,8 @@ def agreement(
 
     tally = Counter(both)
     table = np.array([[tally[one, other] for other in kinds] for one in kinds])
-    result = cohens_kappa(table)
+    with np.errstate(invalid="ignore"):  # its other variance, unused here, may round below zero
+        result = cohens_kappa(table)
     kappa, half = float(result.kappa), two_sided_z(confidence) * float(result.std_kappa)
     return Agreement(share, kappa, low=max(-1.0, kappa - half), high=min(1.0, kappa + half))
 

@@ -60,9 +60,9 @@ class Unproved(Conditioning):
         """Not known.
 
         Raises:
-            NotImplementedError: always; there are no stages to switch between.
+            ValueError: always; there are no stages to switch between.
         """
-        raise NotImplementedError(f"{self.folder.class_name} cannot be told of another prompt")
+        raise ValueError(f"{self.folder.class_name} cannot be told of another prompt")
 
 
 @cache
