@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import sqlite3
 import sys
@@ -66,7 +65,8 @@ def _versions() -> Iterator[Finding]:
 
 
 def _memory() -> Finding:
-    psutil = importlib.import_module("psutil")
+    import psutil
+
     free = psutil.virtual_memory().available / 2**30
     state: Literal["ok", "note"] = "ok" if free >= 2 else "note"
     return Finding(
@@ -85,7 +85,8 @@ def _disk(folder: Path) -> Finding:
 
 
 def _device() -> Finding:
-    torch = importlib.import_module("torch")
+    import torch
+
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
         return Finding("device", "ok", f"{card.name}, {card.total_memory / 2**30:.0f} GiB")

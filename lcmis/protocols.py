@@ -1,8 +1,8 @@
-"""The plugs: what a model, checker or proposer must offer to take part in an audit."""
+"""The plugs: what a model, checker or repairer must offer to take part in an audit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -168,14 +168,6 @@ class KnownCase:
     question: Question
     holds: bool
     """Whether a sound checker scores it at 0.5 or more."""
-
-
-class Proposer(Protocol):
-    """Finds concept pairs that may fail."""
-
-    def propose(self, count: int, known: frozenset[str]) -> Iterator[ConceptPair]:
-        """Yield up to ``count`` pairs whose keys are not in ``known``."""
-        ...
 
 
 class TextModel(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -42,9 +43,12 @@ class Studio:
         owner = {spec.key: pair for pair, spec in plan}
         todo = self.store.missing([spec for _, spec in plan])
         lacking = {spec.key for spec in todo}
-        for pair in dict.fromkeys(pair for pair, _ in plan):
-            there = [s.key for p, s in plan if p is pair and s.key not in lacking]
-            self.store.link(pair.key, there)
+        there: dict[str, list[str]] = defaultdict(list)
+        for pair, spec in plan:
+            if spec.key not in lacking:
+                there[pair.key].append(spec.key)
+        for pair_key, spec_keys in there.items():
+            self.store.link(pair_key, spec_keys)
         for batch in batches(todo, model.batch_size):
             started = time.monotonic()
             pictures = draw(model, batch)
@@ -71,8 +75,11 @@ class Studio:
         """
         taken = [(key, question) for key, question in asked if checker.takes(question)]
         todo = self.store.unscored(checker.checker_id, taken)
-        for keys in batches(list(dict.fromkeys(key for key, _ in todo)), 32):
-            self._score(checker, [item for item in todo if item[0] in set(keys)], images)
+        by_picture: dict[str, list[tuple[str, Question]]] = defaultdict(list)
+        for item in todo:
+            by_picture[item[0]].append(item)
+        for some in batches(list(by_picture.values()), 32):
+            self._score(checker, [item for items in some for item in items], images)
 
     def _score(
         self,

@@ -15,3 +15,17 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toys answer to their names, as if another package had brought them."""
+    from toys import ToyChecker, ToyModel
+
+    from lcmis import registry
+
+    monkeypatch.setitem(registry.BUILT_IN["models"], "toy", "toys:ToyModel")
+    monkeypatch.setitem(registry.BUILT_IN["checkers"], "toy", "toys:ToyChecker")
+    monkeypatch.setattr(ToyModel, "drawn", [])
+    monkeypatch.setattr(ToyModel, "interrupt_at", None)
+    monkeypatch.setattr(ToyChecker, "asked", 0)

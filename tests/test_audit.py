@@ -4,7 +4,7 @@ import json
 import pytest
 from toys import ToyChecker, ToyModel, pair
 
-from lcmis import findings, judge, registry
+from lcmis import findings, judge
 from lcmis.audit import Audit, chosen_pairs, replay
 from lcmis.config import AuditConfig, StoppingSettings
 from lcmis.errors import ConfigError, TooManyFailures, UnknownNameError, UserError
@@ -16,14 +16,7 @@ from lcmis.types import Verdict
 PAIRS = (pair("rubine", "azure"), pair("lime", "amber"), pair("azure", "amber"))
 
 
-@pytest.fixture(autouse=True)
-def toys(monkeypatch):
-    """The toys answer to their names, as if another package had brought them."""
-    monkeypatch.setitem(registry.BUILT_IN["models"], "toy", "toys:ToyModel")
-    monkeypatch.setitem(registry.BUILT_IN["checkers"], "toy", "toys:ToyChecker")
-    monkeypatch.setattr(ToyModel, "drawn", [])
-    monkeypatch.setattr(ToyModel, "interrupt_at", None)
-    monkeypatch.setattr(ToyChecker, "asked", 0)
+pytestmark = pytest.mark.usefixtures("toys")
 
 
 @pytest.fixture

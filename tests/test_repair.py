@@ -407,14 +407,7 @@ def test_a_guide_never_certifies_what_it_found():
 PAIRS = (pair("rubine", "azure"), pair("lime", "amber"))
 
 
-@pytest.fixture(autouse=True)
-def toys(monkeypatch):
-    """The toys answer to their names, as if another package had brought them."""
-    monkeypatch.setitem(registry.BUILT_IN["models"], "toy", "toys:ToyModel")
-    monkeypatch.setitem(registry.BUILT_IN["checkers"], "toy", "toys:ToyChecker")
-    monkeypatch.setattr(ToyModel, "drawn", [])
-    monkeypatch.setattr(ToyModel, "interrupt_at", None)
-    monkeypatch.setattr(ToyChecker, "asked", 0)
+pytestmark = pytest.mark.usefixtures("toys")
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ ROOMS = {  # room: the rooms it may import
     "dashboard": {"types", "errors", "judge", "findings", "store", "paths"},
 }
 HEAVY = {"torch", "diffusers", "transformers", "open_clip", "streamlit"}
-MAY_BE_HEAVY = {"render", "check", "teacup", "dashboard"}
+MAY_BE_HEAVY = {"doctor", "render", "check", "teacup", "dashboard"}
 FILES = sorted([*(ROOT / "lcmis").rglob("*.py"), *(ROOT / "dashboard").rglob("*.py")])
 
 
