@@ -124,7 +124,8 @@ class ModelPlan:
     refused: tuple[str, ...]
     """One sentence for each prompt that the model cannot read."""
     detectable: float
-    """The smallest difference between two models' rates that an audit of this size will notice."""
+    """The smallest difference between two models' rates that an audit of this size will notice; 1
+    where it can be relied on to notice none."""
     price: float | None = None
     """Of one picture; None where it costs nothing, or nobody said what."""
 

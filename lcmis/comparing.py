@@ -110,7 +110,7 @@ def audited(store: Store, model: str = "", checker: str | None = None) -> Audite
 
 def models(store: Store) -> list[str]:
     """Ids of the models that were audited."""
-    return [one for one in store.models() if one.partition("@")[0] != findings.CONTROL_MODEL]
+    return [one for one in store.models() if not findings.is_control(one)]
 
 
 def compare(first: Audited, second: Audited, *, threshold: float = 0.5) -> Comparison:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 KEY_VERSION = "k1"
@@ -35,21 +36,32 @@ def content_key(value: Any) -> str:
 def _canonical(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            entry.name: _canonical(getattr(value, entry.name))
-            for entry in dataclasses.fields(value)
-            if entry.metadata.get("identity", True) and getattr(value, entry.name) != entry.default
-        }
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, tuple):
         return [_canonical(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        named = [(name, getattr(value, name), usual) for name, usual in _identity(type(value))]
+        return {name: _canonical(item) for name, item, usual in named if item != usual}
     if isinstance(value, Mapping):
         return {str(name): _canonical(item) for name, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        raise TypeError(f"{value} cannot be part of a key: only finite numbers have one spelling")
-    if value is None or isinstance(value, str | int | float | bool):
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise TypeError(
+                f"{value} cannot be part of a key: only finite numbers have one spelling"
+            )
         return value
     raise TypeError(f"{type(value).__name__} cannot be part of a key")
+
+
+@cache
+def _identity(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Names and defaults of the fields that count."""
+    return tuple(
+        (entry.name, entry.default)
+        for entry in dataclasses.fields(kind)
+        if entry.metadata.get("identity", True)
+    )
 
 
 # ── what is asked ────────────────────────────────────────────────────────────────────────────────
@@ -305,7 +317,8 @@ class Label:
     render: str
     question: str
     answer: str
-    """``"yes"``, ``"no"``, ``"unsure"``, or the option chosen."""
+    """``"yes"``, ``"no"``, ``"unsure"``, or the option chosen; ``"withdrawn"`` takes back the
+    rater's latest answer to the same question about the same picture."""
     rater: str
     at: str
     """When, in UTC, ISO 8601."""
@@ -537,6 +550,11 @@ class Certificate:
     def passed(self) -> bool:
         """Whether the pair counts as repaired: more right than before, and not by chance."""
         return self.p < self.alpha and self.wins > self.losses
+
+    @property
+    def harms(self) -> bool:
+        """Whether the candidate is right less often than the plain prompt, and not by chance."""
+        return self.p < self.alpha and self.losses > self.wins
 
 
 def _mean(scores: list[float | None]) -> float | None:

@@ -113,6 +113,20 @@ def test_what_was_detectable_grows_with_the_spread_between_pairs():
     assert calm.detectable < wild.detectable
 
 
+def test_one_pair_can_notice_no_difference_and_the_words_say_so(capsys):
+    from lcmis.terminal.gates import print_comparison
+
+    found = judge.paired_difference([PairedCounts(1, 2, 0, 1)])
+    assert found.detectable == 1
+    whole = comparing.Comparison(
+        "one@1", "other@2", JUDGE, Rate(0.75, 0, 1, 4), Rate(0.25, 0, 1, 4), found, (), 0, 0
+    )
+    print_comparison(whole, 10)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "so few cannot be relied on to notice any true difference" in said
+    assert "100%" not in said
+
+
 # ── two audits ───────────────────────────────────────────────────────────────────────────────────
 
 

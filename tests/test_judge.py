@@ -575,6 +575,12 @@ def test_more_pictures_of_the_same_pairs_cannot_replace_more_pairs() -> None:
         minimum_detectable_difference(0, 8)
 
 
+def test_no_share_is_larger_than_all_so_few_pairs_detect_nothing() -> None:
+    assert minimum_detectable_difference(2, 8) == 1
+    assert minimum_detectable_difference(1, 1, icc=1) == 1
+    assert minimum_detectable_difference(3, 8) < 1
+
+
 @given(st.floats(0.05, 1), st.integers(0, 20))
 def test_the_pictures_needed_are_the_fewest_that_reach_the_width(width: float, many: int) -> None:
     value = many / 20

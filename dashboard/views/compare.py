@@ -114,12 +114,16 @@ def _verdict(first: facts.Side, second: facts.Side, table: pd.DataFrame, found: 
     st.altair_chart(
         looks.difference_chart(found), alt="The difference with its interval, around zero"
     )
-    if math.isfinite(found.detectable):
-        st.caption(
-            "The bar is where the true difference lies with 95 % confidence; pairs are the sample. "
-            f"Grey: differences smaller than {100 * found.detectable:.1f} points would mostly go "
-            f"unnoticed in a comparison of this size ({found.pairs:,} pairs)."
-        )
+    unseen = (
+        f"Grey: differences smaller than {100 * found.detectable:.1f} points would mostly go "
+        f"unnoticed in a comparison of this size ({found.pairs:,} pairs)."
+        if found.detectable < 1
+        else f"So few pairs ({found.pairs:,}) cannot be relied on to notice any true difference."
+    )
+    st.caption(
+        f"The bar is where the true difference lies with 95 % confidence; pairs are the sample. "
+        f"{unseen}"
+    )
 
 
 def _sentence(first: facts.Side, second: facts.Side, found: Difference) -> str:

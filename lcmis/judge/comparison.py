@@ -47,7 +47,8 @@ class Difference:
     """Seeds on which only the first is right."""
     only_second: int
     detectable: float
-    """The smallest true difference that so large a comparison notices with 80 % power."""
+    """The smallest true difference that so large a comparison notices with 80 % power, in [0, 1]; 1
+    means that it can be relied on to notice none."""
 
 
 def paired_difference(pairs: Sequence[PairedCounts], *, confidence: float = 0.95) -> Difference:

@@ -86,11 +86,15 @@ def minimum_detectable_difference(
     power: float = 0.8,
     alpha: float = 0.05,
 ) -> float:
-    """The smallest difference of two models' rates that an audit of this size will notice.
+    """The smallest difference of two models' rates that an audit of this size will notice, in
+    (0, 1]; 1 means that it can be relied on to notice none.
 
     Two-sided normal test on pair means. ``icc`` is the share of the variance between pairs (0.5 for
     a U-shaped Beta(.5, .5) population); ``correlation`` that of the two models' pair rates when
     both are asked the same pairs (0: as if the pairs were different ones).
+
+    Source: Donner and Klar, Design and Analysis of Cluster Randomization Trials in Health Research,
+    2000 (variance inflated by the intra-cluster correlation).
 
     Raises:
         ValueError: no pairs or pictures, or a share outside its range.
@@ -106,7 +110,7 @@ def minimum_detectable_difference(
     between, within = icc * (1 - correlation), (1 - icc) / pictures
     deviation = math.sqrt(2 * rate * (1 - rate) * (between + within) / pairs)
     normal = NormalDist()
-    return (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)) * deviation
+    return min(1.0, (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)) * deviation)
 
 
 def pictures_needed(width: float, *, value: float = 0.5, confidence: float = 0.95) -> int:

@@ -173,7 +173,7 @@ def elsewhere(proof: Certificate) -> str:
     """What a repair found on one model is worth on another."""
     if proof.passed:
         return "holds"
-    if proof.p < proof.alpha:
+    if proof.harms:
         return "does harm"
     if proof.seeds and proof.before.value == proof.after.value == 1:
         return "nothing to mend: right without it"

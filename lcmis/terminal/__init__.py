@@ -189,16 +189,26 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     )
     if result.spent:
         console.print(f"They cost about {result.spent:.2f}, by the price you gave.")
-    if result.failures:
-        console.print(
-            f"[yellow]{result.failures} items failed[/] and will be tried again by the same "
-            f"command; `lcmis show failures` lists them."
-        )
-    where = "" if store == "audit" else f" --store {store}"
+    print_failures(result.failures)
+    where = in_store(store)
     console.print(
         f"[dim]Next: [/]lcmis dashboard{escape(where)}[dim] to look at the pictures, [/]"
         f"lcmis show{escape(where)}[dim] for every pair.[/]"
     )
+
+
+def print_failures(count: int) -> None:
+    """How many items failed, and what becomes of them; nothing where none did."""
+    if count:
+        console.print(
+            f"[yellow]{count} items failed[/] and will be tried again by the same command; "
+            f"`lcmis show failures` lists them."
+        )
+
+
+def in_store(store: str) -> str:
+    """What a command needs to be told of this store; nothing of the usual one."""
+    return "" if store == "audit" else f" --store {store}"
 
 
 _ENDS = (Decision.PASSES, Decision.FAILS, Decision.UNDECIDED)
@@ -298,10 +308,15 @@ def print_plan(plans: Sequence[ModelPlan], config: AuditConfig) -> None:
         f"drawn {stopping.block} pictures at a time until that is decided, {stopping.cap} at most "
         f"({stopping.rule})."
     )
-    if plans:
+    if plans and plans[0].detectable < 1:
         console.print(
             f"Two models audited like this can be told apart from a difference of "
             f"{plans[0].detectable:.0%} of their pictures on (power 80 %)."
+        )
+    elif plans:
+        console.print(
+            "[yellow]So few pairs cannot tell two models apart, however much they differ: add "
+            "pairs.[/]"
         )
     for plan in plans:
         if plan.price is not None:

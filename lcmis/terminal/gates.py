@@ -34,9 +34,13 @@ def print_comparison(found: Comparison, limit: int) -> None:
     table.add_row(escape(second), percent(found.second_right), str(difference.only_second))
     console.print(table)
     console.print(_in_words(found, first, second))
+    noticed = (
+        f"a true difference of {difference.detectable:.0%} would have been noticed with 80 % power"
+        if difference.detectable < 1
+        else "so few cannot be relied on to notice any true difference"
+    )
     console.print(
-        f"[dim]{difference.pairs} pairs and {difference.pictures} seeds that both have; a true "
-        f"difference of {difference.detectable:.0%} would have been noticed with 80 % power. "
+        f"[dim]{difference.pairs} pairs and {difference.pictures} seeds that both have; {noticed}. "
         f"Checked by {escape(found.checker)}.[/]"
     )
     if found.not_shared:

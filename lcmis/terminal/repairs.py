@@ -8,7 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from lcmis.terminal import console, duration, percent, short
+from lcmis.terminal import console, duration, in_store, percent, print_failures, short
 from lcmis.types import Certificate
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def print_repairs(result: RepairResult, store: str) -> None:
             f"[dim]{result.work.skipped:,} of {result.work.run + result.work.skipped:,} row-steps "
             f"saved: pictures that begin alike were begun once.[/]"
         )
-    _print_failures(result.failures)
-    where = "" if store == "audit" else f" --store {store}"
+    print_failures(result.failures)
+    where = in_store(store)
     if result.num_repaired:
         console.print(
             f"[dim]Next: [/]lcmis export a1111 repaired.txt{escape(where)}[dim] takes the prompts "
@@ -63,14 +63,14 @@ def print_proofs(result: CertifyResult) -> None:
     if elsewhere:
         console.print(
             f"{sum(map(_passed, elsewhere))} of {len(elsewhere)} help on another model too; "
-            f"{sum(_harms(one) for one in elsewhere)} do harm there."
+            f"{sum(map(_harms, elsewhere))} do harm there."
         )
     console.print(
         f"[dim]Judged by {escape(short(result.judge))} on seeds that belong to each repair alone, "
         f"the same before and after; {result.drawn} pictures drawn in "
         f"{duration(result.seconds)}.[/]"
     )
-    _print_failures(result.failures)
+    print_failures(result.failures)
 
 
 def _passed(one: Proof) -> bool:
@@ -78,8 +78,7 @@ def _passed(one: Proof) -> bool:
 
 
 def _harms(one: Proof) -> bool:
-    proof = one.certificate
-    return proof is not None and proof.p < proof.alpha and proof.losses > proof.wins
+    return one.certificate is not None and one.certificate.harms
 
 
 def _table(first: str, before: str, after: str) -> Table:
@@ -138,11 +137,3 @@ def _outcome(proof: Certificate) -> str:
 
 def _chance(proof: Certificate) -> str:
     return f"p = {proof.p:.3f}" if proof.p >= 0.001 else "p < .001"
-
-
-def _print_failures(count: int) -> None:
-    if count:
-        console.print(
-            f"[yellow]{count} items failed[/] and will be tried again by the same command; "
-            f"`lcmis show failures` lists them."
-        )
