@@ -22,6 +22,8 @@ MAX_TRIES = 3
 """Requests for one reply while the endpoint is busy or out of reach."""
 FIRST_WAIT_SECONDS = 0.5
 """Before the second try, doubled for each one after; an endpoint may ask for longer."""
+UNBEARABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and marks that turn the direction of writing."""
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses after which the same request may well be answered."""
 
@@ -230,14 +232,4 @@ def clean(text: str) -> str:
     marks that turn the direction of writing, which would show a reader another text.
     """
     text = text.replace("\r\n", "\n").encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
-    kept = (
-        letter
-        for letter in text
-        if letter in "\n\t"
-        or (
-            unicodedata.category(letter) not in ("Cc", "Cs")
-            and not "\u202a" <= letter <= "\u202e"
-            and not "\u2066" <= letter <= "\u2069"
-        )
-    )
-    return unicodedata.normalize("NFC", "".join(kept))
+    return unicodedata.normalize("NFC", UNBEARABLE.sub("", text))

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lcmis.endpoint import clean
 from lcmis.errors import ItemError, OutOfBudget
+from lcmis.llm import request_of
 from lcmis.protocols import TextModel, TextModelSettings
 from lcmis.store import Store
-from lcmis.types import Exchange, content_key
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """All that decides a reply."""
-
-    model: str
-    messages: tuple[tuple[str, str], ...]
-    images: tuple[str, ...]
-    schema: str
-    max_tokens: int
-    temperature: float | None
 
 
 class Correspondence:
@@ -78,55 +62,17 @@ class Correspondence:
         if self._most is not None and self.calls >= self._most:
             raise OutOfBudget(f"the {self._most} calls of the text model are spent")
         self.calls += 1
-        request = _Request(
-            model=self.model_id,
-            messages=tuple((said["role"], said["content"]) for said in messages),
-            images=tuple(map(_picture_hash, images)),
-            schema="" if schema is None else json.dumps(schema, sort_keys=True),
-            max_tokens=self._settings.max_tokens,
-            temperature=self._settings.temperature,
-        )
-        key = content_key(request)
+        request = request_of(self.model_id, self._settings, messages, images, schema)
+        key = request.key
         known = self._store.replies(key)
         self._times[key] += 1
         if len(known) >= self._times[key]:
             return known[self._times[key] - 1]
-        return self._ask(request, key, messages, images, schema)
-
-    def _ask(
-        self,
-        request: _Request,
-        key: str,
-        messages: Sequence[dict[str, str]],
-        images: Sequence[Image],
-        schema: dict[str, Any] | None,
-    ) -> str:
-        started, at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-
-        def keep(reply: str = "", reason: str = "") -> None:
-            seconds = round(time.monotonic() - started, 3)
-            self._store.add_exchange(
-                Exchange(
-                    request=key,
-                    model=request.model,
-                    messages=request.messages,
-                    reply=reply,
-                    reason=clean(reason),
-                    images=request.images,
-                    schema=request.schema,
-                    seconds=seconds,
-                    at=at,
-                )
-            )
-
+        started = time.monotonic()
         try:
             reply = clean(self._model.complete(messages, images, schema))
         except ItemError as error:
-            keep(reason=str(error))
+            self._store.add_exchange(request.exchange("", clean(str(error)), started))
             raise
-        keep(reply)
+        self._store.add_exchange(request.exchange(reply, "", started))
         return reply
-
-
-def _picture_hash(image: Image) -> str:
-    return hashlib.sha256(f"{image.mode} {image.size}\n".encode() + image.tobytes()).hexdigest()

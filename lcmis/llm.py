@@ -1,4 +1,4 @@
-"""Chat endpoints through the openai client: limits, a ladder for JSON, recorded replies."""
+"""Chat endpoints through the openai client: limits, and a ladder for JSON."""
 
 from __future__ import annotations
 
@@ -8,23 +8,20 @@ import io
 import itertools
 import json
 import math
-import os
 import re
 import time
 from abc import ABC, abstractmethod
-from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lcmis.endpoint import Outcome, clean, client, finish, host_of, persist, send
-from lcmis.errors import ConfigError, ProposalError, StoreError, TextModelError
+from lcmis.errors import ConfigError, ProposalError, TextModelError
 from lcmis.prompts import wording
 from lcmis.protocols import TextModelSettings
-from lcmis.types import content_key
+from lcmis.types import Exchange, content_key
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,32 +47,6 @@ class Rung(StrEnum):
     TEXT = "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One request to a text model and its reply as a fact; it never holds a key."""
-
-    request: str
-    """Named by all that decides the request: a replay finds it by this."""
-    model: str
-    messages: tuple[tuple[str, str], ...]
-    """``(role, text)`` in order."""
-    reply: str
-    """Cleaned text; empty where there is none."""
-    reason: str
-    """Why there is no reply; empty if there is one."""
-    images: tuple[str, ...] = ()
-    """SHA-256 of each picture's mode, size and pixels."""
-    schema: str = ""
-    """The JSON schema asked for."""
-    rung: str = Rung.TEXT
-    status: int = 0
-    """HTTP status of the last try; 0 where there was no answer at all."""
-    tries: int = 1
-    seconds: float = 0.0
-    at: str = ""
-    """When it began, in UTC, ISO 8601."""
-
-
 class Recorder(Protocol):
     """Is told of every exchange as it ends, failed ones included."""
 
@@ -89,28 +60,64 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question at one rung."""
+    """All that decides a reply."""
 
     model: str
     messages: tuple[tuple[str, str], ...]
+    """``(role, text)`` in order."""
     images: tuple[str, ...]
+    """SHA-256 of each picture's mode, size and pixels."""
     schema: str
-    rung: str
+    """The JSON schema asked for; empty where any text will do."""
     max_tokens: int
     temperature: float | None
+    rung: Rung | None = None
+    """None where it is left to the model how JSON is asked for."""
     pictures: tuple[Image, ...] = field(default=(), metadata={"identity": False}, compare=False)
 
-    def exchange(self, **outcome: Any) -> Exchange:
-        """What came of it, as a fact."""
+    @property
+    def key(self) -> str:
+        """Named by all that decides the reply: the same question is found again by this."""
+        return content_key(self)
+
+    def exchange(self, reply: str, reason: str, started: float) -> Exchange:
+        """What came of it, as a fact; ``started`` on the monotonic clock, in seconds."""
+        seconds = time.monotonic() - started
+        began = datetime.now(UTC) - timedelta(seconds=seconds)
         return Exchange(
-            request=content_key(self),
+            request=self.key,
             model=self.model,
             messages=self.messages,
+            reply=reply,
+            reason=reason,
             images=self.images,
             schema=self.schema,
-            rung=self.rung,
-            **outcome,
+            seconds=round(seconds, 3),
+            at=began.isoformat(timespec="seconds"),
         )
+
+
+def request_of(
+    model_id: str,
+    settings: TextModelSettings,
+    messages: Sequence[dict[str, str]],
+    images: Sequence[Image] = (),
+    schema: dict[str, Any] | None = None,
+) -> Request:
+    """What :meth:`lcmis.protocols.TextModel.complete` is asked, as a value."""
+    return Request(
+        model=model_id,
+        messages=tuple((said["role"], clean(said["content"])) for said in messages),
+        images=tuple(map(_picture_hash, images)),
+        schema="" if schema is None else json.dumps(schema, sort_keys=True),
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        pictures=tuple(images),
+    )
+
+
+def _picture_hash(image: Image) -> str:
+    return hashlib.sha256(f"{image.mode} {image.size}\n".encode() + image.tobytes()).hexdigest()
 
 
 class AsksForJson(ABC):
@@ -125,8 +132,9 @@ class AsksForJson(ABC):
     rungs: tuple[Rung, ...] = (Rung.JSON_SCHEMA, Rung.JSON_OBJECT, Rung.TEXT)
     """Ways to ask for JSON, the first tried first."""
 
-    def __init__(self, settings: TextModelSettings) -> None:
+    def __init__(self, settings: TextModelSettings, record: Recorder | None = None) -> None:
         self._settings = settings
+        self._record = record
         self._rung = self.rungs[0]
 
     def complete(
@@ -153,20 +161,9 @@ class AsksForJson(ABC):
                 f"choose a text model with sees_images = true"
             )
         deadline = time.monotonic() + self._settings.deadline_seconds
-        said = tuple((message["role"], clean(message["content"])) for message in messages)
-        request = Request(
-            model=self.model_id,
-            messages=said,
-            images=tuple(_picture_hash(image) for image in images),
-            schema="",
-            rung=Rung.TEXT,
-            max_tokens=self._settings.max_tokens,
-            temperature=self._settings.temperature,
-            pictures=tuple(images),
-        )
+        request = request_of(self.model_id, self._settings, messages, images, schema)
         if schema is None:
-            return self._reply(request, deadline).reply
-        request = replace(request, schema=json.dumps(schema, sort_keys=True))
+            return self._reply(replace(request, rung=Rung.TEXT), deadline)
         return self._climb_down(request, schema, deadline)
 
     def _climb_down(self, request: Request, schema: dict[str, Any], deadline: float) -> str:
@@ -175,12 +172,12 @@ class AsksForJson(ABC):
             if rung in (Rung.JSON_OBJECT, Rung.TEXT):
                 asked = _with_more(request, wording("json").format(schema=request.schema))
             asked = replace(asked, rung=rung)
-            exchange = self._ask(asked, deadline)
+            outcome = self._told(asked, deadline)
             last = rung is Rung.TEXT
-            if exchange.reason and exchange.status in TOO_MUCH_ASKED and not last:
+            if outcome.reason and outcome.status in TOO_MUCH_ASKED and not last:
                 continue
-            self._refuse_failed(exchange)
-            read = read_json(exchange.reply, schema)
+            self._refuse_failed(outcome)
+            read = read_json(outcome.reply, schema)
             if read.is_json or last:
                 break
         if not read.problem:
@@ -190,11 +187,11 @@ class AsksForJson(ABC):
             asked,
             messages=(
                 *asked.messages,
-                ("assistant", exchange.reply),
+                ("assistant", outcome.reply),
                 ("user", wording("reask").format(problem=read.problem, schema=request.schema)),
             ),
         )
-        read = read_json(self._reply(asked, deadline).reply, schema)
+        read = read_json(self._reply(asked, deadline), schema)
         if read.problem:
             raise ProposalError(
                 f"{self.model_id} was asked twice and its reply cannot be used: {read.problem}"
@@ -202,28 +199,36 @@ class AsksForJson(ABC):
         self._rung = rung
         return read.text
 
-    def _reply(self, request: Request, deadline: float) -> Exchange:
-        exchange = self._ask(request, deadline)
-        self._refuse_failed(exchange)
-        return exchange
+    def _reply(self, request: Request, deadline: float) -> str:
+        outcome = self._told(request, deadline)
+        self._refuse_failed(outcome)
+        return outcome.reply
 
-    def _refuse_failed(self, exchange: Exchange) -> None:
-        if exchange.reason:
-            raise TextModelError(f"{self.model_id} gave no reply: {exchange.reason}")
+    def _refuse_failed(self, outcome: Outcome) -> None:
+        if outcome.reason:
+            raise TextModelError(f"{self.model_id} gave no reply: {outcome.reason}")
+
+    def _told(self, request: Request, deadline: float) -> Outcome:
+        started = time.monotonic()
+        outcome = self._ask(request, deadline)
+        if self._record is not None:
+            self._record(request.exchange(outcome.reply, outcome.reason, started))
+        return outcome
 
     @abstractmethod
-    def _ask(self, request: Request, deadline: float) -> Exchange:
-        """One exchange; a failure is one with a reason."""
+    def _ask(self, request: Request, deadline: float) -> Outcome:
+        """One question at one rung; a failure is an outcome with a reason.
+
+        Args:
+            request: its rung is never None.
+            deadline: on the monotonic clock, in seconds.
+        """
 
 
 def _with_more(request: Request, text: str) -> Request:
     """The request with a paragraph more in its last message."""
     role, said = request.messages[-1]
     return replace(request, messages=(*request.messages[:-1], (role, f"{said}\n\n{text}")))
-
-
-def _picture_hash(image: Image) -> str:
-    return hashlib.sha256(f"{image.mode} {image.size}\n".encode() + image.tobytes()).hexdigest()
 
 
 # ── an endpoint ──────────────────────────────────────────────────────────────────────────────────
@@ -245,7 +250,7 @@ class ChatModel(AsksForJson):
     """
 
     def __init__(self, settings: TextModelSettings, record: Recorder | None = None) -> None:
-        super().__init__(settings)
+        super().__init__(settings, record)
         if not settings.name.strip():
             raise ConfigError("a text model of kind openai needs a name: write the model's")
         if not 0 < settings.deadline_seconds < math.inf or settings.max_tokens < 1:
@@ -254,33 +259,23 @@ class ChatModel(AsksForJson):
             )
         self.model_id = f"chat:{settings.name}@{host_of(settings.endpoint)}"
         self.sees_images = settings.sees_images
-        self._record = record
         self._key = settings.key.get_secret_value() if settings.key else ""
         self._limit_name = "max_tokens"
 
     def __repr__(self) -> str:
         return f"ChatModel({self.model_id!r})"
 
-    def _ask(self, request: Request, deadline: float) -> Exchange:
-        started, at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-        outcome, tries = finish(self._try(request, deadline))
-        exchange = request.exchange(
-            reply=self._redacted(outcome.reply),
-            reason=self._redacted(outcome.reason),
-            status=outcome.status,
-            tries=tries,
-            seconds=round(time.monotonic() - started, 3),
-            at=at,
+    def _ask(self, request: Request, deadline: float) -> Outcome:
+        outcome = finish(self._try(request, deadline))
+        return replace(
+            outcome, reply=self._redacted(outcome.reply), reason=self._redacted(outcome.reason)
         )
-        if self._record is not None:
-            self._record(exchange)
-        return exchange
 
     def _redacted(self, text: str) -> str:
         """Some endpoints say the key again when they refuse it."""
         return text.replace(self._key, "[key]") if self._key else text
 
-    async def _try(self, request: Request, deadline: float) -> tuple[Outcome, int]:
+    async def _try(self, request: Request, deadline: float) -> Outcome:
         async with client(self._settings.endpoint, self._key, MAX_BODY_BYTES) as asked:
 
             async def attempt() -> Outcome:
@@ -296,7 +291,8 @@ class ChatModel(AsksForJson):
                 gives_up = outcome.status in TOO_MUCH_ASKED and request.rung != Rung.TEXT
                 return replace(outcome, is_passing=False) if gives_up else outcome
 
-            return await persist(attempt, deadline)
+            outcome, _ = await persist(attempt, deadline)
+            return outcome
 
     def _takes_another_limit(self, outcome: Outcome) -> bool:
         """Newer models of OpenAI want the limit under another name; most others know only one."""
@@ -461,99 +457,3 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, dict):
         return {clean(str(name)): _cleaned(item) for name, item in value.items()}
     return value
-
-
-# ── recorded exchanges ───────────────────────────────────────────────────────────────────────────
-
-
-class Recording:
-    """Exchanges in a file, one JSON object a line, only ever appended to.
-
-    A line is one write to the file's end, so that processes do not tear one another's lines.
-
-    Args:
-        path: the file; made on the first exchange.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __call__(self, exchange: Exchange) -> None:
-        """Append one exchange.
-
-        Raises:
-            StoreError: the file cannot be written.
-        """
-        line = json.dumps(asdict(exchange), ensure_ascii=False).encode() + b"\n"
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                size = os.fstat(file).st_size
-                if size:
-                    os.lseek(file, size - 1, os.SEEK_SET)
-                    if os.read(file, 1) != b"\n":  # a power cut tore the last line
-                        line = b"\n" + line
-                os.write(file, line)
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise StoreError(
-                f"{self.path} cannot be written ({error.strerror}): text models' replies are "
-                f"recorded there"
-            ) from error
-
-    def exchanges(self) -> list[Exchange]:
-        """All of them, oldest first; torn lines, whose exchange never ended, are left out.
-
-        Raises:
-            StoreError: the file cannot be read, or a whole line is no exchange.
-        """
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be read ({error.strerror})") from error
-        found = []
-        for number, line in enumerate(lines, start=1):
-            if not line:
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            found.append(_exchange(row, f"{self.path}, line {number}"))
-        return found
-
-
-def _exchange(row: Any, where: str) -> Exchange:
-    if not isinstance(row, dict) or set(row) != {entry.name for entry in fields(Exchange)}:
-        raise StoreError(f"{where} is not a recorded exchange of this version of lcmis")
-    messages = tuple((role, text) for role, text in row.pop("messages"))
-    return Exchange(messages=messages, images=tuple(row.pop("images")), **row)
-
-
-class Replayed(AsksForJson):
-    """Answers from recorded exchanges, without the endpoint: the same run once more.
-
-    A request that was sent several times gets its replies in the order they came.
-
-    Args:
-        settings: those of the recorded run; the key and deadline do not matter.
-        exchanges: oldest first; those of other models are passed over.
-    """
-
-    def __init__(self, settings: TextModelSettings, exchanges: Iterable[Exchange]) -> None:
-        super().__init__(settings)
-        self.model_id = f"chat:{settings.name}@{host_of(settings.endpoint)}"
-        self.sees_images = settings.sees_images
-        self._replies: dict[str, deque[Exchange]] = defaultdict(deque)
-        for exchange in exchanges:
-            if exchange.model == self.model_id:
-                self._replies[exchange.request].append(exchange)
-
-    def _ask(self, request: Request, deadline: float) -> Exchange:
-        replies = self._replies[content_key(request)]
-        if not replies:
-            unknown = "this request was never recorded, or not so often"
-            return request.exchange(reply="", reason=unknown)
-        return replies.popleft()

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import math
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lcmis.check.fluency import load_causal
 from lcmis.device import choose_device, choose_dtype
-from lcmis.endpoint import clean
+from lcmis.endpoint import Outcome, clean
 from lcmis.errors import ConfigError
-from lcmis.llm import AsksForJson, Exchange, Recorder, Request, Rung
+from lcmis.llm import AsksForJson, Recorder, Request, Rung
 from lcmis.protocols import TextModelSettings
 from lcmis.revision import Located, locate
-from lcmis.types import content_key
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +44,7 @@ class LocalModel(AsksForJson):
     def __init__(
         self, settings: TextModelSettings, record: Recorder | None = None, device: str = "auto"
     ) -> None:
-        super().__init__(settings)
+        super().__init__(settings, record)
         name = settings.name.strip()
         if not name:
             raise ConfigError(
@@ -62,48 +60,31 @@ class LocalModel(AsksForJson):
         self._located = locate(owner, revision) if at else locate(name, None)
         _refuse_mute(self._located)
         self._device = choose_device(device)
-        self._record = record
         self._loaded: tuple[Any, Any] | None = None
         self.model_id = f"local:{self._located}"
 
     def __repr__(self) -> str:
         return f"LocalModel({self.model_id!r})"
 
-    def _ask(self, request: Request, deadline: float) -> Exchange:
-        started, at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-        if self._loaded is None:
-            dtype = choose_dtype("auto", self._device)
-            self._loaded = load_causal(self._located, self._device, dtype)
-        reply, reason = self._write(request, deadline)
-        exchange = request.exchange(
-            reply=reply,
-            reason=reason,
-            seconds=round(time.monotonic() - started, 3),
-            at=at,
-        )
-        if self._record is not None:
-            self._record(exchange)
-        return exchange
-
-    def _write(self, request: Request, deadline: float) -> tuple[str, str]:
-        """The reply, or why there is none."""
+    def _ask(self, request: Request, deadline: float) -> Outcome:
         import torch
         from jinja2 import TemplateError
 
-        assert self._loaded is not None
-        model, tokenizer = self._loaded
+        model, tokenizer = self._weights()
         messages = [{"role": role, "content": text} for role, text in request.messages]
         try:
             asked = tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"
             ).to(self._device)
         except TemplateError as error:
-            return "", f"its chat template does not take these messages ({error})"
+            return Outcome(reason=f"its chat template does not take these messages ({error})")
         length = asked["input_ids"].shape[1]
         room = _context_length(model) - length
         if room < 1:
-            return "", f"the question has {length} tokens, and it reads {length + room - 1} at most"
-        seed = int(content_key(request).rpartition(":")[2][:15], 16)
+            return Outcome(
+                reason=f"the question has {length} tokens, and it reads {length + room - 1} at most"
+            )
+        seed = int(request.key.rpartition(":")[2][:15], 16)
         forked = [self._device] if self._device.startswith("cuda") else []
         try:
             with torch.inference_mode(), torch.random.fork_rng(forked):
@@ -115,13 +96,22 @@ class LocalModel(AsksForJson):
                     **_chance(request.temperature),
                 )[0, length:]
         except torch.OutOfMemoryError:
-            return "", "the memory of its device does not suffice for this question"
+            return Outcome(reason="the memory of its device does not suffice for this question")
         if not _has_ended(written, model.generation_config.eos_token_id):
             if time.monotonic() >= deadline:
-                return "", f"no whole reply within {self._settings.deadline_seconds:g} seconds"
-            return "", "the reply was cut off: raise max_tokens"
+                return Outcome(
+                    reason=f"no whole reply within {self._settings.deadline_seconds:g} seconds"
+                )
+            return Outcome(reason="the reply was cut off: raise max_tokens")
         text = clean(tokenizer.decode(written, skip_special_tokens=True))
-        return (text, "") if text.strip() else ("", "an empty message")
+        return Outcome(text) if text.strip() else Outcome(reason="an empty message")
+
+    def _weights(self) -> tuple[Any, Any]:
+        """The model and its tokenizer."""
+        if self._loaded is None:
+            dtype = choose_dtype("auto", self._device)
+            self._loaded = load_causal(self._located, self._device, dtype)
+        return self._loaded
 
 
 def _chance(temperature: float | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from lcmis.llm import Exchange, read_json
+from lcmis.llm import read_json
 from lcmis.local import LocalModel
 from lcmis.propose.rounds import REPEATS, Kind, Measured, Rounds
 from lcmis.protocols import TextModelSettings
@@ -36,6 +36,7 @@ from lcmis.teacup.training import (
     training_facts,
     write_card,
 )
+from lcmis.types import Exchange
 
 DEFAULT_SAMPLES = 41_600
 CONTEXT = 1024
