@@ -237,9 +237,8 @@ class Propose:
                 correct, seen = judge.counts(finding.judgement.verdicts)
                 right[finding.pair.key] += correct
                 total[finding.pair.key] += seen
-        return [
-            Measured(pair, right[pair.key], total[pair.key]) for pair in pairs if total[pair.key]
-        ]
+        keyed = [(pair, pair.key) for pair in pairs] if total else []
+        return [Measured(pair, right[key], total[key]) for pair, key in keyed if total[key]]
 
     @staticmethod
     def _severe(measured: Sequence[Measured]) -> Rate:

@@ -7,7 +7,8 @@ import difflib
 import importlib
 import importlib.util
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
 """Plug kind → name → ``module:object``; the object is called with the plug's settings."""
 
 
+@cache
+def _installed() -> EntryPoints:
+    """Of all packages; to look through them takes long, and they stay as they are."""
+    return entry_points()
+
+
 def names(kind: str) -> dict[str, str]:
     """All registered names of one kind of plug, with where they live; nothing is imported.
 
@@ -84,7 +91,7 @@ def names(kind: str) -> dict[str, str]:
         ConfigError: two packages register one name.
     """
     found = dict(BUILT_IN[kind])
-    for entry in entry_points(group=f"lcmis.{kind}"):
+    for entry in _installed().select(group=f"lcmis.{kind}"):
         if entry.name in found and found[entry.name] != entry.value:
             raise ConfigError(
                 f"two {kind} are called {entry.name!r} ({found[entry.name]} and {entry.value}): "

@@ -9,6 +9,8 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -183,9 +185,34 @@ def read_pairs(path: str | Path) -> tuple[ConceptPair, ...]:
         ConfigError: what is wrong, at which entry or line, and what to write instead.
     """
     path = Path(path)
-    readers = dict(zip(SUFFIXES, (_from_toml, _from_csv, _from_jsonl), strict=True))
-    if path.suffix.lower() not in readers:
-        raise ConfigError(f"{path}: pairs are read from {', '.join(readers)} files: rename it")
+    return _read(path, _text(path)).pairs
+
+
+def read_kinds(path: str | Path) -> Mapping[str, Mapping[str, str]]:
+    """What a catalogue file says of its patterns beside their names: explanation, first, second.
+
+    Raises:
+        ConfigError: as :func:`read_pairs`.
+    """
+    path = Path(path)
+    return _read(path, _text(path)).kinds
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What a file of pairs says."""
+
+    pairs: tuple[ConceptPair, ...]
+    kinds: Mapping[str, Mapping[str, str]]
+
+
+Placed = tuple[str, ConceptPair]
+"""A pair, and where it stands in its file."""
+
+
+def _text(path: Path) -> str:
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{path}: pairs are read from {', '.join(SUFFIXES)} files: rename it")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -196,9 +223,27 @@ def read_pairs(path: str | Path) -> tuple[ConceptPair, ...]:
         raise ConfigError(f"{path}: {error.strerror}: name a file of pairs") from error
     if "\0" in text:
         raise ConfigError(f"{path}: not a text file: name a TOML, CSV or JSON-lines file")
+    return text
+
+
+@lru_cache(maxsize=4)  # commands come back to a file that they have just read or written
+def _read(path: Path, text: str) -> _File:
+    name = str(path)
+    match path.suffix.lower():
+        case ".toml":
+            file = _toml(text, name)
+            return _File(_different(_from_toml(file, name), path), _kinds(file))
+        case ".csv":
+            return _File(_different(_from_csv(text, name), path), {})
+        case _:
+            return _File(_different(_from_jsonl(text, name), path), {})
+
+
+def _different(placed: Iterable[Placed], path: Path) -> tuple[ConceptPair, ...]:
+    """All pairs, if there are any and each is asked for once."""
     pairs: list[ConceptPair] = []
     asked: dict[str, str] = {}
-    for where, pair in readers[path.suffix.lower()](text, str(path)):
+    for where, pair in placed:
         if earlier := asked.get(pair.prompt.casefold()):
             raise ConfigError(
                 f"{where}: the prompt {pair.prompt!r} was asked before, at {earlier}: drop one"
@@ -210,23 +255,20 @@ def read_pairs(path: str | Path) -> tuple[ConceptPair, ...]:
     return tuple(pairs)
 
 
-def read_kinds(path: Path) -> dict[str, dict[str, str]]:
-    """What a catalogue file says of its patterns beside their names; read its pairs first.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    patterns = tomllib.loads(path.read_bytes().decode("utf-8-sig")).get("patterns", [])
-    said = ("explanation", "first", "second")
-    return {one["name"]: {key: one[key] for key in said if key in one} for one in patterns}
-
-
-def _from_toml(text: str, name: str) -> Iterator[tuple[str, ConceptPair]]:
+def _toml(text: str, name: str) -> CatalogueFile:
     try:
         value = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also for absurd numbers and nesting
         raise ConfigError(f"{name}: not TOML: {error}") from error
-    file = _checked(CatalogueFile, value, name)
+    return _checked(CatalogueFile, value, name)
+
+
+def _kinds(file: CatalogueFile) -> Mapping[str, Mapping[str, str]]:
+    said = ("explanation", "first", "second")
+    return {one["name"]: {key: one[key] for key in said if key in one} for one in file.patterns}
+
+
+def _from_toml(file: CatalogueFile, name: str) -> Iterator[Placed]:
     concepts: dict[str, Concept] = {}
     for concept, fields in file.concepts.items():
         entry = _checked(ConceptEntry, fields, f"{name}, concept {concept!r}")
@@ -276,7 +318,7 @@ def _pair_of(
     )
 
 
-def _from_csv(text: str, name: str) -> Iterator[tuple[str, ConceptPair]]:
+def _from_csv(text: str, name: str) -> Iterator[Placed]:
     rows = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     header: list[str] = []
     try:
@@ -298,7 +340,7 @@ def _from_csv(text: str, name: str) -> Iterator[tuple[str, ConceptPair]]:
         raise ConfigError(f"{name}, line {rows.line_num}: not CSV: {error}") from error
 
 
-def _from_jsonl(text: str, name: str) -> Iterator[tuple[str, ConceptPair]]:
+def _from_jsonl(text: str, name: str) -> Iterator[Placed]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -397,6 +439,11 @@ def make_pair(
 # ── words in a prompt ────────────────────────────────────────────────────────────────────────────
 
 
+ARTICLE_BEFORE = re.compile(r"\b(an?)\s+$", re.IGNORECASE)
+GLIDE = re.compile(r"u(ni(?!n)|k|s[ei]|r[ao]n|t[ei])|eu|ewe|one")
+"""Vowels that begin a word and sound like a consonant."""
+
+
 def swap_noun(prompt: str, old: str, new: str) -> str:
     """The prompt with one noun in the place of another; ``a`` or ``an`` right before it follows.
 
@@ -416,7 +463,7 @@ def indefinite(noun: str) -> str:
     """The noun with its article by sound: ``an urn``, ``a unicorn``, ``an hourglass``."""
     word = noun.casefold()
     silent_h = word.startswith(("hour", "heir", "honest", "honour"))
-    glide = re.match(r"u(ni(?!n)|k|s[ei]|r[ao]n|t[ei])|eu|ewe|one", word)
+    glide = GLIDE.match(word)
     return f"{'an' if silent_h or (word[:1] in 'aeiou' and not glide) else 'a'} {noun}"
 
 
@@ -469,7 +516,7 @@ def _spans(prompt: str, a: Concept, b: Concept) -> dict[Side, Span]:
 
 def _swap(prompt: str, span: Span, new: str) -> str:
     before, old, after = prompt[: span[0]], prompt[slice(*span)], prompt[span[1] :]
-    article = re.search(r"\b(an?)\s+$", before, re.IGNORECASE)
+    article = ARTICLE_BEFORE.search(before)
     if article:
         before, new = before[: article.start()], indefinite(new)
         old = article[0]

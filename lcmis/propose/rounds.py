@@ -170,6 +170,8 @@ class Rounds:
     seed: int = 0
     exhausted: tuple[str, ...] = ()
     _seen: set[frozenset[str]] = field(init=False)
+    _said: list[set[str]] = field(init=False)
+    """The words of each known pair's names, where nothing embeds its prompt."""
     _vectors: list[Sequence[float]] = field(init=False)
     _concepts: dict[str, Concept] = field(init=False)
     """By name: one name stands for one concept, the way it was described first."""
@@ -177,6 +179,7 @@ class Rounds:
     def __post_init__(self) -> None:
         self.kinds = list(self.kinds)
         self._seen = {_letters(pair.a.name, pair.b.name) for pair in self.known}
+        self._said = [] if self.embed else [_words(pair) for pair in self.known]
         prompts = [pair.prompt for pair in self.known]
         self._vectors = list(self.embed(prompts)) if self.embed and prompts else []
         self._concepts = {}
@@ -457,9 +460,7 @@ class Rounds:
         """From the nearest known prompt; pairs without an embedding are as new as their letters."""
         if self.embed is None:
             words = _words(pair)
-            shared = [
-                len(words & _words(other)) / len(words | _words(other)) for other in self.known
-            ]
+            shared = (len(words & other) / len(words | other) for other in self._said)
             return 1 - max(shared, default=0.0)
         (vector,) = self.embed([pair.prompt])
         nearest = max(
