@@ -23,6 +23,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedT
 
 from lcmis.check import MAX_INTRUDERS, blank_picture, questions_of
 from lcmis.check.clip import ClipChecker
+from lcmis.check.preference import PreferenceChecker
 from lcmis.check.vqa import MASS_FLOOR, VqaChecker, first_token_ids
 from lcmis.errors import CheckError, ConfigError, UnknownNameError
 from lcmis.prompts import wording
@@ -87,6 +88,12 @@ class TestVqaKeepsTheContract(CheckerContract):
     @pytest.fixture
     def checker(self, judge: VqaChecker) -> Checker:
         return judge
+
+
+class TestPreferenceKeepsTheContract(CheckerContract):
+    @pytest.fixture
+    def checker(self, folders: Folders) -> Checker:
+        return PreferenceChecker(CheckerSettings("hps", str(folders["clip"]), device="cpu"))
 
 
 class RednessChecker:
@@ -244,6 +251,62 @@ def test_clip_looks_at_each_picture_once(clip: ClipChecker) -> None:
     )
     hook.remove()
     assert seen == [2]
+
+
+def test_a_preference_is_the_cosine_of_a_picture_and_its_own_prompt(folders: Folders) -> None:
+    model, _, transform = open_clip.create_model_and_transforms(
+        f"local-dir:{folders['clip']}", require_pretrained=True
+    )
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{folders['clip']}")
+    prompts = ("a tea cup", "iced coke", "a tea cup")
+    questions = [Question(QuestionKind.RELATION, prompt) for prompt in prompts]
+    pictures = contract_pictures()[:3]
+    checker = PreferenceChecker(CheckerSettings("hps", str(folders["clip"]), device="cpu"))
+    answers = checker.score(pictures, questions)
+    for (answer,), picture, prompt in zip(answers, pictures, prompts, strict=True):
+        with torch.no_grad():
+            seen = model.eval().encode_image(transform(picture.convert("RGB"))[None])
+            read = model.encode_text(tokenizer([prompt]))
+        cosine = torch.cosine_similarity(seen, read).item()
+        assert answer.value == pytest.approx(max(cosine, 0.0), abs=1e-5)
+
+
+# ── memory ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def only(most: int) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
+    """A forward pre-hook by which a model has memory for so many pictures and no more."""
+
+    def refuse(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        if len(args[0]) > most:
+            raise torch.OutOfMemoryError("too much")
+
+    return refuse
+
+
+@pytest.mark.parametrize("kind", ["clip", "vqa"])
+def test_memory_that_runs_out_names_the_batch_size_that_fits(kind: str, folders: Folders) -> None:
+    name = {"clip": "clip", "vqa": "llava"}[kind]
+    checker = {"clip": ClipChecker, "vqa": VqaChecker}[kind](
+        CheckerSettings(kind, str(folders[name]), device="cpu")
+    )
+    loaded = checker._loaded().model
+    tower = loaded.visual if kind == "clip" else loaded.model.vision_tower
+    asked = [ask(contract_pair(), QuestionKind.A_PRESENT)] * 4
+    before = checker.score(contract_pictures(), asked)
+    hook = tower.register_forward_pre_hook(only(3))
+    with pytest.raises(ConfigError, match="4 pictures at a time; 2 fit: set batch_size = 2"):
+        checker.score(contract_pictures(), asked)
+    hook.remove()
+    assert checker.score(contract_pictures(), asked) == before
+
+
+def test_memory_too_small_for_one_picture_says_what_else_helps(folders: Folders) -> None:
+    clip = ClipChecker(CheckerSettings("clip", str(folders["clip"]), device="cpu"))
+    clip._loaded().model.visual.register_forward_pre_hook(only(0))
+    question = ask(contract_pair(), QuestionKind.A_PRESENT)
+    with pytest.raises(ConfigError, match='also at one: set dtype = "bfloat16"'):
+        clip.score(contract_pictures()[:1], [question])
 
 
 # ── P(yes) ───────────────────────────────────────────────────────────────────────────────────────

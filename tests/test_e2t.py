@@ -89,7 +89,7 @@ def test_a_text_encoder_that_lacks_a_tensor_is_refused(pipeline, tmp_path):
     save_file(
         {key: one for key, one in tensors.items() if key != name}, tmp_path / "model.safetensors"
     )
-    with pytest.raises(ConfigError, match="lacks the tensor"):
+    with pytest.raises(ConfigError, match="lack the tensor"):
         FrozenReader(str(tmp_path))
 
 

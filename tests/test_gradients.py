@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-import random
 
 import diffusers
 import pytest
 import tiny_pipelines
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 from tiny_checkers import tiny_clip
 
 from lcmis import registry
@@ -16,7 +16,6 @@ from lcmis.check.encoder import ClipEncoder
 from lcmis.errors import InversionError
 from lcmis.protocols import CheckerSettings, ModelSettings, OffersDenoiser, OffersEncoder
 from lcmis.render.diffusion import DiffusersModel
-from lcmis.teacup.world import render
 from lcmis.testing import DenoiserContract, EncoderContract, contract_pictures
 from lcmis.types import Stage
 from lcmis.vocabulary import Vocabulary
@@ -162,6 +161,12 @@ def test_vectors_of_a_text_are_read_as_the_text(denoiser):
     assert torch.allclose(padded, denoiser.read(prompt, padded=True), atol=1e-5)
 
 
+def signal_kept(times):
+    """Of the schedule that Stable Diffusion was trained with, as a share of the variance."""
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    return (1 - betas).cumprod(0)[times].float().view(-1, 1, 1, 1)
+
+
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 def test_the_loss_is_the_one_of_training(prediction, tmp_path):
     folder = tiny_pipelines.save("sd", tmp_path)
@@ -175,8 +180,7 @@ def test_the_loss_is_the_one_of_training(prediction, tmp_path):
     dice = torch.Generator().manual_seed(3)
     times = torch.randint(500, 900, (4,), generator=dice)
     noise = torch.randn(4, *latents.shape[1:], generator=dice)
-    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-    kept = (1 - betas).cumprod(0)[times].float().view(-1, 1, 1, 1)
+    kept = signal_kept(times)
     noisy = kept.sqrt() * latents + (1 - kept).sqrt() * noise
     wanted = {
         "epsilon": noise,
@@ -222,10 +226,49 @@ def test_a_model_that_draws_in_half_precision_is_differentiated_in_single(folder
     assert half._pipeline.unet.dtype == torch.bfloat16
 
 
-def test_attention_finds_the_thing_that_a_word_names():
-    broad = registry.load("models", "teacup-broad")(ModelSettings("teacup-broad", device="cpu"))
-    picture, _, _ = render("drinks", "tea cup", "iced coke", random.Random(4))
-    maps = broad.denoiser().attention(picture, "a tea cup of iced coke")
-    middle = {word: float(one[5:14, 4:12].sum()) for word, one in maps.items()}
-    share = 9 * 8 / 256
-    assert middle["coke"] > 1.3 * share, middle
+class Recording:
+    """Attends as diffusers does, and writes down what each cross-attention looks at."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, **others):
+        if encoder_hidden_states is not None:
+            query, key = (
+                part.unflatten(-1, (attn.heads, -1)).transpose(1, 2).double()
+                for part in (attn.to_q(hidden_states), attn.to_k(encoder_hidden_states))
+            )
+            self.seen.append((query @ key.mT / query.shape[-1] ** 0.5).softmax(-1))
+        return AttnProcessor2_0()(attn, hidden_states, encoder_hidden_states, **others)
+
+
+def test_the_map_of_a_word_is_the_mean_of_the_u_nets_own_cross_attention(folder, denoiser):
+    """Over heads, layers, amounts of noise, and the tokens of the word wherever it stands."""
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    picture, prompt = contract_pictures()[0], "a cup of a hat"
+    latents = denoiser.latents(picture)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    times, recording = torch.tensor([300, 500, 700]), Recording()
+    kept = signal_kept(times)
+    text, _ = pipeline.encode_prompt(prompt, "cpu", 1, False)
+    pipeline.unet.set_attn_processor(recording)
+    with torch.no_grad():
+        noisy = kept.sqrt() * latents + (1 - kept).sqrt() * noise
+        pipeline.unet(noisy, times, text.expand(3, -1, -1))
+    layers = []
+    for scores in recording.seen:  # (noise, heads, places, tokens)
+        side = round((scores.shape[2] / (16 * 24)) ** 0.5 * 16)
+        maps = scores.mean((0, 1)).T.unflatten(1, (side, -1))
+        layers.append(torch.nn.functional.interpolate(maps[None], (16, 24), mode="bilinear")[0])
+    tokens = torch.stack(layers).mean(0)
+
+    places, start = {}, 1
+    for word in prompt.split():
+        count = len(pipeline.tokenizer(word).input_ids) - 2
+        places.setdefault(word, []).extend(range(start, start + count))
+        start += count
+    maps = denoiser.attention(picture, prompt)
+    assert list(maps) == ["a", "cup", "of", "hat"]
+    for word, rows in places.items():
+        expected = tokens[rows].mean(0)
+        assert torch.allclose(maps[word].double(), expected / expected.sum(), atol=1e-6)

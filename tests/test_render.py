@@ -641,12 +641,7 @@ def test_memory_that_runs_out_names_the_batch_size_that_fits() -> None:
     with pytest.raises(ConfigError, match="16 pictures of 8x8; 4 fit: set batch_size = 4"):
         draw(model, [model.spec(CUP, seed) for seed in range(16)])
     assert model.batch_size == 16
-
-
-def test_no_picture_is_drawn_under_a_profile_of_another_shape() -> None:
-    model = Greedy(batch_size=16, fits=5)
-    with pytest.raises(ConfigError):
-        draw(model, [model.spec(CUP, seed) for seed in range(16)])
+    # no picture is drawn under a profile of another shape
     assert all(profile == f"cpu-float32-b{size}" for size, profile in model.seen)
 
 

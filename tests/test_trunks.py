@@ -85,7 +85,7 @@ def test_branches_that_share_a_trunk_are_bit_equal_to_those_drawn_alone(
     alone: dict[str, np.ndarray] = {}
     forgetful = opened(family, scheduler=scheduler)
     for spec in specs:
-        forgetful._trunks = Trunks()  # nothing is known of the ones before
+        forgetful.trunks = Trunks()  # nothing is known of the ones before
         alone |= pixels(forgetful, [spec])
     assert all(np.array_equal(together[key], alone[key]) for key in alone)
     assert len({picture.tobytes() for picture in together.values()}) == len(specs)
@@ -133,7 +133,7 @@ def test_filler_and_twins_are_run_and_not_useful(opened: Callable[..., Diffusers
     plain = opened("sd", scheduler="DDIMScheduler", batch_size=4)
     pixels(plain, [plain.spec((Stage("ink"),), seed) for seed in range(3)])
     assert plain.work == Work(alone=3 * STEPS, run=4 * STEPS, useful=3 * STEPS)
-    assert not plain._trunks._said, "a picture of one stage leaves nothing behind"
+    assert len(plain.trunks) == 0, "a picture of one stage leaves nothing behind"
 
 
 def test_only_what_is_the_same_is_shared(opened: Callable[..., DiffusersModel]) -> None:
@@ -169,10 +169,10 @@ def test_memory_is_bounded_and_a_forgotten_trunk_is_run_again(
     expected = pixels(model, specs)
     assert model.work.skipped == 4
     tight = opened("sd", batch_size=1, scheduler="DDIMScheduler")
-    row = next(iter(model._trunks._said.values())).nbytes
-    tight._trunks = Trunks(most_bytes=2 * row)
+    row = model.trunks.num_bytes // len(model.trunks)
+    tight.trunks = Trunks(most_bytes=2 * row)
     drawn = pixels(tight, specs)
-    assert tight._trunks._bytes <= 2 * row
+    assert tight.trunks.num_bytes <= 2 * row
     assert tight.work.skipped < 4
     assert all(np.array_equal(drawn[key], expected[key]) for key in expected)
 

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcmis.check.pictures import abstain, once_each, readable
+from lcmis.check.pictures import abstain, once_each, to_look_at
 from lcmis.device import choose_device, choose_dtype
 from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.memory import in_batches
 from lcmis.protocols import CheckerSettings, Encoder
 from lcmis.revision import Located, fetch_weights, locate
 from lcmis.types import NONE_OF_THESE, Answer, Question
+from lcmis.weights import refuse_not_finite, refuse_unusable
 
 if TYPE_CHECKING:
     import torch
@@ -76,26 +78,16 @@ class ClipChecker:
         """Answer question i about image i; a picture is looked at once, whatever it is asked.
 
         Raises:
-            ConfigError: the weights cannot be loaded.
+            ConfigError: the weights cannot be loaded, or memory does not suffice.
         """
-        answers: list[tuple[Answer, ...]] = [()] * len(questions)
-        rows, pictures = [], []
-        for row, (image, question) in enumerate(zip(images, questions, strict=True)):
-            if not self.takes(question):
-                continue
-            picture = readable(image)
-            if isinstance(picture, str):
-                answers[row] = abstain(_answered(question), picture)
-            else:
-                rows.append(row)
-                pictures.append(picture)
+        answers, rows = to_look_at(images, questions, self.takes, _answered)
         if not rows:
             return answers
         clip = self._loaded()
-        different, places = once_each(pictures)
+        different, places = once_each([picture for _, picture in rows])
         seen = clip.see(different, self.batch_size)
-        clip.read(text for row in rows for text in questions[row].contrast)
-        for row, place in zip(rows, places, strict=True):
+        clip.read(text for row, _ in rows for text in questions[row].contrast)
+        for (row, _), place in zip(rows, places, strict=True):
             answers[row] = _compare(clip, seen[place], questions[row])
         return answers
 
@@ -223,11 +215,7 @@ class _Clip:
         import torch
         from safetensors import SafetensorError
 
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise ConfigError(
-                "the installed torch cannot use this machine's GPU: set the checker's "
-                'device = "cpu", or install a build of torch that fits its driver'
-            )
+        refuse_unusable(device)
         self.device = device
         self.dtype: torch.dtype = getattr(torch, dtype)
         choices: dict[str, Any] = {}
@@ -252,12 +240,8 @@ class _Clip:
         except (RuntimeError, OSError, ValueError, SafetensorError) as error:
             said = " ".join(str(error).split())[:300]
             raise ConfigError(f"{shown} cannot be loaded ({said}): copy it again, whole") from error
-        for tensor_name, tensor in model.state_dict().items():
-            if tensor.is_floating_point() and not tensor.isfinite().all():
-                raise ConfigError(
-                    f"the tensor {tensor_name} of {shown} holds numbers that are not finite: "
-                    f"copy it again"
-                )
+        refuse_not_finite(shown, model.state_dict())
+        self.name = shown
         self.model: Any = model.eval()
         self.transform: Any = transform
         self.context_length: int = self.tokenizer.context_length
@@ -265,16 +249,19 @@ class _Clip:
         self._lengths: dict[str, int] = {}
 
     def see(self, images: Sequence[Image], batch_size: int) -> torch.Tensor:
-        """Unit features, float32 on the CPU, ``(images, dim)``."""
+        """Unit features, float32 on the CPU, ``(images, dim)``.
+
+        Raises:
+            ConfigError: memory does not suffice for a batch.
+        """
         import torch
 
-        features = []
+        def see(batch: Sequence[Image]) -> list[torch.Tensor]:
+            pixels = torch.stack([self.transform(image) for image in batch])
+            return list(_unit(self.model.encode_image(pixels.to(self.device, self.dtype))))
+
         with torch.inference_mode():
-            for start in range(0, len(images), batch_size):
-                batch = [self.transform(image) for image in images[start : start + batch_size]]
-                pixels = torch.stack(batch).to(self.device, self.dtype)
-                features.append(_unit(self.model.encode_image(pixels)))
-        return torch.cat(features)
+            return torch.stack(in_batches(images, batch_size, see, self.name))
 
     def read(self, texts: Any) -> None:
         """Put the unit features of all texts that fit into the cache."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lcmis.check.vqa import no_bars
 from lcmis.device import choose_device
 from lcmis.errors import CheckError, ConfigError
 from lcmis.revision import Located, fetch_weights, locate
+from lcmis.weights import refuse_missing, refuse_unusable, silent
 
 if TYPE_CHECKING:
     import torch
@@ -105,12 +105,13 @@ def load_causal(located: Located, device: str, dtype: str = "float32") -> tuple[
     """A causal language model and its tokenizer, ready to be read with.
 
     Raises:
-        ConfigError: the weights cannot be loaded.
+        ConfigError: the weights cannot be loaded, or not to this device.
     """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    refuse_unusable(device)
     folder = fetch_weights(located)
     if not any(folder.glob("*.safetensors")):
         raise ConfigError(
@@ -118,7 +119,7 @@ def load_causal(located: Located, device: str, dtype: str = "float32") -> tuple[
             f"model"
         )
     try:
-        with no_bars():
+        with silent():
             model, report = AutoModelForCausalLM.from_pretrained(
                 folder,
                 use_safetensors=True,
@@ -133,13 +134,5 @@ def load_causal(located: Located, device: str, dtype: str = "float32") -> tuple[
             f"{located.name} cannot be loaded as a causal language model ({said}): name one that "
             f"transformers knows, such as a folder with GPT-2"
         ) from error
-    _refuse_missing(report["missing_keys"], located)
+    refuse_missing(located.name, report["missing_keys"])
     return model.eval().to(device), tokenizer
-
-
-def _refuse_missing(names: Sequence[str], located: Located) -> None:
-    if names:
-        raise ConfigError(
-            f"{located.name} lacks the weights {', '.join(sorted(names)[:3])}: it is no causal "
-            f"language model, or not a whole copy of one"
-        )

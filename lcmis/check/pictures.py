@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -95,6 +95,37 @@ def once_each(images: Sequence[Image.Image]) -> tuple[list[Image.Image], list[in
             different.append(image)
         place_of_object[id(image)] = place_of_pixels[pixels]
     return different, [place_of_object[id(image)] for image in images]
+
+
+def to_look_at(
+    images: Sequence[object],
+    questions: Sequence[Question],
+    takes: Callable[[Question], bool],
+    answered: Callable[[Question], tuple[str, ...]],
+) -> tuple[list[tuple[Answer, ...]], list[tuple[int, Image.Image]]]:
+    """The rows that a checker has to look at, and the answers to all others.
+
+    Args:
+        images: one for each question, damaged ones among them.
+        questions: what is asked.
+        takes: which of them the checker answers.
+        answered: what it answers one for: options, or the one nameless yes/no.
+
+    Returns:
+        For each row nothing, or abstentions where the picture cannot be read; and place and picture
+        of each row that is left.
+    """
+    answers: list[tuple[Answer, ...]] = [()] * len(questions)
+    rows: list[tuple[int, Image.Image]] = []
+    for place, (image, question) in enumerate(zip(images, questions, strict=True)):
+        if not takes(question):
+            continue
+        picture = readable(image)
+        if isinstance(picture, str):
+            answers[place] = abstain(answered(question), picture)
+        else:
+            rows.append((place, picture))
+    return answers, rows
 
 
 def abstain(options: Iterable[str], reason: str, mass: float = 1.0) -> tuple[Answer, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lcmis.check.clip import ClipChecker
-from lcmis.check.pictures import readable
+from lcmis.check.pictures import abstain, once_each, options_of, to_look_at
 from lcmis.protocols import CheckerSettings, Encoder
 from lcmis.types import Answer, Question, QuestionKind
 
@@ -44,32 +45,46 @@ class PreferenceChecker:
     def score(
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[tuple[Answer, ...]]:
-        """Answer question i about image i.
+        """Answer question i about image i; a picture is looked at once, whatever it is asked.
 
         Raises:
-            ConfigError: the weights cannot be loaded.
+            ConfigError: the weights cannot be loaded, or memory does not suffice.
         """
-        return [
-            (self._answer(image, question),) if self.takes(question) else ()
-            for image, question in zip(images, questions, strict=True)
-        ]
+        answers, rows = to_look_at(images, questions, self.takes, options_of)
+        asked = []
+        for place, picture in rows:
+            reason = self._too_long(questions[place].text)
+            if reason:
+                answers[place] = abstain(("",), reason)
+            else:
+                asked.append((place, picture))
+        if not asked:
+            return answers
+        different, seen_at = once_each([picture for _, picture in asked])
+        texts, read_at = _each_once([questions[place].text for place, _ in asked])
+        cosines = (self._encoder.see(different) @ self._encoder.read(texts).T).tolist()
+        for (place, _), row, column in zip(asked, seen_at, read_at, strict=True):
+            answers[place] = (_answer(cosines[row][column]),)
+        return answers
 
-    def _answer(self, image: Image, question: Question) -> Answer:
-        picture = readable(image)
-        if isinstance(picture, str):
-            return Answer(None, reason=picture)
-        encoder = self._encoder
-        if (length := encoder.num_tokens(question.text)) > encoder.context_length:
-            return Answer(
-                None,
-                reason=f"{question.text!r} is {length} tokens long, "
-                f"and the text encoder reads {encoder.context_length}",
-            )
-        cosine = float((encoder.see([picture]) @ encoder.read([question.text]).T).item())
-        if cosine != cosine:
-            return Answer(None, reason="the similarity is not a finite number")
-        return Answer(min(max(cosine, 0.0), 1.0))
+    def _too_long(self, text: str) -> str:
+        length, reads = self._encoder.num_tokens(text), self._encoder.context_length
+        if length <= reads:
+            return ""
+        return f"{text!r} is {length} tokens long, and the text encoder reads {reads}"
 
     @cached_property
     def _encoder(self) -> Encoder:
         return self._clip.encoder()
+
+
+def _each_once(texts: Sequence[str]) -> tuple[list[str], list[int]]:
+    """The different texts in order, and for each text its place among them."""
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return list(places), [places[text] for text in texts]
+
+
+def _answer(cosine: float) -> Answer:
+    if math.isnan(cosine):
+        return Answer(None, reason="the similarity is not a finite number")
+    return Answer(min(max(cosine, 0.0), 1.0))

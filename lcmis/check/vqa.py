@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lcmis.check.pictures import abstain, options_of, readable
+from lcmis.check.pictures import abstain, options_of, readable, to_look_at
 from lcmis.device import choose_device, choose_dtype
 from lcmis.errors import CheckError, ConfigError
+from lcmis.memory import in_batches
 from lcmis.prompts import wording, wordings_hash
 from lcmis.protocols import CheckerSettings
 from lcmis.revision import Located, fetch_weights, locate
 from lcmis.types import Answer, Question
+from lcmis.weights import refuse_missing, refuse_not_finite, refuse_unusable, silent
 
 if TYPE_CHECKING:
     import torch
@@ -72,24 +73,16 @@ class VqaChecker:
         """Answer question i about image i.
 
         Raises:
-            ConfigError: the weights cannot be loaded.
+            ConfigError: the weights cannot be loaded, or memory does not suffice.
             CheckError: the model cannot take the pictures in.
         """
-        answers: list[tuple[Answer, ...]] = [()] * len(questions)
-        asked: list[tuple[int, Image, str]] = []
-        for place, (image, question) in enumerate(zip(images, questions, strict=True)):
-            if not self.takes(question):
-                continue
-            picture = readable(image)
-            if isinstance(picture, str):
-                answers[place] = abstain(options_of(question), picture)
-            else:
-                asked.append((place, picture, _worded(question)))
+        answers, asked = to_look_at(images, questions, self.takes, options_of)
         if not asked:
             return answers
         judge = self._loaded()
         rows = []
-        for place, picture, text in asked:
+        for place, picture in asked:
+            text = _worded(questions[place])
             control = judge.control_token_in(text)
             if control:
                 reason = f"the question holds {control!r}, which steers the model instead of asking"
@@ -97,20 +90,24 @@ class VqaChecker:
             else:
                 rows.append((place, picture, text))
         rows.sort(key=lambda row: len(row[2]))  # equal lengths side by side need little padding
-        for start in range(0, len(rows), self.batch_size):
-            batch = rows[start : start + self.batch_size]
-            first = self._loaded().first_tokens(
-                [row[1] for row in batch], [row[2] for row in batch]
-            )
-            for (place, _, _), probabilities in zip(batch, first, strict=True):
-                answers[place] = self._loaded().answer(questions[place], probabilities)
+
+        def answered(batch: Sequence[tuple[int, Image, str]]) -> list[tuple[Answer, ...]]:
+            first = judge.first_tokens([row[1] for row in batch], [row[2] for row in batch])
+            return [
+                judge.answer(questions[place], probabilities)
+                for (place, _, _), probabilities in zip(batch, first, strict=True)
+            ]
+
+        given = in_batches(rows, self.batch_size, answered, judge.name)
+        for (place, _, _), answer in zip(rows, given, strict=True):
+            answers[place] = answer
         return answers
 
     def describe(self, images: Sequence[Image]) -> list[str]:
         """What the model sees, one sentence a picture: its likeliest 40 tokens at most.
 
         Raises:
-            ConfigError: the weights cannot be loaded.
+            ConfigError: the weights cannot be loaded, or memory does not suffice.
             CheckError: a picture cannot be read, or the model cannot take it in.
         """
         pictures = []
@@ -119,10 +116,8 @@ class VqaChecker:
             if isinstance(picture, str):
                 raise CheckError(picture)
             pictures.append(picture)
-        described: list[str] = []
-        for start in range(0, len(pictures), self.batch_size):
-            described += self._loaded().describe(pictures[start : start + self.batch_size])
-        return described
+        judge = self._loaded()
+        return in_batches(pictures, self.batch_size, judge.describe, judge.name)
 
     def _loaded(self) -> _Judge:
         if self._judge is None:
@@ -210,16 +205,12 @@ class _Judge:
         from safetensors import SafetensorError
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise ConfigError(
-                "the installed torch cannot use this machine's GPU: set the checker's "
-                'device = "cpu", or install a build of torch that fits its driver'
-            )
+        refuse_unusable(device)
         self.name, self.device = located.name, device
         folder = fetch_weights(located)
         safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
-            with no_bars():
+            with silent():
                 self.processor: Any = AutoProcessor.from_pretrained(folder, **safe)
                 model, report = AutoModelForImageTextToText.from_pretrained(
                     folder,
@@ -234,7 +225,8 @@ class _Judge:
                 f"{self.name} cannot be loaded as an image-and-text model ({said}): copy it again, "
                 f"whole, or take one that transformers knows without code of its own"
             ) from error
-        _refuse_incomplete(self.name, model, report)
+        refuse_missing(self.name, report["missing_keys"])
+        refuse_not_finite(self.name, model.state_dict())
         if not getattr(self.processor, "chat_template", None):
             raise ConfigError(
                 f"{self.name} has no chat template, so how to ask it is unknown: "
@@ -336,33 +328,3 @@ class _Judge:
                 pad_token_id=self.tokenizer.pad_token_id,
             )
         return reply if how else reply[:, inputs["input_ids"].shape[1] :]
-
-
-def _refuse_incomplete(name: str, model: Any, report: dict[str, Any]) -> None:
-    """The loader fills what a file lacks with random numbers, so ask it."""
-    lacking = sorted(str(key) for key in report["missing_keys"])
-    if lacking:
-        others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-        raise ConfigError(
-            f"the weights of {name} lack the tensor {lacking[0]}{others}: "
-            f"random numbers would stand in for it; copy them again, whole"
-        )
-    for key, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise ConfigError(
-                f"the tensor {key} of {name} holds numbers that are not finite: copy it again"
-            )
-
-
-@contextmanager
-def no_bars() -> Iterator[None]:
-    """No progress bars of transformers while inside; ours show what is going on."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

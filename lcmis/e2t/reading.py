@@ -19,6 +19,7 @@ from lcmis.revision import (
     resolve_hub_revision,
     weights_fingerprint,
 )
+from lcmis.weights import refuse_missing, silent
 
 PARTS = ("text_encoder", "tokenizer")
 """Where a diffusers folder keeps what is needed of it."""
@@ -40,13 +41,14 @@ class FrozenReader:
         located = locate(name, None)
         encoder, tokenizer = _parts(located)
         try:
-            model, report = CLIPTextModel.from_pretrained(
-                encoder,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-            )
+            with silent():
+                model, report = CLIPTextModel.from_pretrained(
+                    encoder,
+                    dtype=torch.float32,
+                    use_safetensors=True,
+                    local_files_only=True,
+                    output_loading_info=True,
+                )
             self._tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             said = " ".join(str(error).split())[:300]
@@ -54,10 +56,7 @@ class FrozenReader:
                 f"{name} holds no CLIP text encoder that can be loaded ({said}): give a folder of "
                 f"Stable Diffusion 1 or 2, or of a CLIP model, with safetensors"
             ) from error
-        if missing := sorted(report["missing_keys"]):
-            raise ConfigError(
-                f"the text encoder of {name} lacks the tensor {missing[0]}: copy it again, whole"
-            )
+        refuse_missing(f"the text encoder of {name}", report["missing_keys"])
         self.text_encoder = str(located)
         self.device = device
         self.encodes_like = weights_fingerprint(model.state_dict())

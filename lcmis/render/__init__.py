@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lcmis.errors import ConfigError, RenderError
+from lcmis.memory import largest_that_fits, out_of_memory, within_memory
 from lcmis.protocols import ImageModel
 from lcmis.render.stages import stage_starts
 from lcmis.render.trunks import in_trunk_order
@@ -37,9 +37,7 @@ def draw(model: ImageModel, specs: Sequence[RenderSpec]) -> list[Image | RenderE
     drawn: list[Image | RenderError] = []
     for start in range(0, len(specs), model.batch_size):
         batch = specs[start : start + model.batch_size]
-        pictures = _generate_or_none(model, batch)
-        if pictures is None:
-            pictures = _generate_or_none(model, batch)
+        pictures = within_memory(partial(model.generate, batch))
         if pictures is None:
             raise _out_of_memory(model, batch)
         if len(pictures) != len(batch):
@@ -48,51 +46,21 @@ def draw(model: ImageModel, specs: Sequence[RenderSpec]) -> list[Image | RenderE
     return drawn
 
 
-def _generate_or_none(
-    model: ImageModel, specs: Sequence[RenderSpec]
-) -> list[Image | RenderError] | None:
-    """The pictures, or None when memory ran out; then the device's cache is empty again."""
-    try:
-        return model.generate(specs)
-    except _out_of_memory_errors():
-        pass  # recover below: in here the traceback still holds the failed batch's tensors
-    gc.collect()
-    torch = sys.modules["torch"]
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return None
-
-
-def _out_of_memory_errors() -> tuple[type[BaseException], ...]:
-    """Nothing to catch unless a model has loaded torch: this room's door stays light."""
-    torch = sys.modules.get("torch")
-    return (torch.OutOfMemoryError,) if torch is not None else ()
-
-
 def _out_of_memory(model: ImageModel, specs: Sequence[RenderSpec]) -> ConfigError:
-    first = specs[0]
-    sentence = (
-        f"{model.model_id} runs out of memory at {model.batch_size} pictures of "
-        f"{first.width}x{first.height}"
-    )
-    fits = _largest_batch_that_fits(model, specs)
-    if not fits:
-        return ConfigError(
-            f'{sentence}, and also at one: set a smaller height and width, dtype = "bfloat16" or '
-            f'offload = "model"'
-        )
-    return ConfigError(f"{sentence}; {fits} fit: set batch_size = {fits}")
+    declared, first = model.batch_size, specs[0]
 
+    def drawn_as(size: int) -> object:
+        """Under another batch shape, and so another profile; the pictures are dropped."""
+        model.batch_size = size
+        return model.generate([model.spec(spec.stages, spec.seed) for spec in specs[:size]])
 
-def _largest_batch_that_fits(model: ImageModel, specs: Sequence[RenderSpec]) -> int:
-    """Halve until a batch is drawn; 0 when not even one picture is. The pictures are dropped."""
-    declared = model.batch_size
     try:
-        while model.batch_size > 1:
-            model.batch_size //= 2
-            smaller = [model.spec(spec.stages, spec.seed) for spec in specs[: model.batch_size]]
-            if _generate_or_none(model, smaller) is not None:
-                return model.batch_size
-        return 0
+        fits = largest_that_fits(declared, drawn_as)
     finally:
         model.batch_size = declared
+    return out_of_memory(
+        f"{model.model_id} runs out of memory at {declared} pictures of "
+        f"{first.width}x{first.height}",
+        fits,
+        'set a smaller height and width, dtype = "bfloat16" or offload = "model"',
+    )

@@ -129,7 +129,8 @@ class DiffusersModel:
         if refusal:
             raise ConfigError(f"{self.model_id}: {refusal}")
         self.work = Work()
-        self._trunks = Trunks()
+        self.trunks = Trunks()
+        """What is known of pictures that were begun; a new one has forgotten all of them."""
         self._encoding = lru_cache(ENCODINGS_KEPT)(self._encode)
         self._token_count = lru_cache(4096)(self._count_tokens)
 
@@ -274,7 +275,7 @@ class DiffusersModel:
                     switching(denoiser, self._arguments_at(rows, clock)),
                     sharing(
                         denoiser,
-                        self._trunks,
+                        self.trunks,
                         lambda: [beginning(spec, clock.step, clock.calls) for spec in padded],
                         len(specs),
                         self._count,

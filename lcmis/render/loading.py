@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import diffusers
@@ -16,6 +15,7 @@ from lcmis.errors import ConfigError
 from lcmis.render.pipeline_folder import PipelineFolder, adapter_file
 from lcmis.revision import Located, fetch_weights
 from lcmis.types import Adapter
+from lcmis.weights import refuse_missing, refuse_unusable, silent
 
 
 def load_pipeline(
@@ -32,12 +32,8 @@ def load_pipeline(
     Raises:
         ConfigError: a tensor is missing, a file is damaged, or the device is not there.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(
-            'the installed torch cannot use this machine\'s GPU: set device = "cpu", or install '
-            "a build of torch that fits its driver"
-        )
-    with _quiet():
+    refuse_unusable(device)
+    with silent():
         networks = {
             component: _load_network(folder, component, getattr(torch, dtype))
             for component in folder.weighted_components()
@@ -69,7 +65,7 @@ def load_pipeline(
 
 
 def _load_network(folder: PipelineFolder, component: str, dtype: torch.dtype) -> torch.nn.Module:
-    """Load one component; the loaders fill what a file lacks with random numbers, so ask them."""
+    """Load one component, whole."""
     library, class_name = folder.components()[component]
     network_class = _class(library, class_name)
     try:
@@ -85,13 +81,7 @@ def _load_network(folder: PipelineFolder, component: str, dtype: torch.dtype) ->
         raise ConfigError(
             f"the weights of {folder.name}/{component} cannot be read ({error}): copy them again"
         ) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ConfigError(
-            f"the weights of {folder.name}/{component} lack the tensor {missing[0]}{others}: "
-            f"random numbers would stand in for it; copy them again, whole"
-        )
+    refuse_missing(f"{folder.name}/{component}", report["missing_keys"])
     return network
 
 
@@ -119,20 +109,3 @@ def _lay_over(pipeline: Any, located: Located, adapter: Adapter) -> None:
 
 def _adapter_name(adapter: Adapter) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in adapter.name)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars of the libraries' own while inside; ours show what is going on."""
-    bars = [
-        bar
-        for bar in (diffusers.utils.logging, transformers.utils.logging)
-        if bar.is_progress_bar_enabled()
-    ]
-    for bar in bars:
-        bar.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for bar in bars:
-            bar.enable_progress_bar()

@@ -61,12 +61,16 @@ class Trunks:
     """What the denoiser said to beginnings, in main memory; the longest unused goes first."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self.num_bytes = 0
+        """Held now."""
         self._most_bytes = most_bytes
-        self._bytes = 0
         self._said: OrderedDict[Beginning, torch.Tensor] = OrderedDict()
 
     def __contains__(self, row: Beginning | None) -> bool:
         return row in self._said
+
+    def __len__(self) -> int:
+        return len(self._said)
 
     def recall(self, rows: Sequence[Beginning | None]) -> torch.Tensor | None:
         """What was said to all of them, as one batch; None where one of them is new."""
@@ -85,10 +89,10 @@ class Trunks:
         for place, row in enumerate(rows):
             if row is not None and row not in self._said:
                 self._said[row] = halves[:, place].to("cpu", copy=True)
-                self._bytes += self._said[row].nbytes
-        while self._bytes > self._most_bytes:
+                self.num_bytes += self._said[row].nbytes
+        while self.num_bytes > self._most_bytes:
             _, gone = self._said.popitem(last=False)
-            self._bytes -= gone.nbytes
+            self.num_bytes -= gone.nbytes
 
 
 @contextmanager

@@ -257,7 +257,7 @@ def one_turn(
     model: DiffusersModel, specs: Sequence[RenderSpec], shared: bool
 ) -> tuple[float, list[np.ndarray], Work]:
     """Draw all once, with nothing known before."""
-    model._trunks = Trunks() if shared else Trunks(most_bytes=0)
+    model.trunks = Trunks() if shared else Trunks(most_bytes=0)
     before, started = model.work, time.perf_counter()
     drawn = [np.asarray(picture) for picture in draw(model, specs)]
     return time.perf_counter() - started, drawn, model.work - before
