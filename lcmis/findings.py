@@ -272,6 +272,8 @@ class RepairFinding:
     """Of one repaired picture: the settings it was drawn with."""
     pictures: tuple[BeforeAfter, ...]
     """One a seed of the certificate, in their order."""
+    elsewhere: tuple[RepairFinding, ...] = ()
+    """On every other model that drew both prompts on the same seeds, by name."""
 
     @property
     def model(self) -> str:
@@ -301,82 +303,95 @@ def find_repairs(
         checker_id: Whose scores decide.
         threshold: Score from which a concept counts as present.
         pair: Only the pair of this key.
-        model: Only this model.
+        model: Only those found for this model.
     """
-    found = []
-    for nomination in store.nominations(pair, model):
-        if nomination.guide != checker_id:
-            proof = _proof(store, checker_id, nomination, nomination.model, threshold)
-            if proof is not None:
-                found.append(proof)
-    return found
-
-
-def find_portability(
-    store: Store,
-    checker_id: str,
-    *,
-    threshold: float = 0.5,
-    pair: str | None = None,
-    model: str | None = None,
-) -> list[RepairFinding]:
-    """Certify every nomination on all *other* models that drew it and the plain prompt on its
-    fresh seeds; drawing nothing, oldest nomination first.
-
-    The arguments are those of :func:`find_repairs`; ``model`` is the one it was found for. Where
-    it was proved is the certificate's ``model``.
-    """
-    found = []
-    for nomination in store.nominations(pair, model):
-        if nomination.guide != checker_id:
-            others = [name for name in store.models() if name != nomination.model]
-            proofs = [_proof(store, checker_id, nomination, name, threshold) for name in others]
-            found += [proof for proof in proofs if proof is not None]
-    return found
+    return _certified(store, checker_id, store.nominations(pair, model), threshold)
 
 
 def find_certificate(
     store: Store, checker_id: str, nomination: Nomination, *, threshold: float = 0.5
 ) -> Certificate | None:
     """A nomination's certificate on its own model, from the facts; None where there are none."""
-    proof = _proof(store, checker_id, nomination, nomination.model, threshold)
-    return None if proof is None else proof.certificate
+    found = _certified(store, checker_id, [nomination], threshold)
+    return found[0].certificate if found else None
 
 
-def _proof(
-    store: Store, checker_id: str, nomination: Nomination, model: str, threshold: float
-) -> RepairFinding | None:
-    """What a nomination's fresh pictures by one model prove; None where there are none.
+def _certified(
+    store: Store, checker_id: str, nominations: Sequence[Nomination], threshold: float
+) -> list[RepairFinding]:
+    fair = [one for one in nominations if one.guide != checker_id]
+    if not fair:
+        return []
+    facts = _Fresh(store, checker_id, fair)
+    found = []
+    for nomination in fair:
+        proofs = {
+            model: _proof(facts, checker_id, nomination, compared, threshold)
+            for model in facts.models(nomination.pair)
+            if (compared := facts.compared(nomination, model))
+        }
+        own = proofs.pop(nomination.model, None)
+        if own is not None:
+            found.append(dataclasses.replace(own, elsewhere=tuple(proofs.values())))
+    return found
 
-    Those on its own seeds count. Where there are none, those on the seeds that certificates shared
-    before each nomination had its own.
-    """
-    asked = store.pair(nomination.pair)
-    shared = range(FIRST_CERTIFICATE_SEED, FIRST_CERTIFICATE_SEED + CERTIFICATE_BLOCK)
-    evidence = store.evidence(checker_id, model=model, pair=nomination.pair)
-    for seeds in (nomination.fresh_seeds, shared):
-        compared = _compared(nomination, asked, _fresh(store, evidence, seeds))
-        if compared:
-            return _certified(store, nomination, asked, checker_id, compared, threshold)
-    return None
+
+Compared = Sequence[tuple[RenderSpec, Evidence, Evidence]]
+"""Of one model, by seed: the repaired picture's specification, the plain one and the repaired."""
 
 
-Fresh = Mapping[str, tuple[RenderSpec, Evidence]]
+class _Fresh:
+    """The pictures on seeds that certify, read once for all nominations."""
 
+    def __init__(self, store: Store, checker_id: str, nominations: Sequence[Nomination]) -> None:
+        asked = {one.pair for one in nominations}
+        self._only = next(iter(asked)) if len(asked) == 1 else None
+        self._store = store
+        pairs = store.pairs() if self._only is None else [store.pair(self._only)]
+        self.pairs = {one.key: one for one in pairs}
+        judged = [item for item in self._said(checker_id) if item.scored or item.refused]
+        specs = store.renders_of(item.spec_key for item in judged if item.pair_key in asked)
+        self._drawn: dict[str, dict[str, dict[str, tuple[RenderSpec, Evidence]]]] = {}
+        for item in judged:
+            if item.spec_key in specs:
+                of_pair = self._drawn.setdefault(item.pair_key, {})
+                of_model = of_pair.setdefault(item.model, {})
+                of_model[item.spec_key] = (specs[item.spec_key][0], item)
+        self._fits = {
+            guide: {(item.pair_key, item.spec_key): item.relation for item in self._said(guide)}
+            for guide in {one.guide for one in nominations}
+        }
 
-def _fresh(store: Store, evidence: Iterable[Evidence], seeds: range) -> Fresh:
-    """Pictures on seeds that certify, by spec key."""
-    return {
-        item.spec_key: (store.render(item.spec_key)[0], item)
-        for item in evidence
-        if item.seed in seeds and (item.scored or item.refused)
-    }
+    def _said(self, checker_id: str) -> list[Evidence]:
+        return self._store.evidence(checker_id, pair=self._only, from_seed=FIRST_CERTIFICATE_SEED)
+
+    def models(self, pair: str) -> list[str]:
+        """Who drew fresh pictures of a pair, by name."""
+        return sorted(self._drawn.get(pair, ()))
+
+    def fit(self, guide: str, item: Evidence) -> float | None:
+        """How well a guide finds that a picture fits the plain prompt, in [0, 1]."""
+        return self._fits[guide].get((item.pair_key, item.spec_key))
+
+    def compared(self, nomination: Nomination, model: str) -> Compared:
+        """What proves a nomination on a model; empty where nothing does.
+
+        Its own seeds count. Where it has no picture on them, those count that certificates shared
+        before each nomination had its own.
+        """
+        shared = range(FIRST_CERTIFICATE_SEED, FIRST_CERTIFICATE_SEED + CERTIFICATE_BLOCK)
+        drawn = self._drawn[nomination.pair][model]
+        for seeds in (nomination.fresh_seeds, shared):
+            fresh = {key: one for key, one in drawn.items() if one[1].seed in seeds}
+            if compared := _compared(nomination, self.pairs[nomination.pair], fresh):
+                return compared
+        return []
 
 
 def _compared(
-    nomination: Nomination, asked: ConceptPair, fresh: Fresh
-) -> list[tuple[RenderSpec, Evidence, Evidence]]:
-    """Repaired pictures with the plain one of the same seed and settings, before first.
+    nomination: Nomination, asked: ConceptPair, fresh: Mapping[str, tuple[RenderSpec, Evidence]]
+) -> Compared:
+    """Repaired pictures with the plain one of the same seed and settings.
 
     Where the store holds several settings, the one with the most seeds counts.
     """
@@ -394,19 +409,14 @@ def _compared(
     return max(by_settings.values(), key=len, default=[])
 
 
-def _certified(
-    store: Store,
-    nomination: Nomination,
-    asked: ConceptPair,
+def _proof(
+    facts: _Fresh,
     checker_id: str,
-    compared: Sequence[tuple[RenderSpec, Evidence, Evidence]],
+    nomination: Nomination,
+    compared: Compared,
     threshold: float,
 ) -> RepairFinding:
-    model = compared[0][0].model
-    relation = {
-        item.spec_key: item.relation
-        for item in store.evidence(nomination.guide, model=model, pair=nomination.pair)
-    }
+    asked, guide = facts.pairs[nomination.pair], nomination.guide
     certificate = judge.certificate(
         nomination,
         checker_id,
@@ -415,11 +425,8 @@ def _certified(
         [picture(after) for _, _, after in compared],
         pair=asked,
         threshold=threshold,
-        model=model,
-        fits=[
-            (relation.get(before.spec_key), relation.get(after.spec_key))
-            for _, before, after in compared
-        ],
+        model=compared[0][0].model,
+        fits=[(facts.fit(guide, before), facts.fit(guide, after)) for _, before, after in compared],
     )
     judged = set(certificate.seeds)
     pictures = tuple(

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.store import Store
-from lcmis.types import Label, Question
+from lcmis.types import Label, Question, Render, RenderSpec
 
 YES, NO, UNSURE = "yes", "no", "unsure"
 WITHDRAWN = "withdrawn"
@@ -196,11 +197,11 @@ def export_labels(store: Store, path: Path) -> int:
 
 
 def _rows(store: Store) -> Iterator[dict[str, str]]:
-    questions: dict[str, Question] = {}
-    for label in store.labels():
-        if label.question not in questions:
-            questions[label.question] = store.question(label.question)
-        question, (spec, render) = questions[label.question], store.render(label.render)
+    labels = store.labels()
+    drawn = store.renders_of(label.render for label in labels)
+    ask = functools.cache(store.question)
+    for label in labels:
+        question, (spec, render) = ask(label.question), drawn[label.render]
         yield {
             "render": label.render,
             "question": label.question,
@@ -222,39 +223,46 @@ def import_labels(store: Store, path: Path) -> Imported:
             store does not have, or of other pixels; each such line is named.
     """
     known = set(store.labels())
+    rows = list(_numbered(path))
+    named = (str(row.get("render")) for _, row in rows)
+    drawn, ask = store.renders_of(named), functools.cache(store.question)
     found, faults = [], []
-    for number, row in _numbered(path):
+    for number, row in rows:
         try:
-            found.append(_label(store, row))
+            found.append(_label(row, drawn, ask))
         except (ConfigError, UnknownNameError) as error:
             faults.append(f"line {number}: {error}")
     if faults:
         more = len(faults) - MOST_NAMED
-        named = faults[:MOST_NAMED] + ([f"and {more} more lines"] if more > 0 else [])
+        told = faults[:MOST_NAMED] + ([f"and {more} more lines"] if more > 0 else [])
         raise ConfigError(
             f"{path}: nothing was imported, {len(faults)} of {len(faults) + len(found)} labels "
             "cannot be: mend or take out these lines, or import into the audit that they belong "
-            "to\n  " + "\n  ".join(named)
+            "to\n  " + "\n  ".join(told)
         )
     new = [label for label in dict.fromkeys(found) if label not in known]
     store.add_labels(new)
     return Imported(added=len(new), known=len(found) - len(new))
 
 
-def _label(store: Store, row: Mapping[str, Any]) -> Label:
+def _label(
+    row: Mapping[str, Any],
+    drawn: Mapping[str, tuple[RenderSpec, Render]],
+    ask: Callable[[str], Question],
+) -> Label:
     lacking = [name for name in NEEDED if not isinstance(row.get(name), str) or not row[name]]
     if lacking:
         raise ConfigError(f"there is no {' and no '.join(lacking)} in it")
-    spec, render = store.render(row["render"])
-    if spec.key != row["render"]:
+    if row["render"] not in drawn:
         raise UnknownNameError(f"no picture in the store has the key {row['render']!r}")
+    spec, render = drawn[row["render"]]
     if not render.sha256:
         raise ConfigError(f"the picture {spec.key} was refused here, so there is nothing to label")
     if render.sha256 != row["picture"]:
         raise ConfigError(
             f"the picture {spec.key} has other pixels here than where it was labelled"
         )
-    question = store.question(row["question"])
+    question = ask(row["question"])
     answers = (*allowed(question), WITHDRAWN)
     if row["answer"] not in answers:
         raise ConfigError(f"the answer is {row['answer']!r}, but it is one of {', '.join(answers)}")

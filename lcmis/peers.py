@@ -120,8 +120,9 @@ def _publish_one(
 def _shown(store: Store, finding: PairFinding) -> list[Shown]:
     """The pictures of a finding, in the order of their seeds; a refusal is none."""
     pictures = zip(finding.evidence, finding.judgement.verdicts, strict=True)
+    drawn = store.renders_of(item.spec_key for item in finding.evidence)
     return [
-        Shown(finding.pair, item, verdict.value, store.render(item.spec_key)[1].sha256)
+        Shown(finding.pair, item, verdict.value, drawn[item.spec_key][1].sha256)
         for item, verdict in pictures
         if not item.refused
     ]

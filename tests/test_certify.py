@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
+from sqlalchemy import event
 from toys import ToyModel, pair
 
 from lcmis import judge, registry
@@ -17,7 +18,7 @@ from lcmis.certifying import Certifying
 from lcmis.config import AuditConfig
 from lcmis.errors import ConfigError
 from lcmis.evaluation import look, spec_of
-from lcmis.findings import find_portability, find_repairs
+from lcmis.findings import find_repairs
 from lcmis.propose.catalogue import to_toml
 from lcmis.protocols import CheckerSettings, ModelSettings
 from lcmis.repairing import Repair, RepairSettings
@@ -145,9 +146,11 @@ def test_a_repair_that_holds_on_another_model_is_shown_beside_its_own_certificat
         assert lost.own.passed
         assert lost.own.model == ""
         assert lost.certificate.seeds == lost.own.seeds, "the same fresh seeds on every model"
-    found = find_portability(repaired, JUDGE)
-    assert {one.certificate for one in found} == {one.certificate for one in result.proofs}
-    assert all(not one.certificate.model for one in find_repairs(repaired, JUDGE))
+    found = find_repairs(repaired, JUDGE)
+    others = [other for one in found for other in one.elsewhere]
+    assert [one.model for one in found[0].elsewhere] == ["toy@no-b", "toy@right"]
+    assert {one.certificate for one in others} == {one.certificate for one in result.proofs}
+    assert all(not one.certificate.model for one in found)
 
 
 def test_a_prompt_that_another_model_cannot_read_is_not_portable_and_the_reason_is_said(
@@ -196,6 +199,19 @@ def test_a_model_that_nobody_can_open_any_more_is_one_sentence(config, repaired)
 def test_fresh_seeds_are_as_many_as_belong_to_a_nomination(config, repaired, pictures):
     with pytest.raises(ConfigError, match="--certificate is"):
         certify(config, repaired, pictures=pictures)
+
+
+def test_more_nominations_are_certified_by_no_more_queries(config, repaired):
+    asked = []
+    event.listen(repaired._engine, "before_cursor_execute", lambda *one: asked.append(one[2]))
+    before = find_repairs(repaired, JUDGE)
+    few = len(asked)
+    for nomination in repaired.nominations():
+        for budget in range(5):
+            repaired.add_nomination(dataclasses.replace(nomination, budget=budget))
+    asked.clear()
+    assert find_repairs(repaired, JUDGE) == before
+    assert len(asked) == few
 
 
 # ── collateral ───────────────────────────────────────────────────────────────────────────────────

@@ -461,6 +461,21 @@ def test_a_picture_answers_to_the_beginning_of_its_key(
         store.render("k1:zz")
 
 
+def test_many_pictures_are_found_by_their_whole_keys_alone(
+    audited: tuple[Store, ConceptPair, RenderSpec],
+) -> None:
+    store, pair, spec = audited
+    others = [make_spec(pair, seed) for seed in range(100, 1100)]  # more than one statement takes
+    store.add_renders([make_drawn(pair, other, refusal="no") for other in others])
+    keys = [one.key for one in (spec, *others)]
+    found = store.renders_of([*keys, *keys[:3], "k1:none", spec.key[:9]])
+    assert found == {key: store.render(key) for key in keys[:2]} | {
+        key: found[key] for key in keys[2:]
+    }
+    assert [found[key][0] for key in keys] == [spec, *others]
+    assert store.renders_of([]) == {}
+
+
 # ── pages ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -614,6 +629,7 @@ def test_evidence_is_what_the_scores_say(store: Store) -> None:
         key = found[1].key
         one_pair = [one for one in wanted if one.pair_key == key]
         assert store.evidence(checker, pair=key) == one_pair
+        assert store.evidence(checker, from_seed=3) == [one for one in wanted if one.seed >= 3]
         assert store.evidence(checker, pair=found[1].prompt, model="n@2") == [
             one for one in one_pair if one.model == "n@2"
         ]

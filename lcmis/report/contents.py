@@ -157,8 +157,6 @@ class RepairPart:
     model: str
     wins: tuple[Change, ...]
     losses: tuple[Change, ...]
-    elsewhere: tuple[RepairFinding, ...]
-    """On other models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,9 +418,6 @@ def _repairs(
     album: Album,
     worst: int,
 ) -> tuple[RepairPart, ...]:
-    elsewhere: dict[str, list[RepairFinding]] = defaultdict(list)
-    for found in findings.find_portability(store, checker_id, threshold=threshold):
-        elsewhere[found.certificate.nomination.key].append(found)
     ranked = sorted(findings.find_repairs(store, checker_id, threshold=threshold), key=_usefulness)
     return tuple(
         RepairPart(
@@ -430,7 +425,6 @@ def _repairs(
             model=names[found.model],
             wins=_changes(found, [one for one in found.pictures if one.is_win], album, show),
             losses=_changes(found, [one for one in found.pictures if one.is_loss], album, show),
-            elsewhere=tuple(elsewhere[found.certificate.nomination.key]),
         )
         for found, show in ((found, place < worst) for place, found in enumerate(ranked))
     )

@@ -1,4 +1,7 @@
-"""What a checker said of all pictures, as whole columns: for readers who judge them all at once."""
+"""What a checker said of all pictures, as whole columns: for readers who judge them all at once.
+
+The same as :mod:`lcmis.store.evidence` gathers a line at a time, without a value a picture.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,13 @@
-"""What a checker said of each picture of a pair, gathered in one query."""
+"""What a checker said of each picture of a pair, gathered in one query.
+
+For a pair or a model this is the quick way: indices find its few pictures, and one line is one
+value. :mod:`lcmis.store.columns` reads the same of everything at once, in plain scans, which are
+quick for all and slow for one; a test holds the two to the same lines.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -59,6 +65,25 @@ class Evidence:
     def of_repair(self) -> bool:
         """Whether it was drawn to mend the pair: it never counts in how often the pair fails."""
         return self.staged or self.seed >= FIRST_REPAIR_SEED
+
+
+def answered(
+    connection: Connection, checkers: Iterable[int], renders: Iterable[int]
+) -> set[tuple[int, int, int]]:
+    """The checkers, pictures and questions, by their numbers, that have an answer."""
+    found: set[tuple[int, int, int]] = set()
+    for checker in checkers:
+        for some in chunks(list(renders)):
+            found.update(
+                connection.execute(
+                    select(ScoreRow.checker_id, ScoreRow.render_id, ScoreRow.question_id).where(
+                        ScoreRow.checker_id == checker,
+                        ScoreRow.render_id.in_(some),
+                        ScoreRow.place == 0,
+                    )
+                ).tuples()
+            )
+    return found
 
 
 def match_questions(connection: Connection, asked: set[tuple[int, int]]) -> None:

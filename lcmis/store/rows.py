@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
 
 from lcmis.errors import UnknownNameError
-from lcmis.store.documents import refuse_broken
+from lcmis.store.documents import document, refuse_broken
 from lcmis.store.tables import (
     Base,
     CheckerRow,
@@ -21,6 +21,7 @@ from lcmis.store.tables import (
     QuestionRow,
     RenderRow,
 )
+from lcmis.types import Question
 
 CHUNK = 900
 """Names asked for at once: every SQLite takes 999."""
@@ -124,3 +125,35 @@ def id_by_prefix(
         near = difflib.get_close_matches(prefix, connection.scalars(select(PairRow.prompt)), n=3)
     hint = f"; near it: {', '.join(near)}" if near else "; `lcmis show` lists what there is"
     raise UnknownNameError(f"no {noun} in the store is called {prefix!r}{hint}")
+
+
+def pair_id(connection: Connection, text: str) -> int:
+    """The number of the pair of this key, of a key that begins so, or of exactly this prompt.
+
+    Raises:
+        UnknownNameError: none, or more than one.
+    """
+    exact = connection.scalar(select(PairRow.id).where(PairRow.key == text))
+    if exact is not None:
+        return exact  # before looking through all prompts
+    found = connection.scalars(select(PairRow.id).where(PairRow.prompt == text).limit(2)).all()
+    if len(found) == 1:
+        return found[0]
+    return id_by_prefix(connection, PairRow.key, PairRow.id, text, "pair")
+
+
+def add_questions(connection: Connection, questions: Iterable[Question]) -> None:
+    """Keep questions; one that is there stays as it is."""
+    insert_new(
+        connection,
+        QuestionRow,
+        [
+            {
+                "document": document(question),
+                "key": question.key,
+                "kind": question.kind.value,
+                "text": question.text,
+            }
+            for question in dict.fromkeys(questions)
+        ],
+    )

@@ -189,32 +189,31 @@ class ScoreRow(Base):
     reason: Mapped[str]
 
 
-class TrialRow(Base):
-    """A candidate that a repairer tried; the document gives the value back."""
+class SearchRow(Base):
+    """A candidate of a search for a repair; the document gives the value back."""
+
+    __abstract__ = True
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    pair_id: Mapped[int] = mapped_column(ForeignKey("pairs.id"))
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    checker_id: Mapped[int] = mapped_column(ForeignKey("checkers.id"))
+    repairer: Mapped[str]
+    document: Mapped[str]
+
+
+class TrialRow(SearchRow):
+    """One that a repairer tried."""
 
     __tablename__ = "trials"
     __table_args__ = (Index(None, "pair_id", "model_id"),)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(unique=True)
-    pair_id: Mapped[int] = mapped_column(ForeignKey("pairs.id"))
-    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
-    checker_id: Mapped[int] = mapped_column(ForeignKey("checkers.id"))
-    repairer: Mapped[str]
-    document: Mapped[str]
 
 
-class NominationRow(Base):
-    """A candidate that a search chose; the document gives the value back."""
+class NominationRow(SearchRow):
+    """One that a search chose."""
 
     __tablename__ = "nominations"
     __table_args__ = (Index(None, "pair_id", "model_id"),)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(unique=True)
-    pair_id: Mapped[int] = mapped_column(ForeignKey("pairs.id"))
-    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
-    checker_id: Mapped[int] = mapped_column(ForeignKey("checkers.id"))
-    repairer: Mapped[str]
-    document: Mapped[str]
 
 
 class ExchangeRow(Base):

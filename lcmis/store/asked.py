@@ -1,0 +1,79 @@
+"""What was asked: starts of audits, and concept pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+
+from sqlalchemy import select
+
+from lcmis.store import documents
+from lcmis.store.door import Door
+from lcmis.store.rows import insert_new, pair_id
+from lcmis.store.tables import PairRow, RunRow
+from lcmis.types import ConceptPair, Run
+
+
+class Asked(Door):
+    """Runs and pairs."""
+
+    def add_run(self, run: Run) -> None:
+        """Remember one start of an audit."""
+        row = dataclasses.asdict(run)
+        row |= {name: json.dumps(row[name]) for name in ("models", "checkers")}
+        for name, text in row.items():
+            documents.refuse_broken(text, f"run.{name}")
+        with self._writing() as connection:
+            insert_new(connection, RunRow, [row])
+
+    def runs(self) -> list[Run]:
+        """Every start, oldest first."""
+        names = [field.name for field in dataclasses.fields(Run)]
+        with self._reading() as connection:
+            rows = connection.execute(
+                select(*(getattr(RunRow, name) for name in names)).order_by(RunRow.id)
+            )
+            return [
+                Run(
+                    **{
+                        **row,
+                        "models": tuple(json.loads(row["models"])),
+                        "checkers": tuple(json.loads(row["checkers"])),
+                    }
+                )
+                for row in rows.mappings()
+            ]
+
+    def add_pairs(self, pairs: Iterable[ConceptPair]) -> None:
+        """Keep concept pairs; one that is there stays as it is, its source included."""
+        rows = []
+        for pair in pairs:
+            document = documents.document(pair)
+            rows.append(
+                {
+                    "key": pair.key,
+                    "a_name": pair.a.name,
+                    "b_name": pair.b.name,
+                    "prompt": pair.prompt,
+                    "document": document,
+                }
+            )
+        with self._writing() as connection:
+            insert_new(connection, PairRow, rows)
+
+    def pairs(self) -> list[ConceptPair]:
+        """Every pair, in the order of arrival."""
+        with self._reading() as connection:
+            texts = connection.scalars(select(PairRow.document).order_by(PairRow.id))
+            return [documents.pair(text) for text in texts]
+
+    def pair(self, key_prefix: str) -> ConceptPair:
+        """The pair of this key, of a key that begins so, or of exactly this prompt.
+
+        Raises:
+            UnknownNameError: none, or more than one.
+        """
+        with self._reading() as connection:
+            found = select(PairRow.document).where(PairRow.id == pair_id(connection, key_prefix))
+            return documents.pair(connection.execute(found).scalar_one())

@@ -1,0 +1,90 @@
+"""Opening a store: one engine, readers in any number, one writer at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Connection
+
+from lcmis.errors import StoreError
+from lcmis.store import schema
+from lcmis.store.connect import place_of, sentences
+from lcmis.store.images import PictureFolder
+
+
+class Door:
+    """A database and a folder of pictures, opened together; every group of facts goes through it.
+
+    Args:
+        path_or_url: the audit's folder, or a database URL (anything with ``://``).
+        pictures: where the pictures lie; beside the facts unless said.
+        read_only: refuse to change anything; a missing store is not made.
+        create: make what is missing.
+        wait_seconds: how long to wait for another writer.
+
+    Raises:
+        StoreError: there is no store and none is to be made; it is older or newer than this lcmis,
+            another program's, damaged, locked, or out of reach.
+    """
+
+    def __init__(
+        self,
+        path_or_url: str | Path,
+        *,
+        pictures: Path | None = None,
+        read_only: bool = False,
+        create: bool = False,
+        wait_seconds: float = 30.0,
+    ) -> None:
+        place = place_of(path_or_url)
+        if pictures is None:
+            if place.folder is None:
+                raise StoreError(f"{place} says nothing of pictures: name a folder for them too")
+            pictures = place.folder / "pictures"
+        self.read_only = read_only
+        self._place = str(place)
+        self._pictures = PictureFolder(Path(pictures))
+        with sentences(self._place):
+            # Looked at before it is changed in any way: it may be another program's.
+            revision = schema.revision_at(place, wait_seconds=wait_seconds)
+            newest = schema.head()
+            schema.refuse_newer(self._place, revision, newest)
+            if revision is None and (read_only or not create):
+                raise StoreError(f"there is no audit at {place}: run `lcmis audit` first")
+            if revision is not None and revision < newest:
+                raise StoreError(
+                    f"{place} was made by an older lcmis (schema {revision}, now {newest}): "
+                    "run `lcmis db upgrade`"
+                )
+            if revision is None:
+                place.make()
+            self._engine = place.engine(read_only=read_only, wait_seconds=wait_seconds)
+            if revision is None:
+                schema.upgrade(self._engine)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with sentences(self._place), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        if self.read_only:
+            raise StoreError(f"{self._place} was opened for reading: open it again to write")
+        with sentences(self._place), self._engine.connect() as bare:
+            connection = bare.execution_options(writes=True)
+            with connection.begin():
+                yield connection

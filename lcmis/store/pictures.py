@@ -1,0 +1,275 @@
+"""Pictures: what they show of a specification, the files, and the pairs that asked for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, func, select
+
+from lcmis.errors import UnknownNameError
+from lcmis.store import documents
+from lcmis.store.door import Door
+from lcmis.store.evidence import answered, match_questions
+from lcmis.store.images import picture_hash
+from lcmis.store.rows import chunks, id_by_prefix, ids_of, insert_new, intern, known_ids, pair_id
+from lcmis.store.tables import (
+    CheckerRow,
+    ModelRow,
+    PairRenderRow,
+    PairRow,
+    RenderRow,
+    SpecRow,
+)
+from lcmis.types import Render, RenderSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture on its way into the store, for the pair that asked for it."""
+
+    pair_key: str
+    spec: RenderSpec
+    render: Render
+    image: Image | None
+    """None for a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A picture on a page of the list; the next page begins after its position."""
+
+    position: int
+    pair_key: str
+    """The pair asked for; without one, the first that drew it."""
+    spec: RenderSpec
+    render: Render
+
+
+class Pictures(Door):
+    """Renders with their files, and which pair they were drawn for."""
+
+    def missing(self, specs: Sequence[RenderSpec]) -> list[RenderSpec]:
+        """Those that have no render yet, in order."""
+        keys = [spec.key for spec in specs]
+        with self._reading() as connection:
+            known = ids_of(connection, RenderRow.spec_key, RenderRow.id, keys)
+        return [spec for spec, key in zip(specs, keys, strict=True) if key not in known]
+
+    def add_renders(self, drawn: Sequence[Drawn]) -> None:
+        """Keep pictures and what they show of: files first, then all rows in one transaction.
+
+        A picture that is there stays as it is, and is linked to the pair that asked for it now.
+
+        Raises:
+            UnknownNameError: a pair is not in the store.
+            StoreError: no room or no permission to write.
+            ValueError: a render does not belong to its spec or its image.
+        """
+        new: dict[str, Drawn] = {}
+        for item in drawn:
+            if item.spec.key != item.render.spec_key:
+                raise ValueError(f"the render of {item.render.spec_key} came with another spec")
+            new.setdefault(item.render.spec_key, item)
+        with self._reading() as connection:
+            for key in ids_of(connection, RenderRow.spec_key, RenderRow.id, list(new)):
+                del new[key]
+        sizes = self._pictures.write(
+            {item.render.sha256: _image_of(item) for item in new.values() if item.render.sha256}
+        )
+        specs = {key: documents.document(item.spec) for key, item in new.items()}
+        with self._writing() as connection:
+            models = intern(connection, ModelRow, (item.spec.model for item in new.values()))
+            insert_new(
+                connection,
+                RenderRow,
+                [
+                    _render_row(item)
+                    | {
+                        "model_id": models[item.spec.model],
+                        "num_bytes": sizes.get(item.render.sha256, 0),
+                    }
+                    for item in new.values()
+                ],
+            )
+            renders = ids_of(connection, RenderRow.spec_key, RenderRow.id, list(new))
+            insert_new(
+                connection,
+                SpecRow,
+                [
+                    _spec_row(item.spec) | {"render_id": renders[key], "document": specs[key]}
+                    for key, item in new.items()
+                ],
+            )
+            wanted: dict[str, list[str]] = {}
+            for item in drawn:
+                wanted.setdefault(item.pair_key, []).append(item.render.spec_key)
+            for pair_key, spec_keys in wanted.items():
+                _link(connection, pair_key, spec_keys)
+
+    def link(self, pair_key: str, spec_keys: Sequence[str]) -> None:
+        """Say that pictures which are there, drawn for another pair, are this pair's too.
+
+        Raises:
+            UnknownNameError: the pair or a picture is not in the store.
+        """
+        with self._writing() as connection:
+            _link(connection, pair_key, spec_keys)
+
+    def render(self, key_prefix: str) -> tuple[RenderSpec, Render]:
+        """The picture of this spec key, or of one that begins so.
+
+        Raises:
+            UnknownNameError: none, or more than one.
+        """
+        with self._reading() as connection:
+            render_id = id_by_prefix(
+                connection, RenderRow.spec_key, RenderRow.id, key_prefix, "picture"
+            )
+            row = connection.execute(_RENDERS.where(RenderRow.id == render_id)).one()
+            return documents.spec(row.document), _render(row)
+
+    def renders_of(self, spec_keys: Iterable[str]) -> dict[str, tuple[RenderSpec, Render]]:
+        """The pictures of these spec keys, those that are there, in a query for many."""
+        found: dict[str, tuple[RenderSpec, Render]] = {}
+        with self._reading() as connection:
+            for some in chunks(list(dict.fromkeys(spec_keys))):
+                rows = connection.execute(_RENDERS.where(RenderRow.spec_key.in_(some)))
+                found.update(
+                    (row.spec_key, (documents.spec(row.document), _render(row))) for row in rows
+                )
+        return found
+
+    def renders(
+        self, *, pair: str | None = None, model: str | None = None, after: int = 0, limit: int = 60
+    ) -> list[Listed]:
+        """One page of pictures in the order of arrival, from the one after a position.
+
+        Raises:
+            UnknownNameError: the pair is not in the store.
+        """
+        with self._reading() as connection:
+            statement = _RENDERS.limit(limit)
+            if pair is None:
+                first = (
+                    select(PairRow.key)
+                    .join(PairRenderRow, PairRenderRow.pair_id == PairRow.id)
+                    .where(PairRenderRow.render_id == RenderRow.id)
+                    .order_by(PairRenderRow.pair_id)
+                    .limit(1)
+                )
+                statement = statement.add_columns(
+                    func.coalesce(first.scalar_subquery(), "").label("pair_key")
+                ).where(RenderRow.id > after)
+                statement = statement.order_by(RenderRow.id)
+            else:
+                statement = (
+                    statement.add_columns(PairRow.key.label("pair_key"))
+                    .join(PairRenderRow, PairRenderRow.render_id == RenderRow.id)
+                    .join(PairRow, PairRow.id == PairRenderRow.pair_id)
+                    .where(
+                        PairRenderRow.pair_id == pair_id(connection, pair),
+                        PairRenderRow.render_id > after,
+                    )
+                    .order_by(PairRenderRow.render_id)
+                )
+            if model is not None:
+                model_id = connection.scalar(select(ModelRow.id).where(ModelRow.name == model))
+                if model_id is None:
+                    return []
+                statement = statement.where(RenderRow.model_id == model_id)
+            return [
+                Listed(row.id, row.pair_key, documents.spec(row.document), _render(row))
+                for row in connection.execute(statement)
+            ]
+
+    def image(self, sha256: str) -> Image:
+        """The picture of this hash, RGB, its pixels verified.
+
+        Raises:
+            StoreError: its file is missing, cannot be read, or has changed.
+        """
+        return self._pictures.read(sha256)
+
+    def image_path(self, sha256: str) -> Path:
+        """Where the picture of this hash lies, a WebP file."""
+        return self._pictures.path(sha256)
+
+    def models(self) -> list[str]:
+        """Ids of all models that have drawn something."""
+        with self._reading() as connection:
+            return list(connection.scalars(select(ModelRow.name).order_by(ModelRow.name)))
+
+
+_RENDERS = select(
+    RenderRow.id,
+    RenderRow.spec_key,
+    RenderRow.sha256,
+    RenderRow.seconds,
+    RenderRow.device,
+    RenderRow.refusal,
+    SpecRow.document,
+).join(SpecRow, SpecRow.render_id == RenderRow.id)
+
+
+def _render_row(item: Drawn) -> dict[str, Any]:
+    return {
+        "spec_key": item.render.spec_key,
+        "seed": item.spec.seed,
+        "staged": len(item.spec.stages) > 1,
+        "sha256": item.render.sha256,
+        "seconds": _finite(item.render.seconds),
+        "device": documents.refuse_broken(item.render.device, "render.device"),
+        "refusal": documents.refuse_broken(item.render.refusal, "render.refusal"),
+    }
+
+
+def _spec_row(spec: RenderSpec) -> dict[str, Any]:
+    return {
+        "prompt": spec.prompt,
+        "num_inference_steps": spec.num_inference_steps,
+        "guidance_scale": spec.guidance_scale,
+        "scheduler": spec.scheduler,
+        "height": spec.height,
+        "width": spec.width,
+        "profile": spec.profile,
+    }
+
+
+def _finite(seconds: float) -> float:
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(f"seconds are finite and not below 0, got {seconds}")
+    return float(seconds)
+
+
+def _image_of(item: Drawn) -> Image:
+    if item.image is None:
+        raise ValueError(f"the render of {item.render.spec_key} was not refused, yet has no image")
+    if picture_hash(item.image) != item.render.sha256:
+        raise ValueError(f"the image of {item.render.spec_key} has another hash than its render")
+    return item.image
+
+
+def _render(row: Any) -> Render:
+    return Render(row.spec_key, row.sha256, row.seconds, row.device, row.refusal)
+
+
+def _link(connection: Connection, pair_key: str, spec_keys: Sequence[str]) -> None:
+    number = connection.scalar(select(PairRow.id).where(PairRow.key == pair_key))
+    if number is None:
+        raise UnknownNameError(f"no pair in the store has the key {pair_key!r}; add it first")
+    renders = known_ids(connection, RenderRow, spec_keys)
+    insert_new(
+        connection,
+        PairRenderRow,
+        [{"pair_id": number, "render_id": render_id} for render_id in renders.values()],
+    )
+    checkers = connection.scalars(select(CheckerRow.id)).all()
+    said = answered(connection, checkers, renders.values())
+    match_questions(connection, {(render_id, question_id) for _, render_id, question_id in said})

@@ -1,0 +1,204 @@
+"""What checkers said of pictures, and the questions that they were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select
+
+from lcmis.errors import UnknownNameError
+from lcmis.store import documents
+from lcmis.store.door import Door
+from lcmis.store.evidence import Evidence, answered, evidence_of, gather, match_questions
+from lcmis.store.rows import add_questions, ids_of, insert_new, intern, known_ids, pair_id
+from lcmis.store.tables import (
+    CheckerRow,
+    ModelRow,
+    OptionRow,
+    PairRenderRow,
+    QuestionRow,
+    RenderRow,
+    ScoreRow,
+)
+from lcmis.types import Answer, Question, Score
+
+if TYPE_CHECKING:
+    from lcmis.store.columns import EvidenceTable
+
+NOBODY = -1
+"""The number of no checker."""
+
+
+class Scores(Door):
+    """Scores, and what they say together of a picture of a pair."""
+
+    def unscored(
+        self, checker_id: str, asked: Sequence[tuple[str, Question]]
+    ) -> list[tuple[str, Question]]:
+        """Those (spec key, question) that this checker has said nothing to yet, in order."""
+        names: dict[Question, str] = {}
+        for _, question in asked:
+            if question not in names:
+                names[question] = question.key
+        with self._reading() as connection:
+            checker = _number(connection, checker_id)
+            if checker == NOBODY:
+                return list(asked)
+            renders = ids_of(
+                connection,
+                RenderRow.spec_key,
+                RenderRow.id,
+                list(dict.fromkeys(spec_key for spec_key, _ in asked)),
+            )
+            questions = ids_of(
+                connection, QuestionRow.key, QuestionRow.id, list(set(names.values()))
+            )
+            said = answered(connection, [checker], renders.values())
+        return [
+            (spec_key, question)
+            for spec_key, question in asked
+            if (checker, renders.get(spec_key), questions.get(names[question])) not in said
+        ]
+
+    def add_scores(self, scores: Sequence[Score], questions: Iterable[Question]) -> None:
+        """Keep what checkers said, in one transaction; what is there stays as it is.
+
+        The options of a forced choice come together: a question that has an answer from this
+        checker is answered.
+
+        Args:
+            scores: answers to ``questions``, or to questions that are in the store.
+            questions: the questions asked, so that the answers can be understood later.
+
+        Raises:
+            UnknownNameError: a picture or a question is not in the store.
+        """
+        together: dict[tuple[str, str, str], list[Score]] = {}
+        for score in scores:
+            together.setdefault((score.checker, score.render, score.question), []).append(score)
+        with self._writing() as connection:
+            add_questions(connection, questions)
+            renders = known_ids(connection, RenderRow, (score.render for score in scores))
+            asked_ids = known_ids(connection, QuestionRow, (score.question for score in scores))
+            checkers = intern(connection, CheckerRow, (score.checker for score in scores))
+            options = intern(connection, OptionRow, (score.answer.option for score in scores))
+            said = answered(connection, checkers.values(), renders.values())
+            insert_new(
+                connection,
+                ScoreRow,
+                [
+                    {
+                        "checker_id": checkers[checker],
+                        "render_id": renders[render],
+                        "question_id": asked_ids[question],
+                        "option_id": options[score.answer.option],
+                        "place": place,
+                        "value": None if score.answer.value is None else float(score.answer.value),
+                        "mass": float(score.answer.mass),
+                        "reason": documents.refuse_broken(score.answer.reason, "answer.reason"),
+                    }
+                    for (checker, render, question), answers in together.items()
+                    if (checkers[checker], renders[render], asked_ids[question]) not in said
+                    for place, score in enumerate(sorted(answers, key=_likeliest_first))
+                ],
+            )
+            match_questions(
+                connection,
+                {(renders[score.render], asked_ids[score.question]) for score in scores},
+            )
+
+    def scores(self, spec_key: str) -> list[tuple[Question, Score]]:
+        """All that every checker said of a picture, by checker and question, likeliest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                select(
+                    QuestionRow.document,
+                    QuestionRow.key,
+                    CheckerRow.name,
+                    OptionRow.name.label("option"),
+                    ScoreRow.value,
+                    ScoreRow.reason,
+                    ScoreRow.mass,
+                )
+                .join(CheckerRow, CheckerRow.id == ScoreRow.checker_id)
+                .join(QuestionRow, QuestionRow.id == ScoreRow.question_id)
+                .join(OptionRow, OptionRow.id == ScoreRow.option_id)
+                .where(
+                    ScoreRow.checker_id.in_(select(CheckerRow.id)),
+                    ScoreRow.render_id
+                    == select(RenderRow.id).where(RenderRow.spec_key == spec_key).scalar_subquery(),
+                )
+                .order_by(ScoreRow.checker_id, ScoreRow.question_id, ScoreRow.place)
+            )
+            return [
+                (
+                    documents.question(row.document),
+                    Score(
+                        spec_key,
+                        row.name,
+                        row.key,
+                        Answer(row.value, row.option, row.reason, row.mass),
+                    ),
+                )
+                for row in rows
+            ]
+
+    def question(self, key: str) -> Question:
+        """The question of this key.
+
+        Raises:
+            UnknownNameError: it is not in the store.
+        """
+        with self._reading() as connection:
+            text = connection.scalar(select(QuestionRow.document).where(QuestionRow.key == key))
+        if text is None:
+            raise UnknownNameError(f"no question has the key {key!r}")
+        return documents.question(text)
+
+    def evidence(
+        self,
+        checker_id: str,
+        *,
+        model: str | None = None,
+        pair: str | None = None,
+        from_seed: int = 0,
+    ) -> list[Evidence]:
+        """One line for each picture of each pair, by model, pair and seed, from a seed on.
+
+        Raises:
+            UnknownNameError: the pair is not in the store.
+        """
+        with self._reading() as connection:
+            statement = evidence_of(_number(connection, checker_id))
+            if from_seed:
+                statement = statement.where(RenderRow.seed >= from_seed)
+            if model is not None:
+                statement = statement.where(ModelRow.name == model)
+            if pair is not None:
+                statement = statement.where(PairRenderRow.pair_id == pair_id(connection, pair))
+            return gather(connection, statement)
+
+    def evidence_table(self, checker_id: str) -> EvidenceTable:
+        """The same of all pictures of all pairs as whole columns, for those who judge all at once:
+        a hundred thousand pictures in about a second.
+        """
+        from lcmis.store.columns import evidence_table  # numpy, which writers do without
+
+        with self._reading() as connection:
+            return evidence_table(connection, _number(connection, checker_id))
+
+    def checkers(self) -> list[str]:
+        """Ids of all checkers that have said something."""
+        with self._reading() as connection:
+            return list(connection.scalars(select(CheckerRow.name).order_by(CheckerRow.name)))
+
+
+def _number(connection: Connection, checker_id: str) -> int:
+    """Of a checker; :data:`NOBODY` where it has said nothing yet."""
+    found = connection.scalar(select(CheckerRow.id).where(CheckerRow.name == checker_id))
+    return NOBODY if found is None else found
+
+
+def _likeliest_first(score: Score) -> float:
+    return 1.0 if score.answer.value is None else -score.answer.value
