@@ -6,6 +6,7 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["COLUMNS"] = "120"  # rich reads it once, when the console is made
 
 import pytest
 
@@ -40,7 +41,6 @@ def lcmis(monkeypatch, capsys):
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["lcmis", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "120")
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out = capsys.readouterr()

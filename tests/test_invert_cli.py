@@ -27,8 +27,6 @@ def lcmis(toys, monkeypatch, capsys):
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["lcmis", "invert", *map(str, words)])
-        monkeypatch.setattr("lcmis.terminal.console.width", 120, raising=False)
-        monkeypatch.setenv("COLUMNS", "120")
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out = capsys.readouterr()

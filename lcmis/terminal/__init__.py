@@ -8,6 +8,7 @@ import enum
 import functools
 import json
 import math
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
@@ -191,9 +192,9 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
         console.print(f"They cost about {result.spent:.2f}, by the price you gave.")
     print_failures(result.failures)
     where = in_store(store)
-    console.print(
-        f"[dim]Next: [/]lcmis dashboard{escape(where)}[dim] to look at the pictures, [/]"
-        f"lcmis show{escape(where)}[dim] for every pair.[/]"
+    print_next(
+        (f"lcmis dashboard{where}", "to look at the pictures"),
+        (f"lcmis show{where}", "for every pair"),
     )
 
 
@@ -208,7 +209,14 @@ def print_failures(count: int) -> None:
 
 def in_store(store: str) -> str:
     """What a command needs to be told of this store; nothing of the usual one."""
-    return "" if store == "audit" else f" --store {store}"
+    return "" if store == "audit" else f" --store {shlex.quote(store)}"
+
+
+def print_next(*steps: tuple[str, str]) -> None:
+    """Commands to go on with and what each is for: a line each, never broken, to be copied."""
+    for number, (command, purpose) in enumerate(steps):
+        lead = "     " if number else "Next:"
+        console.print(f"[dim]{lead}[/] {escape(command)}  [dim]{purpose}[/]", soft_wrap=True)
 
 
 _ENDS = (Decision.PASSES, Decision.FAILS, Decision.UNDECIDED)

@@ -50,7 +50,9 @@ def print_evolved(found: Evolved, path: Path) -> None:
         f"[dim]{len(by_gain)} instructions tried on {len(found.subjects)} pairs{more}. A gain is "
         f"the score by {escape(found.guide)} over the plain prompt on the same seeds.{ended}[/]"
     )
-    console.print(f"Written to {escape(str(path))}: [bold]{escape(evolution.best.text)}[/]")
+    console.print(
+        f"Written to {escape(str(path))}: [bold]{escape(evolution.best.text)}[/]", soft_wrap=True
+    )
     console.print(
         f"On {len(found.held_out)} pairs it never saw, right pictures: plain "
         f"{percent(found.plain)}, first instruction {percent(found.first)}, evolved "

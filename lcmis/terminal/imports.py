@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from lcmis.propose.formats import Outcome
-from lcmis.terminal import console
+from lcmis.propose.formats.outcomes import Outcome
+from lcmis.terminal import console, print_next
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from lcmis.importing import Imported, Reason, SetRead
+    from lcmis.importing import Imported
     from lcmis.importing.pictures import PicturesImported
     from lcmis.peers import Published
+    from lcmis.propose.formats.outcomes import Reason, SetRead
 
 REASONS = 12
 """Of one set that are shown; a report has all."""
@@ -25,8 +27,7 @@ COLOURS = {Outcome.NO_PAIR: "yellow", Outcome.REPEATED: "yellow", Outcome.REFUSE
 
 def print_imported(found: Imported) -> None:
     """What became of every set, and what to do next."""
-    for item in found.sets:
-        _print_set(item)
+    print_sets(found.sets)
     if not found.num_pairs:
         console.print("[yellow]No pairs, so nothing was written.[/]")
         return
@@ -34,7 +35,8 @@ def print_imported(found: Imported) -> None:
         f"[bold]{found.num_added} pairs added to {escape(str(found.into))}[/], which has "
         f"{found.num_pairs} now."
     )
-    console.print(f"Next: lcmis audit -p {escape(str(found.into))} -m MODEL -c CHECKER")
+    into = shlex.quote(str(found.into))
+    print_next((f"lcmis audit -p {into} -m MODEL -c CHECKER", "audits them"))
 
 
 def print_pictures(found: PicturesImported) -> None:
@@ -42,20 +44,22 @@ def print_pictures(found: PicturesImported) -> None:
     taken = sum(folder.num_pictures for folder in found.folders)
     console.print(f"[bold]{taken} of {found.num_claimed} pictures can be used[/]")
     _print_reasons(found.reasons)
-    for item in found.pairs.sets:
-        _print_set(item)
+    print_sets(found.pairs.sets)
     pairs = found.pairs
     console.print(
         f"[bold]{pairs.num_added} pairs added to {escape(str(pairs.into))}[/], which has "
         f"{pairs.num_pairs} now."
     )
-    for folder in found.folders:
-        console.print(
-            f"Next: lcmis audit -m folder:{escape(str(folder.manifest))} "
-            f"-p {escape(str(pairs.into))} -c CHECKER   "
-            f"[dim]{folder.num_pictures} pictures of {folder.num_prompts} prompts[/]",
-            soft_wrap=True,
+    into = shlex.quote(str(pairs.into))
+    print_next(
+        *(
+            (
+                f"lcmis audit -m folder:{shlex.quote(str(folder.manifest))} -p {into} -c CHECKER",
+                f"{folder.num_pictures} pictures of {folder.num_prompts} prompts",
+            )
+            for folder in found.folders
         )
+    )
 
 
 def print_published(found: Sequence[Published]) -> None:
@@ -67,6 +71,14 @@ def print_published(found: Sequence[Published]) -> None:
         )
         for sentence in item.left_out:
             console.print(f"  [yellow]left out[/]: {escape(sentence)}")
+
+
+def print_sets(found: Iterable[SetRead], *, quiet: bool = False) -> None:
+    """How many lines of each set became pairs, and why the others did not; nothing where the
+    output is for a script.
+    """
+    for item in () if quiet else found:
+        _print_set(item)
 
 
 def _print_set(item: SetRead) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lcmis.terminal import console, percent
+from lcmis.terminal import console, percent, print_next
 
 if TYPE_CHECKING:
     from lcmis.proposing import ProposeResult, RoundResult
@@ -65,10 +66,13 @@ def print_proposals(result: ProposeResult) -> None:
                 f"{escape(kind.explanation)}[/]"
             )
     console.print(
-        f"\n{result.num_pairs} new pairs by {escape(result.text_model)} in {escape(result.into)}. "
-        f"[dim]Edit the file as you like and run the same command for more rounds; "
-        f"[/]lcmis audit -p {escape(result.into)}[dim] audits them alone.[/]"
+        f"\n{result.num_pairs} new pairs by {escape(result.text_model)} in {escape(result.into)}",
+        soft_wrap=True,
     )
+    console.print(
+        "[dim]Edit the file as you like and run the same command again for more rounds.[/]"
+    )
+    print_next((f"lcmis audit -p {shlex.quote(result.into)}", "audits them alone"))
 
 
 def _print_finds(result: ProposeResult) -> None:

@@ -8,7 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from lcmis.terminal import console, duration, in_store, percent, print_failures, short
+from lcmis.terminal import console, duration, in_store, percent, print_failures, print_next, short
 from lcmis.types import Certificate
 
 if TYPE_CHECKING:
@@ -38,10 +38,9 @@ def print_repairs(result: RepairResult, store: str) -> None:
     print_failures(result.failures)
     where = in_store(store)
     if result.num_repaired:
-        console.print(
-            f"[dim]Next: [/]lcmis export a1111 repaired.txt{escape(where)}[dim] takes the prompts "
-            f"to your own tool, [/]lcmis certify -m MODEL{escape(where)}[dim] asks whether they "
-            f"hold on another model.[/]"
+        print_next(
+            (f"lcmis export a1111 repaired.txt{where}", "takes the prompts to your own tool"),
+            (f"lcmis certify -m MODEL{where}", "asks whether they hold on another model"),
         )
     elif result.pairs:
         console.print(
