@@ -1,6 +1,7 @@
 # Two commands do everything: `make audit` runs the main job, `make test` passes the tests.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
 export OMP_NUM_THREADS ?= 2
 
 .PHONY: audit test check bench bench-repair dashboard clean
@@ -12,7 +13,7 @@ dashboard: .venv/ready  ## Look at the last audit in a browser
 	$(BIN)/lcmis dashboard
 
 test: .venv/ready-dev  ## All tests, under 15 minutes on two cores
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 check: .venv/ready-dev  ## Lint, format, types
 	$(BIN)/ruff check .
