@@ -31,6 +31,7 @@ from lcmis.errors import (
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
 from lcmis.propose.catalogue import catalogue, catalogues, select
 from lcmis.propose.formats import pairs_in
+from lcmis.propose.formats.outcomes import SetRead
 from lcmis.protocols import (
     Checker,
     CheckerSettings,
@@ -77,8 +78,6 @@ class Progress:
     decided: int
     pairs: int
     failures: int
-    spent: float = 0.0
-    """Money, where models cost some."""
 
 
 Watch = Callable[[Progress], None]
@@ -158,18 +157,29 @@ def open_checker(settings: CheckerSettings) -> Checker:
     return checker
 
 
-def chosen_pairs(config: AuditConfig) -> tuple[ConceptPair, ...]:
-    """The pairs that a configuration asks for: catalogues and files, in order, each pair once.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The pairs of a configuration: catalogues and files, in order, each pair once."""
+
+    pairs: tuple[ConceptPair, ...]
+    sets: tuple[SetRead, ...] = ()
+    """Other people's sets among its files: not every line of theirs is a pair."""
+
+
+def chosen_pairs(config: AuditConfig) -> Chosen:
+    """The pairs that a configuration asks for.
 
     Raises:
         ConfigError: a file or catalogue cannot be read, or nothing is left after the patterns.
     """
     found: dict[str, ConceptPair] = {}
+    sets = []
     for name in config.pairs:
         if name in catalogues():
             pairs = catalogue(name)
         elif Path(name).is_file():
-            pairs = pairs_in(Path(name))
+            pairs, read = pairs_in(Path(name))
+            sets += [read] if read else []
         else:
             raise ConfigError(
                 f"there are no pairs called {name!r}: name a file, or one of the shipped "
@@ -188,7 +198,7 @@ def chosen_pairs(config: AuditConfig) -> tuple[ConceptPair, ...]:
             f"no pair has a pattern with {' or '.join(map(repr, config.patterns))} in it: "
             f"there are {', '.join(there)}"
         )
-    return select(wanted, limit=config.limit)
+    return Chosen(select(wanted, limit=config.limit), tuple(sets))
 
 
 class Audit:
@@ -209,7 +219,8 @@ class Audit:
         self.config = config
         self.store = store
         self.watch = watch
-        self.pairs = tuple(pairs) or chosen_pairs(config)
+        chosen = Chosen(tuple(pairs)) if pairs else chosen_pairs(config)
+        self.pairs, self.sets = chosen.pairs, chosen.sets
         self.models = [open_model(settings) for settings in config.models]
         self.checkers = [open_checker(settings) for settings in config.checkers]
         self.rule = findings.stopping_rule(**dataclasses.asdict(config.stopping))

@@ -105,7 +105,7 @@ class Propose:
         self.watch = watch
         self.tell = tell
         self.command = ""
-        self.seeds = chosen_pairs(config)
+        self.seeds = chosen_pairs(config).pairs
         opened: TextModel = registry.load("text_models", settings.text_model.kind)(
             settings.text_model
         )

@@ -144,7 +144,7 @@ class Repair:
             ConfigError: there are none.
         """
         rule = findings.stopping_rule(**dataclasses.asdict(self.config.stopping))
-        wanted = {pair.key for pair in chosen_pairs(self.config)}
+        wanted = {pair.key for pair in chosen_pairs(self.config).pairs}
         found = [
             (model, finding)
             for model in self.models

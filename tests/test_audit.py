@@ -116,11 +116,11 @@ def test_a_second_checker_scores_old_pictures_without_drawing(config):
 
 
 def test_interrupted_at_any_picture_nothing_is_lost_and_nothing_drawn_twice(config, monkeypatch):
-    whole = config("coin")
+    whole = config("coin", limit=2)
     run(whole)
     expected, total = facts(whole), len(ToyModel.drawn)
     for moment in range(0, total, 5):
-        broken = config("coin", store=f"{whole.store}-{moment}")
+        broken = config("coin", limit=2, store=f"{whole.store}-{moment}")
         monkeypatch.setattr(ToyModel, "drawn", [])
         monkeypatch.setattr(ToyModel, "interrupt_at", moment)
         with pytest.raises(KeyboardInterrupt):
@@ -249,7 +249,7 @@ def test_a_wrong_name_is_one_sentence_before_anything_is_drawn(config, change, s
 
 
 def test_a_pattern_is_found_by_a_part_of_its_name(config):
-    assert len(chosen_pairs(config(patterns=("HALV",)))) == 3
+    assert len(chosen_pairs(config(patterns=("HALV",))).pairs) == 3
 
 
 def test_the_first_seed_and_the_limit_are_obeyed(config):

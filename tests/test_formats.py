@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.propose.formats import Line, Outcome, open_set, pairs_in
+from lcmis.propose.formats import Line, open_set, pairs_in
+from lcmis.propose.formats.outcomes import Outcome
 from lcmis.propose.formats.phrases import NoPairError, read_off
 from lcmis.propose.formats.rows import LONGEST_LINE, Container, container_of
 
@@ -501,12 +502,15 @@ def test_rows_are_found_however_they_lie(
 def test_an_audit_reads_other_peoples_sets_and_our_own(tmp_path: Path) -> None:
     path = tmp_path / "evaluation_metadata.jsonl"
     path.write_text(lines_of(GENEVAL))
-    assert [pair.prompt for pair in pairs_in(path)] == [
-        GENEVAL[place]["prompt"] for place in (0, 2, 3)
-    ]
+    pairs, read = pairs_in(path)
+    assert [pair.prompt for pair in pairs] == [GENEVAL[place]["prompt"] for place in (0, 2, 3)]
+    assert (read.format, read.num_lines, read.count(Outcome.PAIR)) == ("GenEval", len(GENEVAL), 3)
+    assert sum(reason.count for reason in read.reasons) == len(GENEVAL) - 3
     own = tmp_path / "own.csv"
     own.write_text("a,b,prompt\nfork,wig,a fork in a wig\n")
-    assert [pair.a.name for pair in pairs_in(own)] == ["fork"]
+    pairs, read = pairs_in(own)
+    assert [pair.a.name for pair in pairs] == ["fork"]
+    assert read is None
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from lcmis.errors import ConfigError
 from lcmis.importing import import_sets
 from lcmis.importing.pictures import PicturesImported, import_pictures
 from lcmis.propose.catalogue import read_pairs
-from lcmis.propose.formats import Outcome
+from lcmis.propose.formats.outcomes import Outcome
 from lcmis.protocols import CheckerSettings, ModelSettings
 from lcmis.store import Store
 from lcmis.types import Stage
@@ -64,6 +64,18 @@ def test_an_import_leaves_a_file_that_an_audit_reads(tmp_path: Path) -> None:
         ("an empty line", (3,)),
         ("asked before", (4,)),
     }
+
+
+def test_what_an_audit_leaves_out_of_a_set_is_counted_with_the_reasons(tmp_path: Path) -> None:
+    path = written(tmp_path, "p.txt", TEXT)
+    asked = ("plan", "-m", "teacup-narrow", "-p", path, "--store", tmp_path / "none")
+    planned = run(*asked)
+    assert planned.exit_code == 0
+    told = " ".join(planned.output.split())
+    assert "5 lines: 2 pairs, 1 no pair of concepts, 1 repeated, 1 not read" in told
+    assert "asks for one thing only (line 2: red car)" in told
+    assert "asked before (line 4: p.txt, line 1)" in told
+    assert isinstance(json.loads(run(*asked, "--json").stdout), list)
 
 
 def test_importing_again_adds_nothing_twice(tmp_path: Path) -> None:

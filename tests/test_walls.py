@@ -71,6 +71,7 @@ ROOMS = {  # room: the rooms it may import
         "check",
         "propose",
         "prompts",
+        "revision",
         "e2t",
         "llm",
         "local",
@@ -91,7 +92,7 @@ ROOMS = {  # room: the rooms it may import
         "check",
         "studio",
     },
-    "exchanges": {"types", "protocols", "errors", "endpoint", "store"},
+    "exchanges": {"protocols", "errors", "endpoint", "llm", "store"},
     "references": {"protocols", "errors", "store", "check", "repair"},
     "evaluation": {
         "types",

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lcmis.cli.shared import JsonOption, PicturesOption, StoreOption, open_store, with_settings
+from lcmis.cli.shared import (
+    CheckerOption,
+    JsonOption,
+    ModelsOption,
+    PicturesOption,
+    StoreOption,
+    ThresholdOption,
+    command_line,
+    open_store,
+    with_settings,
+)
 from lcmis.config import AuditConfig
 
 
@@ -24,10 +33,13 @@ def audit(config: AuditConfig, *, json: JsonOption = False) -> None:
     """
     from lcmis import terminal
     from lcmis.audit import Audit
+    from lcmis.terminal.imports import print_sets
 
     with open_store(config.store, config.pictures, create=True) as facts:
-        with terminal.progress(quiet=json) as watch:
-            result = Audit(config, facts, watch).run(" ".join(sys.argv[1:]))
+        started = Audit(config, facts)
+        print_sets(started.sets, quiet=json)
+        with terminal.progress(quiet=json) as started.watch:
+            result = started.run(command_line())
         terminal.print_json(result) if json else terminal.print_result(result, config.store)
 
 
@@ -36,13 +48,16 @@ def plan(config: AuditConfig, *, json: JsonOption = False) -> None:
     """Say what an audit would draw, how long it takes and what it can detect; draw nothing."""
     from lcmis import terminal
     from lcmis.audit import Audit
+    from lcmis.terminal.imports import print_sets
 
     with contextlib.ExitStack() as stack:
         place = config.store
         if "://" not in place and not Path(place).exists():  # a plan leaves nothing behind
             place = stack.enter_context(tempfile.TemporaryDirectory())
         facts = stack.enter_context(open_store(place, config.pictures, create=True))
-        plans = Audit(config, facts).plan()
+        planned = Audit(config, facts)
+        print_sets(planned.sets, quiet=json)
+        plans = planned.plan()
         terminal.print_json(plans) if json else terminal.print_plan(plans, config)
 
 
@@ -54,15 +69,9 @@ def show(
             "without it, every pair."
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Only models whose name contains this.")
-    ] = None,
-    checker: Annotated[
-        str | None, typer.Option("--checker", "-c", help="Judge by another checker.")
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Score from which a concept counts as present.")
-    ] = 0.5,
+    model: ModelsOption = None,
+    checker: CheckerOption = None,
+    threshold: ThresholdOption = 0.5,
     store: StoreOption = None,
     pictures: PicturesOption = None,
     json: JsonOption = False,

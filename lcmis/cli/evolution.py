@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lcmis.cli.shared import JsonOption, open_store, with_settings
+from lcmis.cli.shared import (
+    EndpointOption,
+    JsonOption,
+    LevelOption,
+    command_line,
+    open_store,
+    with_settings,
+)
 from lcmis.config import AuditConfig
 from lcmis.errors import ConfigError
 
@@ -33,10 +39,7 @@ def evolve(
             show_default=False,
         ),
     ],
-    endpoint: Annotated[
-        str | None,
-        typer.Option(help="Of the text model; its key is in LCMIS_API_KEY.", show_default=False),
-    ] = None,
+    endpoint: EndpointOption = None,
     out: Annotated[Path, typer.Option(help="Where the instruction goes; it is replaced.")] = Path(
         "instruction.txt"
     ),
@@ -68,14 +71,7 @@ def evolve(
     fresh: Annotated[int, typer.Option(help="Seeds of each pair that is measured.")] = 8,
     budget: Annotated[int, typer.Option(help="Pictures that the search may ask for.")] = 1200,
     calls: Annotated[int, typer.Option(help="That may be made to the text model.")] = 400,
-    level: Annotated[
-        int | None,
-        typer.Option(
-            "--level",
-            help="Pairs of this level or worse, instead of those decided to fail.",
-            show_default=False,
-        ),
-    ] = None,
+    level: LevelOption = None,
     json: JsonOption = False,
 ) -> None:
     """Evolve the instruction by which a text model rewrites prompts, and measure it.
@@ -115,6 +111,6 @@ def evolve(
         open_store(config.store, config.pictures) as facts,
         evolve_progress(quiet=json) as watch,
     ):
-        result = Evolving(config, facts, settings, watch).run(" ".join(sys.argv[1:]))
+        result = Evolving(config, facts, settings, watch).run(command_line())
     write_instruction(result, out)
     terminal.print_json(result) if json else print_evolved(result, out)

@@ -8,25 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcmis.cli.shared import JsonOption, PicturesOption, StoreOption, open_store, store_name
+from lcmis.cli.shared import (
+    CheckerOption,
+    JsonOption,
+    PicturesOption,
+    StoreOption,
+    ThresholdOption,
+    open_store,
+    store_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lcmis.store import Store
 
-CheckerOption = Annotated[
-    str | None,
-    typer.Option(
-        "--checker",
-        "-c",
-        help="Whose scores decide; that of the last audit by default.",
-        show_default=False,
-    ),
-]
-ThresholdOption = Annotated[
-    float, typer.Option(help="Score from which a concept counts as present.")
-]
 AUDIT = "A model of --store, a store's folder, or STORE::MODEL."
 
 

@@ -7,7 +7,15 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from lcmis.cli.shared import JsonOption, PicturesOption, StoreOption, open_store
+from lcmis.cli.shared import (
+    CheckerOption,
+    JsonOption,
+    ModelsOption,
+    PicturesOption,
+    StoreOption,
+    ThresholdOption,
+    open_store,
+)
 from lcmis.errors import ConfigError
 
 
@@ -103,15 +111,9 @@ def publish(
         ),
     ],
     folder: Annotated[Path, typer.Argument(help="Where to; it must not exist yet.")],
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Only models whose name contains this.")
-    ] = None,
-    checker: Annotated[
-        str | None, typer.Option("--checker", "-c", help="Whose scores go with the pictures.")
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Score from which a concept counts as present.")
-    ] = 0.5,
+    model: ModelsOption = None,
+    checker: CheckerOption = None,
+    threshold: ThresholdOption = 0.5,
     store: StoreOption = None,
     pictures: PicturesOption = None,
     json: JsonOption = False,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from lcmis.cli.shared import JsonOption
+from lcmis.cli.shared import JsonOption, option
 from lcmis.config import checker_settings, model_settings, text_model_settings
 from lcmis.errors import ConfigError
 from lcmis.paths import shipped
@@ -22,10 +22,6 @@ WRITERS = {"teacup-narrow": "teacup-writer", "teacup-broad": "teacup-writer-broa
 GUIDE, GUARD, TEXT_MODEL = "teacup-clip", "teacup-guard", "phrasebook"
 
 
-def _option(panel: str, text: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
-
-
 _METHODS, _MAKE = "How it is inverted", "What is made of the prompts"
 
 
@@ -34,26 +30,26 @@ def invert(
     *,
     method: Annotated[
         str | None,
-        _option(_METHODS, "One or more of pez, editor, arpo, caption, …, with commas; else all."),
+        option(_METHODS, "One or more of pez, editor, arpo, caption, …, with commas; else all."),
     ] = None,
     model: Annotated[
-        str, _option(_METHODS, "Paints the prompts: a name, a folder, a hub name.", "--model", "-m")
+        str, option(_METHODS, "Paints the prompts: a name, a folder, a hub name.", "--model", "-m")
     ] = "teacup-broad",
     guide: Annotated[
-        str | None, _option(_METHODS, "Encoder that searches: clip:ViT-L-14/datacomp_xl_s13b_b90k.")
+        str | None, option(_METHODS, "Encoder that searches: clip:ViT-L-14/datacomp_xl_s13b_b90k.")
     ] = None,
-    guard: Annotated[str | None, _option(_METHODS, "Encoder that judges, never the guide.")] = None,
+    guard: Annotated[str | None, option(_METHODS, "Encoder that judges, never the guide.")] = None,
     writer: Annotated[
-        str | None, _option(_METHODS, "Turns embeddings into text: a name or folder, for editor.")
+        str | None, option(_METHODS, "Turns embeddings into text: a name or folder, for editor.")
     ] = None,
     text_model: Annotated[
-        str | None, _option(_METHODS, "Sees pictures: KIND:NAME such as openai:MODEL.")
+        str | None, option(_METHODS, "Sees pictures: KIND:NAME such as openai:MODEL.")
     ] = None,
     endpoint: Annotated[
-        str | None, _option(_METHODS, "Of the text model; its key is in LCMIS_API_KEY.")
+        str | None, option(_METHODS, "Of the text model; its key is in LCMIS_API_KEY.")
     ] = None,
     fluency: Annotated[
-        str | None, _option(_METHODS, "A causal language model for perplexity: folder or hub name.")
+        str | None, option(_METHODS, "A causal language model for perplexity: folder or hub name.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Pictures a prompt is judged by.")] = 8,
     pictures: Annotated[int, typer.Option(help="That each method may paint.")] = 60,
@@ -62,25 +58,25 @@ def invert(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
-    join: Annotated[Path | None, _option(_MAKE, "Another picture: ask for what both show.")] = None,
+    join: Annotated[Path | None, option(_MAKE, "Another picture: ask for what both show.")] = None,
     replace: Annotated[
-        list[str] | None, _option(_MAKE, "OLD=NEW in the prompt; may be repeated.")
+        list[str] | None, option(_MAKE, "OLD=NEW in the prompt; may be repeated.")
     ] = None,
     delete: Annotated[
-        list[str] | None, _option(_MAKE, "A word to take out of it; may be repeated.")
+        list[str] | None, option(_MAKE, "A word to take out of it; may be repeated.")
     ] = None,
     evolve: Annotated[
-        Path | None, _option(_MAKE, "Another picture: breed the prompts of both.")
+        Path | None, option(_MAKE, "Another picture: breed the prompts of both.")
     ] = None,
     generations: Annotated[int, typer.Option(help="Of --evolve.", rich_help_panel=_MAKE)] = 3,
     mask: Annotated[
-        bool, _option(_MAKE, "Where the picture shows each word of the best prompt.", "--mask")
+        bool, option(_MAKE, "Where the picture shows each word of the best prompt.", "--mask")
     ] = False,
     mask_by: Annotated[
         MaskBy, typer.Option(help="How --mask finds it.", rich_help_panel=_MAKE)
     ] = "difference",
     out: Annotated[
-        Path | None, _option(_MAKE, "Folder for painted pictures, prompts and masks.")
+        Path | None, option(_MAKE, "Folder for painted pictures, prompts and masks.")
     ] = None,
     json: JsonOption = False,
 ) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lcmis.cli.shared import JsonOption, open_store, with_settings
+from lcmis.cli.shared import EndpointOption, JsonOption, command_line, open_store, with_settings
 from lcmis.config import AuditConfig
 
 
@@ -20,13 +19,7 @@ def propose(
         str,
         typer.Option(help="Who proposes: KIND or KIND:NAME, such as openai:MODEL."),
     ] = "teacup-lm",
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            help="Its address, else LCMIS_ENDPOINT; its key is in LCMIS_API_KEY.",
-            show_default=False,
-        ),
-    ] = None,
+    endpoint: EndpointOption = None,
     rounds: Annotated[int, typer.Option(help="Rounds to add.")] = 3,
     count: Annotated[int, typer.Option(help="Pairs of one round, about.")] = 24,
     into: Annotated[
@@ -54,5 +47,5 @@ def propose(
     with open_store(config.store, config.pictures, create=True) as facts:
         with terminal.progress(quiet=json) as watch:
             tell = announce(quiet=json)
-            result = Propose(config, facts, chosen, watch, tell).run(" ".join(sys.argv[1:]))
+            result = Propose(config, facts, chosen, watch, tell).run(command_line())
         terminal.print_json(result) if json else print_proposals(result)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lcmis.cli.shared import JsonOption, PicturesOption, StoreOption, open_store, with_settings
+from lcmis.cli.shared import (
+    CheckerOption,
+    EndpointOption,
+    JsonOption,
+    LevelOption,
+    PicturesOption,
+    StoreOption,
+    command_line,
+    open_store,
+    with_settings,
+)
 from lcmis.config import AuditConfig
 
 
@@ -28,14 +37,7 @@ def repair(
         float | None, typer.Option(help="That one pair's search may take.", show_default=False)
     ] = None,
     certificate: Annotated[int, typer.Option(help="Fresh seeds for the proof.")] = 20,
-    level: Annotated[
-        int | None,
-        typer.Option(
-            "--level",
-            help="Pairs of this level or worse, instead of those decided to fail.",
-            show_default=False,
-        ),
-    ] = None,
+    level: LevelOption = None,
     text_model: Annotated[
         str | None,
         typer.Option(
@@ -43,10 +45,7 @@ def repair(
             show_default=False,
         ),
     ] = None,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(help="Of the text model; its key is in LCMIS_API_KEY.", show_default=False),
-    ] = None,
+    endpoint: EndpointOption = None,
     instruction: Annotated[
         Path | None,
         typer.Option(
@@ -107,7 +106,7 @@ def repair(
     )
     with open_store(config.store, config.pictures) as facts:
         with terminal.repair_progress(quiet=json) as watch:
-            result = Repair(config, facts, chosen, watch).run(" ".join(sys.argv[1:]))
+            result = Repair(config, facts, chosen, watch).run(command_line())
         terminal.print_json(result) if json else print_repairs(result, config.store)
 
 
@@ -133,7 +132,7 @@ def certify(
         with terminal.repair_progress(quiet=json) as watch:
             result = Certifying(
                 config, facts, pictures=certificate, elsewhere=elsewhere, watch=watch
-            ).run(" ".join(sys.argv[1:]))
+            ).run(command_line())
         terminal.print_json(result) if json else print_proofs(result)
 
 
@@ -146,9 +145,7 @@ def export(
     every: Annotated[
         bool, typer.Option("--every", help="Also prompts whose certificate did not pass.")
     ] = False,
-    checker: Annotated[
-        str | None, typer.Option("--checker", "-c", help="Certify by another checker.")
-    ] = None,
+    checker: CheckerOption = None,
     store: StoreOption = None,
     pictures: PicturesOption = None,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lcmis.cli.shared import PicturesOption, StoreOption, open_store
+from lcmis.cli.shared import CheckerOption, PicturesOption, StoreOption, open_store
 from lcmis.errors import ConfigError
 
 
@@ -25,10 +25,7 @@ def report(
         Path | None, typer.Option(help="Write Markdown there, too.", show_default=False)
     ] = None,
     worst: Annotated[int, typer.Option(help="Pairs and repairs shown with pictures.")] = 12,
-    checker: Annotated[
-        str | None,
-        typer.Option("--checker", "-c", help="Judge by another checker.", show_default=False),
-    ] = None,
+    checker: CheckerOption = None,
     threshold: Annotated[
         float | None,
         typer.Option(

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import os
+import sys
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -29,10 +30,45 @@ PicturesOption = Annotated[
     typer.Option("--pictures", help="Where the pictures lie, if the store is a database URL."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+ModelsOption = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Only models whose name contains this.", show_default=False),
+]
+CheckerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checker",
+        "-c",
+        help="Whose scores decide; that of the last audit by default.",
+        show_default=False,
+    ),
+]
+ThresholdOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Score from which a concept counts as present.")
+]
+EndpointOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the text model, else LCMIS_ENDPOINT; its key is in LCMIS_API_KEY.",
+        show_default=False,
+    ),
+]
+LevelOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Pairs of this level or worse, instead of those decided to fail.", show_default=False
+    ),
+]
 
 
-def _option(panel: str, text: str, *names: str) -> Any:
+def option(panel: str, text: str, *names: str) -> Any:
+    """A flag in a panel of the help; what it is without being given is said in its text."""
     return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+
+
+def command_line() -> str:
+    """What was typed after ``lcmis``, as runs keep it."""
+    return " ".join(sys.argv[1:])
 
 
 def settings(
@@ -42,7 +78,7 @@ def settings(
     *,
     model: Annotated[
         list[str] | None,
-        _option(
+        option(
             "What is audited",
             "A registered name, a folder or a hub name, NAME or NAME@REVISION; may be repeated.",
             "--model",
@@ -51,7 +87,7 @@ def settings(
     ] = None,
     checker: Annotated[
         list[str] | None,
-        _option(
+        option(
             "What is audited",
             "KIND:NAME, such as vqa:Qwen/Qwen2-VL-2B-Instruct or clip:ViT-B-32/openai; the first "
             "one decides, the others are second opinions.",
@@ -61,7 +97,7 @@ def settings(
     ] = None,
     pairs: Annotated[
         list[str] | None,
-        _option(
+        option(
             "What is audited",
             "A shipped catalogue (everyday, teacup), a file of pairs, or a set of prompts that "
             "`lcmis import` reads (those that ask for no two concepts are left out); may be "
@@ -72,50 +108,48 @@ def settings(
     ] = None,
     patterns: Annotated[
         list[str] | None,
-        _option("What is audited", "Only pairs whose pattern contains this.", "--pattern"),
+        option("What is audited", "Only pairs whose pattern contains this.", "--pattern"),
     ] = None,
     limit: Annotated[
         int | None,
-        _option("What is audited", "So many pairs at the most, spread over the patterns."),
+        option("What is audited", "So many pairs at the most, spread over the patterns."),
     ] = None,
-    steps: Annotated[int | None, _option("How pictures are drawn", "Denoising steps.")] = None,
-    guidance: Annotated[float | None, _option("How pictures are drawn", "Guidance scale.")] = None,
+    steps: Annotated[int | None, option("How pictures are drawn", "Denoising steps.")] = None,
+    guidance: Annotated[float | None, option("How pictures are drawn", "Guidance scale.")] = None,
     scheduler: Annotated[
         str | None,
-        _option("How pictures are drawn", "A diffusers scheduler: EulerDiscreteScheduler, …"),
+        option("How pictures are drawn", "A diffusers scheduler: EulerDiscreteScheduler, …"),
     ] = None,
-    size: Annotated[
-        str | None, _option("How pictures are drawn", "WIDTHxHEIGHT in pixels.")
-    ] = None,
+    size: Annotated[str | None, option("How pictures are drawn", "WIDTHxHEIGHT in pixels.")] = None,
     negative_prompt: Annotated[
-        str | None, _option("How pictures are drawn", "What to steer away from.")
+        str | None, option("How pictures are drawn", "What to steer away from.")
     ] = None,
     adapter: Annotated[
         list[str] | None,
-        _option("How pictures are drawn", "LoRA weights laid over the model: NAME or NAME:WEIGHT."),
+        option("How pictures are drawn", "LoRA weights laid over the model: NAME or NAME:WEIGHT."),
     ] = None,
     device: Annotated[
-        str | None, _option("How pictures are drawn", "auto, cpu, cuda, cuda:1, mps.")
+        str | None, option("How pictures are drawn", "auto, cpu, cuda, cuda:1, mps.")
     ] = None,
     dtype: Annotated[
-        str | None, _option("How pictures are drawn", "auto, float32, float16 or bfloat16.")
+        str | None, option("How pictures are drawn", "auto, float32, float16 or bfloat16.")
     ] = None,
     offload: Annotated[
         str | None,
-        _option("How pictures are drawn", "none, model or sequential: what a small GPU needs."),
+        option("How pictures are drawn", "none, model or sequential: what a small GPU needs."),
     ] = None,
     batch: Annotated[
-        int | None, _option("How pictures are drawn", "Pictures drawn at once.")
+        int | None, option("How pictures are drawn", "Pictures drawn at once.")
     ] = None,
     rule: Annotated[
-        str | None, _option("When a pair is decided", "sprt, curtailed or fixed.")
+        str | None, option("When a pair is decided", "sprt, curtailed or fixed.")
     ] = None,
     cap: Annotated[
-        int | None, _option("When a pair is decided", "Pictures of one pair at the most.")
+        int | None, option("When a pair is decided", "Pictures of one pair at the most.")
     ] = None,
     threshold: Annotated[
         float | None,
-        _option("When a pair is decided", "Score from which a concept counts as present."),
+        option("When a pair is decided", "Score from which a concept counts as present."),
     ] = None,
     store: StoreOption = None,
     pictures: PicturesOption = None,

@@ -7,55 +7,16 @@ import csv
 import json
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from lcmis.errors import ConfigError
 from lcmis.propose.catalogue import read_pairs, to_record
-from lcmis.propose.formats import Line, Outcome, PromptSet, open_set
+from lcmis.propose.formats import Line, PromptSet, open_set
+from lcmis.propose.formats.outcomes import Outcome, SetRead, Tally
 from lcmis.propose.formats.rows import Encoding
-
-EXAMPLES = 3
-"""Line numbers named for each reason in a summary; a report names every line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why lines of a set gave no pair, or a folder's pictures were not taken."""
-
-    outcome: Outcome
-    reason: str
-    count: int
-    lines: tuple[int, ...]
-    """The first of them."""
-    example: str
-    """What the first of them says."""
-
-
-@dataclass(frozen=True, slots=True)
-class SetRead:
-    """What was found in one file."""
-
-    path: Path
-    format: str
-    source: str
-    licence: str
-    """Empty where nobody said."""
-    counts: Mapping[Outcome, int]
-    reasons: tuple[Reason, ...]
-    """Most frequent first."""
-
-    @property
-    def num_lines(self) -> int:
-        """All lines of the file, or entries of a JSON document."""
-        return sum(self.counts.values())
-
-    def count(self, outcome: Outcome) -> int:
-        """Lines with which this happened."""
-        return self.counts.get(outcome, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,47 +139,8 @@ def write_pairs(
                             line.detail,
                         )
                     )
-            sets.append(
-                SetRead(
-                    source.path,
-                    source.format,
-                    source.source,
-                    source.licence,
-                    tally.counts,
-                    tally.reasons(),
-                )
-            )
+            sets.append(tally.of_set(source.path, source.format, source.source, source.licence))
     return Imported(into, tuple(sets), before)
-
-
-class Tally:
-    """Outcomes and reasons, counted while lines go by."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[Outcome] = Counter()
-        self._reasons: Counter[tuple[Outcome, str]] = Counter()
-        self._first: dict[tuple[Outcome, str], list[int]] = {}
-        self._example: dict[tuple[Outcome, str], str] = {}
-
-    def add(self, outcome: Outcome, number: int, reason: str, example: str) -> None:
-        """One more line."""
-        self.counts[outcome] += 1
-        if outcome in (Outcome.PAIR, Outcome.PART):
-            return
-        place = (outcome, reason)
-        self._reasons[place] += 1
-        first = self._first.setdefault(place, [])
-        if len(first) < EXAMPLES:
-            first.append(number)
-        self._example.setdefault(place, example)
-
-    def reasons(self) -> tuple[Reason, ...]:
-        """Most frequent first."""
-        return tuple(
-            Reason(outcome, reason, count, tuple(self._first[place]), self._example[place])
-            for place, count in self._reasons.most_common()
-            for outcome, reason in [place]
-        )
 
 
 @contextlib.contextmanager

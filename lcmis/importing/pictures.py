@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lcmis.errors import ConfigError
-from lcmis.importing import Imported, Reason, Source, Tally, pairs_before, whole, write_pairs
-from lcmis.propose.formats import Line, Outcome, Picture, open_set
+from lcmis.importing import Imported, Source, pairs_before, whole, write_pairs
+from lcmis.propose.formats import Line, Picture, open_set
+from lcmis.propose.formats.outcomes import Outcome, Reason, Tally
 from lcmis.propose.formats.rows import Encoding
 from lcmis.render.folder import IMPORTED, LARGEST_PICTURE, MANIFESTS
 from lcmis.revision import safe_name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import itertools
 import re
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.propose import catalogue
+from lcmis.propose.formats.outcomes import Outcome, SetRead, Tally
 from lcmis.propose.formats.phrases import NoPairError
 from lcmis.propose.formats.rows import (
     PART,
@@ -35,21 +35,6 @@ from lcmis.types import ConceptPair
 
 NAMES = tuple(dict.fromkeys(form.name for form in FORMATS))
 """What ``--format`` may say."""
-
-
-class Outcome(enum.StrEnum):
-    """What became of one line."""
-
-    PAIR = "pair"
-    """Two concepts were read off it."""
-    PART = "part"
-    """It belongs to the prompt of an earlier line."""
-    NO_PAIR = "no pair"
-    """Its prompt was read, and asks for no two concepts."""
-    REPEATED = "repeated"
-    """Its prompt was read before."""
-    REFUSED = "refused"
-    """It could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +207,11 @@ def open_set(
     )
 
 
-def pairs_in(path: str | Path) -> tuple[ConceptPair, ...]:
-    """The pairs of a file in our own formats or another's, for an audit.
+def pairs_in(path: str | Path) -> tuple[tuple[ConceptPair, ...], SetRead | None]:
+    """The pairs of a file for an audit and, where it is another's set, what became of its lines.
 
-    Our own files are read strictly. Of other sets, prompts that ask for no two concepts and those
-    that repeat are left out; ``lcmis import`` names each with its reason.
+    Our own files are read strictly: every line is a pair. Of other sets, prompts that ask for no
+    two concepts and those that repeat are left out; ``lcmis import`` can report each.
 
     Raises:
         ConfigError: a line cannot be read, or no pair is left.
@@ -235,8 +220,8 @@ def pairs_in(path: str | Path) -> tuple[ConceptPair, ...]:
     path = Path(path)
     ours = path.suffix.lower() in catalogue.SUFFIXES
     if ours and not (path.suffix.lower() != ".toml" and _is_foreign(path)):
-        return catalogue.read_pairs(path)
-    read = open_set(path)
+        return catalogue.read_pairs(path), None
+    read, tally = open_set(path), Tally()
     pairs = []
     for line in read.lines():
         if line.outcome is Outcome.REFUSED and line.reason != EMPTY:
@@ -245,6 +230,7 @@ def pairs_in(path: str | Path) -> tuple[ConceptPair, ...]:
                 f"{f'({line.detail}) ' if line.detail else ''}as {read.format.title}: mend it, or "
                 f"take what can be read with `lcmis import {path.name}`"
             )
+        tally.add(line.outcome, line.number, line.reason, line.detail or line.prompt)
         if line.pair is not None:
             pairs.append(line.pair)
     if not pairs:
@@ -252,7 +238,7 @@ def pairs_in(path: str | Path) -> tuple[ConceptPair, ...]:
             f"{path}: read as {read.format.title}, and no prompt asks for two concepts: "
             f"`lcmis import {path.name}` says why, line by line"
         )
-    return tuple(pairs)
+    return tuple(pairs), tally.of_set(path, read.format.title, read.source, read.licence)
 
 
 EMPTY = "an empty line"
