@@ -33,7 +33,7 @@ class RepairedPrompt:
     """One pair with the way of prompting that was found for it, and all that proves it.
 
     Raises:
-        ValueError: the certificate is another pair's.
+        ValueError: the certificate is another pair's, or one from elsewhere another candidate's.
     """
 
     pair: ConceptPair
@@ -55,10 +55,14 @@ class RepairedPrompt:
     """Of a hub model; empty for a folder."""
     adapters: tuple[Adapter, ...] = ()
     dtype: str = "float32"
+    elsewhere: tuple[Certificate, ...] = ()
+    """Of the same candidate on other models."""
 
     def __post_init__(self) -> None:
         if self.certificate.nomination.pair != self.pair.key:
             raise ValueError(f"the certificate is not about {self.pair.prompt!r}")
+        if any(one.nomination != self.certificate.nomination for one in self.elsewhere):
+            raise ValueError("a certificate from elsewhere is about another candidate")
 
     @property
     def model(self) -> str:
@@ -101,7 +105,7 @@ def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:
     """A certified repair, ready for other tools.
 
     Args:
-        found: On the model it was found for.
+        found: On the model it was found for, and on others.
         source: Whence diffusers loads that model.
     """
     spec = found.spec
@@ -118,6 +122,7 @@ def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:
         source=source,
         adapters=spec.adapters,
         dtype=spec.profile.split("-")[1],
+        elsewhere=tuple(one.certificate for one in found.elsewhere),
     )
 
 
@@ -189,14 +194,33 @@ def record(one: RepairedPrompt) -> dict[str, Any]:
         "seeds": list(certificate.seeds),
         "unjudged": certificate.unjudged,
         "scores": [{"seed": seen.seed, "a": seen.a, "b": seen.b} for seen in one.seen],
+        **_figures(certificate),
+        "alpha": float(certificate.alpha),
+        "collateral": list(certificate.collateral),
+        "certificate": one.summary(),
+        "helps_on": [other.model for other in one.elsewhere if other.passed],
+        "harms_on": [other.model for other in one.elsewhere if other.harms],
+        "elsewhere": [
+            {
+                "model": other.model,
+                "judge": other.judge,
+                "seeds": list(other.seeds),
+                "unjudged": other.unjudged,
+                **_figures(other),
+                "collateral": list(other.collateral),
+            }
+            for other in one.elsewhere
+        ],
+    }
+
+
+def _figures(certificate: Certificate) -> dict[str, Any]:
+    return {
         **_rate("before", certificate.before, certificate.levels_before),
         **_rate("after", certificate.after, certificate.levels_after),
         "wins": certificate.wins,
         "losses": certificate.losses,
         "p": float(certificate.p),
-        "alpha": float(certificate.alpha),
-        "collateral": list(certificate.collateral),
-        "certificate": one.summary(),
     }
 
 
@@ -255,17 +279,22 @@ def _schema() -> pyarrow.Schema:
     stages = pa.list_(pa.struct({"prompt": text, "denoising_end": real}))
     adapters = pa.list_(pa.struct({"name": text, "weight": real}))
     scores = pa.list_(pa.struct({"seed": whole, "a": real, "b": real}))
-    rates = {
-        f"{when}_{name}": kind
-        for when in ("before", "after")
-        for name, kind in (
-            ("right", real),
-            ("low", real),
-            ("high", real),
-            ("total", whole),
-            ("level", text),
-        )
+    rate = {"right": real, "low": real, "high": real, "total": whole, "level": text}
+    figures = {
+        **{f"{when}_{name}": kind for when in ("before", "after") for name, kind in rate.items()},
+        "wins": whole,
+        "losses": whole,
+        "p": real,
     }
+    elsewhere = pa.struct(
+        {
+            **dict.fromkeys(("model", "judge"), text),
+            "seeds": pa.list_(whole),
+            "unjudged": whole,
+            **figures,
+            "collateral": pa.list_(text),
+        }
+    )
     return pa.schema(
         {
             **dict.fromkeys(("pair", "a", "b", "original_prompt"), text),
@@ -285,13 +314,12 @@ def _schema() -> pyarrow.Schema:
             "seeds": pa.list_(whole),
             "unjudged": whole,
             "scores": scores,
-            **rates,
-            "wins": whole,
-            "losses": whole,
-            "p": real,
+            **figures,
             "alpha": real,
             "collateral": pa.list_(text),
             "certificate": text,
+            **dict.fromkeys(("helps_on", "harms_on"), pa.list_(text)),
+            "elsewhere": pa.list_(elsewhere),
         }
     )
 

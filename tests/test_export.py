@@ -82,12 +82,37 @@ def repaired(*stages: Stage, pair: ConceptPair = PAIR, model="tiny@1", **changes
     return replace(one, **changes)
 
 
+def on_other_models(one: RepairedPrompt) -> RepairedPrompt:
+    """The same with certificates on three models: it helps, harms, and does neither."""
+    shown = (
+        ("helps@1", Rate(0.1, 0.0, 0.4, 10), Rate(0.9, 0.6, 1.0, 10), 9, 1, 0.021),
+        ("harms@2", Rate(1.0, 0.7, 1.0, 10), Rate(0.2, 0.1, 0.5, 10), 0, 8, 0.0078),
+        ("neither@3", Rate(0.5, 0.2, 0.8, 10), Rate(0.6, 0.3, 0.8, 10), 2, 1, 1.0),
+    )
+    elsewhere = tuple(
+        replace(
+            one.certificate,
+            model=model,
+            before=before,
+            after=after,
+            wins=wins,
+            losses=losses,
+            p=p,
+            collateral=("iced coke is lost in 3 pictures that had it before",),
+        )
+        for model, before, after, wins, losses, p in shown
+    )
+    return replace(one, elsewhere=elsewhere)
+
+
 HOSTILE = '=cmd|"/C calc"!A0, (red:1.4) [x|y] AND #no \\ "quo" \'ted\' é🍵 {brace} <lora:x:1> """'
 ODD = ConceptPair(Concept("=2+3"), Concept("@sum"), '-1+1: odd; "names"')
 MANY = [
     repaired(),
     repaired(Stage(HOSTILE), pair=ODD, negative_prompt="+plus", seen=()),
-    repaired(Stage("one", 0.05), Stage("two", 0.35), Stage("three"), negative_prompt=""),
+    on_other_models(
+        repaired(Stage("one", 0.05), Stage("two", 0.35), Stage("three"), negative_prompt="")
+    ),
 ]
 
 
@@ -164,6 +189,36 @@ def test_parquet_reads_back_as_it_was(tmp_path):
     assert table.to_pylist() == [record(one) for one in MANY]
     frame = pandas.read_parquet(tmp_path / "repaired.parquet")
     assert frame["wins"].tolist() == [15, 15, 15]
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "parquet"])
+def test_tables_say_on_which_other_models_a_prompt_helps_or_harms_and_by_how_much(tmp_path, format):
+    path = written(tmp_path, format, [on_other_models(repaired()), repaired()])
+    match format:
+        case "csv":
+            rows = list(csv.DictReader(path.open(newline="")))
+            for row in rows:
+                row.update({n: json.loads(row[n]) for n in ("helps_on", "harms_on", "elsewhere")})
+        case "jsonl":
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+        case _:
+            rows = pyarrow.parquet.read_table(path).to_pylist()
+    moved, alone = rows
+    assert (moved["helps_on"], moved["harms_on"]) == (["helps@1"], ["harms@2"])
+    assert [one["model"] for one in moved["elsewhere"]] == ["helps@1", "harms@2", "neither@3"]
+    harm = moved["elsewhere"][1]
+    assert (harm["before_right"], harm["after_right"], harm["after_total"]) == (1.0, 0.2, 10)
+    assert (harm["after_low"], harm["after_high"]) == (0.1, 0.5)
+    assert (harm["wins"], harm["losses"], harm["p"]) == (0, 8, 0.0078)
+    assert harm["seeds"] == list(SEEDS)
+    assert harm["collateral"] == ["iced coke is lost in 3 pictures that had it before"]
+    assert alone["helps_on"] == alone["harms_on"] == alone["elsewhere"] == []
+
+
+def test_a_certificate_of_another_candidate_is_no_certificate_elsewhere():
+    one, other = repaired(), repaired(Stage("another"))
+    with pytest.raises(ValueError, match="another candidate"):
+        replace(one, elsewhere=(other.certificate,))
 
 
 def test_a_column_has_its_type_also_where_it_is_empty(tmp_path):

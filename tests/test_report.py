@@ -20,6 +20,7 @@ from small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECOND, STRA
 
 from lcmis import findings, report
 from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.export import record, repaired_prompt
 from lcmis.judge import Decision, Sprt
 from lcmis.report import album, words
 from lcmis.store import Store
@@ -166,6 +167,18 @@ def test_a_seed_with_a_refusal_proves_nothing_and_is_counted(made: report.Report
     proof = made.repairs[1].found.certificate
     assert (proof.wins, proof.losses, proof.unjudged) == (0, 1, 1)
     assert "1 seed could not be judged" in words.certificate(proof)
+
+
+def test_an_export_carries_the_portability_that_the_store_shows(folder: Path) -> None:
+    with Store(folder, read_only=True) as store:
+        (found,) = (
+            one
+            for one in findings.find_repairs(store, JUDGE)
+            if one.certificate.nomination == PASSED
+        )
+    (other,) = record(repaired_prompt(found))["elsewhere"]
+    assert other["model"] == NARROW
+    assert (other["before_right"], other["after_right"], other["after_total"]) == (1, 1, 4)
 
 
 def test_portability_says_what_a_repair_is_worth_elsewhere(page: Page) -> None:
