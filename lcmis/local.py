@@ -13,7 +13,7 @@ from lcmis.endpoint import Outcome, clean
 from lcmis.errors import ConfigError
 from lcmis.llm import AsksForJson, Recorder, Request, Rung
 from lcmis.protocols import TextModelSettings
-from lcmis.revision import Located, locate
+from lcmis.revision import Located, locate_spelled
 
 if TYPE_CHECKING:
     import torch
@@ -56,8 +56,7 @@ class LocalModel(AsksForJson):
             raise ConfigError(f"{name}: the temperature is a number from 0 up")
         if settings.sees_images:
             raise ConfigError(f"{name} runs as a text model and sees no pictures: leave it out")
-        owner, at, revision = name.rpartition("@")
-        self._located = locate(owner, revision) if at else locate(name, None)
+        self._located = locate_spelled(name)
         _refuse_mute(self._located)
         self._device = choose_device(device)
         self._loaded: tuple[Any, Any] | None = None

@@ -59,6 +59,12 @@ def locate(name: str, revision: str | None) -> Located:
     return Located(resolved, safe_name(resolved.name), folder_revision(resolved))
 
 
+def locate_spelled(name: str) -> Located:
+    """As :func:`locate`, for ``name`` or ``name@revision``."""
+    owner, at, revision = name.rpartition("@")
+    return locate(owner, revision) if at else locate(name, None)
+
+
 def fetch_weights(located: Located) -> Path:
     """The folder with its weights too, downloaded where it comes from the hub.
 

@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from functools import cache
 from itertools import islice
 
 import pytest
@@ -99,7 +100,7 @@ def test_a_text_encoder_that_lacks_a_tensor_is_refused(pipeline, tmp_path):
 @settings(max_examples=50, deadline=None)
 @given(text=st.text(max_size=40))
 def test_any_text_in_lower_case_comes_back_from_the_tokenizer(text):
-    tokenizer = _tokenizer()
+    tokenizer = small_tokenizer()
     clean = " ".join(unicodedata.normalize("NFC", text).lower().split())
     # lower case may need composing again, which is for the normalizer to say
     once = tokenizer.decode(tokenizer(clean).input_ids, skip_special_tokens=True)
@@ -109,10 +110,9 @@ def test_any_text_in_lower_case_comes_back_from_the_tokenizer(text):
         assert once.strip() == clean
 
 
-def _tokenizer(made=[]):  # noqa: B006 - made once, hypothesis calls often
-    if not made:
-        made.append(make_tokenizer(TEXTS, 400))
-    return made[0]
+@cache  # hypothesis asks often
+def small_tokenizer():
+    return make_tokenizer(TEXTS, 400)
 
 
 def test_a_taught_writer_writes_the_texts_it_was_taught(reader, folder):

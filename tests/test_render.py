@@ -478,14 +478,14 @@ def test_a_spec_names_model_scheduler_size_and_profile(
     assert (spec.height, spec.width, spec.num_inference_steps) == (32, 32, 4)
     assert spec.profile == "cpu-float32-b3"
     plain = DiffusersModel(ModelSettings(str(tiny("sd")))).spec(CUP, 1)
-    assert (plain.height, plain.width) == (64, 64)
+    assert (plain.height, plain.width) == (32, 32)
     assert (plain.num_inference_steps, plain.guidance_scale) == (30, 7.5)
     assert plain.profile == "cpu-float32-b16"
 
 
 @pytest.mark.parametrize(
     ("family", "steps", "guidance", "side"),
-    [("sdxl", 30, 5.0, 64), ("sd3", 28, 7.0, 64), ("flux", 4, 0.0, 256)],
+    [("sdxl", 30, 5.0, 32), ("sd3", 28, 7.0, 32), ("flux", 4, 0.0, 256)],
 )
 def test_every_family_has_defaults_of_its_own(
     family: str, steps: int, guidance: float, side: int, tiny: Callable[[str], Path]

@@ -29,7 +29,6 @@ from lcmis.teacup.judge_text import (
     PRESENCE,
     Exchange,
     ask,
-    make_tokenizer,
 )
 from lcmis.teacup.measure_checkers import (
     Answered,
@@ -109,8 +108,8 @@ def test_yes_no_and_the_letters_are_single_tokens_in_the_shipped_tokenizer(
     assert tokenizer.encode("a", add_special_tokens=False) != ids["A"]
 
 
-def test_exchanges_about_one_picture_do_not_see_each_other() -> None:
-    tokenizer = make_tokenizer(0)
+def test_exchanges_about_one_picture_do_not_see_each_other(judge: JudgeReader) -> None:
+    tokenizer = judge.processor.tokenizer
     model = build_judge(tokenizer, 0, tiny=True).eval()
     seen = torch.randn(1, 32, 4, 4, generator=torch.Generator().manual_seed(0))
     one, other = Exchange("Describe this image.", "a glass"), Exchange("Is it red?", "No")

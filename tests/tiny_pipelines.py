@@ -82,7 +82,7 @@ def _vae(**overrides: Any) -> AutoencoderKL:
         down_block_types=["DownEncoderBlock2D"] * 2,
         up_block_types=["UpDecoderBlock2D"] * 2,
         latent_channels=4,
-        sample_size=64,
+        sample_size=32,
         **overrides,
     )
 
@@ -91,7 +91,7 @@ def _unet(**overrides: Any) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         block_out_channels=(32, 64),
         layers_per_block=1,
-        sample_size=32,
+        sample_size=16,
         in_channels=4,
         out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
@@ -156,7 +156,7 @@ def stable_diffusion_3() -> StableDiffusion3Pipeline:
         tokenizer_2=clip_tokenizer(),
         tokenizer_3=t5,
         transformer=SD3Transformer2DModel(
-            sample_size=32,
+            sample_size=16,
             patch_size=1,
             in_channels=4,
             out_channels=4,

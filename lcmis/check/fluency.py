@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.device import choose_device
 from lcmis.errors import CheckError, ConfigError
-from lcmis.revision import Located, fetch_weights, locate
+from lcmis.revision import Located, fetch_weights, locate_spelled
 from lcmis.weights import refuse_missing, refuse_unusable, silent
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ class CausalLanguageModel:
 
     def __init__(self, name: str, device: str = "auto") -> None:
         self.device = choose_device(device)
-        owner, at, revision = name.rpartition("@")
-        self._located = locate(owner, revision) if at else locate(name, None)
+        self._located = locate_spelled(name)
         self.language_model_id = str(self._located)
         self._loaded: tuple[Any, Any] | None = None
 

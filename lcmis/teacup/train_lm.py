@@ -12,17 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoTokenizer,
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
 
+from lcmis.check.fluency import load_causal
 from lcmis.llm import read_json
 from lcmis.local import LocalModel
 from lcmis.propose.rounds import REPEATS, Kind, Measured, Rounds
 from lcmis.protocols import TextModelSettings
+from lcmis.revision import locate
 from lcmis.teacup.concepts import FAMILIES
 from lcmis.teacup.lm_text import TEMPLATES, Conversation, converse, make_tokenizer
 from lcmis.teacup.measure import as_dict, wilson
@@ -47,25 +48,26 @@ TEMPERATURE = 0.7
 HELD_OUT_SEED = 1_000_000
 
 
-def build(vocabulary: int, *, tiny: bool = False) -> LlamaForCausalLM:
+def build(vocabulary: int, seed: int, *, tiny: bool = False) -> LlamaForCausalLM:
     """The network, untrained."""
     width, layers = (32, 1) if tiny else (112, 3)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocabulary,
-            hidden_size=width,
-            intermediate_size=width * 3,
-            num_hidden_layers=layers,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=CONTEXT,
-            tie_word_embeddings=True,
-            bos_token_id=0,
-            eos_token_id=1,
-            pad_token_id=2,
-            attn_implementation="sdpa",
-        )
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=width * 3,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=2,
+        attn_implementation="sdpa",
     )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
 
 
 def conversations(seed: int) -> Iterator[Conversation]:
@@ -124,15 +126,12 @@ def train(options: TrainOptions) -> None:
 
     ``measure_seeds`` is the number of sessions that it is measured by, three rounds each.
     """
-    torch.manual_seed(options.seed)
     log = LossLog(options.out)
     if options.start:
-        tokenizer = AutoTokenizer.from_pretrained(options.start)
-        model = LlamaForCausalLM.from_pretrained(options.start, dtype=torch.float32)
+        model, tokenizer = load_causal(locate(str(options.start), None), options.device)
     else:
         tokenizer = make_tokenizer(options.seed)
-        model = build(len(tokenizer), tiny=options.tiny)
-    model.to(options.device)
+        model = build(len(tokenizer), options.seed, tiny=options.tiny).to(options.device)
     steps = options.steps(DEFAULT_SAMPLES)
     feed = batches(conversations(options.seed), tokenizer, options.batch_size, options.seed)
     average = Average(model.parameters(), 0.98)
