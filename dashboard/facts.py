@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 import time
@@ -16,15 +17,14 @@ import opinions
 import pandas as pd
 import streamlit as st
 
-from lcmis import findings, judge
+from lcmis import calibrating, findings, judge
+from lcmis.calibrating import Audited, LabelFinding
 from lcmis.errors import StoreError, UnknownNameError, UserError
 from lcmis.store import Growth, Store
-from lcmis.types import ConceptPair, Failure, Label, Run
+from lcmis.types import ConceptPair, Failure, Question, Run
 
 CONTROLS = ("checker", "threshold")
 """Choices of the sidebar, by their names in the address."""
-FEW_LABELS = 50
-"""Below this many human labels a checker counts as uncalibrated."""
 PATIENCE_SECONDS = 3.0
 """A reader waits so long for a database that somebody else has locked."""
 LIVE_SECONDS = 5
@@ -151,6 +151,8 @@ def read_ahead(place: str, pictures: str) -> None:
         if known:
             threshold, rule = _settings(_runs(here, growth.runs))
             _by_pair(_gathered(here, known[0]), threshold, rule)
+            if growth.labels:
+                _found_by_labels(here, threshold, growth.labels, growth.renders)
 
 
 # ── how much there is ────────────────────────────────────────────────────────────────────────────
@@ -206,21 +208,6 @@ def failures() -> list[Failure]:
 @st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=BY_NAME)
 def _failures(opened: Opened, growth: Growth) -> list[Failure]:
     return list(reversed(opened.store.failures()))
-
-
-def labels() -> list[Label]:
-    """What people said of all pictures, in the order of arrival."""
-    return _labels(_here(), growth().labels)
-
-
-@st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=BY_NAME)
-def _labels(opened: Opened, count: int) -> list[Label]:
-    return opened.store.labels()
-
-
-def num_labels() -> int:
-    """Human labels of all pictures."""
-    return growth().labels
 
 
 def models() -> list[str]:
@@ -370,6 +357,56 @@ def _disagreements(ours: Gathered, others: tuple[Gathered, ...], threshold: floa
     return opinions.disagreements(
         _judged(ours, threshold), [_judged(other, threshold) for other in others]
     )
+
+
+# ── what people say ──────────────────────────────────────────────────────────────────────────────
+
+
+def audited(threshold: float) -> Audited:
+    """What labels are held against; minutes old at the most."""
+    return _audited(_here(), threshold)
+
+
+def question(key: str) -> Question:
+    """A question by its key.
+
+    Raises:
+        UnknownNameError: the store has none of this key.
+    """
+    return _question(_here(), key)
+
+
+def found_by_labels(num_labels: int) -> LabelFinding:
+    """What this many labels say of the checkers, at the sidebar's threshold."""
+    return _found_by_labels(_here(), threshold(), num_labels, growth().renders)
+
+
+@st.cache_resource(
+    show_spinner="Sorting the pictures by what a label is worth …",
+    ttl=300,
+    max_entries=4,
+    hash_funcs=BY_NAME,
+)
+def _audited(opened: Opened, threshold: float) -> Audited:
+    growth = _growth(opened)
+    _, rule = _settings(_runs(opened, growth.runs))
+    checkers = _names(opened, growth)[1]
+    return calibrating.audited(opened.store, checkers, threshold=threshold, rule=rule)
+
+
+@st.cache_resource(show_spinner=False, max_entries=20_000, hash_funcs=BY_NAME)
+def _question(opened: Opened, key: str) -> Question:
+    return opened.store.question(key)
+
+
+@st.cache_resource(
+    show_spinner="Holding the checkers against labels …", max_entries=8, hash_funcs=BY_NAME
+)
+def _found_by_labels(
+    opened: Opened, threshold: float, num_labels: int, renders: int
+) -> LabelFinding:
+    known, labels = _audited(opened, threshold), opened.store.labels()
+    return calibrating.find_labels(known, labels, functools.partial(_question, opened))
 
 
 # ── two audits ───────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ import streamlit as st
 
 from lcmis.errors import UnknownNameError, UserError
 from lcmis.judge import Difference
+from lcmis.report import words
 from lcmis.types import ConceptPair, QuestionKind, Verdict
 
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION, GREY = (
@@ -54,16 +55,20 @@ HELP_HEALTH = (
     "A checker is a model and errs. These tests say how much its verdicts are worth: what it says "
     "where nothing is to be seen, and whether others see the same."
 )
+HELP_SENSITIVITY = "Of what people see in the pictures, the share that the checker sees too."
+HELP_SPECIFICITY = (
+    "Of what people do not see in the pictures, the share that the checker does not see either."
+)
 HELP_UNSCORED = "The checker gave no answer; such a picture counts in no rate."
 HELP_REFUSED = "The image model's own filter withheld the picture; it counts in no rate."
 
 _BADGES = {
-    Verdict.ALIGNED: ("right", ":material/check:", "green"),
-    Verdict.A_MISSING: ("no {a}", ":material/close:", "orange"),
-    Verdict.B_MISSING: ("no {b}", ":material/close:", "blue"),
-    Verdict.BOTH_MISSING: ("neither", ":material/block:", "red"),
-    Verdict.UNSCORED: ("not judged", ":material/question_mark:", "gray"),
-    Verdict.REFUSED: ("refused", ":material/visibility_off:", "violet"),
+    Verdict.ALIGNED: (":material/check:", "green"),
+    Verdict.A_MISSING: (":material/close:", "orange"),
+    Verdict.B_MISSING: (":material/close:", "blue"),
+    Verdict.BOTH_MISSING: (":material/block:", "red"),
+    Verdict.UNSCORED: (":material/question_mark:", "gray"),
+    Verdict.REFUSED: (":material/visibility_off:", "violet"),
 }
 
 
@@ -82,10 +87,11 @@ def user_errors_shown() -> Iterator[None]:
 def plain(text: str) -> str:
     """Text of models, files and people, so that Markdown shows it letter for letter.
 
-    Unescaped, an image link in a prompt would make the reader's browser fetch a foreign address.
+    Unescaped, an image link in a prompt would make the reader's browser fetch a foreign address;
+    marks that nobody sees, such as a right-to-left override, are spelled out.
     """
-    flat = re.sub(r"\s+", " ", text)
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&/^=\"'])", r"\\\1", flat)
+    seen = words.visible(text, longest=len(text))
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&/^=\"'])", r"\\\1", seen)
 
 
 def points(value: float) -> str:
@@ -93,15 +99,10 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def verdict_words(verdict: Verdict, pair: ConceptPair) -> str:
-    """E.g. ``"no tea cup"``."""
-    return _BADGES[verdict][0].format(a=pair.a.name, b=pair.b.name)
-
-
 def verdict_badge(verdict: Verdict, pair: ConceptPair) -> None:
     """A coloured word that says what a picture shows; colour and symbol say it twice."""
-    _, icon, colour = _BADGES[verdict]
-    st.badge(plain(verdict_words(verdict, pair)), icon=icon, color=colour)  # type: ignore[arg-type]
+    icon, colour = _BADGES[verdict]
+    st.badge(plain(words.verdict(verdict, pair)), icon=icon, color=colour)  # type: ignore[arg-type]
 
 
 def question_words(kind: QuestionKind, pair: ConceptPair) -> str:
@@ -119,7 +120,8 @@ def question_words(kind: QuestionKind, pair: ConceptPair) -> str:
             return f"In the place of {pair.b.name}"
 
 
-def _accent() -> str:
+def accent() -> str:
+    """The colour of what stands alone in a chart."""
     return SKY if st.context.theme.type == "dark" else BLUE
 
 
@@ -127,36 +129,74 @@ def _ink() -> str:
     return "#e8e8e8" if st.context.theme.type == "dark" else "#2b2b2b"
 
 
-def rates_chart(models: pd.DataFrame) -> alt.LayerChart:
-    """A dot and its interval for each model, with the numbers written above."""
-    table = models.assign(
-        words=[
-            opinions.rate_text(*row)
-            for row in models[["rate", "low", "high"]].itertuples(index=False)
-        ],
-        at=(models["low"] + models["high"]) / 2,
-    )
-    base = alt.Chart(table).encode(
-        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=260, ticks=False)),
-        tooltip=[
-            alt.Tooltip("name:N", title="Model"),
-            alt.Tooltip("words:N", title="Right"),
-            alt.Tooltip("counted:Q", title="Pictures counted", format=","),
-            alt.Tooltip("pairs:Q", title="Pairs", format=","),
-        ],
-    )
-    share = alt.X(
+def share_axis(channel: type[alt.X | alt.Y], title: str) -> alt.X | alt.Y:
+    """A scale of shares, on which an interval begins at ``low``."""
+    return channel(
         "low:Q",
-        title="Pictures that show what was asked",
+        title=title,
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
     )
-    interval = base.mark_rule(strokeWidth=4, opacity=0.45, color=_accent()).encode(
-        x=share, x2="high:Q"
+
+
+def by_colour(column: str, colours: Sequence[str] | None = None) -> alt.Color:
+    """What the colour tells, in the order of the rows, with a legend above."""
+    return alt.Color(
+        f"{column}:N",
+        sort=None,
+        title=None,
+        scale=alt.Scale() if colours is None else alt.Scale(range=list(colours)),
+        legend=alt.Legend(orient="top", labelLimit=400, symbolOpacity=1),
     )
-    dot = base.mark_circle(size=170, opacity=1, color=_accent()).encode(x="rate:Q")
-    words = base.mark_text(dy=-15, fontSize=13, color=_ink()).encode(x="at:Q", text="words:N")
-    return alt.layer(interval, dot, words).properties(height=alt.Step(58))
+
+
+def rates_chart(
+    rates: pd.DataFrame,
+    row: str,
+    series: str,
+    tooltip: Sequence[alt.Tooltip],
+    *,
+    order: Sequence[str] | None = None,
+    colours: Sequence[str] | None = None,
+    step: int,
+    written: bool = False,
+) -> alt.LayerChart:
+    """A dot and its interval for each ``row`` and, in a colour of its own, each ``series``.
+
+    Args:
+        rates: With columns ``rate``, ``low`` and ``high``, in [0, 1].
+        row: Column that names the rows, from above in their ``order``.
+        series: Column that names what the colours stand for.
+        tooltip: What is told of a dot; ``words`` is the rate with its range.
+        order: Of the rows; None leaves them as they come.
+        colours: Of the series, as they come; None takes the theme's.
+        step: Pixels from one dot to the next below.
+        written: Whether the same words stand above each dot.
+    """
+    spelled = map(opinions.rate_text, rates["rate"], rates["low"], rates["high"])
+    middle = (rates["low"] + rates["high"]) / 2
+    base = alt.Chart(rates.assign(words=list(spelled), middle=middle)).encode(
+        y=alt.Y(
+            f"{row}:N",
+            title=None,
+            sort=None if order is None else list(order),
+            axis=alt.Axis(labelLimit=260, ticks=False),
+        ),
+        yOffset=alt.YOffset(f"{series}:N", sort=None),
+        tooltip=list(tooltip),
+    )
+    coloured = base.encode(color=by_colour(series, colours))
+    size = min(170, 5 * step)
+    layers = [
+        coloured.mark_rule(strokeWidth=3 if size < 100 else 4, opacity=0.45).encode(
+            x=share_axis(alt.X, "Pictures that show what was asked"), x2="high:Q"
+        ),
+        coloured.mark_circle(size=size, opacity=1).encode(x="rate:Q"),
+    ]
+    if written:
+        said = base.mark_text(dy=-14, fontSize=13, color=_ink())
+        layers.append(said.encode(x="middle:Q", text="words:N"))
+    return alt.layer(*layers).properties(height=alt.Step(step))
 
 
 def levels_chart(levels: pd.DataFrame) -> alt.LayerChart:
@@ -166,9 +206,7 @@ def levels_chart(levels: pd.DataFrame) -> alt.LayerChart:
             "level:O", title="Level: 1 nearly always right, 5 never", axis=alt.Axis(labelAngle=0)
         ),
         xOffset=alt.XOffset("name:N", sort=None),
-        color=alt.Color(
-            "name:N", sort=None, title=None, legend=alt.Legend(orient="top", symbolOpacity=1)
-        ),
+        color=by_colour("name"),
         tooltip=[
             alt.Tooltip("name:N", title="Model"),
             alt.Tooltip("level:O", title="Level"),
@@ -180,39 +218,6 @@ def levels_chart(levels: pd.DataFrame) -> alt.LayerChart:
     pale = base.mark_bar(opacity=0.35).encode(y=alt.Y("at_all:Q", title=title))
     solid = base.mark_bar(opacity=1).encode(y=alt.Y("surely:Q", title=title))
     return alt.layer(pale, solid).properties(height=300)
-
-
-def patterns_chart(patterns: pd.DataFrame, order: Sequence[str]) -> alt.LayerChart:
-    """A dot and its interval for each kind of conflict and model; the worst kind on top."""
-    table = patterns.assign(
-        words=[
-            opinions.rate_text(*row)
-            for row in patterns[["rate", "low", "high"]].itertuples(index=False)
-        ]
-    )
-    base = alt.Chart(table).encode(
-        y=alt.Y("pattern:N", title=None, sort=list(order), axis=alt.Axis(labelLimit=230)),
-        yOffset=alt.YOffset("name:N", sort=None),
-        color=alt.Color(
-            "name:N", sort=None, title=None, legend=alt.Legend(orient="top", symbolOpacity=1)
-        ),
-        tooltip=[
-            alt.Tooltip("pattern:N", title="Kind of conflict"),
-            alt.Tooltip("name:N", title="Model"),
-            alt.Tooltip("words:N", title="Right"),
-            alt.Tooltip("pairs:Q", title="Pairs", format=","),
-            alt.Tooltip("counted:Q", title="Pictures counted", format=","),
-        ],
-    )
-    share = alt.X(
-        "low:Q",
-        title="Pictures that show what was asked",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
-    )
-    interval = base.mark_rule(strokeWidth=3, opacity=0.45).encode(x=share, x2="high:Q")
-    dot = base.mark_circle(size=80, opacity=1).encode(x="rate:Q")
-    return alt.layer(interval, dot).properties(height=alt.Step(13 if len(order) > 6 else 18))
 
 
 def difference_chart(difference: Difference) -> alt.LayerChart:
@@ -242,10 +247,10 @@ def difference_chart(difference: Difference) -> alt.LayerChart:
         x=alt.X("unseen_low:Q", scale=alt.Scale(domain=[-end, end])), x2="unseen_high:Q"
     )
     zero = base.mark_rule(color=_ink(), strokeDash=[4, 4]).encode(x=alt.X("zero:Q"))
-    interval = base.mark_rule(strokeWidth=6, opacity=0.5, color=_accent()).encode(
+    interval = base.mark_rule(strokeWidth=6, opacity=0.5, color=accent()).encode(
         x=share, x2="high:Q", y=alt.value(38)
     )
-    dot = base.mark_circle(size=220, opacity=1, color=_accent()).encode(
+    dot = base.mark_circle(size=220, opacity=1, color=accent()).encode(
         x="value:Q",
         y=alt.value(38),
         tooltip=[
@@ -301,5 +306,5 @@ def growth_chart(growth: pd.DataFrame) -> alt.LayerChart:
         x=alt.X("minutes:Q", title="Minutes ago", scale=alt.Scale(nice=False, reverse=True)),
         y=alt.Y("number:Q", title="Pictures", scale=alt.Scale(zero=False)),
     )
-    line = base.mark_line(color=_accent(), strokeWidth=3)
-    return alt.layer(line, base.mark_circle(color=_accent(), size=40)).properties(height=200)
+    line = base.mark_line(color=accent(), strokeWidth=3)
+    return alt.layer(line, base.mark_circle(color=accent(), size=40)).properties(height=200)

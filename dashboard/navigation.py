@@ -22,14 +22,7 @@ CUP = (
     "</svg>"
 )
 
-# Captions are paler than eyes of some age can read; 4.5 to 1 is the least.
-STYLE = (
-    "<style>[data-testid=stMainBlockContainer] {{padding: 4rem 2rem}}"
-    "[data-testid=stCaptionContainer] {{opacity: 1}}"
-    "[data-testid=stCaptionContainer] :is(p, li) {{color: {caption}; opacity: 1}}"
-    "[data-testid=stCaptionContainer] code {{color: {caption}}}</style>"
-)
-
+STYLE = "<style>[data-testid=stMainBlockContainer] {padding: 4rem 2rem}</style>"
 
 PAGES = (
     ("overview", "Overview", ":material/insights:"),
@@ -46,8 +39,7 @@ STILL = ("label",)  # pages that are not drawn again while somebody works on the
 def main() -> None:
     """Draw the sidebar and the page; what the user must mend is one sentence."""
     st.set_page_config(page_title="lcmis", page_icon=CUP, layout="wide", initial_sidebar_state=240)
-    dark = st.context.theme.type == "dark"
-    st.html(STYLE.format(caption="#b9b8b5" if dark else "#5c5b59"))
+    st.html(STYLE)
     pages = [
         st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=number == 0)
         for number, (name, title, icon) in enumerate(PAGES)
@@ -72,7 +64,6 @@ def _controls(*, follow: bool) -> bool:
                 key="checker",
                 help=HELP_CHECKER,
                 bind="query-params",
-                disabled=len(checkers) == 1,
             )
         else:
             st.session_state["checker"] = ""

@@ -18,12 +18,16 @@ import pandas as pd
 
 from lcmis import judge
 from lcmis.findings import CONTROL_MODEL
+from lcmis.report.words import percent
 from lcmis.types import NONE_OF_THESE, ConceptPair, LevelRange, Rate, Side, Verdict
 
 if TYPE_CHECKING:
+    from lcmis.calibrating import CorrectedRate
     from lcmis.store.columns import EvidenceTable
 
 VERDICTS = list(Verdict)
+BY_CHECKER, BY_LABELS = "by the checker", "corrected by labels"
+"""Whose rate it is."""
 NOT_NAMED = "something not named"
 """Stands for an intruder that no option named."""
 _NOBODY = (NOT_NAMED, "", NONE_OF_THESE)
@@ -150,7 +154,7 @@ def by_pair(
     table["best_level"] = pd.Series([x.low for x in levels], dtype=float).mask(silent)
     table["worst_level"] = pd.Series([x.high for x in levels], dtype=float).mask(silent)
     table["interval"] = [
-        "" if not rate.total else f"{share(rate.low)}–{share(rate.high)} %" for rate in rates
+        "" if not rate.total else f"{percent(rate.low)}–{percent(rate.high)} %" for rate in rates
     ]
     table["levels"] = [
         "" if not rate.total else str(level) for rate, level in zip(rates, levels, strict=True)
@@ -241,11 +245,6 @@ def _displaced_on(
     )
 
 
-def names_somebody(option: object, asked: str) -> bool:
-    """Whether the option chosen in the place of a missing concept is an intruder's name."""
-    return isinstance(option, str) and option not in ("", NONE_OF_THESE, asked)
-
-
 def _main_intruder(pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair]) -> pd.DataFrame:
     """For each pair and model the commonest name of either side, and how many ``times``."""
     group = ["pair_key", "model"]
@@ -281,19 +280,17 @@ def drawn_instead(pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair]) -> p
 # ── models ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def fair_counts(pictures: pd.DataFrame, first: int | None) -> pd.DataFrame:
-    """Right and scored pictures among the ``first`` ones of every pair and model that has as many.
-
-    A pair that stopped early stopped at an extreme; so a mean over pairs counts the first pictures
-    of every pair only, as many as the rule's first look. None counts all.
+def fair_counts(pictures: pd.DataFrame, rule: judge.StoppingRule | None) -> pd.DataFrame:
+    """Right and scored pictures of every pair and model, those that
+    :func:`lcmis.judge.fair_rate` counts.
     """
     counted = pictures
-    if first is not None:
+    if rule is not None:
         group = pictures["pair_key"].cat.codes.to_numpy(np.int64) * len(
             pictures["model"].cat.categories
         ) + pictures["model"].cat.codes.to_numpy(np.int64)
         place, size = _places_in_group(group)
-        counted = pictures[(place < first) & (size >= first)]
+        counted = pictures[(place < rule.fair) & (size >= rule.block)]
     counts = _count(counted)
     scored = counts[[kind.value for kind in VERDICTS if kind.is_scored]].sum(axis=1)
     return pd.DataFrame({"right": counts["aligned"], "scored": scored})
@@ -327,7 +324,7 @@ def by_model(pictures: pd.DataFrame, rule: judge.StoppingRule | None) -> pd.Data
     ``left_out`` pairs have fewer pictures than :func:`fair_counts` wants.
     """
     kinds = [kind.value for kind in VERDICTS]
-    fair = fair_counts(pictures, rule.block if rule else None)
+    fair = fair_counts(pictures, rule)
     models, codes = pictures["model"].cat.categories, pictures["model"].cat.codes.to_numpy()
     tally = np.bincount(
         codes.astype(np.int64) * len(kinds) + pictures["verdict"].cat.codes.to_numpy(np.int64),
@@ -351,11 +348,28 @@ def by_model(pictures: pd.DataFrame, rule: judge.StoppingRule | None) -> pd.Data
     return pd.DataFrame(rows, columns=names)
 
 
+def beside_labels(models: pd.DataFrame, corrected: Sequence[CorrectedRate]) -> pd.DataFrame:
+    """The rows of :func:`by_model`, and after them once more those whose rate labels correct;
+    column ``by`` tells them apart.
+    """
+    found = {one.model: one.corrected for one in corrected if one.corrected is not None}
+    raw = models.assign(by=BY_CHECKER)
+    mended = raw[raw["model"].isin(list(found))]
+    rates = [found[model] for model in mended["model"]]
+    mended = mended.assign(
+        by=BY_LABELS,
+        rate=[rate.value for rate in rates],
+        low=[rate.low for rate in rates],
+        high=[rate.high for rate in rates],
+    )
+    return pd.concat([raw, mended], ignore_index=True)
+
+
 def by_pattern(
     pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair], rule: judge.StoppingRule | None
 ) -> pd.DataFrame:
     """One row for each kind of conflict and model, worst first; pairs of no kind are left out."""
-    fair = fair_counts(pictures, rule.block if rule else None).reset_index()
+    fair = fair_counts(pictures, rule).reset_index()
     fair["pattern"] = fair["pair_key"].map(
         {key: pair.pattern for key, pair in pairs.items() if pair.pattern}
     )
@@ -553,19 +567,9 @@ def chosen(
     return table[keep]
 
 
-def share(value: float) -> str:
-    """A share in [0, 1] in per cent, spelled so that 0 and 100 are said of nothing else."""
-    percent = 100 * value
-    if 0 < percent < 1:
-        return f"{max(percent, 0.1):.1f}"
-    if 99 < percent < 100:
-        return f"{min(percent, 99.9):.1f}"
-    return f"{percent:.0f}"
-
-
 def rate_text(value: float, low: float, high: float) -> str:
     """A rate with its interval: ``"12 % (5–25)"``; a dash where nothing was scored."""
-    return "–" if np.isnan(value) else f"{share(value)} % ({share(low)}–{share(high)})"
+    return "–" if np.isnan(value) else f"{percent(value)} % ({percent(low)}–{percent(high)})"
 
 
 def levels_text(best: float, worst: float) -> str:

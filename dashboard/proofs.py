@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,7 +34,11 @@ class Proved:
     """A repair with what it is worth on every model that drew it."""
 
     found: RepairFinding
-    elsewhere: tuple[RepairFinding, ...]
+
+    @property
+    def elsewhere(self) -> tuple[RepairFinding, ...]:
+        """On other models."""
+        return self.found.elsewhere
 
     @property
     def nomination(self) -> Nomination:
@@ -65,12 +68,8 @@ def proved(pair_key: str) -> tuple[Proved, ...]:
 )
 def _proved(gathered: facts.Gathered, threshold: float, pair: str | None) -> tuple[Proved, ...]:
     store, checker = gathered.opened.store, gathered.checker
-    elsewhere: dict[str, list[RepairFinding]] = defaultdict(list)
-    for one in findings.find_portability(store, checker, threshold=threshold, pair=pair):
-        elsewhere[one.certificate.nomination.key].append(one)
-    own = findings.find_repairs(store, checker, threshold=threshold, pair=pair)
-    made = [Proved(one, tuple(elsewhere[one.certificate.nomination.key])) for one in own]
-    return tuple(sorted(made, key=_usefulness))
+    found = findings.find_repairs(store, checker, threshold=threshold, pair=pair)
+    return tuple(sorted((Proved(one) for one in found), key=_usefulness))
 
 
 def _usefulness(one: Proved) -> tuple[bool, float, str, str]:
@@ -174,7 +173,7 @@ def _prompts(nomination: Nomination) -> None:
     told = nomination.candidate
     for stage in told.stages:
         if len(told.stages) > 1:
-            until = opinions.share(stage.denoising_end)
+            until = words.percent(stage.denoising_end)
             st.caption(f"Until {until} % of the steps" if stage.denoising_end < 1 else "Then")
         st.code(stage.prompt, language=None, wrap_lines=True)
     if told.negative_prompt:
@@ -221,11 +220,8 @@ def trials_chart(tried: pd.DataFrame) -> alt.LayerChart:
     """What every trial of a search drew right, by the pictures spent until then."""
     base = alt.Chart(tried).encode(
         x=alt.X("pictures:Q", title="Pictures that the search had asked for"),
-        color=alt.Color(
-            "search:N",
-            title=None,
-            legend=alt.Legend(orient="top", labelLimit=400, symbolOpacity=1),
-            scale=alt.Scale(range=[looks.BLUE, looks.ORANGE, looks.GREEN, looks.PINK, looks.SKY]),
+        color=looks.by_colour(
+            "search", [looks.BLUE, looks.ORANGE, looks.GREEN, looks.PINK, looks.SKY]
         ),
         tooltip=[
             alt.Tooltip("candidate:N", title="Prompt"),
@@ -234,12 +230,7 @@ def trials_chart(tried: pd.DataFrame) -> alt.LayerChart:
             alt.Tooltip("pictures:Q", title="Pictures until then"),
         ],
     )
-    share = alt.Y(
-        "low:Q",
-        title="Right, by the checker that guides",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
-    )
+    share = looks.share_axis(alt.Y, "Right, by the checker that guides")
     interval = base.mark_rule(strokeWidth=3, opacity=0.35).encode(y=share, y2="high:Q")
     dot = base.mark_point(filled=True, opacity=1).encode(
         y="rate:Q",
@@ -267,34 +258,31 @@ def rates(one: Proved) -> pd.DataFrame:
             ("plain prompt", found.certificate.before),
             ("repaired", found.certificate.after),
         ):
-            row = dataclasses.asdict(rate)
-            words = opinions.rate_text(rate.value, rate.low, rate.high)
-            rows.append(row | {"name": names[found.model], "when": when, "words": words})
+            rows.append(
+                {
+                    "name": names[found.model],
+                    "when": when,
+                    "rate": rate.value,
+                    "low": rate.low,
+                    "high": rate.high,
+                    "total": rate.total,
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def rates_chart(shown: pd.DataFrame) -> alt.LayerChart:
     """Before and after with their intervals, a model below the other."""
-    colours = alt.Scale(domain=["plain prompt", "repaired"], range=[looks.ORANGE, looks.BLUE])
-    base = alt.Chart(shown).encode(
-        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=260, ticks=False)),
-        yOffset=alt.YOffset("when:N", sort=None),
-        color=alt.Color(
-            "when:N", title=None, scale=colours, legend=alt.Legend(orient="top", symbolOpacity=1)
-        ),
-        tooltip=[
+    return looks.rates_chart(
+        shown,
+        "name",
+        "when",
+        [
             alt.Tooltip("name:N", title="Model"),
             alt.Tooltip("when:N", title="With the"),
             alt.Tooltip("words:N", title="Right"),
             alt.Tooltip("total:Q", title="Pictures"),
         ],
+        colours=[looks.ORANGE, looks.BLUE],
+        step=26,
     )
-    share = alt.X(
-        "low:Q",
-        title="Pictures that show what was asked",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
-    )
-    interval = base.mark_rule(strokeWidth=4, opacity=0.45).encode(x=share, x2="high:Q")
-    dot = base.mark_circle(size=130, opacity=1).encode(x="value:Q")
-    return alt.layer(interval, dot).properties(height=alt.Step(22))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Literal
 
 import facts
 import looks
@@ -25,24 +26,28 @@ DAMAGED = (
 )
 
 
-def shot(render: Render, *, kind: str, alt: str) -> bool:
-    """Draw a ``"picture"`` or ``"thumbnail"``; whether there is one.
+def shot(
+    render: Render,
+    *,
+    kind: str,
+    alt: str,
+    width: int | Literal["stretch"] = "stretch",
+    store: Store | None = None,
+) -> None:
+    """Draw a ``"picture"`` or ``"thumbnail"``, from the page's store unless another is given.
 
     A refusal, a missing and a damaged file are a sentence in its place.
     """
     if render.refusal:
         st.caption(f":material/visibility_off: Refused by the model: {plain(render.refusal)}")
-        return False
-    if sentence := fault(render):
+    elif sentence := fault(store or facts.store(), render):
         st.caption(f":material/broken_image: {sentence}")
-        return False
-    st.image(pictures.address(kind, render.sha256), width="stretch", alt=alt)
-    return True
+    else:
+        st.image(pictures.address(kind, render.sha256), width=width, alt=alt)
 
 
-def fault(render: Render) -> str:
+def fault(store: Store, render: Render) -> str:
     """What is wrong with the file of a picture; empty if nothing is."""
-    store = facts.store()
     try:
         found = store.image_path(render.sha256).stat()
     except OSError:

@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,25 +19,23 @@ import pytest
 import small_store
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import drawn, opened
 from small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, STRANGE, UNSEEN
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from streamlit.testing.v1 import AppTest
 
 from lcmis import comparing, findings, judge
-from lcmis.paths import shipped
+from lcmis.report import words
 from lcmis.store import Store
 from lcmis.store.columns import EvidenceTable
 from lcmis.types import Exchange, Run, Verdict
 
-DASHBOARD = shipped("dashboard")
-sys.path.insert(0, str(DASHBOARD))
+import looks  # isort: skip
+import opinions  # isort: skip
+import pictures  # isort: skip
 
-import looks  # noqa: E402
-import opinions  # noqa: E402
-import pictures  # noqa: E402
-
-PAGES = ("overview", "pairs", "pair", "picture", "compare", "runs")
+PAGES = ("overview", "pairs", "pair", "picture", "compare", "repairs", "label", "runs")
 
 
 @pytest.fixture(scope="session")
@@ -55,20 +52,6 @@ def store(folder: Path) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def evidence(store: Store) -> EvidenceTable:
     return store.evidence_table(JUDGE)
-
-
-def opened(folder: Path | str, page: str = "overview", **query: str) -> AppTest:
-    """A page of the dashboard over a store, as its server draws it."""
-    app = AppTest.from_file(DASHBOARD / "navigation.py", default_timeout=30)
-    app.secrets["store"], app.secrets["pictures"] = str(folder), ""
-    if page != "overview":
-        app.run()
-        app.switch_page(f"views/{page}.py")
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
 
 
 def sentences(app: AppTest) -> str:
@@ -167,15 +150,14 @@ def test_pairs_are_listed_in_the_order_of_the_command_line(
     assert listed[-1] == (ROSES.key, NARROW), "a pair with refusals alone comes last"
 
 
+@pytest.mark.parametrize("rule", [judge.Sprt(block=4), judge.FixedN(6, block=4), None])
 def test_the_rate_of_a_model_is_that_of_the_first_pictures_clustered_by_pair(
-    store: Store, evidence: EvidenceTable
+    store: Store, evidence: EvidenceTable, rule: judge.StoppingRule | None
 ) -> None:
-    rule = judge.Sprt(block=4)
     table = opinions.by_model(opinions.judged(opinions.gather(evidence), 0.5), rule)
     for row in table.itertuples():
         of_model = findings.find_pairs(store, JUDGE, rule=rule, model=row.model)
-        prefixes = [judge.fixed_prefix(f.judgement.verdicts, rule.block) for f in of_model]
-        expected = judge.model_rate(prefixes)
+        expected = judge.fair_rate((f.judgement.verdicts for f in of_model), rule)
         assert (row.rate, row.low, row.high, row.counted) == (
             expected.value,
             expected.low,
@@ -232,7 +214,7 @@ def test_filters_narrow_the_table_and_every_word_must_be_there(
 
 
 def test_a_share_is_0_or_100_per_cent_only_when_it_is() -> None:
-    assert [opinions.share(x) for x in (0.0, 0.0004, 0.004, 0.37, 0.996, 0.9999, 1.0)] == [
+    assert [words.percent(x) for x in (0.0, 0.0004, 0.004, 0.37, 0.996, 0.9999, 1.0)] == [
         "0",
         "0.1",
         "0.4",
@@ -262,31 +244,43 @@ def test_escaped_text_has_no_sign_that_markdown_would_read(text: str) -> None:
 # ── pages ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def broken(folder: Path, revision: str) -> Path:
-    """A store whose schema claims another revision."""
-    small_store.fill(folder)
-    with sqlite3.connect(folder / "facts.db") as database:
-        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
-    database.close()
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("empty")
+    Store(folder, create=True).close()
     return folder
+
+
+@pytest.fixture(scope="module", params=["9999", "0000"])
+def other_schema(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> tuple[Path, str]:
+    """A store whose schema claims another revision, and what to do about it."""
+    folder = small_store.fill(tmp_path_factory.mktemp("other"))
+    with closing(sqlite3.connect(folder / "facts.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (request.param,))
+    return folder, {"9999": "newer lcmis", "0000": "`lcmis db upgrade`"}[request.param]
+
+
+@pytest.fixture(scope="module")
+def unchecked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose pictures no checker has seen."""
+    return small_store.fill(tmp_path_factory.mktemp("unchecked"), scored=False, runs=False)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_says_that_an_empty_store_is_empty_and_what_to_do(
-    tmp_path: Path, page: str
+    empty: Path, page: str
 ) -> None:
-    Store(tmp_path, create=True).close()
-    assert "empty. Run `lcmis audit`" in sentences(opened(tmp_path, page))
+    assert "empty. Run `lcmis audit`" in sentences(opened(empty, page))
 
 
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize(
-    ("revision", "sentence"), [("9999", "newer lcmis"), ("0000", "`lcmis db upgrade`")]
-)
 def test_every_page_says_what_to_do_with_another_schema(
-    tmp_path: Path, page: str, revision: str, sentence: str
+    other_schema: tuple[Path, str], page: str
 ) -> None:
-    app = opened(broken(tmp_path, revision), page)
+    folder, sentence = other_schema
+    app = opened(folder, page)
     assert sentence in sentences(app)
     assert len(app.error) == 1
 
@@ -319,7 +313,7 @@ def test_the_overview_shows_counts_models_failures_and_that_nothing_is_calibrate
         "Failures": "1",
     }
     health = next(frame.value for frame in app.dataframe if "Test" in frame.value)
-    assert dict(health.iloc[:, :2].itertuples(index=False))["Human labels"] == "0 of 50"
+    assert dict(health.iloc[:, :2].itertuples(index=False))["Labelled pictures"] == "0 of 50"
     assert "Against second" in " ".join(health["Test"]).replace("clip:", "")
     assert not app.error
 
@@ -420,10 +414,9 @@ def test_a_missing_picture_file_is_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_pictures_that_nobody_checked_are_shown_without_rates(tmp_path: Path, page: str) -> None:
-    small_store.fill(tmp_path, scored=False, runs=False)
+def test_pictures_that_nobody_checked_are_shown_without_rates(unchecked: Path, page: str) -> None:
     spec = small_store.make_spec(COKE, BROAD, 0)
-    app = opened(tmp_path, page, picture=spec.key, pair=COKE.key)
+    app = opened(unchecked, page, picture=spec.key, pair=COKE.key)
     assert "No checker has looked at the pictures" in sentences(app)
     assert not app.error
 
@@ -515,15 +508,9 @@ def test_two_models_are_compared_with_the_largest_difference_first(folder: Path)
 
 def test_an_audit_is_compared_with_another_that_was_named(folder: Path, tmp_path: Path) -> None:
     other = small_store.fill(tmp_path / "other")
-    app = AppTest.from_file(DASHBOARD / "navigation.py", default_timeout=30)
-    app.secrets["store"], app.secrets["pictures"] = str(folder), ""
-    app.secrets["beside"] = [str(other)]
-    app.run()
-    app.switch_page("views/compare.py")
-    app.query_params["first"] = f"broad in {folder.name}"
-    app.query_params["second"] = "broad in other"
-    app.run()
-    assert not app.exception
+    named = {"store": str(folder), "beside": [str(other)]}
+    sides = {"first": f"broad in {folder.name}", "second": "broad in other"}
+    app = drawn(named, "compare", **sides)
     assert "Both are right and wrong in the same places" in sentences(app)
 
 

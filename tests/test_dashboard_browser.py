@@ -2,95 +2,51 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import pages
 import pytest
+import repair_store
 import small_store
-from small_store import BROAD, COKE, STRANGE
+from pages import PATIENCE, STILL, settled
+from repair_store import SHOUT
+from small_store import BROAD, COKE, JUDGE, STRANGE
 
-from lcmis.paths import shipped
+from lcmis import findings
+from lcmis.export import repaired_prompt
+from lcmis.store import Store
+from lcmis.types import Label
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
 
-PATIENCE = 60_000  # milliseconds; two busy cores
+LOADED = "[...document.images].every(i => i.naturalWidth > 0)"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dashboard over the small store, on a free port of this machine."""
-    folder = small_store.fill(tmp_path_factory.mktemp("served"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "streamlit", "run", str(shipped("dashboard") / "app.py")]
-    command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
-    here = str(Path(__file__).parent.parent)
-    environment = {**os.environ, "LCMIS_STORE": str(folder), "PYTHONPATH": here}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
-        try:
-            _await(f"{url}/_stcore/health", server)
-            yield url
-        finally:
-            server.terminate()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small store with repairs; nobody writes to it."""
+    return repair_store.fill(tmp_path_factory.mktemp("served"))
 
 
-def _await(url: str, server: subprocess.Popen[bytes]) -> None:
-    while server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=60) as answer:
-                if answer.read() == b"ok":
-                    return
-        except (urllib.error.URLError, ConnectionError):
-            continue
-    raise AssertionError("the dashboard ended before it answered")
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with pages.served(folder) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[playwright.Browser]:
-    with playwright.sync_playwright() as player:
-        chromium = player.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+    with pages.started() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture
 def page(browser: playwright.Browser, address: str) -> Iterator[playwright.Page]:
-    """A fresh visitor; at the end, nothing foreign may have been asked for."""
-    foreign: list[str] = []
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, base_url=address)
-    visitor = context.new_page()
-    visitor.set_default_timeout(PATIENCE)
-    visitor.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))
-            else foreign.append(request.url)
-        ),
-    )
-    yield visitor
-    context.close()
-    assert foreign == []
-
-
-def settled(page: playwright.Page, heading: str) -> None:
-    """Wait for a heading that only the finished page has, and for the script to end."""
-    page.get_by_role("heading", name=heading, exact=True).wait_for()
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    with pages.visited(browser, address) as visitor:
+        yield visitor
 
 
 def test_the_overview_draws_its_charts(page: playwright.Page) -> None:
@@ -105,9 +61,7 @@ def test_the_overview_draws_its_charts(page: playwright.Page) -> None:
 def test_the_pair_of_the_address_shows_every_picture(page: playwright.Page) -> None:
     page.goto(f"/pair?pair={quote(COKE.key)}")
     settled(page, COKE.prompt)
-    page.wait_for_function(
-        "document.images.length >= 12 && [...document.images].every(i => i.naturalWidth > 0)"
-    )
+    page.wait_for_function(f"document.images.length >= 12 && {LOADED}")
 
 
 def test_a_picture_opens_its_record_and_the_way_back_leads_to_the_pair(
@@ -170,7 +124,6 @@ def test_the_checker_of_the_address_is_the_one_that_judges(page: playwright.Page
     page.get_by_test_id("stSlider").get_by_text("0.05").wait_for()
 
 
-PALE = pytest.mark.xfail(reason="captions and a badge are too pale here: open, issue 5")
 DRAWN = """() =>
     document.querySelector("[data-testid=stApp]").dataset.testScriptState === "notRunning" &&
     [...document.querySelectorAll("[data-testid=stElementContainer]")].every(
@@ -180,23 +133,31 @@ DRAWN = """() =>
 """What is drawn anew is pale for a moment, which is no fault of the page."""
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     ("path", "heading"),
     [
         ("/", "Overview"),
-        pytest.param("/pairs", "Pairs", marks=PALE),
-        pytest.param("/compare", "Compare", marks=PALE),
-        pytest.param("/runs", "Runs", marks=PALE),
+        ("/pairs", "Pairs"),
+        (f"/pair?pair={quote(COKE.key)}", COKE.prompt),
+        (f"/pair?pair={quote(COKE.key)}&tab=Repairs", "What was tried"),
+        (f"/picture?picture={quote(small_store.make_spec(COKE, BROAD, 0).key)}", COKE.prompt),
+        ("/compare", "Compare"),
+        ("/label", "Label"),
+        ("/label?rater=ann", "What the labels say"),
+        ("/repairs", "In words"),
+        ("/runs", "Every run"),
     ],
 )
 def test_a_page_has_no_serious_fault_of_accessibility(
-    page: playwright.Page, path: str, heading: str
+    browser: playwright.Browser, address: str, path: str, heading: str, scheme: str
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page.goto(path)
-    settled(page, heading)
-    page.wait_for_function(DRAWN, timeout=PATIENCE)
-    found = axe.Axe().run(page).response["violations"]
+    with pages.visited(browser, address, color_scheme=scheme) as page:
+        page.goto(path)
+        settled(page, heading)
+        page.wait_for_function(DRAWN)
+        found = axe.Axe().run(page).response["violations"]
     serious = [
         (one["id"], [node["html"][:200] for node in one["nodes"]])
         for one in found
@@ -209,6 +170,101 @@ def test_a_comparison_opens_from_its_address(page: playwright.Page) -> None:
     page.goto("/compare?first=narrow&second=broad")
     settled(page, "Compare")
     page.get_by_text("Nobody can tell yet").wait_for()
-    page.wait_for_function(
-        "document.images.length >= 4 && [...document.images].every(i => i.naturalWidth > 0)"
-    )
+    page.wait_for_function(f"document.images.length >= 4 && {LOADED}")
+
+
+def test_a_repair_is_chosen_taken_away_and_read(
+    page: playwright.Page, folder: Path, tmp_path: Path
+) -> None:
+    page.goto("/repairs")
+    page.get_by_text("2 of 2 repairs").wait_for()
+    page.get_by_text("All: 2 repairs").wait_for()
+    box = page.locator("[data-testid=stDataFrame] canvas").first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 16, box["y"] + 52)  # the tick of the first row
+    page.get_by_text("Chosen: 1 repair").wait_for()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="jsonl").click()
+    waiting.value.save_as(tmp_path / "taken.jsonl")
+    page.get_by_role("link", name="its pictures").first.click()
+    page.get_by_role("heading", name="What was tried").wait_for()
+    assert f"pair={quote(COKE.key)}" in page.url.replace("pair=k1:", "pair=k1%3A")
+    page.get_by_text("Before and after on the same seeds").click()
+    page.get_by_text("seed ").first.wait_for()
+    page.wait_for_function(f"document.images.length >= 16 && {LOADED}")
+    (line,) = (tmp_path / "taken.jsonl").read_text().splitlines()
+    taken = json.loads(line)
+    with Store(folder, read_only=True) as store:
+        found = findings.find_repairs(store, JUDGE)[0]
+    assert taken["pair"] == COKE.key
+    assert taken["prompt"] == SHOUT
+    assert taken["stages"][0] == {"prompt": "a small cup", "denoising_end": 0.4}
+    assert taken["certificate"] == repaired_prompt(found).summary()
+    assert taken["seeds"] == list(found.certificate.seeds)
+
+
+# ── labelling ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def unlabelled(tmp_path: Path) -> Path:
+    return small_store.fill(tmp_path)
+
+
+@pytest.fixture
+def rating(browser: playwright.Browser, unlabelled: Path) -> Iterator[playwright.Page]:
+    """Ann, who is asked about her first picture."""
+    with pages.served(unlabelled) as url, pages.visited(browser, url) as visitor:
+        visitor.goto("/label?rater=ann")
+        visitor.get_by_role("button", name="Cannot tell").wait_for()
+        visitor.wait_for_selector(STILL)
+        yield visitor
+
+
+def kept(folder: Path) -> list[Label]:
+    with Store(folder, read_only=True) as store:
+        return store.labels()
+
+
+def counted(page: playwright.Page, answers: int) -> None:
+    """Wait until the page tells of so many answers, and is drawn whole."""
+    page.get_by_text(f"ann (you): {answers} answers").wait_for()
+    page.wait_for_selector(STILL)
+    page.wait_for_function(LOADED)
+
+
+def test_pictures_are_labelled_by_keys_and_a_key_struck_twice_answers_once(
+    rating: playwright.Page, unlabelled: Path
+) -> None:
+    for answers in range(1, 11):
+        rating.keyboard.press("y")
+        counted(rating, answers)
+    rating.get_by_text("5 pictures labelled by ann").wait_for()
+    asked = rating.get_by_role("heading", level=3).first.inner_text()
+
+    rating.keyboard.press("n")
+    rating.keyboard.press("n")
+    counted(rating, 11)
+    assert rating.get_by_role("heading", level=3).first.inner_text() != asked
+    rating.keyboard.press("z")
+    rating.keyboard.press("z")
+    counted(rating, 10)
+    assert rating.get_by_role("heading", level=3).first.inner_text() == asked
+    rating.keyboard.press("u")
+    counted(rating, 11)
+    said = ["yes"] * 10 + ["no", "withdrawn", "unsure"]
+    assert [label.answer for label in kept(unlabelled)] == said
+
+
+def test_keys_struck_while_the_page_is_drawn_answer_no_question_twice(
+    rating: playwright.Page, unlabelled: Path
+) -> None:
+    rating.keyboard.type("y" * 40, delay=35)
+    rating.wait_for_selector(STILL)
+    rating.get_by_text(f"ann (you): {len(kept(unlabelled))} answers").wait_for()
+    labels = kept(unlabelled)
+    assert 1 < len(labels) < 40
+    assert len({(label.render, label.question) for label in labels}) == len(labels)
+    counted(rating, len(labels))
+    rating.keyboard.press("y")
+    counted(rating, len(labels) + 1)

@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
 import small_store
+from pages import drawn
 from small_store import COKE, HOSTILE, JUDGE, ROSES, SECOND
 from streamlit.testing.v1 import AppTest
 
 from lcmis import calibrating, labels
-from lcmis.paths import shipped
 from lcmis.store import Store
 from lcmis.types import Label, QuestionKind
 
-DASHBOARD = shipped("dashboard")
-sys.path.insert(0, str(DASHBOARD))
-
-import labelling  # noqa: E402
-from labelling import Record  # noqa: E402
+import labelling  # isort: skip
+from labelling import Record  # isort: skip
 
 HAS_A, HAS_B, _, INSTEAD = small_store.questions_of(COKE)
 
 
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_store.fill(tmp_path_factory.mktemp("small"))
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return small_store.fill(tmp_path)
+def folder(tmp_path: Path, untouched: Path) -> Path:
+    """A store of its own, without labels."""
+    return shutil.copytree(untouched, tmp_path / "audit")
 
 
 def opened(folder: Path, *, may_label: bool = True, **query: str) -> AppTest:
-    app = AppTest.from_file(DASHBOARD / "navigation.py", default_timeout=60)
-    app.secrets["store"], app.secrets["pictures"] = str(folder), ""
-    app.secrets["labels"] = may_label
-    app.run()
-    app.switch_page("views/label.py")
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
+    return drawn({"store": str(folder), "labels": may_label}, "label", **query)
 
 
 def press(app: AppTest, label: str) -> None:

@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 import repair_store
 import small_store
-from repair_store import FAILED, PASSED, SHOUT
+from pages import opened, said
+from repair_store import PASSED, SHOUT
 from small_store import BROAD, COKE, JUDGE, ROSES, SECOND
 from streamlit.testing.v1 import AppTest
 
 from lcmis import findings
-from lcmis.export import repaired_prompt
-from lcmis.paths import shipped
 from lcmis.report import words
 from lcmis.store import Store
 
-DASHBOARD = shipped("dashboard")
-sys.path.insert(0, str(DASHBOARD))
-
-import proofs  # noqa: E402
-
-PATIENCE = 60_000  # milliseconds; two busy cores
+import proofs  # isort: skip
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return repair_store.fill(tmp_path_factory.mktemp("repaired"))
-
-
-def opened(folder: Path | str, page: str = "repairs", **query: str) -> AppTest:
-    """A page over a store, as its server draws it."""
-    app = AppTest.from_file(DASHBOARD / "navigation.py", default_timeout=60)
-    app.secrets["store"], app.secrets["pictures"] = str(folder), ""
-    app.run()
-    app.switch_page(f"views/{page}.py")
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
-
-
-def said(app: AppTest) -> str:
-    """All that stands on the page, without the escapes that keep it text."""
-    elements = (*app.title, *app.subheader, *app.markdown, *app.caption, *app.info, *app.warning)
-    return " ".join(" ".join(one.value for one in elements).replace("\\", "").split())
 
 
 def table(app: AppTest) -> list[dict[str, object]]:
@@ -67,7 +32,7 @@ def table(app: AppTest) -> list[dict[str, object]]:
 
 
 def test_every_certified_repair_is_listed_what_helps_most_first(folder: Path) -> None:
-    rows = table(opened(folder))
+    rows = table(opened(folder, "repairs"))
     assert [(row["prompt"], row["method"], row["repaired"]) for row in rows] == [
         (COKE.prompt, "moce", False),
         (ROSES.prompt, "rewrite", False),
@@ -90,16 +55,16 @@ def test_every_certified_repair_is_listed_what_helps_most_first(folder: Path) ->
     ],
 )
 def test_the_address_filters(folder: Path, query: dict[str, str], prompts: list[str]) -> None:
-    app = opened(folder, **query)
+    app = opened(folder, "repairs", **query)
     assert [row["prompt"] for row in table(app)] == prompts
 
 
 def test_filters_that_nothing_passes_say_so(folder: Path) -> None:
-    assert "No repair passes these filters" in said(opened(folder, outcome="repaired"))
+    assert "No repair passes these filters" in said(opened(folder, "repairs", outcome="repaired"))
 
 
 def test_a_repair_is_told_in_words_with_its_prompts_to_copy(folder: Path) -> None:
-    app = opened(folder)
+    app = opened(folder, "repairs")
     with Store(folder, read_only=True) as store:
         proof = findings.find_repairs(store, JUDGE)[0].certificate
     told = words.certificate(proof, {JUDGE: "vqa:judge"})
@@ -111,7 +76,7 @@ def test_a_repair_is_told_in_words_with_its_prompts_to_copy(folder: Path) -> Non
 
 
 def test_foreign_text_is_escaped_wherever_markdown_is_read(folder: Path) -> None:
-    for app in (opened(folder), opened(folder, "pair", pair=COKE.key, tab="Repairs")):
+    for app in (opened(folder, "repairs"), opened(folder, "pair", pair=COKE.key, tab="Repairs")):
         for element in (*app.markdown, *app.caption, *app.title):
             assert "<img" not in element.value.replace("\\<img", "")
             assert "**tea cup** <img" not in element.value
@@ -122,12 +87,12 @@ def test_foreign_text_is_escaped_wherever_markdown_is_read(folder: Path) -> None
 
 def test_a_store_without_repairs_says_how_to_get_them(tmp_path: Path) -> None:
     small_store.fill(tmp_path)
-    assert "Run `lcmis repair`" in said(opened(tmp_path))
+    assert "Run `lcmis repair`" in said(opened(tmp_path, "repairs"))
     assert "Run `lcmis repair`" in said(opened(tmp_path, "pair", pair=COKE.key, tab="Repairs"))
 
 
 def test_the_checker_that_guided_proves_nothing(folder: Path) -> None:
-    app = opened(folder)
+    app = opened(folder, "repairs")
     app.session_state["checker"] = SECOND
     app.run()
     assert "3 repairs were found, but none has pictures on fresh seeds" in said(app)
@@ -135,7 +100,7 @@ def test_the_checker_that_guided_proves_nothing(folder: Path) -> None:
 
 def test_pictures_that_nobody_checked_have_no_repairs(tmp_path: Path) -> None:
     small_store.fill(tmp_path, scored=False, runs=False)
-    assert "No checker has looked" in said(opened(tmp_path))
+    assert "No checker has looked" in said(opened(tmp_path, "repairs"))
 
 
 # ── one pair ─────────────────────────────────────────────────────────────────────────────────────
@@ -179,90 +144,3 @@ def test_a_damaged_picture_is_a_sentence(tmp_path: Path) -> None:
     assert "file of this picture is damaged" in said(opened(tmp_path, "pair", pair=COKE.key))
     spec = small_store.make_spec(COKE, BROAD, 0)
     assert "is damaged" in said(opened(tmp_path, "picture", picture=spec.key))
-
-
-# ── in a browser ─────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def address(folder: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "streamlit", "run", str(DASHBOARD / "app.py")]
-    command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
-    command += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
-    here = str(Path(__file__).parent.parent)
-    environment = {**os.environ, "LCMIS_STORE": str(folder), "PYTHONPATH": here}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
-        try:
-            _await(f"{url}/_stcore/health", server)
-            yield url
-        finally:
-            server.terminate()
-
-
-def _await(url: str, server: subprocess.Popen[bytes]) -> None:
-    while server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=60) as answer:
-                if answer.read() == b"ok":
-                    return
-        except (urllib.error.URLError, ConnectionError):
-            continue
-    raise AssertionError("the dashboard ended before it answered")
-
-
-def test_a_repair_is_chosen_taken_away_and_read(address: str, folder: Path, tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium on this machine")
-    foreign: list[str] = []
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        visitor = browser.new_page(viewport={"width": 1400, "height": 1100})
-        visitor.set_default_timeout(PATIENCE)
-        visitor.on(
-            "request",
-            lambda request: (
-                None
-                if request.url.startswith(
-                    (address, address.replace("http", "ws"), "data:", "blob:")
-                )
-                else foreign.append(request.url)
-            ),
-        )
-        visitor.goto(f"{address}/repairs")
-        visitor.get_by_text("2 of 2 repairs").wait_for()
-        visitor.get_by_text("All: 2 repairs").wait_for()
-        box = visitor.locator("[data-testid=stDataFrame] canvas").first.bounding_box()
-        assert box is not None
-        visitor.mouse.click(box["x"] + 16, box["y"] + 52)  # the tick of the first row
-        visitor.get_by_text("Chosen: 1 repair").wait_for()
-        with visitor.expect_download() as waiting:
-            visitor.get_by_role("button", name="jsonl").click()
-        waiting.value.save_as(tmp_path / "taken.jsonl")
-        visitor.get_by_role("link", name="its pictures").first.click()
-        visitor.get_by_role("heading", name="What was tried").wait_for()
-        assert f"pair={quote(COKE.key)}" in visitor.url.replace("pair=k1:", "pair=k1%3A")
-        visitor.get_by_text("Before and after on the same seeds").click()
-        visitor.get_by_text("seed ").first.wait_for()
-        visitor.wait_for_function(
-            "document.images.length >= 16 && [...document.images].every(i => i.naturalWidth > 0)"
-        )
-        browser.close()
-    assert foreign == []
-    (line,) = (tmp_path / "taken.jsonl").read_text().splitlines()
-    taken = json.loads(line)
-    with Store(folder, read_only=True) as store:
-        found = findings.find_repairs(store, JUDGE)[0]
-    expected = repaired_prompt(found)
-    assert taken["prompt"] == SHOUT
-    assert taken["stages"][0] == {"prompt": "a small cup", "denoising_end": 0.4}
-    assert taken["certificate"] == expected.summary()
-    assert taken["seeds"] == list(found.certificate.seeds)
-    assert FAILED.pair != taken["pair"] == COKE.key

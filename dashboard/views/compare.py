@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+import choices
 import facts
 import looks
 import opinions
 import pandas as pd
-import pictures
+import shots
 import streamlit as st
 from looks import plain
 
 from lcmis.errors import UnknownNameError
 from lcmis.judge import Difference
+from lcmis.report import words
 from lcmis.store import Store
-from lcmis.types import Verdict
+from lcmis.types import ConceptPair, Verdict
 
 PER_PAGE = 12  # places in the order of seeds, two pictures each
 MOST_ROWS = 2000
@@ -93,7 +94,7 @@ def _verdict(first: facts.Side, second: facts.Side, table: pd.DataFrame, found: 
         for side, value in zip((first, second), share, strict=True):
             st.metric(
                 f"{side.words}: right",
-                f"{opinions.share(value)} %",
+                f"{words.percent(value)} %",
                 help=looks.HELP_RIGHT,
                 border=True,
             )
@@ -203,19 +204,11 @@ def _pictures(
         raise UnknownNameError("these two have no judged picture of the pair in this address")
     st.subheader(plain(pair.prompt))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        show = st.segmented_control(
-            "Pictures",
-            list(SHOW),
-            default="where they differ",
-            key="show",
-            bind="query-params",
-            required=True,
-        )
+        show = choices.one_of("Pictures", list(SHOW), key="show")
         kinds = pd.MultiIndex.from_tuples(SHOW[show])
         here = pd.MultiIndex.from_frame(mine[["first_right", "second_right"]]).isin(kinds)
         mine = mine[here].sort_values(["second_right", "first_right"], kind="stable")
-        num_pages = max(1, math.ceil(len(mine) / PER_PAGE))
-        page = st.pagination(num_pages, key="page", bind="query-params") if num_pages > 1 else 1
+        on_page = mine.iloc[choices.page(len(mine), PER_PAGE)]
         st.page_link(
             "views/pair.py",
             label="All about this pair",
@@ -226,7 +219,6 @@ def _pictures(
     if mine.empty:
         st.info("No picture of this pair is like that. Choose “all” to see the others.")
         return
-    on_page = mine.iloc[(page - 1) * PER_PAGE : page * PER_PAGE]
     for place, side, store, of_side, column in zip(
         st.columns(2, gap="medium"), sides, stores, judged, ("first", "second"), strict=True
     ):
@@ -239,21 +231,16 @@ def _pictures(
                     _card(store, side, pair, spec_key, rows.loc[spec_key])
 
 
-def _card(store: Store, side: facts.Side, pair: Any, spec_key: str, row: Any) -> None:
+def _card(store: Store, side: facts.Side, pair: ConceptPair, spec_key: str, row: Any) -> None:
     _, render = store.render(spec_key)
     verdict = Verdict(row["verdict"])
-    words = looks.verdict_words(verdict, pair)
-    if store.image_path(render.sha256).is_file():
-        st.image(
-            pictures.address("thumbnail", render.sha256),
-            width="stretch",
-            alt=f"{pair.prompt} by {side.words}, seed {row['seed']}: {words}",
-        )
-    else:
-        st.caption(
-            ":material/broken_image: The file of this picture is missing: restore it from a copy "
-            "of the store."
-        )
+    shown = words.verdict(verdict, pair)
+    shots.shot(
+        render,
+        kind="thumbnail",
+        alt=f"{pair.prompt} by {side.words}, seed {row['seed']}: {shown}",
+        store=store,
+    )
     looks.verdict_badge(verdict, pair)
     if side.place == facts.place():
         st.page_link(

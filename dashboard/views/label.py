@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import altair as alt
@@ -10,12 +11,12 @@ import labelling
 import looks
 import opinions
 import pandas as pd
-import pictures
+import shots
 import streamlit as st
 from labelling import Record
 from looks import plain
 
-from lcmis import calibrating, judge
+from lcmis import judge
 from lcmis.calibrating import RIGHT, Audited, Calibration, LabelFinding, Place, Truths
 from lcmis.errors import UserError
 from lcmis.labels import (
@@ -44,10 +45,6 @@ KIND_WORDS: dict[str, str] = {
     QuestionKind.INTRUDER_A: "In the first one's place",
     QuestionKind.INTRUDER_B: "In the second one's place",
 }
-HELP_SENSITIVITY = "Of what people see in the pictures, the share that the checker sees too."
-HELP_SPECIFICITY = (
-    "Of what people do not see in the pictures, the share that the checker does not see either."
-)
 HELP_KAPPA = (
     "Agreement beyond what chance gives: 1 is perfect, 0 is a coin. From 0.6 on it is usually "
     "called good."
@@ -99,47 +96,15 @@ def _labelling(rater: str) -> None:
     _standing(rater)
 
 
-# ── what is known ────────────────────────────────────────────────────────────────────────────────
-
-
-def _audited(threshold: float) -> Audited:
-    return _read(facts.opened(facts.place(), str(st.secrets["pictures"])), threshold)
-
-
-@st.cache_resource(
-    show_spinner="Sorting the pictures by what a label is worth …",
-    ttl=300,
-    max_entries=4,
-    hash_funcs=facts.BY_NAME,
-)
-def _read(opened: facts.Opened, threshold: float) -> Audited:
-    return calibrating.audited(
-        opened.store, facts.checkers(), threshold=threshold, rule=facts.rule()
-    )
-
-
-def _question(key: str) -> Question:
-    return _known_question(facts.opened(facts.place(), str(st.secrets["pictures"])), key)
-
-
-@st.cache_resource(show_spinner=False, max_entries=20_000, hash_funcs=facts.BY_NAME)
-def _known_question(opened: facts.Opened, key: str) -> Question:
-    return opened.store.question(key)
-
-
-@st.cache_resource(show_spinner=False, max_entries=8, hash_funcs=facts.BY_NAME)
-def _found(opened: facts.Opened, threshold: float, num_labels: int, renders: int) -> LabelFinding:
-    return calibrating.find_labels(_audited(threshold), opened.store.labels(), _question)
-
-
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def _ask(rater: str) -> None:
-    known, labels = _audited(facts.usual_threshold()), facts.store().labels()
-    found = [reading for reading in readings(labels) if reading.rater == rater]
+    known = facts.audited(facts.usual_threshold())
+    labels = _labels_of(facts.store(), rater)
+    found = readings(labels)
     record = Record(found, rater)
-    truth = Truths(found, _question)
+    truth = Truths(found, facts.question)
     places = {place[0]: place for place in known.cards.strata_of(record.answers.keys())}
     rights = {
         render: right
@@ -160,6 +125,10 @@ def _ask(rater: str) -> None:
         _buttons(place, pair, question, rater, len(labels))
         _undo(labels, rater)
         _before(known, record, places, place[0])
+
+
+def _labels_of(store: Store, rater: str) -> list[Label]:
+    return [label for label in store.labels() if label.rater == rater]
 
 
 def _next(
@@ -198,16 +167,11 @@ def _progress(rater: str, record: Record, known: Audited) -> None:
 
 def _picture(place: Place) -> None:
     _, render = facts.store().render(place[0])
-    if not facts.store().image_path(render.sha256).is_file():
-        st.warning(
-            "The file of this picture is missing: restore it from a copy of the store, or answer "
-            "“Cannot tell”."
-        )
-        return
-    st.image(
-        pictures.address("picture", render.sha256),
-        width=512,
+    shots.shot(
+        render,
+        kind="picture",
         alt="The picture to label; what it shows is for you to say",
+        width=512,
     )
 
 
@@ -254,11 +218,13 @@ def _undo(labels: list[Label], rater: str) -> None:
 
 
 def _keep(label: Label | None, so_far: int) -> None:
-    """Write one label through a connection of its own, which is closed again at once."""
+    """Write one label through a connection of its own, which is closed again at once.
+
+    A rater has said ``so_far`` things when a button is drawn. If it is more by now, the press came
+    before the page could show the next question, or Streamlit calls back a second time because
+    another press interrupted the page: it answers nothing.
+    """
     if label is None or not st.secrets.get("labels", True):
-        return
-    # A press that interrupts a running page makes Streamlit call back for the one before it again.
-    if so_far in st.session_state.setdefault("labels_answered", set()):
         return
     folder = str(st.secrets["pictures"])
     try:
@@ -267,9 +233,8 @@ def _keep(label: Label | None, so_far: int) -> None:
             pictures=Path(folder) if folder else None,
             wait_seconds=PATIENCE_SECONDS,
         ) as writable:
-            writable.add_labels(
-                [Label(label.render, label.question, label.answer, label.rater, now())]
-            )
+            if len(_labels_of(writable, label.rater)) == so_far:
+                writable.add_labels([dataclasses.replace(label, at=now())])
     except UserError as error:
         st.session_state["label_trouble"] = f"This answer was not kept: {error}."
 
@@ -285,7 +250,7 @@ def _before(known: Audited, record: Record, places: dict[str, Place], current: s
     with st.container(border=True, gap="xsmall"):
         st.caption("The picture before")
         _, render = facts.store().render(place[0])
-        st.image(pictures.address("thumbnail", render.sha256), width=120, alt="Labelled before")
+        shots.shot(render, kind="thumbnail", alt="Labelled before", width=120)
         names = opinions.short_names(facts.checkers())
         for question in _questions(known, place).values():
             if question.key not in said:
@@ -315,13 +280,12 @@ def _theirs(
 
 def _standing(rater: str) -> None:
     with looks.user_errors_shown():
-        opened = facts.opened(facts.place(), str(st.secrets["pictures"]))
-        num_labels = len(opened.store.labels())
+        num_labels = len(facts.store().labels())
         st.subheader("What the labels say")
         if not num_labels:
             st.info("There are no labels yet.")
             return
-        found = _found(opened, facts.threshold(), num_labels, facts.growth().renders)
+        found = facts.found_by_labels(num_labels)
         whole = found.calibration(facts.checker())
         assert whole is not None
         if not whole.is_calibrated:
@@ -381,18 +345,13 @@ def _curve_chart(whole: Calibration) -> alt.LayerChart:
             alt.Tooltip("labels:Q", title="Labels"),
         ],
     )
-    share = alt.Y(
-        "low:Q",
-        title="Right, by people",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format=".0%"),
-    )
+    share = looks.share_axis(alt.Y, "Right, by people")
     ideal = (
         alt.Chart(pd.DataFrame({"score": [0, 1], "right": [0, 1]}))
         .mark_line(strokeDash=[4, 4], color=looks.GREY)
         .encode(x="score:Q", y="right:Q")
     )
-    colour = looks.SKY if st.context.theme.type == "dark" else looks.BLUE
+    colour = looks.accent()
     interval = base.mark_rule(strokeWidth=3, opacity=0.5, color=colour).encode(y=share, y2="high:Q")
     dots = base.mark_circle(size=90, opacity=1, color=colour).encode(y="right:Q")
     return alt.layer(ideal, interval, dots).properties(height=280)
@@ -433,8 +392,8 @@ def _table(found: LabelFinding) -> None:
         ),
         hide_index=True,
         column_config={
-            "Sees what is there": config.TextColumn(help=HELP_SENSITIVITY),
-            "Sees what is not": config.TextColumn(help=HELP_SPECIFICITY),
+            "Sees what is there": config.TextColumn(help=looks.HELP_SENSITIVITY),
+            "Sees what is not": config.TextColumn(help=looks.HELP_SPECIFICITY),
             "Kappa": config.NumberColumn(format="%.2f", help=HELP_KAPPA),
             "Brier": config.NumberColumn(format="%.3f", help=HELP_BRIER),
             "Brier calibrated": config.NumberColumn(format="%.3f", help=HELP_MENDED),

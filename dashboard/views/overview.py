@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import altair as alt
 import facts
 import looks
 import opinions
@@ -11,6 +12,8 @@ import pandas as pd
 import streamlit as st
 from looks import plain
 
+from lcmis import judge
+from lcmis.calibrating import CorrectedRate, LabelFinding
 from lcmis.types import Verdict
 
 MOST_SHOWN = 14  # names on either side of the chart of what is painted instead
@@ -32,17 +35,29 @@ def main() -> None:
             "No picture has a verdict yet, so there is no rate to show. Run `lcmis audit` again: "
             "it checks what is there."
         )
-    else:
-        _rates(scored)
-        beside = st.grid("auto", min_column_width=430, gap="large")
-        with beside.container():
-            _levels(names)
-        with beside.container():
-            _patterns(pictures, names)
-        _instead(pictures, names)
-        _health(pictures)
+    rates, others, health = st.container(), st.container(), st.container()
+    if len(scored):
+        with others:
+            _charts(pictures, names)
     _troubles(models)
     _provenance(names)
+    if len(scored):
+        # Last: to hold a large audit against its labels takes seconds.
+        num_labels = facts.growth().labels
+        with rates:
+            labelled = facts.found_by_labels(num_labels) if num_labels else None
+            _rates(scored, labelled)
+        with health:
+            _health(labelled)
+
+
+def _charts(pictures: pd.DataFrame, names: dict[str, str]) -> None:
+    beside = st.grid("auto", min_column_width=430, gap="large")
+    with beside.container():
+        _levels(names)
+    with beside.container():
+        _patterns(pictures, names)
+    _instead(pictures, names)
 
 
 def _figures(pictures: pd.DataFrame, models: pd.DataFrame) -> None:
@@ -68,18 +83,50 @@ def _figures(pictures: pd.DataFrame, models: pd.DataFrame) -> None:
             st.metric(label, f"{int(number):,}", help=help_text, border=True, width=150)
 
 
-def _rates(models: pd.DataFrame) -> None:
+def _rates(models: pd.DataFrame, labelled: LabelFinding | None) -> None:
     st.subheader("How often each model paints what was asked", help=looks.HELP_RIGHT)
-    st.altair_chart(looks.rates_chart(models), alt="Rate and interval of every model")
+    corrected = [] if labelled is None else labelled.only(facts.checker()).rates
+    st.altair_chart(
+        looks.rates_chart(
+            opinions.beside_labels(models, corrected),
+            "name",
+            "by",
+            [
+                alt.Tooltip("name:N", title="Model"),
+                alt.Tooltip("by:N", title="Seen"),
+                alt.Tooltip("words:N", title="Right"),
+                alt.Tooltip("counted:Q", title="Pictures counted", format=","),
+                alt.Tooltip("pairs:Q", title="Pairs", format=","),
+            ],
+            colours=[looks.accent(), looks.ORANGE],
+            step=46,
+            written=True,
+        ),
+        alt="Rate and interval of every model",
+    )
+    for one in corrected:
+        _worth_of_labels(one)
     rule = facts.rule()
     if rule is not None:
         st.caption(
-            f"Each pair counts with its first {rule.block} pictures: a pair that stopped early "
+            f"Each pair counts with its first {rule.fair} pictures: a pair that stopped early "
             "stopped at an extreme, and all its pictures would bend the rate. "
             "The interval takes pairs, not pictures, as the sample."
         )
     if left_out := int(models["left_out"].sum()):
         st.caption(f"{left_out:,} pairs have fewer pictures than that yet and are left out.")
+
+
+def _worth_of_labels(one: CorrectedRate) -> None:
+    """What the corrected rate lacks, if anything."""
+    name = plain(opinions.short_names(facts.models())[one.model])
+    if one.corrected is None:
+        st.caption(
+            f"{name}: labels do not show the checker to be better than a coin, so its rate cannot "
+            "be corrected."
+        )
+    elif one.labels_to_halve is not None:
+        st.caption(f"{name}: {one.labels_to_halve:,} more labels would halve the corrected range.")
 
 
 def _levels(names: dict[str, str]) -> None:
@@ -100,7 +147,21 @@ def _patterns(pictures: pd.DataFrame, names: dict[str, str]) -> None:
     shown = patterns[patterns["pattern"].isin(order)]
     shown = shown.assign(name=shown["model"].map(names)).sort_values("name", kind="stable")
     st.altair_chart(
-        looks.patterns_chart(shown, order), alt="Rate and interval of every kind of conflict"
+        looks.rates_chart(
+            shown,
+            "pattern",
+            "name",
+            [
+                alt.Tooltip("pattern:N", title="Kind of conflict"),
+                alt.Tooltip("name:N", title="Model"),
+                alt.Tooltip("words:N", title="Right"),
+                alt.Tooltip("pairs:Q", title="Pairs", format=","),
+                alt.Tooltip("counted:Q", title="Pictures counted", format=","),
+            ],
+            order=order,
+            step=13 if len(order) > 6 else 18,
+        ),
+        alt="Rate and interval of every kind of conflict",
     )
     if (more := patterns["pattern"].nunique() - len(order)) > 0:
         st.caption(f"The worst {MOST_PATTERNS}; {more:,} more kinds fail less.")
@@ -136,19 +197,27 @@ def _instead(pictures: pd.DataFrame, names: dict[str, str]) -> None:
         st.caption(f"The commonest {MOST_SHOWN} names; {hidden:,} more pictures show others.")
 
 
-def _health(pictures: pd.DataFrame) -> None:
+def _health(labelled: LabelFinding | None) -> None:
     """Whether the checker that judges here can be trusted."""
     st.subheader("How far the checker can be trusted", help=looks.HELP_HEALTH)
-    few = facts.num_labels() < facts.FEW_LABELS
+    whole = None if labelled is None else labelled.calibration(facts.checker())
+    few = whole is None or not whole.is_calibrated
     rows = [
         (
-            "Human labels",
-            f"{facts.num_labels():,} of {facts.FEW_LABELS}",
+            "Labelled pictures",
+            f"{whole.labels if whole else 0:,} of {judge.FEW_LABELS}",
             "With fewer nobody can tell how often it errs: intervals speak of chance alone."
             if few
             else "Enough to tell how often this checker errs.",
         )
     ]
+    if whole is not None and whole.accuracy is not None:
+        for label, rate, told in (
+            ("Sees what is there", whole.accuracy.sensitivity.rate, looks.HELP_SENSITIVITY),
+            ("Sees what is not", whole.accuracy.specificity.rate, looks.HELP_SPECIFICITY),
+        ):
+            if rate.total:
+                rows.append((label, opinions.rate_text(rate.value, rate.low, rate.high), told))
     prior = facts.gathered().controls
     for label, rate, what in (
         ("Blank pictures", prior.blank, "an empty picture"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import choices
 import facts
 import looks
 import opinions
@@ -121,17 +122,12 @@ def _gallery(pair: ConceptPair, mine: pd.DataFrame, ranked: pd.DataFrame) -> Non
     with st.container(
         horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
     ):
-        show = st.segmented_control(
-            "Pictures", list(SHOW), default="all", key="show", bind="query-params", required=True
-        )
+        show = choices.one_of("Pictures", list(SHOW), key="show")
         seeds = sorted(set(mine.loc[_passes(mine, show), "seed"]))
-        per_page = max(1, PER_PAGE // len(models))
-        num_pages = max(1, math.ceil(len(seeds) / per_page))
-        page = st.pagination(num_pages, key="page", bind="query-params") if num_pages > 1 else 1
+        on_page = seeds[choices.page(len(seeds), max(1, PER_PAGE // len(models)))]
     if not seeds:
         st.info("No picture of this pair is like that. Choose “all” to see the others.")
         return
-    on_page = seeds[(page - 1) * per_page : page * per_page]
     side_by_side = len(models) <= MOST_COLUMNS
     places = (
         st.columns(len(models), gap="medium") if side_by_side else [st.container() for _ in models]
@@ -173,7 +169,7 @@ def _model_heading(name: str, rows: pd.DataFrame) -> None:
 def _card(pair: ConceptPair, picture: Any) -> None:
     """One picture, what it shows, how surely, and the way to its record."""
     verdict = Verdict(picture.verdict)
-    shown = looks.verdict_words(verdict, pair)
+    shown = words.verdict(verdict, pair)
     _, render = facts.store().render(picture.spec_key)
     shots.shot(render, kind="thumbnail", alt=f"{pair.prompt}, seed {picture.seed}: {shown}")
     looks.verdict_badge(verdict, pair)
@@ -187,9 +183,14 @@ def _card(pair: ConceptPair, picture: Any) -> None:
         (Verdict.A_MISSING, pair.a.name, picture.intruder_a, picture.intruder_a_value),
         (Verdict.B_MISSING, pair.b.name, picture.intruder_b, picture.intruder_b_value),
     ):
-        if verdict in (lacking, Verdict.BOTH_MISSING) and opinions.names_somebody(name, asked):
+        if verdict in (lacking, Verdict.BOTH_MISSING) and _names(name, asked):
             st.caption(f"looks like {plain(name)} **{_percent(value)}**")
     _beneath(pair, picture.spec_key, picture.seed)
+
+
+def _names(option: object, asked: str) -> bool:
+    """Whether the option chosen for a missing thing is an intruder's name; it may be no text."""
+    return isinstance(option, str) and words.names_somebody(option, asked)
 
 
 def _beneath(pair: ConceptPair, spec_key: str, seed: int) -> None:
@@ -322,7 +323,7 @@ def _change(pair: ConceptPair, seed: BeforeAfter) -> None:
 
 def _half(pair: ConceptPair, title: str, item: Evidence, verdict: Verdict) -> None:
     _, render = facts.store().render(item.spec_key)
-    shown = looks.verdict_words(verdict, pair)
+    shown = words.verdict(verdict, pair)
     shots.shot(render, kind="thumbnail", alt=f"{title}: {pair.prompt}, seed {item.seed}: {shown}")
     st.caption(title)
     looks.verdict_badge(verdict, pair)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import choices
 import facts
 import looks
 import opinions
@@ -56,41 +57,32 @@ def main() -> None:
 
 
 def _filtered(table: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
-    text = st.text_input(
-        "Words",
-        key="words",
-        placeholder="tea cup",
-        bind="query-params",
+    text = choices.words(
         width=180,
-        help="Shows pairs whose prompt, kind or intruder has every one of these words.",
+        help_text="Shows pairs whose prompt, kind or intruder has every one of these words.",
     )
-    models = st.multiselect(
+    models = choices.several(
         "Models",
         list(names),
-        format_func=names.__getitem__,
+        names=names,
         key="models",
-        bind="query-params",
-        placeholder="all",
         width=200,
-        help="Image models that painted the pair.",
+        help_text="Image models that painted the pair.",
     )
-    patterns = st.multiselect(
+    patterns = choices.several(
         "Kinds of conflict",
         sorted({pattern for pattern in table["pattern"] if pattern}),
         key="patterns",
-        bind="query-params",
-        placeholder="all",
         width=220,
-        help=looks.HELP_PATTERN,
+        help_text=looks.HELP_PATTERN,
     )
-    intruders = st.multiselect(
+    intruders = choices.several(
         "Painted instead",
         sorted({name for name in table["painted"] if name}),
         key="intruders",
-        bind="query-params",
-        placeholder="anything",
         width=200,
-        help=looks.HELP_INTRUDER,
+        help_text=looks.HELP_INTRUDER,
+        placeholder="anything",
     )
     levels = st.pills(
         "Level",
@@ -101,25 +93,22 @@ def _filtered(table: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
         help=looks.HELP_LEVEL,
     )
     return opinions.chosen(
-        table, models=models, patterns=patterns, levels=levels, intruders=intruders, text=text or ""
+        table, models=models, patterns=patterns, levels=levels, intruders=intruders, text=text
     )
 
 
 def _by_checkers(shown: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
     """Pairs on which checkers agree or not; whether they were compared."""
-    alone = len(facts.checkers()) < 2
-    wanted = st.segmented_control(
+    if len(facts.checkers()) < 2:
+        return shown, False
+    wanted = choices.one_of(
         "Checkers",
         CHECKERS,
-        default=ANY,
         key="checkers",
-        bind="query-params",
-        required=True,
-        disabled=alone,
-        help="Whether all checkers see the same in every picture of the pair that they judged."
-        + (" Only one checker has looked at this audit." if alone else ""),
+        help_text="Whether all checkers see the same in every picture of the pair that they "
+        "judged.",
     )
-    if wanted == ANY or alone:
+    if wanted == ANY:
         return shown, False
     table = shown.merge(facts.disagreements(), how="left", on=["pair_key", "model"])
     differs = table["disagree"].fillna(0) > 0
@@ -133,20 +122,16 @@ def _by_checkers(shown: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
 
 
 def _by_repairs(shown: pd.DataFrame) -> pd.DataFrame:
-    none = not facts.growth().nominations
-    wanted = st.segmented_control(
+    if not facts.growth().nominations:
+        return shown
+    wanted = choices.one_of(
         "Repair",
         REPAIRS,
-        default=ANY,
         key="repair",
-        bind="query-params",
-        required=True,
-        disabled=none,
-        help="Whether another way of prompting was found (tried), and proved on fresh seeds that "
-        "it paints the pair right more often (proven)."
-        + (" None was searched yet: run `lcmis repair`." if none else ""),
+        help_text="Whether another way of prompting was found (tried), and proved on fresh seeds "
+        "that it paints the pair right more often (proven).",
     )
-    if wanted == ANY or none:
+    if wanted == ANY:
         return shown
     known = facts.repairs()
     state = [

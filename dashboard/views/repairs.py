@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import choices
 import facts
 import looks
 import opinions
@@ -77,43 +78,29 @@ def _filtered(every: tuple[Proved, ...]) -> list[Proved]:
     names = opinions.short_names(models)
     methods = sorted({one.nomination.repairer for one in every})
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input(
-            "Words",
-            key="words",
-            placeholder="tea cup",
-            bind="query-params",
-            width=220,
-            help="Shows repairs whose plain or repaired prompt has every one of these words.",
+        text = choices.words(
+            width=220, help_text="Shows repairs whose plain or repaired prompt has all these words."
         )
-        chosen_models = st.multiselect(
+        chosen_models = choices.several(
             "Models",
             models,
-            format_func=names.__getitem__,
+            names=names,
             key="models",
-            bind="query-params",
-            placeholder="all",
             width=240,
+            help_text="Image models that the prompt was found for.",
         )
-        chosen_methods = st.multiselect(
+        chosen_methods = choices.several(
             "Methods",
             methods,
             key="methods",
-            bind="query-params",
-            placeholder="all",
             width=240,
-            help="The algorithm that found the prompt.",
+            help_text="The algorithm that found the prompt.",
         )
-        outcome = st.segmented_control(
-            "Certificate",
-            OUTCOMES,
-            default="all",
-            key="outcome",
-            bind="query-params",
-            required=True,
-            help=proofs.HELP_CERTIFICATE,
+        outcome = choices.one_of(
+            "Certificate", OUTCOMES, key="outcome", help_text=proofs.HELP_CERTIFICATE
         )
     return proofs.chosen(
-        every, text=text or "", models=chosen_models, methods=chosen_methods, outcome=outcome
+        every, text=text, models=chosen_models, methods=chosen_methods, outcome=outcome
     )
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import time
 
+import choices
 import facts
 import looks
 import opinions
@@ -227,10 +228,9 @@ def _exchanges() -> None:
         "What text models were asked",
         help="Proposals and repairs may ask a language model; every question and reply is kept.",
     )
-    num_pages = math.ceil(total / PER_PAGE)
-    page = st.pagination(num_pages, key="exchanges", bind="query-params") if num_pages > 1 else 1
-    after = max(0, total - page * PER_PAGE)
-    found = facts.store().exchanges(after=after, limit=min(PER_PAGE, total - (page - 1) * PER_PAGE))
+    newest = choices.page(total, PER_PAGE, key="exchanges")
+    after = max(0, total - newest.stop)
+    found = facts.store().exchanges(after=after, limit=total - after - newest.start)
     table = pd.DataFrame(
         [
             (

@@ -1,0 +1,64 @@
+"""What a page lets its reader choose; every choice is kept in the address."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+
+def words(*, width: int, help_text: str) -> str:
+    """Words that must occur; empty if none."""
+    text = st.text_input(
+        "Words",
+        key="words",
+        placeholder="tea cup",
+        bind="query-params",
+        width=width,
+        help=help_text,
+    )
+    return text or ""
+
+
+def several(
+    label: str,
+    options: Sequence[str],
+    *,
+    key: str,
+    width: int,
+    help_text: str,
+    names: Mapping[str, str] | None = None,
+    placeholder: str = "all",
+) -> list[str]:
+    """Any of the options, shown by their ``names``; none means all."""
+    return st.multiselect(
+        label,
+        options,
+        format_func=lambda option: option if names is None else names[option],
+        key=key,
+        bind="query-params",
+        placeholder=placeholder,
+        width=width,
+        help=help_text,
+    )
+
+
+def one_of(label: str, options: Sequence[str], *, key: str, help_text: str | None = None) -> str:
+    """One of a few options side by side; the first unless another is chosen."""
+    return st.segmented_control(
+        label,
+        options,
+        default=options[0],
+        key=key,
+        bind="query-params",
+        required=True,
+        help=help_text,
+    )
+
+
+def page(count: int, per_page: int, *, key: str = "page") -> slice:
+    """Which of ``count`` things are on the chosen page; with one page there is no choice."""
+    num_pages = math.ceil(count / per_page)
+    number = st.pagination(num_pages, key=key, bind="query-params") if num_pages > 1 else 1
+    return slice((number - 1) * per_page, number * per_page)
