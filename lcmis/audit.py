@@ -296,7 +296,7 @@ class Audit:
                     model.model_id,
                     self._find(model, self._readable(model)[0]),
                     checkers,
-                    block=self.rule.block,
+                    rule=self.rule,
                     threshold=self.config.threshold,
                 )
                 for model in self.models

@@ -465,13 +465,8 @@ def _raw_rates(
             verdict = findings.verdict_of(item, threshold)
             verdicts[item.model][item.pair_key].append((item.seed, verdict))
     for model, pairs in sorted(verdicts.items()):
-        counts = []
-        for seen in pairs.values():
-            ordered = [verdict for _, verdict in sorted(seen, key=lambda one: one[0])]
-            fair = len(ordered) if rule is None else rule.fair
-            if len(ordered) >= fair:
-                counts.append(judge.fixed_prefix(ordered, fair))
-        yield model, judge.model_rate(counts)
+        ordered = (sorted(seen, key=lambda one: one[0]) for seen in pairs.values())
+        yield model, judge.fair_rate(([one for _, one in seen] for seen in ordered), rule)
 
 
 def _raters(found: Sequence[Reading]) -> Iterable[RaterFinding]:

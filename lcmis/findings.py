@@ -66,7 +66,7 @@ class ModelFinding:
 
     model: str
     aligned: Rate
-    """Of pictures right, over the first block of every pair, with an interval clustered by pair."""
+    """Of pictures right, over those of every pair that :func:`lcmis.judge.fair_rate` counts."""
     pairs: tuple[PairFinding, ...]
     """Worst first."""
     pictures: int
@@ -178,23 +178,14 @@ def find_model(
     pairs: Sequence[PairFinding],
     checkers: Sequence[str],
     *,
-    block: int,
+    rule: judge.StoppingRule | None,
     threshold: float = 0.5,
 ) -> ModelFinding:
-    """Sum up one model; ``checkers`` begins with the deciding one, ``block`` is the first look.
-
-    The rate counts the first ``block`` pictures of every pair that has them: pairs that stop early
-    stop at an extreme, so later pictures would bias it.
-    """
-    prefixes = [
-        judge.fixed_prefix(finding.judgement.verdicts, block)
-        for finding in pairs
-        if len(finding.judgement.verdicts) >= block
-    ]
+    """Sum up one model; ``checkers`` begins with the deciding one."""
     asked = {finding.pair.key for finding in pairs}
     return ModelFinding(
         model=model,
-        aligned=judge.model_rate(prefixes),
+        aligned=judge.fair_rate((finding.judgement.verdicts for finding in pairs), rule),
         pairs=tuple(pairs),
         pictures=sum(len(finding.evidence) for finding in pairs),
         prior=_prior(store, checkers[0], asked),

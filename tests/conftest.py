@@ -9,6 +9,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["COLUMNS"] = "120"  # rich reads it once, when the console is made
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("clockless", deadline=None)  # a busy machine fails no test
+settings.load_profile("clockless")
 
 
 @pytest.fixture(scope="session", autouse=True)

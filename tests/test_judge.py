@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.inter_rater import cohens_kappa
@@ -31,7 +31,7 @@ from lcmis.judge import (
     counts,
     disagreements,
     expected_pictures,
-    fixed_prefix,
+    fair_rate,
     judge_pair,
     level,
     level_range,
@@ -396,7 +396,6 @@ def test_a_stopped_interval_holds_its_point_and_rises_with_it(rule: StoppingRule
 
 
 @given(some_counts)
-@settings(deadline=None)
 def test_a_fixed_number_needs_no_wider_interval(pair: tuple[int, int]) -> None:
     fixed = stopped_interval(*pair, FixedN(20))
     plain = rate(*pair)
@@ -479,12 +478,20 @@ def test_an_intruder_counts_only_where_its_concept_is_missing() -> None:
 # ── many pairs ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_fixed_prefix_counts_the_same_first_pictures_of_every_pair() -> None:
+def test_a_fair_rate_counts_the_same_first_pictures_of_every_pair() -> None:
     seen = [Verdict.ALIGNED, Verdict.REFUSED, Verdict.A_MISSING, Verdict.ALIGNED]
-    assert fixed_prefix(seen, 3) == (1, 2)
+    other = [Verdict.B_MISSING] * 3
     assert counts(seen) == (2, 3)
-    with pytest.raises(ValueError, match="first 8"):
-        fixed_prefix(seen, 8)
+    assert fair_rate([seen, other], Sprt(block=3)) == model_rate([(1, 2), (0, 3)])
+    assert fair_rate([seen, other], Sprt(block=4)) == model_rate([(2, 3)]), "no whole first look"
+    assert fair_rate([seen, other], None) == model_rate([(2, 3), (0, 3)])
+
+
+def test_a_fair_rate_of_a_fixed_number_counts_all_of_it_not_the_first_look_alone() -> None:
+    pairs = [[Verdict.ALIGNED] * 4 + [Verdict.A_MISSING] * 16, [Verdict.A_MISSING] * 7]
+    expected = model_rate([(4, 20), (0, 7)])
+    assert fair_rate(pairs, FixedN(20, block=4)) == expected
+    assert fair_rate(pairs, Curtailed(20, block=4)) == model_rate([(4, 4), (0, 4)])
 
 
 def test_a_rate_over_pairs_is_the_share_of_all_pictures() -> None:
@@ -519,7 +526,6 @@ def test_pairs_that_all_agree_still_leave_doubt_and_one_pair_or_none_leaves_ever
 
 
 @given(st.lists(some_counts, min_size=1, max_size=30))
-@settings(deadline=None)
 def test_a_rate_over_pairs_stays_within_the_unit_interval(pairs: list[tuple[int, int]]) -> None:
     clustered = model_rate(pairs)
     assert 0 <= clustered.low <= clustered.value <= clustered.high <= 1
@@ -544,7 +550,6 @@ def test_the_clustered_interval_covers_the_populations_mean(
 
 
 @given(st.integers(0, 200), st.integers(0, 200))
-@settings(deadline=None)
 def test_the_paired_test_is_scipys_exact_binomial(wins: int, losses: int) -> None:
     if wins + losses == 0:
         assert paired_test(wins, losses) == 1

@@ -39,7 +39,7 @@ from lcmis.judge.comparison import (
     ruling,
 )
 from lcmis.judge.models import (
-    fixed_prefix,
+    fair_rate,
     minimum_detectable_difference,
     model_rate,
     paired_test,
@@ -112,9 +112,9 @@ __all__ = [
     "effective_number",
     "expected_pictures",
     "failing",
+    "fair_rate",
     "fit_isotonic",
     "fit_platt",
-    "fixed_prefix",
     "judge_pair",
     "krippendorff_alpha",
     "labels_to_halve",

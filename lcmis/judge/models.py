@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 
 import numpy as np
 
 from lcmis.judge.rates import check_counts, counts, rate, two_sided_z, wilson
+from lcmis.judge.stopping import StoppingRule
 from lcmis.types import Rate, Verdict
-
-
-def fixed_prefix(verdicts: Sequence[Verdict], n: int) -> tuple[int, int]:
-    """``(correct, total)`` among the first ``n`` pictures of a pair, in the order of their seeds.
-
-    A pair that stops early stops at an extreme, so raw shares of stopped pairs are biased; the
-    same first pictures of every pair are not. ``n`` must be no more than the rule's first look
-    (its ``block``) unless every pair was drawn further; 8 is a good number for a leaderboard.
-
-    Raises:
-        ValueError: fewer than ``n`` pictures: such a pair would bias the mean.
-    """
-    if len(verdicts) < n:
-        raise ValueError(f"this pair has {len(verdicts)} pictures; a fair mean needs its first {n}")
-    return counts(verdicts[:n])
 
 
 def model_rate(pairs: Sequence[tuple[int, int]], *, confidence: float = 0.95) -> Rate:
     """A model's share of right pictures over many pairs, with an interval clustered by pair.
 
-    ``pairs`` holds ``(correct, total)`` of each pair, from :func:`fixed_prefix`. Pairs are the
-    sample, pictures are not: the linearised variance of the ratio between pairs gives an effective
-    number of pictures, used in Wilson's formula with Student's quantile on pairs - 1 degrees of
-    freedom. When all pictures agree, the effective number is that of pairs. One pair says nothing
-    of others: [0, 1]. Simulated coverage is 95 to 98 %, except where so few pairs are broken that
-    the sample may hold none: 85 % with 40 pairs, one in twenty of them broken, the rest perfect.
+    ``pairs`` holds ``(correct, total)`` of each pair; where a rule stopped some early, use
+    :func:`fair_rate`. Pairs are the sample, pictures are not: the linearised variance of the ratio
+    between pairs gives an effective number of pictures, used in Wilson's formula with Student's
+    quantile on pairs - 1 degrees of freedom. When all pictures agree, the effective number is that
+    of pairs. One pair says nothing of others: [0, 1]. Simulated coverage is 95 to 98 %, except
+    where so few pairs are broken that the sample may hold none: 85 % with 40 pairs, one in twenty
+    of them broken, the rest perfect.
 
     Source: Cochran, Sampling Techniques, section 6.3 (variance of a ratio); Dean and Pagano,
     Survey Research Methods 2015 (Wilson's interval in cluster samples).
@@ -59,6 +46,19 @@ def model_rate(pairs: Sequence[tuple[int, int]], *, confidence: float = 0.95) ->
     effective = min(pictures, value * (1 - value) / variance) if variance > 0 else clusters
     low, high = wilson(value, effective, float(stdtrit(clusters - 1, (1 + confidence) / 2)))
     return Rate(value=value, low=low, high=high, total=pictures)
+
+
+def fair_rate(pairs: Iterable[Sequence[Verdict]], rule: StoppingRule | None) -> Rate:
+    """The rate over many pairs that stopping early cannot bias, of each pair's verdicts in the
+    order of its seeds.
+
+    A pair that stops early stops at an extreme, so shares of stopped pairs are biased; the same
+    first pictures of every pair (``rule.fair``) are not. Pairs without a whole first look are left
+    out. Without a rule the numbers count as fixed: all pictures do.
+    """
+    if rule is not None:
+        pairs = (verdicts[: rule.fair] for verdicts in pairs if len(verdicts) >= rule.block)
+    return model_rate([counts(verdicts) for verdicts in pairs])
 
 
 def paired_test(wins: int, losses: int) -> float:

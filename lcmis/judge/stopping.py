@@ -384,7 +384,7 @@ def stopped_interval(
     little: at every picture instead of every fourth, the worst coverage of a 95 % interval is still
     94.1 % or more for the rules in use. A fixed number has Wilson's interval, as :func:`rate`. The
     value is the raw share, which stopping biases outwards: publish it with its interval, and build
-    leaderboards on :func:`fixed_prefix`.
+    leaderboards on :func:`fair_rate`.
 
     Source: the interval, Brown, Cai, DasGupta, Statistical Science 2001, section 3.1.
 

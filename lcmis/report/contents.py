@@ -175,8 +175,6 @@ class Report:
     checker: str
     threshold: float
     rule: judge.StoppingRule | None
-    block: int
-    """First pictures of every pair that count in a model's rate."""
     counts: StoreCounts
     names: Mapping[str, str]
     """Ids of models and checkers as they are spelled in tables."""
@@ -250,7 +248,6 @@ def gather(
         checker=checker_id,
         threshold=threshold,
         rule=rule,
-        block=rule.block if rule else 1,
         counts=store.counts(),
         names=names,
         models=parts,
@@ -280,14 +277,13 @@ def _model(
     threshold: float,
 ) -> ModelPart:
     pairs = findings.find_pairs(store, checkers[0], rule=rule, threshold=threshold, model=model)
-    block = rule.block if rule else 1
-    found = findings.find_model(store, model, pairs, checkers, block=block, threshold=threshold)
+    found = findings.find_model(store, model, pairs, checkers, rule=rule, threshold=threshold)
     substitutions = _substitutions(pairs)
     return ModelPart(
         name=name,
         finding=found,
         levels=_levels(pairs),
-        patterns=_patterns(pairs, block),
+        patterns=_patterns(pairs, rule),
         substitutions=substitutions,
         matrix=_matrix(substitutions),
     )
@@ -305,20 +301,14 @@ def _levels(pairs: Iterable[PairFinding]) -> tuple[LevelCount, ...]:
     )
 
 
-def _patterns(pairs: Iterable[PairFinding], block: int) -> tuple[Pattern, ...]:
+def _patterns(pairs: Iterable[PairFinding], rule: judge.StoppingRule | None) -> tuple[Pattern, ...]:
     grouped: dict[str, list[PairFinding]] = defaultdict(list)
     for found in pairs:
         grouped[found.pair.pattern].append(found)
     made = [
         Pattern(
             name=name,
-            aligned=judge.model_rate(
-                [
-                    judge.fixed_prefix(found.judgement.verdicts, block)
-                    for found in group
-                    if len(found.judgement.verdicts) >= block
-                ]
-            ),
+            aligned=judge.fair_rate((found.judgement.verdicts for found in group), rule),
             pairs=len(group),
             failing=sum(found.judgement.failing is Decision.FAILS for found in group),
         )

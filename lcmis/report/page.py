@@ -63,6 +63,7 @@ def _environment(*, autoescape: bool) -> Environment:
         p_value=words.p_value,
         several=words.several,
         rule=words.rule,
+        counted=words.counted,
         certificate=words.certificate,
         verdict=words.verdict,
         elsewhere=words.elsewhere,

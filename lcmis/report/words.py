@@ -146,6 +146,19 @@ def rule(chosen: judge.StoppingRule | None) -> str:
     return f"Pictures were drawn until this rule stopped them: {chosen.name}."
 
 
+def counted(chosen: judge.StoppingRule | None) -> str:
+    """Which pictures of a pair count in a rate over pairs, and why not all."""
+    if chosen is None:
+        return "All pictures of every pair count."
+    first = f"Of each pair the first {several(chosen.fair, 'picture')} count"
+    if chosen.fair == chosen.cap:
+        return f"{first}, as many as were planned."
+    return (
+        f"{first}: a pair that stopped early stopped at an extreme, and all its pictures would "
+        f"bend the rate."
+    )
+
+
 def certificate(proof: Certificate, names: dict[str, str] | None = None) -> str:
     """What was proved of a repair, in two sentences."""
     spelled = names or {}
