@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ProposalError, TextModelError
 from lcmis.prompts import wording
+from lcmis.prompts.shapes import TEXT, Schema, several, whole
 from lcmis.protocols import TextModel
 from lcmis.types import ConceptPair, Side, Stage
+from lcmis.words import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,16 +57,14 @@ def rewrites(model: TextModel, pair: ConceptPair, count: int, intruder: str = ""
         ProposalError: the reply cannot be used, or holds no prompt but the one rewritten.
     """
     asked = wording("rewrite").format(
-        prompt=_one_line(pair.prompt),
-        a=_one_line(pair.a.name),
-        b=_one_line(pair.b.name),
-        intruder=_one_line(intruder) or "not known",
+        **_named(pair),
+        intruder=one_line(intruder) or "not known",
         count=count,
     )
-    schema = _object(prompts={"type": "array", "items": {"type": "string"}, "minItems": 1})
+    schema = whole(prompts=several(minItems=1))
     known = {pair.prompt.casefold()}
     found = []
-    for prompt in map(_one_line, _answer(model, asked, schema)["prompts"]):
+    for prompt in map(one_line, _answer(model, asked, schema)["prompts"]):
         if 0 < len(prompt) <= MAX_PROMPT_LETTERS and prompt.casefold() not in known:
             known.add(prompt.casefold())
             found.append(prompt)
@@ -80,10 +80,8 @@ def first(model: TextModel, pair: ConceptPair) -> Side:
         TextModelError: no reply.
         ProposalError: the reply names neither concept.
     """
-    asked = wording("first").format(
-        prompt=_one_line(pair.prompt), a=_one_line(pair.a.name), b=_one_line(pair.b.name)
-    )
-    schema = _object(first={"type": "string", "enum": [pair.a.name, pair.b.name]})
+    asked = wording("first").format(**_named(pair))
+    schema = whole(first={"type": "string", "enum": [pair.a.name, pair.b.name]})
     return Side.A if _answer(model, asked, schema)["first"] == pair.a.name else Side.B
 
 
@@ -94,7 +92,7 @@ def caption(model: TextModel, picture: Image) -> str:
         TextModelError: no reply, or a model that sees no pictures.
         ProposalError: the reply is no caption: it is empty, endless or holds markup.
     """
-    said = _one_line(_reply(model, wording("caption"), [picture]))
+    said = one_line(_reply(model, wording("caption"), [picture]))
     if len(said) > MAX_PROMPT_LETTERS or not _is_plain(said):
         raise ProposalError(
             f"{model.model_id} was asked for a caption and its reply is none: {said[:80]!r}"
@@ -111,9 +109,9 @@ def describe(model: TextModel, picture: Image, aspects: Sequence[str]) -> dict[s
         ProposalError: the reply cannot be used, or says nothing under any heading.
     """
     asked = wording("describe").format(aspects="\n".join(aspects))
-    schema = _object(**{aspect: {"type": "string"} for aspect in aspects})
+    schema = whole(**dict.fromkeys(aspects, TEXT))
     answer = _answer(model, asked, schema, [picture])
-    said = {aspect: _one_line(answer[aspect]) for aspect in aspects}
+    said = {aspect: one_line(answer[aspect]) for aspect in aspects}
     found = {
         aspect: text
         for aspect, text in said.items()
@@ -141,7 +139,7 @@ def changes(model: TextModel, goal: Image, painted: Image, prompt: str, count: i
 
     Source: Ren et al., arXiv 2503.19937, figure 4a (vanilla textual gradients); wording ours.
     """
-    asked = wording("changes").format(prompt=_one_line(prompt), count=count)
+    asked = wording("changes").format(prompt=one_line(prompt), count=count)
     return _changes(model, asked, count, [goal, painted])
 
 
@@ -164,7 +162,7 @@ def differences(
     Source: Ren et al., arXiv 2503.19937, figure 4b (enhanced textual gradients); wording ours.
     """
     asked = wording("differences").format(
-        prompt=_one_line(prompt),
+        prompt=one_line(prompt),
         goal=_lines(f"{aspect}: {text}" for aspect, text in goal.items()),
         painted=_lines(f"{aspect}: {text}" for aspect, text in painted.items()),
         accepted=_lines(accepted),
@@ -175,18 +173,18 @@ def differences(
 
 
 def _changes(model: TextModel, asked: str, count: int, pictures: Sequence[Image]) -> Changes:
-    phrases = {"type": "array", "items": {"type": "string"}}
-    swap = _object(phrase={"type": "string"}, by={"type": "string"})
-    schema = _object(
+    phrases = several()
+    swap = whole(phrase=TEXT, by=TEXT)
+    schema = whole(
         same={"type": "boolean"},
         add=phrases,
-        replace={"type": "array", "items": swap},
+        replace=several(swap),
         drop=phrases,
     )
     answer = _answer(model, asked, schema, pictures)
     if answer["same"]:
         return Changes()
-    swaps = [(_one_line(one["phrase"]), _one_line(one["by"])) for one in answer["replace"]]
+    swaps = [(one_line(one["phrase"]), one_line(one["by"])) for one in answer["replace"]]
     found = Changes(
         add=_phrases(answer["add"])[:count],
         replace=tuple(dict.fromkeys(one for one in swaps if all(map(_is_phrase, one))))[:count],
@@ -201,7 +199,7 @@ def _changes(model: TextModel, asked: str, count: int, pictures: Sequence[Image]
 
 def _phrases(said: Iterable[str]) -> tuple[str, ...]:
     """Each once, without what is no phrase."""
-    return tuple(dict.fromkeys(line for line in map(_one_line, said) if _is_phrase(line)))
+    return tuple(dict.fromkeys(line for line in map(one_line, said) if _is_phrase(line)))
 
 
 # ── instructions and stages ──────────────────────────────────────────────────────────────────────
@@ -231,13 +229,11 @@ def refine(model: TextModel, instruction: str, pair: ConceptPair) -> str:
         ProposalError: the reply cannot be used, or the prompt is empty or far too long.
     """
     asked = wording("refine").format(
-        instruction=_one_line(instruction),
-        prompt=_one_line(pair.prompt),
-        a=_one_line(pair.a.name),
-        b=_one_line(pair.b.name),
+        instruction=one_line(instruction),
+        **_named(pair),
     )
-    said = _answer(model, asked, _object(prompt={"type": "string"}))["prompt"]
-    return _sound(model, _one_line(said), MAX_PROMPT_LETTERS, "prompt")
+    said = _answer(model, asked, whole(prompt=TEXT))["prompt"]
+    return _sound(model, one_line(said), MAX_PROMPT_LETTERS, "prompt")
 
 
 def critique(model: TextModel, instruction: str, shown: Sequence[Shown], count: int) -> list[str]:
@@ -248,10 +244,10 @@ def critique(model: TextModel, instruction: str, shown: Sequence[Shown], count: 
         ProposalError: the reply cannot be used, or holds no improvement.
     """
     asked = wording("critique").format(
-        instruction=_one_line(instruction), subjects=_lines(map(_as_json, shown)), count=count
+        instruction=one_line(instruction), subjects=_lines(map(_as_json, shown)), count=count
     )
-    texts = {name: {"type": "string"} for name in ("inference", "improvement")}
-    schema = _object(pairs={"type": "array", "items": _object(**texts), "minItems": 1})
+    pair = whole(inference=TEXT, improvement=TEXT)
+    schema = whole(pairs=several(pair, minItems=1))
     pairs = _answer(model, asked, schema)["pairs"]
     return _sound_ones(model, (pair["improvement"] for pair in pairs), count, "improvement")
 
@@ -264,10 +260,10 @@ def amend(model: TextModel, instruction: str, improvement: str) -> str:
         ProposalError: the reply cannot be used, or the instruction is empty or far too long.
     """
     asked = wording("amend").format(
-        instruction=_one_line(instruction), improvement=_one_line(improvement)
+        instruction=one_line(instruction), improvement=one_line(improvement)
     )
-    said = _answer(model, asked, _object(instruction={"type": "string"}))["instruction"]
-    return _sound(model, _one_line(said), MAX_INSTRUCTION_LETTERS, "instruction")
+    said = _answer(model, asked, whole(instruction=TEXT))["instruction"]
+    return _sound(model, one_line(said), MAX_INSTRUCTION_LETTERS, "instruction")
 
 
 def vary(model: TextModel, instruction: str, known: Sequence[str], count: int) -> list[str]:
@@ -278,11 +274,11 @@ def vary(model: TextModel, instruction: str, known: Sequence[str], count: int) -
         ProposalError: the reply cannot be used, or holds nothing new.
     """
     asked = wording("vary").format(
-        instruction=_one_line(instruction), known=_lines(map(_one_line, known)), count=count
+        instruction=one_line(instruction), known=_lines(map(one_line, known)), count=count
     )
-    schema = _object(instructions={"type": "array", "items": {"type": "string"}, "minItems": 1})
-    tried = {_one_line(text).casefold() for text in (instruction, *known)}
-    said = map(_one_line, _answer(model, asked, schema)["instructions"])
+    schema = whole(instructions=several(minItems=1))
+    tried = {one_line(text).casefold() for text in (instruction, *known)}
+    said = map(one_line, _answer(model, asked, schema)["instructions"])
     return _sound_ones(
         model, (text for text in said if text.casefold() not in tried), count, "new instruction"
     )
@@ -305,15 +301,11 @@ def stages(model: TextModel, pair: ConceptPair, num_steps: int) -> tuple[Stage, 
             the last one, an empty prompt, or another prompt than the pair's at the end.
     """
     asked = wording("stages").format(
-        prompt=_one_line(pair.prompt),
-        a=_one_line(pair.a.name),
-        b=_one_line(pair.b.name),
+        **_named(pair),
         count=num_steps,
     )
-    stage = _object(prompt={"type": "string"}, last_step={"type": "integer"})
-    schema = _object(
-        stages={"type": "array", "items": stage, "minItems": 1, "maxItems": MAX_STAGES}
-    )
+    stage = whole(prompt=TEXT, last_step={"type": "integer"})
+    schema = whole(stages=several(stage, minItems=1, maxItems=MAX_STAGES))
     said = _answer(model, asked, schema)["stages"]
     ends = [int(one["last_step"]) for one in said]
     if not 1 <= len(said) <= MAX_STAGES:
@@ -322,10 +314,8 @@ def stages(model: TextModel, pair: ConceptPair, num_steps: int) -> tuple[Stage, 
         raise ProposalError(
             f"{model.model_id} gave stages to the steps {ends}, which do not rise to {num_steps}"
         )
-    prompts = [
-        _sound(model, _one_line(one["prompt"]), MAX_PROMPT_LETTERS, "prompt") for one in said
-    ]
-    if prompts[-1].casefold() != _one_line(pair.prompt).casefold():
+    prompts = [_sound(model, one_line(one["prompt"]), MAX_PROMPT_LETTERS, "prompt") for one in said]
+    if prompts[-1].casefold() != one_line(pair.prompt).casefold():
         raise ProposalError(
             f"{model.model_id} ends its stages with {prompts[-1]!r} and not with the prompt"
         )
@@ -333,6 +323,15 @@ def stages(model: TextModel, pair: ConceptPair, num_steps: int) -> tuple[Stage, 
         Stage(prompt, 1.0 if end == num_steps else end / num_steps)
         for prompt, end in zip([*prompts[:-1], pair.prompt], ends, strict=True)
     )
+
+
+def _named(pair: ConceptPair) -> dict[str, str]:
+    """A pair, for the fields of a template."""
+    return {
+        "prompt": one_line(pair.prompt),
+        "a": one_line(pair.a.name),
+        "b": one_line(pair.b.name),
+    }
 
 
 def _as_json(shown: Shown) -> str:
@@ -365,7 +364,7 @@ def _sound(model: TextModel, line: str, most: int, what: str) -> str:
 
 def _sound_ones(model: TextModel, said: Iterable[str], count: int, what: str) -> list[str]:
     """Those that can be used, each once."""
-    lines = dict.fromkeys(map(_one_line, said))
+    lines = dict.fromkeys(map(one_line, said))
     found = [
         line
         for line in lines
@@ -390,9 +389,7 @@ def _lines(items: Iterable[str]) -> str:
     return "\n".join(items) or "none"
 
 
-def _answer(
-    model: TextModel, text: str, schema: dict[str, Any], pictures: Sequence[Image] = ()
-) -> Any:
+def _answer(model: TextModel, text: str, schema: Schema, pictures: Sequence[Image] = ()) -> Any:
     """What a reply says as JSON of this shape.
 
     Raises:
@@ -418,7 +415,7 @@ def _reply(
     model: TextModel,
     text: str,
     pictures: Sequence[Image] = (),
-    schema: dict[str, Any] | None = None,
+    schema: Schema | None = None,
 ) -> str:
     if pictures and not model.sees_images:
         raise TextModelError(
@@ -426,17 +423,3 @@ def _reply(
             f"sees_images = true"
         )
     return model.complete([{"role": "user", "content": text}], images=pictures, schema=schema)
-
-
-def _object(**values: dict[str, Any]) -> dict[str, Any]:
-    """A schema that endpoints which enforce schemas accept."""
-    return {
-        "type": "object",
-        "properties": values,
-        "required": list(values),
-        "additionalProperties": False,
-    }
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -32,6 +32,7 @@ from lcmis.types import (
     Verdict,
     content_key,
 )
+from lcmis.words import one_line
 
 LEAST_PAIRS = 2
 """On either side: of one pair nothing follows for others."""
@@ -429,7 +430,7 @@ def read_instruction(path: Path) -> str:
         ConfigError: the file cannot be read as text, or holds none or too much.
     """
     lines = [line for line in _lines(path) if not line.startswith("#")]
-    instruction = " ".join(" ".join(lines).split())
+    instruction = one_line(" ".join(lines))
     if not 0 < len(instruction) <= asking.MAX_INSTRUCTION_LETTERS:
         raise ConfigError(
             f"{path} holds an instruction of {len(instruction)} letters, and a text model is given "
@@ -475,7 +476,7 @@ def read_experts(path: Path) -> dict[str, tuple[str, ...]]:
 def _lines(path: Path) -> list[str]:
     """Each without the space around it."""
     try:
-        return [" ".join(line.split()) for line in path.read_text("utf-8").splitlines()]
+        return [one_line(line) for line in path.read_text("utf-8").splitlines()]
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist: name a text file") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -19,7 +19,6 @@ from lcmis.paths import shipped
 from lcmis.propose.catalogue import (
     catalogue,
     catalogues,
-    indefinite,
     read_kinds,
     read_pairs,
     select,
@@ -29,6 +28,7 @@ from lcmis.propose.catalogue import (
 from lcmis.teacup import pairs as teacup
 from lcmis.teacup.world import FAMILIES
 from lcmis.types import Concept, ConceptPair, Side
+from lcmis.words import indefinite
 
 SEED_PATTERNS = (
     "drink and wrong vessel",

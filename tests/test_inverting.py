@@ -248,6 +248,8 @@ def test_a_replaced_word_has_the_right_article():
         edits.replace("a tea cup of iced coke", "tea cup", "old boot") == "an old boot of iced coke"
     )
     assert edits.replace("an owl and a cat", "owl", "cat") == "a cat and a cat"
+    assert edits.replace("A cat and an owl", "cat", "hourglass") == "An hourglass and an owl"
+    assert edits.replace("a cat and an owl", "owl", "unicorn") == "a cat and a unicorn"
     assert edits.replace("catalogue cat", "cat", r"\1") == r"catalogue \1"
 
 

@@ -146,6 +146,8 @@ def test_another_wording_brings_its_article_or_takes_one_that_agrees():
     fern = dataclasses.replace(CUP, a=Concept("fern", "long green leaves"), prompt="a fern, sad")
     assert phrases.by_looks(fern, Side.A) == "long green leaves, sad"
     assert phrases.by_synonym(CUP, Side.A, "urn") == "an urn of iced coke"
+    assert phrases.by_synonym(CUP, Side.A, "hourglass") == "an hourglass of iced coke"
+    assert phrases.by_synonym(CUP, Side.A, "unicorn mug") == "a unicorn mug of iced coke"
     unsaid = dataclasses.replace(CUP, prompt="x")
     assert phrases.by_looks(unsaid, Side.A) is phrases.by_synonym(unsaid, Side.A, "urn") is None
 

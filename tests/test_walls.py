@@ -24,6 +24,7 @@ ROOMS = {  # room: the rooms it may import
     "memory": {"errors"},
     "weights": {"errors"},
     "vocabulary": {"errors"},
+    "words": set(),
     "judge": {"types"},
     "store": {"types", "errors"},
     "findings": {"types", "errors", "judge", "store"},
@@ -33,11 +34,11 @@ ROOMS = {  # room: the rooms it may import
     "endpoint": {"errors"},
     "llm": {"endpoint", "types", "protocols", "errors", "prompts"},
     "local": {"endpoint", "llm", "types", "protocols", "errors", "revision", "device", "check"},
-    "asking": {"types", "protocols", "errors", "prompts"},
+    "asking": {"types", "protocols", "errors", "prompts", "words"},
     "e2t": {"errors", "revision", "weights"},
     "export": {"types", "errors", "judge", "store", "findings"},
     "report": {"types", "errors", "judge", "findings", "store", "calibrating"},
-    "propose": {"types", "protocols", "errors", "prompts"},
+    "propose": {"types", "protocols", "errors", "prompts", "words"},
     "peers": {"types", "errors", "revision", "findings", "store"},
     "importing": {"types", "errors", "propose", "render", "revision"},
     "render": {
@@ -76,7 +77,7 @@ ROOMS = {  # room: the rooms it may import
         "llm",
         "local",
     },
-    "repair": {"types", "protocols", "errors", "asking", "prompts"},
+    "repair": {"types", "protocols", "errors", "asking", "prompts", "words"},
     "studio": {"types", "protocols", "errors", "store", "render"},
     "audit": {
         "types",
@@ -152,6 +153,7 @@ ROOMS = {  # room: the rooms it may import
         "audit",
     },
     "evolving": {
+        "words",
         "types",
         "protocols",
         "errors",

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.paths import shipped
 from lcmis.types import Concept, ConceptPair, Intruder, Side, content_key
+from lcmis.words import Span, indefinite, places
 
 # ── what a file may say ──────────────────────────────────────────────────────────────────────────
 
@@ -427,7 +428,7 @@ def make_pair(
                 f"{where}: {suspect.name!r} is asked for and cannot intrude: name another concept"
             )
         counterfactual = explicit or _swap(prompt, spans[side], suspect.name)
-        if not any(_found(counterfactual, word) for word in (suspect.name, *suspect.synonyms)):
+        if not any(places(counterfactual, word) for word in (suspect.name, *suspect.synonyms)):
             raise ConfigError(
                 f"{where}: the prompt {counterfactual!r} does not name the intruder "
                 f"{suspect.name!r}: use its name or one of its synonyms"
@@ -440,8 +441,6 @@ def make_pair(
 
 
 ARTICLE_BEFORE = re.compile(r"\b(an?)\s+$", re.IGNORECASE)
-GLIDE = re.compile(r"u(ni(?!n)|k|s[ei]|r[ao]n|t[ei])|eu|ewe|one")
-"""Vowels that begin a word and sound like a consonant."""
 
 
 def swap_noun(prompt: str, old: str, new: str) -> str:
@@ -453,47 +452,15 @@ def swap_noun(prompt: str, old: str, new: str) -> str:
     Raises:
         ValueError: the prompt does not contain the old noun as whole words.
     """
-    found = _found(prompt, old)
-    if not found:
+    spans = places(prompt, old)
+    if not spans:
         raise ValueError(f"{prompt!r} does not contain {old!r}")
-    return _swap(prompt, found[0], new)
-
-
-def indefinite(noun: str) -> str:
-    """The noun with its article by sound: ``an urn``, ``a unicorn``, ``an hourglass``."""
-    word = noun.casefold()
-    silent_h = word.startswith(("hour", "heir", "honest", "honour"))
-    glide = GLIDE.match(word)
-    return f"{'an' if silent_h or (word[:1] in 'aeiou' and not glide) else 'a'} {noun}"
-
-
-Span = tuple[int, int]
+    return _swap(prompt, spans[0], new)
 
 
 def names_both(prompt: str, a: Concept, b: Concept) -> bool:
     """Whether a prompt names two concepts word for word, each in a place of its own."""
     return len(_spans(prompt, a, b)) == 2
-
-
-def _found(prompt: str, words: str) -> list[Span]:
-    """Where the words stand whole, in any case; a pattern for each name costs far more time."""
-    text, wanted = _lowered(prompt), _lowered(words)
-    spans, start = [], text.find(wanted)
-    while start >= 0:
-        end = start + len(wanted)
-        if not _in_word(text[start - 1 : start]) and not _in_word(text[end : end + 1]):
-            spans.append((start, end))
-        start = text.find(wanted, start + 1)
-    return spans
-
-
-def _lowered(text: str) -> str:
-    """In small letters, each in its place: ``İ`` alone would become two."""
-    return text.lower() if text.isascii() else "".join(letter.lower()[0] for letter in text)
-
-
-def _in_word(letter: str) -> bool:
-    return letter.isalnum() or letter == "_"
 
 
 def _spans(prompt: str, a: Concept, b: Concept) -> dict[Side, Span]:
@@ -502,9 +469,9 @@ def _spans(prompt: str, a: Concept, b: Concept) -> dict[Side, Span]:
         (span, side)
         for side, concept in ((Side.A, a), (Side.B, b))
         for words in (concept.name, *concept.synonyms)
-        for span in _found(prompt, words)
+        for span in places(prompt, words)
     ]
-    longest_first = sorted(named, key=lambda found: found[0][0] - found[0][1])
+    longest_first = sorted(named, key=lambda one: one[0][0] - one[0][1])
     spans: dict[Side, Span] = {}
     for (start, end), side in longest_first:
         if side not in spans and all(

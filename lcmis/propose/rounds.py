@@ -20,9 +20,11 @@ from typing import Any
 
 from lcmis.errors import ConfigError, ItemError
 from lcmis.prompts import wording
+from lcmis.prompts.shapes import TEXT, Schema, several, whole
 from lcmis.propose.catalogue import make_pair, names_both
 from lcmis.protocols import TextModel
 from lcmis.types import Concept, ConceptPair, Side
+from lcmis.words import one_line, places, without_article
 
 MOST_WORDS = 5
 """Of a concept's name."""
@@ -255,8 +257,8 @@ class Rounds:
             right=_listed(right),
             count=count,
         )
-        pair = _object(a=_TEXT, b=_TEXT)
-        pairs = self._ask(asked, _object(pairs={"type": "array", "items": pair}))["pairs"]
+        pair = whole(a=TEXT, b=TEXT)
+        pairs = self._ask(asked, whole(pairs=several(pair)))["pairs"]
         way = Way.IMITATE if wrong else Way.EXPAND
         new = [
             item
@@ -313,7 +315,7 @@ class Rounds:
     ) -> Iterator[_Named]:
         said = self._ask(
             asked,
-            _object(name=_TEXT, explanation=_TEXT, first=_TEXT, second=_TEXT, a=_TEXT, b=_TEXT),
+            whole(name=TEXT, explanation=TEXT, first=TEXT, second=TEXT, a=TEXT, b=TEXT),
         )
         kind = Kind(*(_one_line(said[part]) for part in ("name", "explanation", "first", "second")))
         if not kind.name or kind.name.casefold() in {
@@ -330,7 +332,7 @@ class Rounds:
                 second=kind.second,
                 count=LIST_LENGTH,
             ),
-            _object(first=_TEXTS, second=_TEXTS),
+            whole(first=several(), second=several()),
         )
         example = _Named(_name(said["a"]), _name(said["b"]), kind, way)
         firsts, seconds = ([_name(text) for text in lists[part]] for part in ("first", "second"))
@@ -440,20 +442,20 @@ class Rounds:
         return self._concepts.setdefault(name, Concept(name, _look(looks, name)))
 
     def _details(self, items: Sequence[_Named]) -> dict[frozenset[str], dict[str, Any]]:
-        suspects = {"type": "array", "items": _object(name=_TEXT, looks=_TEXT)}
-        entry = _object(
-            a=_TEXT,
-            b=_TEXT,
-            a_looks=_TEXT,
-            b_looks=_TEXT,
+        suspects = several(whole(name=TEXT, looks=TEXT))
+        entry = whole(
+            a=TEXT,
+            b=TEXT,
+            a_looks=TEXT,
+            b_looks=TEXT,
             instead_of_a=suspects,
             instead_of_b=suspects,
-            sentences=_TEXTS,
+            sentences=several(),
         )
         asked = wording("detail").format(
             pairs="\n".join(f"- {item.a} / {item.b}" for item in items)
         )
-        said = self._ask(asked, _object(pairs={"type": "array", "items": entry}))["pairs"]
+        said = self._ask(asked, whole(pairs=several(entry)))["pairs"]
         return {_letters(_name(one["a"]), _name(one["b"])): one for one in said}
 
     def _novelty(self, pair: ConceptPair) -> float:
@@ -472,7 +474,7 @@ class Rounds:
             self._vectors.append(vector)
         return novelty
 
-    def _ask(self, text: str, schema: dict[str, Any]) -> Any:
+    def _ask(self, text: str, schema: Schema) -> Any:
         return json.loads(self.model.complete([{"role": "user", "content": text}], schema=schema))
 
 
@@ -511,8 +513,7 @@ class _Expectation:
 def _look(text: str, name: str) -> str:
     """A description that does not say the name; empty where it cannot help it."""
     look = _one_line(text).rstrip(".")
-    named = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", look, re.IGNORECASE)
-    return "" if named or NOT_A_NAME.search(look) or len(look) > 200 else look
+    return "" if places(look, name) or NOT_A_NAME.search(look) or len(look) > 200 else look
 
 
 def _nonsense(name: str) -> str:
@@ -528,11 +529,11 @@ def _nonsense(name: str) -> str:
 
 def _name(text: str) -> str:
     """One line without the article, as concepts are called."""
-    return re.sub(r"^(?:an?|the|some)\s+", "", _one_line(text), flags=re.IGNORECASE).strip(" .,'")
+    return without_article(_one_line(text)).strip(" .,'")
 
 
 def _one_line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return one_line("".join(c if c.isprintable() else " " for c in text))
 
 
 def _letters(*names: str) -> frozenset[str]:
@@ -556,17 +557,3 @@ def listed_names(pairs: Iterable[tuple[str, str]]) -> str:
 
 def _listed(pairs: Iterable[ConceptPair]) -> str:
     return listed_names((pair.a.name, pair.b.name) for pair in pairs)
-
-
-_TEXT = {"type": "string"}
-_TEXTS = {"type": "array", "items": _TEXT}
-
-
-def _object(**properties: Any) -> dict[str, Any]:
-    """A schema that endpoints which enforce schemas accept."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lcmis.words import article
+
 CONNECTORS = (
     "in front of",
     "on top of",
@@ -40,7 +42,7 @@ _TIE = re.compile(
     r"^\s*(?:" + "|".join(sorted(CONNECTORS, key=len, reverse=True)) + r")\s+", re.IGNORECASE
 )
 _ARTICLES = ("a", "an", "the", "some")
-_ARTICLE = re.compile(r"\b(an?)(\s+)(?=(\w))", re.IGNORECASE)
+_ARTICLE = re.compile(r"\b(an?)(\s+)(?=(\w+))", re.IGNORECASE)
 
 
 def join(first: str, second: str) -> str:
@@ -163,10 +165,8 @@ def _by_comma(prompt: str) -> list[str]:
 
 
 def _agree(prompt: str) -> str:
-    """``a`` before a consonant, ``an`` before a vowel: by letters, as it is for most nouns."""
-    return _ARTICLE.sub(
-        lambda found: found[1][0] + ("n" if found[3].lower() in "aeiou" else "") + found[2], prompt
-    )
+    """``a`` and ``an`` by what follows."""
+    return _ARTICLE.sub(lambda found: f"{found[1][0]}{article(found[3])[1:]}{found[2]}", prompt)
 
 
 def _whole(words: str) -> re.Pattern[str]:

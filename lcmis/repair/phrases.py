@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from lcmis.types import ConceptPair, Side
+from lcmis.words import article
 
 
 def other(side: Side) -> Side:
@@ -42,8 +43,8 @@ def by_synonym(pair: ConceptPair, side: Side, synonym: str) -> str | None:
     found = _said(pair, side).search(pair.prompt)
     if not found:
         return None
-    article = _agreeing(found["article"] or "", synonym)
-    return pair.prompt[: found.start()] + article + synonym + pair.prompt[found.end() :]
+    said = _agreeing(found["article"] or "", synonym)
+    return pair.prompt[: found.start()] + said + synonym + pair.prompt[found.end() :]
 
 
 def _said(pair: ConceptPair, side: Side) -> re.Pattern[str]:
@@ -51,8 +52,8 @@ def _said(pair: ConceptPair, side: Side) -> re.Pattern[str]:
     return re.compile(rf"\b(?P<article>(?:an?|the|some) )?{name}\b", re.IGNORECASE)
 
 
-def _agreeing(article: str, words: str) -> str:
-    """``a`` before a consonant, ``an`` before a vowel; anything else as it is."""
-    if article.lower() not in ("a ", "an "):
-        return article
-    return article[0] + ("n " if words[:1].lower() in "aeiou" else " ")
+def _agreeing(said: str, words: str) -> str:
+    """``a`` or ``an`` as the words want it; anything else as it is."""
+    if said.lower() not in ("a ", "an "):
+        return said
+    return f"{said[0]}{article(words)[1:]} "

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from lcmis.propose.catalogue import names_both
 from lcmis.types import Concept
+from lcmis.words import without_article
 
 
 class NoPairError(ValueError):
@@ -36,11 +37,6 @@ def two_of(things: Iterable[str], prompt: str) -> tuple[Concept, Concept]:
     if not names_both(prompt, a, b):
         raise NoPairError("the prompt does not name both, word for word", ", ".join(names))
     return a, b
-
-
-def without_article(name: str) -> str:
-    """A noun without the ``a``, ``an`` or ``the`` before it."""
-    return re.sub(r"^(an?|the)\s+(?=\S)", "", name.strip(), flags=re.IGNORECASE)
 
 
 def read_off(prompt: str) -> tuple[Concept, Concept]:
