@@ -79,9 +79,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
 
 
 @cache
-def _installed() -> EntryPoints:
+def _installed(kind: str) -> EntryPoints:
     """Of all packages; to look through them takes long, and they stay as they are."""
-    return entry_points()
+    return entry_points(group=f"lcmis.{kind}")
 
 
 def names(kind: str) -> dict[str, str]:
@@ -91,7 +91,7 @@ def names(kind: str) -> dict[str, str]:
         ConfigError: two packages register one name.
     """
     found = dict(BUILT_IN[kind])
-    for entry in _installed().select(group=f"lcmis.{kind}"):
+    for entry in _installed(kind):
         if entry.name in found and found[entry.name] != entry.value:
             raise ConfigError(
                 f"two {kind} are called {entry.name!r} ({found[entry.name]} and {entry.value}): "
