@@ -115,7 +115,10 @@ class Accuracy:
 
     @property
     def informed(self) -> float:
-        """Youden's index: 1 for a perfect checker, 0 for a coin."""
+        """1 for a perfect checker, 0 for a coin.
+
+        Source: Youden, Cancer 1950 (the index J).
+        """
         return self.sensitivity.rate.value + self.specificity.rate.value - 1
 
 
@@ -310,7 +313,10 @@ class Bin:
 def calibration_curve(
     judged: Sequence[Judged], *, bins: int = MOST_BINS, confidence: float = 0.95
 ) -> tuple[Bin, ...]:
-    """Share of truth by score, in bins of about equally many labels; equal scores stay together."""
+    """Share of truth by score, in bins of about equally many labels; equal scores stay together.
+
+    Source: DeGroot and Fienberg, The Statistician 1983 (reliability diagram).
+    """
     if not judged:
         return ()
     scores = np.array([item.score for item in judged])
@@ -469,6 +475,8 @@ def calibrate(judged: Sequence[Judged]) -> Calibrated | None:
 
     None with fewer than :data:`FEW_LABELS` labels, fewer than two groups, or where all labels say
     the same.
+
+    Source: Roberts et al., Ecography 2017 (folds of whole groups where data cluster).
     """
     groups = sorted({item.group or f"\0{place}" for place, item in enumerate(judged)})
     if len(judged) < FEW_LABELS or len(groups) < 2 or len({item.truth for item in judged}) < 2:

@@ -130,6 +130,8 @@ def ruling(low: float, high: float, limit: float) -> Ruling:
 
     The interval decides, not the point: passing wants all of it at or below the limit, failing all
     of it above. With a 95 % interval, each of the two errors is made in at most 2.5 % of cases.
+
+    Source: Berger and Hsu, Statistical Science 1996 (tests of a margin by confidence intervals).
     """
     if high <= limit:
         return Ruling.PASS

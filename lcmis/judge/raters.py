@@ -38,8 +38,9 @@ def answers_agreement(
     they are scaled to Kish's effective number. Where the estimated variance is 0, as in perfect
     agreement, kappa's interval is that of the share, less what chance gives.
 
-    Source: Fleiss, Cohen, Everitt, Psychological Bulletin 1969, for the interval; Kish, Survey
-    Sampling 1965, for the effective number.
+    Source: Cohen, Educational and Psychological Measurement 1960, for kappa; Fleiss, Cohen and
+    Everitt, Psychological Bulletin 1969, for the interval; Kish, Survey Sampling 1965, for the
+    effective number.
 
     Raises:
         ValueError: sequences of different lengths, or weights that are not above 0.

@@ -271,6 +271,9 @@ def operating_characteristics(rule: StoppingRule, failure_rate: float) -> Operat
 
     Pictures of one pair are taken as independent at one ``failure_rate``.
 
+    Source: Girshick, Mosteller, Savage, Annals of Mathematical Statistics 1946 (paths to the
+    boundary of a binomial sampling plan).
+
     Raises:
         ValueError: a rate outside [0, 1].
     """

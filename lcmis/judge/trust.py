@@ -61,6 +61,8 @@ def prior(
     The interval is Wilson's with the sum of scores as the number of successes: too wide rather
     than too narrow, as no score in [0, 1] varies more than a coin of the same mean.
 
+    Source: Bhatia and Davis, American Mathematical Monthly 2000 (the bound on the variance).
+
     Raises:
         ValueError: a score outside [0, 1], NaN included.
     """
@@ -82,6 +84,8 @@ def prior(
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Kendall's tau b in [-1, 1]; None where either of the two does not vary.
+
+    Source: Kendall, Biometrika 1945 (ties).
 
     Raises:
         ValueError: they differ in length.

@@ -18,16 +18,7 @@ from lcmis.store.images import PictureFolder
 class Door:
     """A database and a folder of pictures, opened together; every group of facts goes through it.
 
-    Args:
-        path_or_url: the audit's folder, or a database URL (anything with ``://``).
-        pictures: where the pictures lie; beside the facts unless said.
-        read_only: refuse to change anything; a missing store is not made.
-        create: make what is missing.
-        wait_seconds: how long to wait for another writer.
-
-    Raises:
-        StoreError: there is no store and none is to be made; it is older or newer than this lcmis,
-            another program's, damaged, locked, or out of reach.
+    :class:`lcmis.store.Store` says what the arguments are.
     """
 
     def __init__(
