@@ -406,8 +406,8 @@ class Denoiser(Protocol):
         """
         ...
 
-    def influence(self, picture: Image, prompt: str, other: str) -> torch.Tensor:
-        """Where the model would draw the picture otherwise if the prompt were another one:
+    def influence(self, picture: Image, prompt: str, others: Sequence[str]) -> list[torch.Tensor]:
+        """Where the model would draw the picture otherwise if the prompt were each of the others:
         (height, width) of the latents, summing to one unless nothing would change.
         """
         ...

@@ -280,11 +280,12 @@ class DenoiserContract:
     ) -> None:
         """Of the latents' shape, summing to one; the same prompt changes nothing."""
         picture, prompt = contract_pictures()[2], "a tea cup, a saucer"
-        changed = denoiser.influence(picture, prompt, "a saucer")
+        changed, same = denoiser.influence(picture, prompt, ["a saucer", prompt])
         assert changed.shape == denoiser.latents(picture).shape[2:]
         assert abs(float(changed.sum()) - 1) < 1e-4
         assert changed.min() >= 0
-        assert not denoiser.influence(picture, prompt, prompt).any()
+        assert not same.any()
+        assert denoiser.influence(picture, prompt, []) == []
 
 
 class InverterContract:

@@ -1,38 +1,25 @@
 """``lcmis invert`` as a person meets it."""
 
 import json
-import sys
 
 import pytest
 import tiny_pipelines
 from PIL import Image
 from tiny_checkers import tiny_clip
-from toy_inversion import BAD_PICTURES, INVERTERS, REFERENCE, damaged, halves
+from toy_inversion import BAD_PICTURES, INVERTERS, REFERENCE, damaged, halves, register
 from toys import ToyModel
 
-from lcmis import cli, registry
+from lcmis import registry
 
 TOOLS = ("-m", "toy", "--guide", "eyes:guide", "--guard", "eyes:guard", "--seeds", "3")
 
 
 @pytest.fixture
-def lcmis(toys, monkeypatch, capsys):
-    """Runs a command on the toys in this process: exit code, output, errors."""
-    methods = {name.lower(): f"toy_inversion:{name}" for name in INVERTERS}
-    monkeypatch.setitem(registry.BUILT_IN, "inverters", methods)
-    monkeypatch.setitem(registry.BUILT_IN["checkers"], "eyes", "toy_inversion:ToyEyes")
-    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "toys:ToyWriter")
-    letters = "toy_inversion:LetterCount"
-    monkeypatch.setitem(registry.BUILT_IN["language_models"], "letters", letters)
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["lcmis", "invert", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out = capsys.readouterr()
-        return ended.value.code or 0, out.out, out.err
-
-    return run
+def lcmis(lcmis, toys, monkeypatch):
+    """``lcmis invert`` on the toys and no other method."""
+    monkeypatch.setitem(registry.BUILT_IN, "inverters", {})
+    register(monkeypatch)
+    return lambda *words: lcmis("invert", *words)
 
 
 @pytest.fixture

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
 from tokenizers import Tokenizer, models, pre_tokenizers
-from toy_inversion import BAD_PICTURES, INVERTERS, REFERENCE, damaged, halves
+from toy_inversion import BAD_PICTURES, REFERENCE, damaged, halves, register
 from toys import COLOURS, ToyModel
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from lcmis import registry
 from lcmis.check.fluency import CausalLanguageModel, windows
 from lcmis.check.pictures import open_picture
 from lcmis.errors import CheckError, ConfigError, UserError
@@ -36,13 +35,7 @@ from lcmis.types import FIRST_CERTIFICATE_SEED
 
 @pytest.fixture(autouse=True)
 def _toy_inversion(toys, monkeypatch):
-    for name in INVERTERS:
-        monkeypatch.setitem(registry.BUILT_IN["inverters"], name.lower(), f"toy_inversion:{name}")
-    monkeypatch.setitem(registry.BUILT_IN["checkers"], "eyes", "toy_inversion:ToyEyes")
-    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "toys:ToyWriter")
-    monkeypatch.setitem(
-        registry.BUILT_IN["language_models"], "letters", "toy_inversion:LetterCount"
-    )
+    register(monkeypatch)
 
 
 def settings(*methods, **others):

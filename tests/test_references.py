@@ -87,14 +87,14 @@ class Parts:
     def __init__(self, *, refuses=False):
         self.refuses = refuses
 
-    def influence(self, picture, prompt, other):
+    def influence(self, picture, prompt, others):
         import torch
 
         if self.refuses:
             raise InversionError("this model cannot be looked into")
         right = torch.zeros(8, 8)
         right[:, 4:] = 1 / 32
-        return right
+        return [right] * len(others)
 
 
 def test_a_region_is_where_the_words_of_a_name_matter():

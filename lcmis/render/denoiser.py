@@ -166,8 +166,8 @@ class UNetDenoiser:
         return {word: _to_one(maps[rows].mean(0)) for word, rows in words.items() if rows}
 
     @torch.no_grad()
-    def influence(self, picture: Image, prompt: str, other: str) -> torch.Tensor:
-        """Where a picture would be drawn otherwise if the prompt were another one.
+    def influence(self, picture: Image, prompt: str, others: Sequence[str]) -> list[torch.Tensor]:
+        """Where a picture would be drawn otherwise if the prompt were each of the others.
 
         The absolute difference of what the U-Net predicts under both, averaged over channels and
         over the amounts of noise of :meth:`attention`; (height, width) of the latents, sums to one
@@ -180,16 +180,16 @@ class UNetDenoiser:
         noise, drawn ten times.
         """
         noisy, steps = self._noised(picture)
-        first, second = (
+        asked, *instead = (
             self._pipeline.unet(
                 noisy,
                 steps,
                 encoder_hidden_states=self.read(said, padded=True).expand(len(steps), -1, -1),
             ).sample
-            for said in (prompt, other)
+            for said in (prompt, *others)
         )
-        changed = (first - second).abs().mean((0, 1))
-        return _to_one(changed) if changed.any() else changed
+        changes = [(one - asked).abs().mean((0, 1)) for one in instead]
+        return [_to_one(changed) if changed.any() else changed for changed in changes]
 
     def _noised(self, picture: Image) -> tuple[torch.Tensor, torch.Tensor]:
         """A picture under each amount of noise that is looked at, and the steps they belong to."""

@@ -62,17 +62,14 @@ def word_masks(
     published); Tang et al., "What the DAAM", ACL 2023, section 2.2 (attention maps, upscaling);
     Couairon et al., "DiffEdit", ICLR 2023 (difference). The threshold is ours.
     """
+    words = edits.words(prompt)
     if by == "attention":
         maps = denoiser.attention(picture, prompt)
-        return tuple(
-            mask_of(word, _numbers(maps[word]), picture.size)
-            for word in edits.words(prompt)
-            if word in maps
-        )
+    else:
+        without = [edits.without(prompt, word) for word in words]
+        maps = dict(zip(words, denoiser.influence(picture, prompt, without), strict=True))
     return tuple(
-        mask_of(word, _numbers(denoiser.influence(picture, prompt, other)), picture.size)
-        for word in edits.words(prompt)
-        for other in [edits.without(prompt, word)]
+        mask_of(word, _numbers(maps[word]), picture.size) for word in words if word in maps
     )
 
 

@@ -21,6 +21,7 @@ from lcmis.teacup.world import (
     BACKGROUNDS,
     FAMILIES,
     TABLES,
+    WorldConcept,
     concept,
     grade,
     noun_phrase,
@@ -76,33 +77,25 @@ class WorldKind:
         return list(product(self.first.names, self.second.names))
 
 
+def _names(concepts: Sequence[WorldConcept]) -> tuple[str, ...]:
+    return tuple(one.name for one in concepts)
+
+
 FIRST = {
-    "drinks": Half(
-        "drinking vessel",
-        "vessels to drink from",
-        tuple(one.name for one in FAMILIES["drinks"].first),
-    ),
-    "plants": Half(
-        "plant vessel",
-        "things that a plant may stand in",
-        tuple(one.name for one in FAMILIES["plants"].first),
-    ),
-    "outfits": Half(
-        "creature",
-        "creatures that can be dressed",
-        tuple(one.name for one in FAMILIES["outfits"].first),
-    ),
+    family: Half(label, described, _names(FAMILIES[family].first))
+    for family, label, described in (
+        ("drinks", "drinking vessel", "vessels to drink from"),
+        ("plants", "plant vessel", "things that a plant may stand in"),
+        ("outfits", "creature", "creatures that can be dressed"),
+    )
 }
 SECOND = {
-    "drinks": Half(
-        "drink", "things to drink", tuple(one.name for one in FAMILIES["drinks"].second)
-    ),
-    "plants": Half(
-        "plant", "plants of house and garden", tuple(one.name for one in FAMILIES["plants"].second)
-    ),
-    "outfits": Half(
-        "outfit", "things to put on", tuple(one.name for one in FAMILIES["outfits"].second)
-    ),
+    family: Half(label, described, _names(FAMILIES[family].second))
+    for family, label, described in (
+        ("drinks", "drink", "things to drink"),
+        ("plants", "plant", "plants of house and garden"),
+        ("outfits", "outfit", "things to put on"),
+    )
 }
 CLEAR = Half("clear vessel", "clear vessels", ("glass", "wine glass", "bottle", "jug", "flask"))
 OPAQUE = Half("opaque vessel", "vessels that hide what they hold", ("tea cup", "mug", "bowl"))
@@ -174,8 +167,8 @@ def _home(name: str) -> tuple[str, Side, int]:
         (family.name, side, row.index(name))
         for family in FAMILIES.values()
         for side, row in (
-            (Side.A, [one.name for one in family.first]),
-            (Side.B, [one.name for one in family.second]),
+            (Side.A, _names(family.first)),
+            (Side.B, _names(family.second)),
         )
         if name in row
     )

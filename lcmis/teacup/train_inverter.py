@@ -46,8 +46,7 @@ def world_captions(seed: int) -> Iterator[str]:
 def concepts_in(text: str) -> frozenset[str]:
     """Names of the world's concepts that a text names or describes; the longest phrase counts."""
     found = set()
-    for phrase, name in _phrases():
-        whole = re.compile(rf"\b{re.escape(phrase)}\b")
+    for whole, name in _phrases():
         if whole.search(text):
             found.add(name)
             text = whole.sub("|", text)
@@ -157,7 +156,7 @@ def _lesson(options: TrainOptions) -> Lesson:
 
 
 @cache
-def _phrases() -> tuple[tuple[str, str], ...]:
+def _phrases() -> tuple[tuple[re.Pattern[str], str], ...]:
     """What concepts are called and described as, longest first, with their names."""
     concepts = [one for family in FAMILIES.values() for one in (*family.first, *family.second)]
     phrases = [
@@ -165,4 +164,5 @@ def _phrases() -> tuple[tuple[str, str], ...]:
         for one in concepts
         for phrase in (one.name, *one.synonyms, one.description)
     ]
-    return tuple(sorted(phrases, key=lambda entry: -len(entry[0])))
+    longest_first = sorted(phrases, key=lambda entry: -len(entry[0]))
+    return tuple((re.compile(rf"\b{re.escape(phrase)}\b"), name) for phrase, name in longest_first)

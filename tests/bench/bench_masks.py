@@ -44,9 +44,10 @@ def main() -> None:
         truths = [np.asarray(mask) > 0 for mask in regions(family.name, *names, rng)]
         prompt = prompt_of(family.name, *names)
         attention = denoiser.attention(picture, prompt)
-        for side, name, truth in zip("AB", names, truths, strict=True):
+        without = [edits.without(prompt, name) for name in names]
+        influence = denoiser.influence(picture, prompt, without)
+        for side, name, truth, changes in zip("AB", names, truths, influence, strict=True):
             looks = sum(attention[word] for word in name.split())
-            changes = denoiser.influence(picture, prompt, edits.without(prompt, name))
             for way, heat in (("attention", looks), ("difference", changes)):
                 mask = mask_of(name, heat.numpy(), picture.size)
                 for cut, covered in (
