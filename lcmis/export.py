@@ -7,9 +7,7 @@ import difflib
 import io
 import json
 import math
-import os
 import re
-import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.types import Adapter, Certificate, ConceptPair, LevelRange, Rate, Seen, Stage
+from lcmis.writing import replacing
 
 if TYPE_CHECKING:
     import pyarrow
@@ -144,18 +143,8 @@ def export(repaired: Sequence[RepairedPrompt], format: str, path: Path) -> None:
     if not repaired:
         raise ConfigError("there is no repaired prompt to export: run lcmis repair first")
     content = FORMATS[format](repaired)
-    try:
-        file, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(file, "wb") as opened:
-                opened.write(content)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}): choose another") from error
+    with replacing(path) as draft:
+        draft.write_bytes(content)
 
 
 # ── as a record ──────────────────────────────────────────────────────────────────────────────────

@@ -21,6 +21,7 @@ from typing import Any
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.store import Store
 from lcmis.types import Label, Question, Render, RenderSpec
+from lcmis.writing import replacing
 
 YES, NO, UNSURE = "yes", "no", "unsure"
 WITHDRAWN = "withdrawn"
@@ -187,12 +188,8 @@ def export_labels(store: Store, path: Path) -> int:
     """
     write = _format(path)[0]
     rows = list(_rows(store))
-    try:
-        path.write_text(write(rows), encoding="utf-8", newline="")
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written ({error.strerror}): name another file"
-        ) from error
+    with replacing(path) as draft:
+        draft.write_text(write(rows), encoding="utf-8", newline="")
     return len(rows)
 
 

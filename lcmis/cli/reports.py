@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from lcmis.cli.shared import CheckerOption, PicturesOption, StoreOption, open_store
-from lcmis.errors import ConfigError
 
 
 def report(
@@ -55,7 +54,7 @@ def report(
 
 
 def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}): choose another") from error
+    from lcmis.writing import replacing
+
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from lcmis.propose.catalogue import read_pairs, to_record
 from lcmis.propose.formats import Line, PromptSet, open_set
 from lcmis.propose.formats.outcomes import Outcome, SetRead, Tally
 from lcmis.propose.formats.rows import Encoding
+from lcmis.writing import replacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,23 +153,11 @@ def whole(path: Path, *, keep: bool = False) -> Iterator[IO[str]]:
     Raises:
         ConfigError: it cannot be written.
     """
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}): name another") from error
-    draft = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+    with replacing(path) as draft:
+        with draft.open("w", encoding="utf-8", newline="") as file:
             if keep and path.exists():
                 text = path.read_text("utf-8-sig")
                 file.write(text if text.endswith("\n") or not text else text + "\n")
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(0o644)
-        if draft.stat().st_size:
-            draft.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}): name another") from error
-    finally:
-        draft.unlink(missing_ok=True)
+        if not draft.stat().st_size:
+            draft.unlink()
