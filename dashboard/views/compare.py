@@ -182,8 +182,8 @@ def _pairs(first: facts.Side, second: facts.Side, differing: pd.DataFrame) -> No
         alt="Pairs on which the two differ, the largest difference first",
     )
     st.caption(
-        f"{len(differing):,} pairs, the largest difference first. Click a row to see its pictures "
-        "below."
+        f"{words.several(len(differing), 'pair')}, the largest difference first. Click a row "
+        "to see its pictures below."
     )
     if event.selection.cells:
         st.query_params["pair"] = shown["pair_key"].iloc[int(event.selection.cells[0][0])]

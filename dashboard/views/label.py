@@ -30,6 +30,7 @@ from lcmis.labels import (
     readings,
     withdrawal,
 )
+from lcmis.report.words import several
 from lcmis.store import Store
 from lcmis.types import NONE_OF_THESE, ConceptPair, Label, Question, QuestionKind, Rate, Score, Side
 
@@ -158,8 +159,7 @@ def _questions(known: Audited, place: Place) -> dict[QuestionKind, Question]:
 
 def _progress(rater: str, record: Record, known: Audited) -> None:
     done, few = len(record), judge.FEW_LABELS
-    noun = "picture" if done == 1 else "pictures"
-    words = f"{done:,} {noun} labelled by {plain(rater)}, of {len(known.cards):,}"
+    words = f"{several(done, 'picture')} labelled by {plain(rater)}, of {len(known.cards):,}"
     if done < few:
         words += f"; {few - done} more and the checkers count as calibrated"
     st.progress(min(1.0, done / few), text=words)
@@ -412,11 +412,11 @@ def _raters(found: LabelFinding, rater: str) -> None:
     for one in found.raters:
         again = one.repeats
         if not again.share.total:
-            words = "no picture came twice yet"
+            told = "no picture came twice yet"
         else:
-            words = f"the same answer again in {_rate(again.share)} of {again.share.total}"
+            told = f"the same answer again in {_rate(again.share)} of {again.share.total}"
         you = " (you)" if one.rater == rater else ""
-        st.caption(f"{plain(one.rater)}{you}: {one.answers:,} answers, {words}")
+        st.caption(f"{plain(one.rater)}{you}: {several(one.answers, 'answer')}, {told}")
 
 
 main()
