@@ -25,13 +25,10 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The toys answer to their names, as if another package had brought them."""
-    from toys import ToyChecker, ToyModel
+    """The toys answer to their names, and nothing was asked of them before."""
+    from toys import ToyChecker, ToyModel, registered
 
-    from lcmis import registry
-
-    monkeypatch.setitem(registry.BUILT_IN["models"], "toy", "toys:ToyModel")
-    monkeypatch.setitem(registry.BUILT_IN["checkers"], "toy", "toys:ToyChecker")
+    registered(monkeypatch)
     monkeypatch.setattr(ToyModel, "drawn", [])
     monkeypatch.setattr(ToyModel, "interrupt_at", None)
     monkeypatch.setattr(ToyChecker, "asked", 0)

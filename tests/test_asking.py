@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 import pytest
+from toys import Scripted
 
 from lcmis import asking, registry
 from lcmis.errors import ProposalError, TextModelError
@@ -18,21 +18,6 @@ from lcmis.types import Concept, ConceptPair, Side
 
 PAIRS = pairs()
 TEA = next(pair for pair in PAIRS if (pair.a.name, pair.b.name) == ("tea cup", "iced coke"))
-
-
-class Scripted:
-    """A text model with one reply; keeps what it was asked."""
-
-    model_id = "scripted@1"
-    sees_images = False
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-        self.schemas: list[dict] = []
-
-    def complete(self, messages, images=(), schema=None) -> str:
-        self.schemas.append(schema)
-        return json.dumps(self.value)
 
 
 def test_the_phrasebook_is_a_text_model_registered_under_its_name():

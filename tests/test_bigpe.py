@@ -12,11 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from toys import COLOURS, pair
+from toys import COLOURS, Scripted, audited, pair
 
 from lcmis import asking, registry
-from lcmis.audit import Audit
-from lcmis.config import AuditConfig
 from lcmis.errors import ConfigError, ItemError, OutOfBudget, ProposalError, TextModelError
 from lcmis.evolving import (
     EvolveSettings,
@@ -26,8 +24,7 @@ from lcmis.evolving import (
     read_instruction,
     write_instruction,
 )
-from lcmis.propose.catalogue import to_toml
-from lcmis.protocols import CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.protocols import CheckerSettings, TextModelSettings
 from lcmis.repair.bigpe import (
     SELECTORS,
     Asked,
@@ -312,19 +309,6 @@ def test_greed_keeps_the_highest_means():
 # ── what is asked ────────────────────────────────────────────────────────────────────────────────
 
 
-class Raw:
-    """A text model that replies with exactly this, however it is asked."""
-
-    model_id = "raw@1"
-    sees_images = False
-
-    def __init__(self, reply: str) -> None:
-        self.reply = reply
-
-    def complete(self, messages, images=(), schema=None) -> str:
-        return self.reply
-
-
 ASK = {
     "prompt": lambda model: asking.refine(model, "be brief", TEA),
     "pairs": lambda model: asking.critique(model, "be brief", [], 3),
@@ -351,16 +335,16 @@ ASK = {
 )
 def test_a_reply_that_cannot_be_used_is_an_items_error(field, reply):
     with pytest.raises(ProposalError):
-        ASK[field](Raw(reply.replace("FIELD", field)))
+        ASK[field](Scripted(reply.replace("FIELD", field)))
 
 
 def test_what_is_too_long_is_refused_and_what_is_known_is_not_new():
     with pytest.raises(ProposalError, match="501 letters"):
-        ASK["prompt"](Raw(json.dumps({"prompt": "x" * 501})))
+        ASK["prompt"](Scripted(json.dumps({"prompt": "x" * 501})))
     with pytest.raises(ProposalError, match="no new instruction"):
-        ASK["instructions"](Raw(json.dumps({"instructions": ["Be brief", " be  LOUD "]})))
+        ASK["instructions"](Scripted(json.dumps({"instructions": ["Be brief", " be  LOUD "]})))
     said = {"instructions": ["be kind", "<b>", "be kind", "be bold", "be calm", "be fast"]}
-    assert ASK["instructions"](Raw(json.dumps(said))) == ["be kind", "be bold", "be calm"]
+    assert ASK["instructions"](Scripted(json.dumps(said))) == ["be kind", "be bold", "be calm"]
 
 
 # ── the phrasebook's answers ─────────────────────────────────────────────────────────────────────
@@ -462,15 +446,8 @@ COLOUR_PAIRS = [
 def deaf(toys, monkeypatch, tmp_path):
     """A store of twelve pairs that all fail, because the model knows A by its looks only."""
     monkeypatch.setitem(registry.BUILT_IN["text_models"], "teller", "test_bigpe:Teller")
-    (tmp_path / "pairs.toml").write_text(to_toml(COLOUR_PAIRS))
-    config = AuditConfig(
-        models=(ModelSettings("toy", scheduler="deaf"),),
-        checkers=(CheckerSettings("toy"), CheckerSettings("toy", "second")),
-        pairs=(str(tmp_path / "pairs.toml"),),
-        store=str(tmp_path / "facts"),
-    )
-    with Store(config.store, create=True) as store:
-        Audit(config, store).run()
+    config = audited(tmp_path, COLOUR_PAIRS, "deaf", guide="second")
+    with Store(config.store) as store:
         yield config, store
 
 

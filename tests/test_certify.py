@@ -10,17 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 from sqlalchemy import event
-from toys import ToyModel, pair
+from toys import ToyModel, audited, pair, registered, repair
 
-from lcmis import judge, registry
+from lcmis import judge
 from lcmis.audit import Audit
 from lcmis.certifying import Certifying
-from lcmis.config import AuditConfig
 from lcmis.errors import ConfigError
 from lcmis.evaluation import look, spec_of
 from lcmis.findings import find_repairs
-from lcmis.propose.catalogue import to_toml
-from lcmis.protocols import CheckerSettings, ModelSettings
+from lcmis.protocols import ModelSettings
 from lcmis.repairing import Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.studio import Studio
@@ -42,18 +40,10 @@ pytestmark = pytest.mark.usefixtures("toys")
 def made(tmp_path_factory):
     """A store in which both pairs are repaired by their looks; tests work on copies of it."""
     folder = tmp_path_factory.mktemp("made")
-    (folder / "pairs.toml").write_text(to_toml(PAIRS), "utf-8")
-    config = AuditConfig(
-        models=(ModelSettings("toy", scheduler="deaf"),),
-        checkers=(CheckerSettings("toy"), CheckerSettings("toy", "guide")),
-        pairs=(str(folder / "pairs.toml"),),
-        store=str(folder / "audit"),
-    )
-    with pytest.MonkeyPatch.context() as patch, Store(config.store, create=True) as store:
-        patch.setitem(registry.BUILT_IN["models"], "toy", "toys:ToyModel")
-        patch.setitem(registry.BUILT_IN["checkers"], "toy", "toys:ToyChecker")
-        Audit(config, store).run("an audit")
-        Repair(config, store, RepairSettings("rewrite", certificate=8)).run("a repair")
+    with pytest.MonkeyPatch.context() as patch:
+        registered(patch)
+        config = audited(folder, PAIRS, "deaf")
+        repair(config, method="rewrite", certificate=8)
     return config
 
 

@@ -7,14 +7,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import pair
+from toys import Scripted, audited, pair
 
 from lcmis import asking, registry
-from lcmis.audit import Audit
-from lcmis.config import AuditConfig
 from lcmis.errors import ProposalError, TextModelError
-from lcmis.propose.catalogue import to_toml
-from lcmis.protocols import Case, CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.protocols import Case, TextModelSettings
 from lcmis.repair import proxies
 from lcmis.repairing import Repair, RepairSettings
 from lcmis.store import Store
@@ -26,21 +23,8 @@ PAIRS = pairs()
 TEA = next(one for one in PAIRS if (one.a.name, one.b.name) == ("tea cup", "iced coke"))
 
 
-class Raw:
-    """A text model that replies with exactly this, however it is asked."""
-
-    model_id = "raw@1"
-    sees_images = False
-
-    def __init__(self, reply: str) -> None:
-        self.reply = reply
-
-    def complete(self, messages, images=(), schema=None) -> str:
-        return self.reply
-
-
-def reply(*stages: tuple[str, object]) -> Raw:
-    return Raw(json.dumps({"stages": [{"prompt": said, "last_step": end} for said, end in stages]}))
+def reply(*stages: tuple[str, object]) -> Scripted:
+    return Scripted({"stages": [{"prompt": said, "last_step": end} for said, end in stages]})
 
 
 def case(model: object, one: ConceptPair = TEA, steps: int = 12, stages: bool = True) -> Case:
@@ -75,12 +59,12 @@ def test_stages_are_read_as_fractions_of_the_denoising_and_end_with_the_pairs_pr
 @pytest.mark.parametrize(
     ("model", "match"),
     [
-        (Raw("First a cup, then the drink."), "JSON"),
-        (Raw('{"stages": [{"prompt": "a cup",'), "JSON"),
-        (Raw("[" * 5000), "JSON"),
-        (Raw('{"stages": []}'), "shape"),
-        (Raw('{"stages": "a cup"}'), "shape"),
-        (Raw('{"stages": [{"prompt": "a cup"}]}'), "shape"),
+        (Scripted("First a cup, then the drink."), "JSON"),
+        (Scripted('{"stages": [{"prompt": "a cup",'), "JSON"),
+        (Scripted("[" * 5000), "JSON"),
+        (Scripted('{"stages": []}'), "shape"),
+        (Scripted('{"stages": "a cup"}'), "shape"),
+        (Scripted('{"stages": [{"prompt": "a cup"}]}'), "shape"),
         (reply(("a cup", "two"), (TEA.prompt, 12)), "shape"),
         (reply(("a cup", 1.5), (TEA.prompt, 12)), "shape"),
         (reply(*((f"cup {n}", n) for n in range(1, 5)), (TEA.prompt, 12)), "shape"),
@@ -183,15 +167,8 @@ class Painter:
 def shy(toys, monkeypatch, tmp_path):
     """A store with a pair that fails unless A comes first alone for at most a fifth of the way."""
     monkeypatch.setitem(registry.BUILT_IN["text_models"], "painter", "test_proxies:Painter")
-    (tmp_path / "pairs.toml").write_text(to_toml([pair("lime", "amber")]))
-    config = AuditConfig(
-        models=(ModelSettings("toy", scheduler="shy"),),
-        checkers=(CheckerSettings("toy"), CheckerSettings("toy", "second")),
-        pairs=(str(tmp_path / "pairs.toml"),),
-        store=str(tmp_path / "facts"),
-    )
-    with Store(config.store, create=True) as store:
-        Audit(config, store).run()
+    config = audited(tmp_path, [pair("lime", "amber")], "shy")
+    with Store(config.store) as store:
         yield config, store
 
 

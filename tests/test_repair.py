@@ -6,26 +6,24 @@ import random
 import re
 import subprocess
 import sys
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import toys
 from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar
-from toys import ToyChecker, ToyModel, pair
+from toys import ToyChecker, ToyModel, pair, repair
 
 from lcmis import judge, registry
-from lcmis.audit import Audit
-from lcmis.config import AuditConfig
 from lcmis.errors import ConfigError, OutOfBudget, UnknownNameError
 from lcmis.evaluation import SEARCH_SEEDS
 from lcmis.findings import find_pairs, find_repairs
-from lcmis.propose.catalogue import to_toml
 from lcmis.protocols import (
     Case,
     CheckerSettings,
     Evaluate,
-    ModelSettings,
     Repairer,
     TextModelSettings,
 )
@@ -34,7 +32,6 @@ from lcmis.repair.moce import Moce
 from lcmis.repair.portfolio import Portfolio
 from lcmis.repair.portfolio import candidates as pool_of
 from lcmis.repair.rewrite import Rewrite
-from lcmis.repairing import Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.types import (
     FIRST_CERTIFICATE_SEED,
@@ -424,33 +421,27 @@ pytestmark = pytest.mark.usefixtures("toys")
 @pytest.fixture
 def audited(tmp_path):
     """A configuration, its audit done by the first checker."""
-    file = tmp_path / "pairs.toml"
-    file.write_text(to_toml(PAIRS), "utf-8")
+    return partial(toys.audited, tmp_path, PAIRS)
 
-    def make(behaviour, guide="guide", **changes):
-        config = AuditConfig(
-            models=(ModelSettings("toy", scheduler=behaviour),),
-            checkers=(CheckerSettings("toy"), CheckerSettings("toy", guide)),
-            pairs=(str(file),),
-            store=str(tmp_path / "audit"),
-            **changes,
-        )
-        with Store(config.store, create=True) as store:
-            Audit(config, store).run("an audit")
-        ToyModel.drawn.clear()
-        return config
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """By behaviour: what the portfolio found there, and which pictures that took."""
+
+    @cache
+    def make(behaviour):
+        with pytest.MonkeyPatch.context() as patch:
+            toys.registered(patch)
+            patch.setattr(ToyModel, "drawn", [])
+            config = toys.audited(tmp_path_factory.mktemp("made"), PAIRS, behaviour)
+            return config, repair(config), sorted(ToyModel.drawn)
 
     return make
 
 
-def repair(config, **settings):
-    with Store(config.store) as store:
-        return Repair(config, store, RepairSettings(**settings)).run("a repair")
-
-
 @pytest.mark.parametrize("method", ["portfolio", "moce", "moce-bisect"])
-def test_a_lost_concept_comes_back_when_it_is_painted_first(audited, method):
-    result = repair(audited("shy"), method=method)
+def test_a_lost_concept_comes_back_when_it_is_painted_first(audited, made, method):
+    result = made("shy")[1] if method == "portfolio" else repair(audited("shy"), method=method)
     assert result.num_repaired == len(PAIRS)
     for item in result.pairs:
         proof = item.certificate
@@ -463,8 +454,8 @@ def test_a_lost_concept_comes_back_when_it_is_painted_first(audited, method):
 
 
 @pytest.mark.parametrize("method", ["portfolio", "rewrite"])
-def test_a_concept_unknown_by_name_comes_back_by_its_looks(audited, method):
-    result = repair(audited("deaf"), method=method)
+def test_a_concept_unknown_by_name_comes_back_by_its_looks(audited, made, method):
+    result = made("deaf")[1] if method == "portfolio" else repair(audited("deaf"), method=method)
     assert result.num_repaired == len(PAIRS)
     for item in result.pairs:
         assert "the look of" in item.certificate.nomination.candidate.stages[0].prompt
@@ -482,9 +473,8 @@ def test_a_guide_that_sees_what_it_wants_convinces_no_judge(audited):
     assert all(item.certificate.after.value == 0 for item in result.pairs)
 
 
-def test_search_audit_and_certificate_never_share_a_seed_nor_guide_and_judge_a_picture(audited):
-    config = audited("shy")
-    repair(config)
+def test_search_audit_and_certificate_never_share_a_seed_nor_guide_and_judge_a_picture(made):
+    config, _, _ = made("shy")
     with Store(config.store, read_only=True) as store:
         by_checker = {
             checker: {item.seed for item in store.evidence(checker) if item.scored}
@@ -511,9 +501,8 @@ def test_what_a_repair_draws_does_not_change_what_the_audit_found(audited):
 
 
 @pytest.mark.parametrize("behaviour", ["shy", "deaf"])
-def test_certificates_are_read_from_the_facts_alone(audited, behaviour):
-    config = audited(behaviour)
-    result = repair(config)
+def test_certificates_are_read_from_the_facts_alone(made, behaviour):
+    config, result, _ = made(behaviour)
     with Store(config.store, read_only=True) as store:
         found = find_repairs(store, "toy:reader@1")
         assert find_repairs(store, "toy:guide@1") == []
@@ -524,10 +513,8 @@ def test_certificates_are_read_from_the_facts_alone(audited, behaviour):
         assert min(item.worse for item in one.seen) == 0.9
 
 
-def test_a_repair_done_again_draws_nothing_and_says_the_same(audited):
-    config = audited("shy")
-    first = repair(config)
-    ToyModel.drawn.clear()
+def test_a_repair_done_again_draws_nothing_and_says_the_same(made):
+    config, first, _ = made("shy")
     asked = ToyChecker.asked
     again = repair(config)
     assert (ToyModel.drawn, ToyChecker.asked, again.drawn) == ([], asked, 0)
@@ -535,14 +522,9 @@ def test_a_repair_done_again_draws_nothing_and_says_the_same(audited):
 
 
 @pytest.mark.parametrize("at", [5, 40, 130, 160])
-def test_a_repair_that_was_cut_off_ends_as_if_it_had_not_been(audited, monkeypatch, at, tmp_path):
-    config = audited("shy")
-    whole = repair(config)
-    drawn = sorted(ToyModel.drawn)
-    other = dataclasses.replace(config, store=str(tmp_path / "other"))
-    with Store(other.store, create=True) as store:
-        Audit(other, store).run("an audit")
-    ToyModel.drawn.clear()
+def test_a_repair_that_was_cut_off_ends_as_if_it_had_not_been(audited, made, monkeypatch, at):
+    _, whole, drawn = made("shy")
+    other = audited("shy")
     monkeypatch.setattr(ToyModel, "interrupt_at", at)
     if at < len(drawn):
         with pytest.raises(KeyboardInterrupt):

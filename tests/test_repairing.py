@@ -6,18 +6,15 @@ import json
 from dataclasses import dataclass
 
 import pytest
+import toys
 from PIL import Image
-from toys import COLOURS, ToyModel, pair
+from toys import COLOURS, ToyModel, pair, repair
 
 from lcmis import registry
-from lcmis.audit import Audit
-from lcmis.config import AuditConfig
 from lcmis.errors import ConfigError, InversionError, TextModelError
 from lcmis.evaluation import SEARCH_SEEDS
-from lcmis.propose.catalogue import to_toml
-from lcmis.protocols import CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.protocols import CheckerSettings, TextModelSettings
 from lcmis.repair.inversion import Inversion
-from lcmis.repairing import Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.types import Side
 
@@ -83,28 +80,11 @@ def plugs(monkeypatch):
 @pytest.fixture
 def audited(tmp_path):
     """A configuration whose models, by behaviour, are audited; the last one is repaired."""
-    file = tmp_path / "pairs.toml"
-    file.write_text(to_toml(PAIRS), "utf-8")
 
     def make(*behaviours):
-        for behaviour in behaviours:
-            config = AuditConfig(
-                models=(ModelSettings("toy", scheduler=behaviour),),
-                checkers=(CheckerSettings("toy"), CheckerSettings("toy", "guide")),
-                pairs=(str(file),),
-                store=str(tmp_path / "audit"),
-            )
-            with Store(config.store, create=True) as store:
-                Audit(config, store).run("an audit")
-        ToyModel.drawn.clear()
-        return config
+        return [toys.audited(tmp_path, PAIRS, behaviour) for behaviour in behaviours][-1]
 
     return make
-
-
-def repair(config, **settings):
-    with Store(config.store) as store:
-        return Repair(config, store, RepairSettings(**settings)).run("a repair")
 
 
 def failures(config):

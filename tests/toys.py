@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from PIL import Image
 
+from lcmis import registry
+from lcmis.audit import Audit
+from lcmis.config import AuditConfig
 from lcmis.errors import CheckError, Refusal, RenderError, TextModelError
+from lcmis.propose.catalogue import to_toml
 from lcmis.protocols import (
     Case,
     CheckerSettings,
@@ -17,6 +23,8 @@ from lcmis.protocols import (
     ModelSettings,
     TextModelSettings,
 )
+from lcmis.repairing import Repair, RepairResult, RepairSettings
+from lcmis.store import Store
 from lcmis.types import (
     FIRST_CERTIFICATE_SEED,
     NONE_OF_THESE,
@@ -185,6 +193,26 @@ class ToyWriter:
         return json.dumps({"prompts": [" beside ".join(name[::-1] for name in names)]})
 
 
+class Scripted:
+    """A text model with one reply, however it is asked; keeps the schemas that it was asked for."""
+
+    model_id = "scripted@1"
+    sees_images = False
+
+    def __init__(self, reply: object) -> None:
+        self.reply = reply if isinstance(reply, str) else json.dumps(reply)
+        self.schemas: list[dict[str, Any] | None] = []
+
+    def complete(
+        self,
+        messages: Sequence[dict[str, str]],
+        images: Sequence[Image.Image] = (),
+        schema: dict[str, Any] | None = None,
+    ) -> str:
+        self.schemas.append(schema)
+        return self.reply
+
+
 class Cheat:
     """A repairer that would like to see how it is going to be judged."""
 
@@ -192,3 +220,36 @@ class Cheat:
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         evaluate((Stage(case.pair.prompt),), seeds=[FIRST_CERTIFICATE_SEED])
+
+
+# ── whole ways ───────────────────────────────────────────────────────────────────────────────────
+
+
+def registered(patch: pytest.MonkeyPatch) -> None:
+    """The toys answer to their names, as if another package had brought them."""
+    patch.setitem(registry.BUILT_IN["models"], "toy", "toys:ToyModel")
+    patch.setitem(registry.BUILT_IN["checkers"], "toy", "toys:ToyChecker")
+
+
+def audited(
+    folder: Path, pairs: Sequence[ConceptPair], behaviour: str, guide: str = "guide", **changes: Any
+) -> AuditConfig:
+    """A configuration whose audit is done: the plain reader judges, ``guide`` may guide."""
+    (folder / "pairs.toml").write_text(to_toml(pairs), "utf-8")
+    config = AuditConfig(
+        models=(ModelSettings("toy", scheduler=behaviour),),
+        checkers=(CheckerSettings("toy"), CheckerSettings("toy", guide)),
+        pairs=(str(folder / "pairs.toml"),),
+        store=str(folder / "audit"),
+        **changes,
+    )
+    with Store(config.store, create=True) as store:
+        Audit(config, store).run("an audit")
+    ToyModel.drawn.clear()
+    return config
+
+
+def repair(config: AuditConfig, **settings: Any) -> RepairResult:
+    """A repair with these settings, run to its end."""
+    with Store(config.store) as store:
+        return Repair(config, store, RepairSettings(**settings)).run("a repair")
