@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import small_store
 from hypothesis import given
@@ -25,11 +26,11 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from streamlit.testing.v1 import AppTest
 
-from lcmis import comparing, findings, judge
+from lcmis import calibrating, comparing, findings, judge
 from lcmis.report import words
 from lcmis.store import Store
 from lcmis.store.columns import EvidenceTable
-from lcmis.types import Exchange, Run, Verdict
+from lcmis.types import Exchange, Label, Run, Verdict
 
 import looks  # isort: skip
 import opinions  # isort: skip
@@ -47,6 +48,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(folder: Path) -> Iterator[Store]:
     with Store(folder, read_only=True) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small store; Ann sees in every picture what the checker sees."""
+    folder = small_store.fill(tmp_path_factory.mktemp("labelled"))
+    with Store(folder) as store:
+        labels = [
+            Label(
+                picture.spec_key,
+                question.key,
+                "yes" if value >= 0.5 else "no",
+                "ann",
+                f"2026-11-21T03:00:{number:02}+00:00",
+            )
+            for number, picture in enumerate(store.evidence(JUDGE))
+            if not picture.of_repair and not findings.is_control(picture.model)
+            for question, value in zip(
+                small_store.questions_of(store.pair(picture.pair_key)),
+                (picture.a, picture.b),
+                strict=False,
+            )
+            if value is not None
+        ]
+        store.add_labels(labels)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -167,6 +194,36 @@ def test_the_rate_of_a_model_is_that_of_the_first_pictures_clustered_by_pair(
     assert list(table["model"]) == [BROAD, NARROW], "controls are no model"
 
 
+@pytest.mark.parametrize("rule", [judge.Sprt(block=4), judge.FixedN(8, block=4), None])
+def test_the_rate_that_labels_correct_is_the_one_that_is_shown(
+    labelled: Path, rule: judge.StoppingRule | None
+) -> None:
+    with Store(labelled, read_only=True) as store:
+        known = calibrating.audited(store, [JUDGE], rule=rule)
+        found = calibrating.find_labels(known, store.labels(), store.question)
+        judged = opinions.judged(opinions.gather(store.evidence_table(JUDGE)), 0.5)
+    models = opinions.by_model(judged, rule)
+    table = opinions.beside_labels(models, found.rates).set_index(["model", "by"])
+    for one in found.rates:
+        raw = table.loc[one.model, opinions.BY_CHECKER]
+        assert raw["counted"] == one.raw.total
+        if one.raw.total:
+            assert (raw["rate"], raw["low"], raw["high"]) == (
+                one.raw.value,
+                one.raw.low,
+                one.raw.high,
+            )
+        assert ((one.model, opinions.BY_LABELS) in table.index) == (one.corrected is not None)
+        if one.corrected is not None:
+            beside = table.loc[one.model, opinions.BY_LABELS]
+            assert (beside["rate"], beside["low"], beside["high"]) == (
+                one.corrected.value,
+                one.corrected.low,
+                one.corrected.high,
+            )
+    assert any(one.corrected is not None for one in found.rates)
+
+
 def test_a_pair_with_too_few_pictures_is_left_out_of_a_models_rate_and_counted(
     evidence: EvidenceTable,
 ) -> None:
@@ -239,6 +296,13 @@ def test_names_are_as_short_as_they_may_be_without_being_the_same() -> None:
 def test_escaped_text_has_no_sign_that_markdown_would_read(text: str) -> None:
     assert not re.search(r"(?<!\\)(?:\\\\)*[*_`\[\]()<>!#$:~|&/.@]", looks.plain(text))
     assert "\n" not in looks.plain(text)
+
+
+def test_marks_that_turn_or_hide_text_are_spelled_out_and_long_text_stays_whole() -> None:
+    shown = looks.plain(f"evil\u202egnp.exe\u2066 \u200b\x1b[31m{'long ' * 1000}end")
+    assert shown.replace("\\", "") == (
+        f"evil[U+202E]gnp.exe[U+2066] [U+200B][U+001B][31m{'long ' * 1000}end"
+    )
 
 
 # ── pages ────────────────────────────────────────────────────────────────────────────────────────
@@ -316,6 +380,23 @@ def test_the_overview_shows_counts_models_failures_and_that_nothing_is_calibrate
     assert dict(health.iloc[:, :2].itertuples(index=False))["Labelled pictures"] == "0 of 50"
     assert "Against second" in " ".join(health["Test"]).replace("clip:", "")
     assert not app.error
+
+
+def test_the_overview_shows_the_rate_that_labels_leave_beside_the_raw_one(labelled: Path) -> None:
+    app = opened(labelled)
+    assert not app.error
+    charts = {chart.proto.alt: chart.proto for chart in app.get("vega_lite_chart")}
+    (drawn,) = charts["Rate and interval of every model"].datasets
+    rates = pa.ipc.open_stream(drawn.data.data).read_pandas()
+    assert list(zip(rates["name"], rates["by"], strict=True)) == [
+        ("broad", opinions.BY_CHECKER),
+        ("narrow", opinions.BY_CHECKER),
+        ("broad", opinions.BY_LABELS),
+    ], "four pictures say too little of the narrow one"
+    health = next(frame.value for frame in app.dataframe if "Test" in frame.value)
+    rows = dict(health.iloc[:, :2].itertuples(index=False))
+    assert rows["Labelled pictures"] == "21 of 50"
+    assert rows["Sees what is there"].startswith("100 %")
 
 
 def test_the_table_of_pairs_begins_with_the_worst(folder: Path) -> None:
