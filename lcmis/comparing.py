@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from lcmis import findings, judge
@@ -122,46 +123,83 @@ def compare(first: Audited, second: Audited, *, threshold: float = 0.5) -> Compa
     prefix = min(first.prefix, second.prefix)
     ours, theirs = (_by_pair(side) for side in (first, second))
     shared = [key for key in ours if key in theirs]
-    rows: list[Discordant] = []
-    counts: list[PairedCounts] = []
-    unpaired = 0
-    for key in shared:
-        places = list(zip(ours[key][:prefix], theirs[key][:prefix], strict=False))
-        seen = [
-            (one, other, _right(one, threshold), _right(other, threshold)) for one, other in places
-        ]
-        paired = [item for item in seen if item[2] is not None and item[3] is not None]
-        unpaired += len(seen) - len(paired)
-        only = {
-            which: tuple(
-                (_file(first.store, one), _file(second.store, other))
-                for one, other, a, b in paired
-                if (a, b) == which
-            )
-            for which in ((True, False), (False, True))
-        }
-        count = PairedCounts(
-            both=sum(bool(a and b) for *_, a, b in paired),
-            first=len(only[True, False]),
-            second=len(only[False, True]),
-            neither=sum(not a and not b for *_, a, b in paired),
-        )
-        counts.append(count)
-        if count.first or count.second:
-            pair = first.store.pair(key)
-            rows.append(Discordant(pair, count, only[True, False], only[False, True]))
-    rows.sort(key=lambda one: (-abs(one.counts.first - one.counts.second), one.pair.prompt))
+    seen = {
+        key: list(zip(ours[key][:prefix], theirs[key][:prefix], strict=False)) for key in shared
+    }
+    judged = {key: list(_judged(places, threshold)) for key, places in seen.items()}
+    counts = {key: _counts(places) for key, places in judged.items()}
     return Comparison(
         first=first.model,
         second=second.model,
         checker=" and ".join(dict.fromkeys((first.checker, second.checker))),
-        first_right=judge.model_rate([(one.both + one.first, one.total) for one in counts]),
-        second_right=judge.model_rate([(one.both + one.second, one.total) for one in counts]),
-        difference=judge.paired_difference(counts),
-        discordant=tuple(rows),
+        first_right=judge.model_rate([one.of_first for one in counts.values()]),
+        second_right=judge.model_rate([one.of_second for one in counts.values()]),
+        difference=judge.paired_difference(list(counts.values())),
+        discordant=_discordant(first.store, second.store, judged, counts),
         not_shared=len(set(ours) ^ set(theirs)),
-        unpaired=unpaired,
+        unpaired=sum(map(len, seen.values())) - sum(map(len, judged.values())),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One picture of each audit, and whether it is right."""
+
+    one: Evidence
+    other: Evidence
+    first: bool
+    second: bool
+
+
+def _judged(places: Iterable[tuple[Evidence, Evidence]], threshold: float) -> Iterator[_Place]:
+    """Those of which both pictures can be told."""
+    for one, other in places:
+        first, second = _right(one, threshold), _right(other, threshold)
+        if first is not None and second is not None:
+            yield _Place(one, other, first, second)
+
+
+def _counts(places: Sequence[_Place]) -> PairedCounts:
+    tally = Counter((place.first, place.second) for place in places)
+    return PairedCounts(
+        both=tally[True, True],
+        first=tally[True, False],
+        second=tally[False, True],
+        neither=tally[False, False],
+    )
+
+
+def _discordant(
+    first: Store,
+    second: Store,
+    judged: Mapping[str, Sequence[_Place]],
+    counts: Mapping[str, PairedCounts],
+) -> tuple[Discordant, ...]:
+    differing = {key: [one for one in judged[key] if one.first != one.second] for key in judged}
+    every = list(chain.from_iterable(differing.values()))
+    files = _files(first, (place.one for place in every))
+    others = _files(second, (place.other for place in every))
+
+    def shown(places: Iterable[_Place], *, by_first: bool) -> tuple[tuple[str, str], ...]:
+        return tuple(
+            (files[place.one.spec_key], others[place.other.spec_key])
+            for place in places
+            if place.first is by_first
+        )
+
+    pairs = {pair.key: pair for pair in first.pairs()}
+    rows = [
+        Discordant(
+            pairs[key],
+            counts[key],
+            only_first=shown(places, by_first=True),
+            only_second=shown(places, by_first=False),
+        )
+        for key, places in differing.items()
+        if places
+    ]
+    rows.sort(key=lambda one: (-abs(one.counts.first - one.counts.second), one.pair.prompt))
+    return tuple(rows)
 
 
 def right_rate(side: Audited, *, threshold: float = 0.5) -> tuple[Rate, int]:
@@ -192,6 +230,10 @@ def _right(item: Evidence, threshold: float) -> bool | None:
     return seen is Verdict.ALIGNED if seen.is_scored else None
 
 
-def _file(store: Store, item: Evidence) -> str:
-    _, render = store.render(item.spec_key)
-    return "" if render.refusal else str(store.image_path(render.sha256))
+def _files(store: Store, items: Iterable[Evidence]) -> dict[str, str]:
+    """Where pictures lie, by their spec keys; empty for a refusal."""
+    drawn = store.renders_of(item.spec_key for item in items)
+    return {
+        key: "" if render.refusal else str(store.image_path(render.sha256))
+        for key, (_, render) in drawn.items()
+    }

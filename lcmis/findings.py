@@ -116,7 +116,10 @@ def find_pairs(
     Returns:
         Worst first; a pair without any picture is judged too when ``only`` names it.
     """
-    asked = {found.key: found for found in (store.pairs() if only is None else only)}
+    known: Iterable[ConceptPair] = only or ()
+    if only is None:
+        known = store.pairs() if pair is None else [store.pair(pair)]
+    asked = {found.key: found for found in known}
     gathered: dict[tuple[str, str], list[Evidence]] = defaultdict(list)
     if only is not None and model is not None:
         for key in asked:

@@ -191,17 +191,23 @@ def _parquet(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> No
     import pyarrow as pa
     import pyarrow.parquet
 
-    rows = []
-    for shown in pairs:
-        pair, model = shown[0].pair, shown[0].evidence.model
-        for checker in store.checkers():
-            said = {
-                item.spec_key: item for item in store.evidence(checker, model=model, pair=pair.key)
-            }
-            rows += [
-                {"checker": checker} | _record(one) | _values(said[one.evidence.spec_key])
-                for one in shown
-            ]
+    models = {shown[0].evidence.model for shown in pairs}
+    said = {
+        checker: {
+            (item.pair_key, item.spec_key): item
+            for model in models
+            for item in store.evidence(checker, model=model)
+        }
+        for checker in store.checkers()
+    }
+    rows = [
+        {"checker": checker}
+        | _record(one)
+        | _values(of_checker[one.pair.key, one.evidence.spec_key])
+        for shown in pairs
+        for checker, of_checker in said.items()
+        for one in shown
+    ]
     text, whole, real = pa.string(), pa.int64(), pa.float64()
     types = {"seed": whole, "a_score": real, "b_score": real, "relation_score": real}
     names = rows[0] if rows else {}

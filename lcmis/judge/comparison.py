@@ -31,6 +31,16 @@ class PairedCounts:
         """Seeds that were compared."""
         return self.both + self.first + self.second + self.neither
 
+    @property
+    def of_first(self) -> tuple[int, int]:
+        """``(right, total)`` of the first."""
+        return self.both + self.first, self.total
+
+    @property
+    def of_second(self) -> tuple[int, int]:
+        """``(right, total)`` of the second."""
+        return self.both + self.second, self.total
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -68,11 +78,11 @@ def paired_difference(pairs: Sequence[PairedCounts], *, confidence: float = 0.95
     """
     two_sided_z(confidence)
     for one in pairs:
-        check_counts(one.both + one.first, one.total)
-        check_counts(one.both + one.second, one.total)
+        check_counts(*one.of_first)
+        check_counts(*one.of_second)
     known = [one for one in pairs if one.total]
-    first = model_rate([(one.both + one.first, one.total) for one in known], confidence=confidence)
-    other = model_rate([(one.both + one.second, one.total) for one in known], confidence=confidence)
+    first = model_rate([one.of_first for one in known], confidence=confidence)
+    other = model_rate([one.of_second for one in known], confidence=confidence)
     value = other.value - first.value
     error, correlation = _spread(known, first.value, other.value)
     normal = NormalDist()
