@@ -8,7 +8,7 @@ from itertools import islice
 import pytest
 import tiny_pipelines
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
@@ -99,6 +99,7 @@ def test_a_text_encoder_that_lacks_a_tensor_is_refused(pipeline, tmp_path):
 
 @settings(max_examples=50, deadline=None)
 @given(text=st.text(max_size=40))
+@example(text="a cat</S> <pad>")
 def test_any_text_in_lower_case_comes_back_from_the_tokenizer(text):
     tokenizer = small_tokenizer()
     clean = " ".join(unicodedata.normalize("NFC", text).lower().split())

@@ -128,7 +128,12 @@ def make_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
     inner.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", special_tokens=[(END, inner.token_to_id(END))]
     )
-    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token=PADDING, eos_token=END)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token=PADDING,
+        eos_token=END,
+        split_special_tokens=True,  # a text that spells one says nothing of its end
+    )
 
 
 def t5_config(vocabulary: int, *, width: int, layers: int) -> T5Config:
