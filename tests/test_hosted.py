@@ -21,9 +21,9 @@ from lcmis.store import Store
 from lcmis.types import Stage
 
 
-def png(colour="rebeccapurple", size=(32, 32)):
+def png(colour="rebeccapurple", size=(32, 32), mode="RGB"):
     buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, "PNG")
+    Image.new(mode, size, colour).save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -101,6 +101,8 @@ def test_a_refusal_is_told_from_a_failure(server, code):
         (http('{"data": [{"url": "http://evil.example/x.png"}]}'), "not fetched"),
         (http(json.dumps({"data": [{"b64_json": "!!!"}]})), "no picture"),
         (http(json.dumps({"data": [{"b64_json": base64.b64encode(b"x").decode()}]})), "no picture"),
+        (http(json.dumps({"data": [{"b64_json": png()[:60]}]})), "no picture"),
+        (http(json.dumps({"data": [{"b64_json": png(0, (8200, 8200), "1")}]})), "claims 8200x8200"),
         (http('{"error": {"message": "odd size"}}', "400 Bad Request"), "odd size"),
         (http("busy", "503 Service Unavailable"), "after 3 tries"),
         (b"", "no connection"),

@@ -24,10 +24,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lcmis.errors import ConfigError, Refusal, RenderError, UnknownNameError
+from lcmis.opening import LARGEST_PICTURE
 from lcmis.protocols import ImageModel, ModelSettings
 from lcmis.render import draw, stage_starts
 from lcmis.render.diffusion import DiffusersModel
-from lcmis.render.folder import LARGEST_PICTURE, FolderModel
+from lcmis.render.folder import FolderModel
 from lcmis.render.stages import step_of, switching
 from lcmis.types import Adapter, RenderSpec, Stage
 

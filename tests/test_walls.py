@@ -26,6 +26,7 @@ ROOMS = {  # room: the rooms it may import
     "weights": {"errors"},
     "vocabulary": {"errors"},
     "words": set(),
+    "opening": set(),
     "judge": {"types"},
     "store": {"types", "errors"},
     "findings": {"types", "errors", "judge", "store"},
@@ -41,8 +42,9 @@ ROOMS = {  # room: the rooms it may import
     "report": {"types", "errors", "judge", "findings", "store", "calibrating"},
     "propose": {"types", "protocols", "errors", "prompts", "words"},
     "peers": {"types", "errors", "revision", "findings", "store"},
-    "importing": {"types", "errors", "propose", "render", "revision", "writing"},
+    "importing": {"types", "errors", "propose", "render", "revision", "writing", "opening"},
     "render": {
+        "opening",
         "endpoint",
         "types",
         "protocols",
@@ -54,6 +56,7 @@ ROOMS = {  # room: the rooms it may import
         "vocabulary",
     },
     "check": {
+        "opening",
         "types",
         "protocols",
         "errors",

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lcmis.errors import ConfigError
+from lcmis.opening import BROKEN, TooLargeError, opened
 from lcmis.types import Answer, Question
-
-LARGEST_PICTURE = 2**26
-"""Pixels; a file that claims more is refused unread, since unpacking it could fill the memory."""
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-"""What Pillow lets out where a file is no picture, or half of one."""
 
 
 def open_picture(path: str | Path) -> Image.Image:
@@ -30,29 +24,18 @@ def open_picture(path: str | Path) -> Image.Image:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: name one picture in it")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
-            with Image.open(path) as picture:
-                _refuse_huge(picture, path)
-                return _flat(ImageOps.exif_transpose(picture), path)
+        with opened(path) as picture:
+            return _flat(ImageOps.exif_transpose(picture), path)
     except FileNotFoundError as error:
         raise ConfigError(f"there is no picture {path}: check the path") from error
-    except Image.DecompressionBombError as error:
-        raise ConfigError(f"{path} is too large to open: make it smaller") from error
+    except TooLargeError as error:
+        raise ConfigError(f"{path} {error}: make it smaller") from error
     except PermissionError as error:
         raise ConfigError(f"{path} may not be read by you: change its permissions") from error
     except UnidentifiedImageError as error:
         raise ConfigError(f"{path} is no picture: name a PNG, JPEG or WebP file") from error
     except BROKEN as error:
         raise ConfigError(f"{path} is damaged ({error}): copy it again, whole") from error
-
-
-def _refuse_huge(picture: Image.Image, path: Path) -> None:
-    if picture.width * picture.height > LARGEST_PICTURE:
-        raise ConfigError(
-            f"{path} claims {picture.width}x{picture.height} pixels, more than is opened here "
-            f"({LARGEST_PICTURE}): make it smaller"
-        )
 
 
 def _flat(picture: Image.Image, path: Path) -> Image.Image:

@@ -7,18 +7,17 @@ import csv
 import hashlib
 import json
 import re
-import struct
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lcmis.errors import ConfigError
 from lcmis.importing import Imported, Source, pairs_before, whole, write_pairs
+from lcmis.opening import BROKEN, LARGEST_PICTURE, TooLargeError, opened
 from lcmis.propose.formats import Line, Picture, open_set
 from lcmis.propose.formats.outcomes import Outcome, Reason, Tally
 from lcmis.propose.formats.rows import Encoding
-from lcmis.render.folder import IMPORTED, LARGEST_PICTURE, MANIFESTS
+from lcmis.render.folder import IMPORTED, MANIFESTS
 from lcmis.revision import safe_name
 
 FOUND_MANIFESTS = (*MANIFESTS, "metadata.csv", "metadata.jsonl")
@@ -251,28 +250,15 @@ def _fault(root: Path, claim: Claim) -> tuple[str, str]:
 
 
 def _damage(path: Path) -> tuple[str, str]:
-    from PIL import Image
-
     try:
-        with (
-            warnings.catch_warnings(
-                action="ignore",
-                category=Image.DecompressionBombWarning,  # our limit is lower
-            ),
-            Image.open(path) as picture,
-        ):
-            if picture.width * picture.height > LARGEST_PICTURE:
-                return (
-                    f"claims more than {LARGEST_PICTURE:,} pixels: make it smaller",
-                    f"{picture.width}x{picture.height}",
-                )
+        with opened(path) as picture:
             try:
                 picture.load()
-            except (OSError, ValueError, SyntaxError, struct.error) as error:
+            except BROKEN as error:
                 return "is truncated or damaged", str(error)
-    except Image.DecompressionBombError:
-        return f"claims more than {LARGEST_PICTURE:,} pixels: make it smaller", ""
-    except (OSError, ValueError, SyntaxError, struct.error):
+    except TooLargeError as error:
+        return f"claims more than {LARGEST_PICTURE:,} pixels: make it smaller", error.size
+    except BROKEN:
         return "is no picture", ""
     return "", ""
 

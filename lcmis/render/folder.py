@@ -7,7 +7,6 @@ import difflib
 import hashlib
 import io
 import json
-import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, RenderError
+from lcmis.opening import BROKEN, TooLargeError, opened
 from lcmis.protocols import ModelSettings
+from lcmis.render.unfollowed import unfollowed
 from lcmis.revision import file_digest, safe_name
 from lcmis.types import RenderSpec, Stage
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 MANIFESTS = ("manifest.csv", "manifest.jsonl")
 IMPORTED = "imported.jsonl"
 """What an import of pictures leaves in their folder: a manifest of the sound ones."""
-LARGEST_PICTURE = 2**26
-"""Pixels; a file that claims more is refused unread, since unpacking it could fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,42 +143,24 @@ class FolderModel:
                 return ImageOps.exif_transpose(picture).convert("RGB")
         except RenderError as error:
             return error
-        except (OSError, ValueError, SyntaxError, struct.error) as error:  # what Pillow lets out
+        except BROKEN as error:
             return RenderError(f"{self.model_id}: {file} is damaged ({error})")
 
     def _opened(self, file: str) -> Image:
-        from PIL import Image
-
         try:
-            picture = Image.open(self._path(file))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            return opened(self._path(file))
+        except TooLargeError as error:
+            raise RenderError(f"{self.model_id}: {file} {error}: make it smaller") from error
+        except BROKEN as error:
             raise RenderError(f"{self.model_id}: {file} is no picture ({error})") from error
-        if picture.width * picture.height > LARGEST_PICTURE:
-            picture.close()
-            raise RenderError(
-                f"{self.model_id}: {file} claims {picture.width}x{picture.height} pixels, more "
-                f"than is opened here ({LARGEST_PICTURE}): make it smaller"
-            )
-        return picture
 
 
 def _refuse_drawing_settings(settings: ModelSettings) -> None:
-    plain = ModelSettings(settings.name)
-    for setting in (
-        "revision",
-        "adapters",
-        "num_inference_steps",
-        "guidance_scale",
-        "scheduler",
-        "height",
-        "width",
-        "negative_prompt",
-    ):
-        if getattr(settings, setting) != getattr(plain, setting):
-            raise ConfigError(
-                f"{settings.name} holds finished pictures, so {setting} can change nothing: "
-                f"leave it out"
-            )
+    if setting := unfollowed(settings, "height", "width"):
+        raise ConfigError(
+            f"{settings.name} holds finished pictures, so {setting} can change nothing: "
+            f"leave it out"
+        )
 
 
 def _manifest(folder: Path) -> Path:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.endpoint import Outcome, clean, client, finish, host_of, persist, send
 from lcmis.errors import ConfigError, Refusal, RenderError
+from lcmis.opening import BROKEN, TooLargeError, opened
 from lcmis.protocols import HostedSettings, ModelSettings
+from lcmis.render.unfollowed import unfollowed
 from lcmis.types import Exchange, RenderSpec, Stage
 
 if TYPE_CHECKING:
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 2**26
 """An answer with one picture in it; more is cut off and refused."""
-LARGEST_PICTURE = 2**26
-"""Pixels of a picture that is unpacked."""
 AT_ONCE = 4
 SIZE = 1024
 REFUSED = ("moderation_blocked", "content_policy", "content_filter", "safety system")
@@ -220,35 +220,19 @@ def _opened(body: bytes) -> Outcome:
 
 
 def _picture(encoded: str, model_id: str) -> Image | RenderError:
-    from PIL import Image
-
     try:
-        picture = Image.open(io.BytesIO(base64.b64decode(encoded, validate=True)))
-        if picture.width * picture.height > LARGEST_PICTURE:
-            return RenderError(
-                f"{model_id} sent {picture.width}x{picture.height} pixels, more than is opened here"
-            )
-        return picture.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return opened(io.BytesIO(base64.b64decode(encoded, validate=True))).convert("RGB")
+    except TooLargeError as error:
+        return RenderError(f"{model_id} sent a picture that {error}")
+    except BROKEN as error:
         return RenderError(f"{model_id} sent something that is no picture ({error})")
 
 
 def _refuse_drawing_settings(settings: ModelSettings) -> None:
-    plain = ModelSettings(settings.name)
-    for setting in (
-        "revision",
-        "adapters",
-        "num_inference_steps",
-        "guidance_scale",
-        "scheduler",
-        "negative_prompt",
-        "dtype",
-        "offload",
-    ):
-        if getattr(settings, setting) != getattr(plain, setting):
-            raise ConfigError(
-                f"hosted:{settings.name} is a service, which {setting} cannot reach: leave it out"
-            )
+    if setting := unfollowed(settings, "dtype", "offload"):
+        raise ConfigError(
+            f"hosted:{settings.name} is a service, which {setting} cannot reach: leave it out"
+        )
 
 
 def _refuse_impossible(name: str, hosted: HostedSettings) -> None:
