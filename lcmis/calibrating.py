@@ -91,8 +91,8 @@ def deck(
 
 
 def countable(item: Evidence) -> bool:
-    """Whether a picture counts in how often its pair fails."""
-    return not (item.of_repair or item.refused or findings.is_control(item.model))
+    """Whether a picture can be labelled and its label counts."""
+    return findings.counts_for_pair(item) and not item.refused
 
 
 def worse(item: Evidence) -> float | None:
@@ -461,7 +461,7 @@ def _raw_rates(
         lambda: defaultdict(list)
     )
     for item in items:
-        if not item.of_repair and not findings.is_control(item.model):
+        if findings.counts_for_pair(item):
             verdict = findings.verdict_of(item, threshold)
             verdicts[item.model][item.pair_key].append((item.seed, verdict))
     for model, pairs in sorted(verdicts.items()):

@@ -217,7 +217,7 @@ def _by_pair(side: Audited) -> Mapping[str, Sequence[Evidence]]:
     """Pictures of the audit by pair, in the order of seeds."""
     found: dict[str, list[Evidence]] = defaultdict(list)
     for item in side.store.evidence(side.checker, model=side.model):
-        if not item.of_repair:
+        if findings.counts_for_pair(item):
             found[item.pair_key].append(item)
     for items in found.values():
         items.sort(key=lambda item: item.seed)

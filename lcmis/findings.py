@@ -39,6 +39,13 @@ def is_control(model: str) -> bool:
     return model.partition("@")[0] == CONTROL_MODEL
 
 
+def counts_for_pair(item: Evidence) -> bool:
+    """Whether a picture counts in how often its pair fails: no repair drew it, and it is no
+    control.
+    """
+    return not (item.of_repair or is_control(item.model))
+
+
 @dataclass(frozen=True, slots=True)
 class PairFinding:
     """What one model makes of one pair."""
@@ -126,9 +133,7 @@ def find_pairs(
             gathered[model, key] = []
     wanted = None if only is None else {spec for specs in only.values() for spec in specs}
     for item in store.evidence(checker_id, model=model, pair=pair):
-        if item.of_repair or is_control(item.model):
-            continue
-        if wanted is None or item.spec_key in wanted:
+        if counts_for_pair(item) and (wanted is None or item.spec_key in wanted):
             gathered[item.model, item.pair_key].append(item)
     findings = [
         _find(name, asked[key], evidence, rule, threshold)

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,9 +37,15 @@ def said(
     return Label(render, question.key, answer, rater, f"2026-11-21T03:{minute:02}:00+00:00")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once; tests work on copies of it."""
+    return small_store.fill(tmp_path_factory.mktemp("labels") / "audit")
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return small_store.fill(tmp_path / "audit")
+def folder(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "audit")
 
 
 @pytest.fixture
@@ -129,13 +136,13 @@ def test_a_raters_name_is_stored_in_one_spelling():
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_labels_move_to_another_machine_and_back_nothing_is_added_twice(
-    store: Store, tmp_path: Path, ending: str
+    made: Path, store: Store, tmp_path: Path, ending: str
 ):
     given = [*labelled(store), said("none of these", 9, question=INSTEAD), said(WITHDRAWN, 10)]
     store.add_labels(given)
     path = tmp_path / f"labels.{ending}"
     assert labels.export_labels(store, path) == len(given)
-    with Store(small_store.fill(tmp_path / "other")) as other:
+    with Store(shutil.copytree(made, tmp_path / "other")) as other:
         assert labels.import_labels(other, path) == labels.Imported(len(given), 0)
         assert labels.import_labels(other, path) == labels.Imported(0, len(given))
         assert set(other.labels()) == set(given)
@@ -188,10 +195,10 @@ def spoilt(store: Store, path: Path, **changes: str) -> Path:
     ],
 )
 def test_a_line_that_cannot_be_used_is_named_and_nothing_is_imported(
-    store: Store, tmp_path: Path, changes: dict[str, str], words: str
+    made: Path, store: Store, tmp_path: Path, changes: dict[str, str], words: str
 ):
     path = spoilt(store, tmp_path / "labels.jsonl", **changes)
-    with Store(small_store.fill(tmp_path / "other")) as other:
+    with Store(shutil.copytree(made, tmp_path / "other")) as other:
         with pytest.raises(ConfigError, match="line 2") as told:
             labels.import_labels(other, path)
         assert words in str(told.value)
@@ -305,9 +312,9 @@ def test_without_a_checker_there_is_nothing_to_hold_labels_against(store: Store)
 # ── the command line ─────────────────────────────────────────────────────────────────────────────
 
 
-def test_labels_travel_by_command(lcmis, folder: Path, store: Store, tmp_path: Path):
+def test_labels_travel_by_command(lcmis, made: Path, folder: Path, store: Store, tmp_path: Path):
     given = labelled(store)
-    path, other = tmp_path / "labels.csv", small_store.fill(tmp_path / "other")
+    path, other = tmp_path / "labels.csv", shutil.copytree(made, tmp_path / "other")
     assert lcmis("label", "--store", folder, "--export", path)[:2] == (
         0,
         f"wrote {len(given)} labels to {path}\n",

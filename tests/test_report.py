@@ -220,8 +220,8 @@ def test_every_picture_shown_can_be_replayed_by_the_beginning_of_its_key(
             assert store.render(key)[0].key.startswith(key)
 
 
-def test_labels_calibrate_the_checker(tmp_path: Path) -> None:
-    repair_store.fill(tmp_path)
+def test_labels_calibrate_the_checker(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     repair_store.label(tmp_path)
     with Store(tmp_path, read_only=True) as store:
         made = report.gather(store)
@@ -410,8 +410,8 @@ def test_a_model_whose_pictures_were_all_refused_has_no_rate(tmp_path: Path) -> 
     report.markdown(made)
 
 
-def test_a_missing_or_damaged_picture_is_a_sentence(tmp_path: Path) -> None:
-    repair_store.fill(tmp_path)
+def test_a_missing_or_damaged_picture_is_a_sentence(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     files = sorted((tmp_path / "pictures").rglob("*.webp"))
     files[0].unlink()
     for path in files[1:]:
