@@ -21,7 +21,7 @@ from small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECOND, STRA
 from lcmis import findings, report
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.export import record, repaired_prompt
-from lcmis.judge import Decision, Sprt
+from lcmis.judge import Decision, FixedN, Sprt, StoppingRule
 from lcmis.report import album, words
 from lcmis.store import Store
 from lcmis.types import Verdict
@@ -141,6 +141,18 @@ def test_the_matrix_counts_what_was_painted_in_the_place_of_what(page: Page) -> 
     row = page.row("tea cup")
     said = dict(zip([cell.strip() for cell in header], row, strict=True))
     assert (said["glass"], said["mug"], said["something not named"]) == ("5", "1", "1")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (Sprt(block=4), "Of each pair the first 4 pictures count: a pair that stopped early"),
+        (FixedN(20), "Of each pair the first 20 pictures count, as many as were planned."),
+        (None, "All pictures of every pair count."),
+    ],
+)
+def test_a_rule_says_which_pictures_of_a_pair_count(rule: StoppingRule | None, said: str) -> None:
+    assert words.counted(rule).startswith(said)
 
 
 def test_levels_say_how_many_pairs_are_surely_and_possibly_of_each(made: report.Report) -> None:
