@@ -14,6 +14,7 @@ from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.judge import Ruling
 from lcmis.store import Store
 from lcmis.types import Rate
+from lcmis.writing import replacing
 
 EXIT_CODES = {Ruling.PASS: 0, Ruling.FAIL: 1, Ruling.UNDECIDED: 3}
 """Of ``lcmis gate``; 2 is a mistake of the user's."""
@@ -161,7 +162,11 @@ def _advice(ruling: Ruling, pairs: int, measured: Rate, limit: float) -> str:
 
 
 def write_junit(gates: Sequence[Gate], path: Path) -> None:
-    """One test case a condition: failed, or skipped with the reason where it cannot tell."""
+    """One test case a condition: failed, or skipped with the reason where it cannot tell.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
     from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
     report: Any = JUnitXml("lcmis gate")
@@ -180,12 +185,28 @@ def write_junit(gates: Sequence[Gate], path: Path) -> None:
             suite.add_testcase(case)
         report.add_testsuite(suite)
     report.update_statistics()
-    report.write(str(path), pretty=True)
+    with replacing(path) as draft:
+        report.write(str(draft), pretty=True)
 
 
 def _printable(text: str) -> str:
     """Without the control characters that XML cannot hold."""
     return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "\ufffd", text)
+
+
+def add_summary(gates: Sequence[Gate], path: Path) -> None:
+    """Write :func:`markdown` at the end of a file, as the page of a job wants it.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(markdown(gates))
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror}): name another file"
+        ) from error
 
 
 def markdown(gates: Sequence[Gate]) -> str:

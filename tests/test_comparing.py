@@ -286,6 +286,16 @@ def test_the_gate_speaks_by_its_exit_code(folder, lcmis, limit, code, tmp_path):
     assert "95 % interval" in summary.read_text()
 
 
+@pytest.mark.parametrize("flag", ["--junit", "--summary"])
+def test_a_gate_that_cannot_write_is_the_users_mistake_and_no_failed_model(
+    lcmis, folder, tmp_path, flag
+):
+    words = ("gate", "broad", "--max-rate", 1, "--store", folder, flag, tmp_path / "none" / "x")
+    code, _, errors = lcmis(*words)
+    assert code == 2
+    assert "cannot be written" in errors
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -175,7 +175,7 @@ ROOMS = {  # room: the rooms it may import
         "repairing",
     },
     "comparing": {"types", "errors", "judge", "findings", "store"},
-    "gate": {"types", "errors", "judge", "store", "comparing"},
+    "gate": {"types", "errors", "judge", "store", "comparing", "writing"},
     "inverting": {
         "device",
         "types",

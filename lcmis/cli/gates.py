@@ -86,7 +86,7 @@ def gate(
     """
     from lcmis import terminal
     from lcmis.comparing import opened
-    from lcmis.gate import audits, examine, markdown, worst, write_junit
+    from lcmis.gate import add_summary, audits, examine, worst, write_junit
     from lcmis.terminal.gates import print_gates
 
     with _perhaps(store, pictures) as facts, contextlib.ExitStack() as stack:
@@ -107,8 +107,7 @@ def gate(
     if junit:
         write_junit(gates, junit)
     if summary:
-        with summary.open("a", encoding="utf-8") as file:
-            file.write(markdown(gates))
+        add_summary(gates, summary)
     terminal.print_json(gates) if json else print_gates(gates)
     raise typer.Exit(worst(gates))
 
