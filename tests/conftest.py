@@ -1,7 +1,9 @@
 """What every test shares: one thread, no hub, and models that are built once."""
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -21,6 +23,15 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _libraries_are_no_garbage() -> Iterator[None]:
+    """Millions of objects of libraries, which every collection of garbage would look through."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
