@@ -11,7 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from lcmis.terminal import console, lines, percent
+from lcmis.terminal import console, lines, percent, print_failures
 
 if TYPE_CHECKING:
     from lcmis.evolving import Evolved, EvolveProgress
@@ -60,8 +60,7 @@ def print_evolved(found: Evolved, path: Path) -> None:
     )
     console.print(_verdict(found))
     console.print(f"[dim]Judged by {escape(found.judge)}; {found.drawn} pictures drawn.[/]")
-    if found.failures:
-        console.print(f"[yellow]{found.failures} items failed: lcmis show failures[/]")
+    print_failures(found.failures)
 
 
 def _verdict(found: Evolved) -> str:
