@@ -109,9 +109,9 @@ def question_words(kind: QuestionKind, pair: ConceptPair) -> str:
     """What a question wants to know of a picture of this pair."""
     match kind:
         case QuestionKind.A_PRESENT:
-            return f"Is there {pair.a.name}"
+            return f"Is “{pair.a.name}” there"
         case QuestionKind.B_PRESENT:
-            return f"Is there {pair.b.name}"
+            return f"Is “{pair.b.name}” there"
         case QuestionKind.RELATION:
             return "Does the whole prompt hold"
         case QuestionKind.INTRUDER_A:

@@ -105,7 +105,7 @@ def _extent(drawn: Growth, *, follow: bool) -> None:
     with user_errors_shown():
         now = facts.growth()
         st.caption(
-            f"{now.renders:,} pictures, {now.scores:,} scores of {now.pairs:,} pairs in",
+            f"Store of {now.renders:,} pictures and {now.scores:,} scores, {now.pairs:,} pairs",
             help="Looked up again every few seconds: what a running audit adds appears by itself.",
         )
         # Labels are left out: whoever labels should not have the page drawn anew for each.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import altair as alt
 import facts
@@ -29,34 +28,12 @@ HELP_PORTABLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Proved:
-    """A repair with what it is worth on every model that drew it."""
-
-    found: RepairFinding
-
-    @property
-    def elsewhere(self) -> tuple[RepairFinding, ...]:
-        """On other models."""
-        return self.found.elsewhere
-
-    @property
-    def nomination(self) -> Nomination:
-        """What the search chose."""
-        return self.found.certificate.nomination
-
-    @property
-    def passed(self) -> bool:
-        """Whether it helps on the model it was found for."""
-        return self.found.certificate.passed
-
-
-def all_proved() -> tuple[Proved, ...]:
+def all_proved() -> tuple[RepairFinding, ...]:
     """Every certified repair, those that passed first and the largest gain before the smaller."""
     return _proved(facts.gathered(), facts.threshold(), None)
 
 
-def proved(pair_key: str) -> tuple[Proved, ...]:
+def proved(pair_key: str) -> tuple[RepairFinding, ...]:
     """Those of one pair."""
     return _proved(facts.gathered(), facts.threshold(), pair_key)
 
@@ -66,33 +43,35 @@ def proved(pair_key: str) -> tuple[Proved, ...]:
     max_entries=16,
     hash_funcs=facts.BY_NAME,
 )
-def _proved(gathered: facts.Gathered, threshold: float, pair: str | None) -> tuple[Proved, ...]:
+def _proved(
+    gathered: facts.Gathered, threshold: float, pair: str | None
+) -> tuple[RepairFinding, ...]:
     store, checker = gathered.opened.store, gathered.checker
     found = findings.find_repairs(store, checker, threshold=threshold, pair=pair)
-    return tuple(sorted((Proved(one) for one in found), key=_usefulness))
+    return tuple(sorted(found, key=_usefulness))
 
 
-def _usefulness(one: Proved) -> tuple[bool, float, str, str]:
-    proof = one.found.certificate
+def _usefulness(one: RepairFinding) -> tuple[bool, float, str, str]:
+    proof = one.certificate
     gain = proof.after.value - proof.before.value
-    return (not one.passed, -gain, one.found.pair.prompt, one.nomination.key)
+    return (not proof.passed, -gain, one.pair.prompt, proof.nomination.key)
 
 
-def table(shown: Sequence[Proved]) -> pd.DataFrame:
+def table(shown: Sequence[RepairFinding]) -> pd.DataFrame:
     """One row a repair, in their order."""
     names = opinions.short_names(facts.models())
     rows = [
         {
-            "repaired": one.passed,
-            "prompt": one.found.pair.prompt,
-            "candidate": str(one.nomination.candidate),
-            "name": names.get(one.found.model, one.found.model),
-            "method": one.nomination.repairer,
-            "before": 100 * one.found.certificate.before.value,
-            "after": 100 * one.found.certificate.after.value,
-            "wins": one.found.certificate.wins,
-            "losses": one.found.certificate.losses,
-            "p": one.found.certificate.p,
+            "repaired": one.certificate.passed,
+            "prompt": one.pair.prompt,
+            "candidate": str(one.certificate.nomination.candidate),
+            "name": names.get(one.model, one.model),
+            "method": one.certificate.nomination.repairer,
+            "before": 100 * one.certificate.before.value,
+            "after": 100 * one.certificate.after.value,
+            "wins": one.certificate.wins,
+            "losses": one.certificate.losses,
+            "p": one.certificate.p,
             "holds": ", ".join(
                 names.get(other.model, other.model)
                 for other in one.elsewhere
@@ -105,56 +84,58 @@ def table(shown: Sequence[Proved]) -> pd.DataFrame:
 
 
 def chosen(
-    every: Iterable[Proved],
+    every: Iterable[RepairFinding],
     *,
     text: str = "",
     models: Sequence[str] = (),
     methods: Sequence[str] = (),
-    outcome: str | None = None,
-) -> list[Proved]:
+    passed: bool | None = None,
+) -> list[RepairFinding]:
     """The repairs that pass every filter; an empty filter lets all pass.
 
-    Every word must be in the pair's prompt or in the repaired one.
+    Every word must be in the pair's prompt or in the repaired one. ``passed`` asks for a
+    certificate that passed, or did not.
     """
 
-    def passes(one: Proved) -> bool:
-        said = f"{one.found.pair.prompt} {one.nomination.candidate}".casefold()
+    def fits(one: RepairFinding) -> bool:
+        proof = one.certificate
+        said = f"{one.pair.prompt} {proof.nomination.candidate}".casefold()
         return (
             all(word in said for word in text.casefold().split())
-            and (not models or one.found.model in models)
-            and (not methods or one.nomination.repairer in methods)
-            and (outcome not in ("repaired", "not repaired") or one.passed == (outcome[0] == "r"))
+            and (not models or one.model in models)
+            and (not methods or proof.nomination.repairer in methods)
+            and passed in (None, proof.passed)
         )
 
-    return [one for one in every if passes(one)]
+    return [one for one in every if fits(one)]
 
 
-def spelled(one: Proved, *, linked: bool = False) -> None:
+def spelled(one: RepairFinding, *, linked: bool = False) -> None:
     """One repair: the prompt to copy, and its proof; ``linked`` to its pair."""
-    proof = one.found.certificate
+    proof = one.certificate
     names = opinions.short_names([*facts.models(), *facts.checkers()])
     with st.container(horizontal=True, vertical_alignment="center"):
-        if one.passed:
+        if proof.passed:
             st.badge("repaired", icon=":material/verified:", color="green")
         else:
             st.badge("not repaired", icon=":material/close:", color="gray")
         if linked:
-            st.markdown(f"**{plain(one.found.pair.prompt)}**", width="content")
-        model = names.get(one.found.model, one.found.model)
+            st.markdown(f"**{plain(one.pair.prompt)}**", width="content")
+        model = names.get(one.model, one.model)
         st.caption(
-            plain(f"on {model}, by {one.nomination.repairer}"),
+            plain(f"on {model}, by {proof.nomination.repairer}"),
             width="content",
-            help=_cost(one.nomination),
+            help=_cost(proof.nomination),
         )
         if linked:
             st.page_link(
                 "views/pair.py",
                 label="its pictures",
                 icon=":material/compare:",
-                query_params=facts.address(pair=one.found.pair.key, tab="Repairs"),
+                query_params=facts.address(pair=one.pair.key, tab="Repairs"),
                 width="content",
             )
-    _prompts(one.nomination)
+    _prompts(proof.nomination)
     st.markdown(plain(words.certificate(proof, names)), help=HELP_CERTIFICATE)
     for cost in proof.collateral:
         st.warning(plain(f"But {cost}."), icon=":material/warning:")
@@ -249,11 +230,11 @@ def trials_chart(tried: pd.DataFrame) -> alt.LayerChart:
 # ── what was proved ──────────────────────────────────────────────────────────────────────────────
 
 
-def rates(one: Proved) -> pd.DataFrame:
+def rates(one: RepairFinding) -> pd.DataFrame:
     """Two rows a model: right before and after, the model it was found for first."""
     names = opinions.short_names(facts.models())
     rows = []
-    for found in (one.found, *one.elsewhere):
+    for found in (one, *one.elsewhere):
         for when, rate in (
             ("plain prompt", found.certificate.before),
             ("repaired", found.certificate.after),

@@ -98,9 +98,9 @@ def answers(
         placeholder="–",
         alt="Questions and answers about this picture",
         column_config={
-            "checker": word("Checker"),
-            "question": word("Question"),
-            "answer": word("Answer"),
+            "checker": word("Checker", width=115),
+            "question": word("Question", width=165),
+            "answer": word("Answer", width=105),
             "value": st.column_config.ProgressColumn(
                 "Score",
                 format="%.0f %%",

@@ -434,7 +434,7 @@ def test_a_pair_shows_its_pictures_with_verdict_scores_and_intruder(folder: Path
     app = opened(folder, "pair", pair=COKE.key)
     assert app.title[0].value == looks.plain(COKE.prompt)
     captions = [caption.value for caption in app.caption]
-    assert "looks like glass **70 %**" in captions
+    assert "looks like glass **70\u00a0%**" in captions
     assert sum(text.startswith("tea cup") for text in captions) == 8 + 4
     assert not app.error
 

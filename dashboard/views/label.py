@@ -391,6 +391,7 @@ def _table(found: LabelFinding) -> None:
             ],
         ),
         hide_index=True,
+        placeholder="–",
         column_config={
             "Sees what is there": config.TextColumn(help=looks.HELP_SENSITIVITY),
             "Sees what is not": config.TextColumn(help=looks.HELP_SPECIFICITY),

@@ -14,6 +14,8 @@ from looks import plain
 
 from lcmis import judge
 from lcmis.calibrating import CorrectedRate, LabelFinding
+from lcmis.report import words
+from lcmis.report.words import several
 from lcmis.types import Verdict
 
 MOST_SHOWN = 14  # names on either side of the chart of what is painted instead
@@ -107,14 +109,14 @@ def _rates(models: pd.DataFrame, labelled: LabelFinding | None) -> None:
     for one in corrected:
         _worth_of_labels(one)
     rule = facts.rule()
-    if rule is not None:
+    if rule is not None and rule.fair < rule.cap:
         st.caption(
             f"Each pair counts with its first {rule.fair} pictures: a pair that stopped early "
             "stopped at an extreme, and all its pictures would bend the rate. "
             "The interval takes pairs, not pictures, as the sample."
         )
     if left_out := int(models["left_out"].sum()):
-        st.caption(f"{left_out:,} pairs have fewer pictures than that yet and are left out.")
+        st.caption(f"{several(left_out, 'pair')} with fewer pictures so far: left out.")
 
 
 def _worth_of_labels(one: CorrectedRate) -> None:
@@ -288,7 +290,7 @@ def _troubles(models: pd.DataFrame) -> None:
     if failures:
         st.page_link(
             "views/runs.py",
-            label=f"{len(failures):,} failures: what happened",
+            label=f"{several(len(failures), 'failure')}: what happened",
             icon=":material/arrow_forward:",
             query_params=facts.address(),
         )
@@ -311,14 +313,13 @@ def _provenance(names: dict[str, str]) -> None:
     last = runs[0]
     st.caption(
         plain(
-            f"Last run {last.started_at}, {last.command or 'without a command line'}, on "
-            f"{last.device}, lcmis at {last.git_revision[:10] or 'a release'}: "
+            f"Last run {words.moment(last.started_at)} UTC, "
+            f"{last.command or 'without a command line'}, on {last.device}, "
+            f"lcmis at {last.git_revision[:10] or 'a release'}: "
             f"{_versions(last.versions)}"
         )
     )
-    rule = facts.rule()
-    if rule is not None:
-        st.caption(f"Pictures were painted until this rule stopped them: {plain(rule.name)}")
+    st.caption(plain(words.rule(facts.rule())))
 
 
 def _versions(text: str) -> str:

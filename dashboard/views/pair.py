@@ -14,9 +14,8 @@ import proofs
 import shots
 import streamlit as st
 from looks import plain
-from proofs import Proved
 
-from lcmis.findings import BeforeAfter
+from lcmis.findings import BeforeAfter, RepairFinding
 from lcmis.report import words
 from lcmis.store import Evidence
 from lcmis.types import ConceptPair, Side, Verdict
@@ -269,7 +268,7 @@ def _trials(tried: pd.DataFrame) -> None:
         )
 
 
-def _repair(pair: ConceptPair, one: Proved) -> None:
+def _repair(pair: ConceptPair, one: RepairFinding) -> None:
     """One certificate: in words, as a plot over models, and as pictures."""
     proofs.spelled(one)
     st.altair_chart(
@@ -289,14 +288,14 @@ def _repair(pair: ConceptPair, one: Proved) -> None:
     _changes(pair, one)
 
 
-def _changes(pair: ConceptPair, one: Proved) -> None:
+def _changes(pair: ConceptPair, one: RepairFinding) -> None:
     """The same seed before and after, wins and losses first."""
-    ordered = sorted(one.found.pictures, key=lambda seed: (not seed.is_win, not seed.is_loss))
-    proof = one.found.certificate
+    ordered = sorted(one.pictures, key=lambda seed: (not seed.is_win, not seed.is_loss))
+    proof = one.certificate
     with st.expander(
         f"Before and after on the same seeds: {proof.wins} won, {proof.losses} lost, "
         f"{len(proof.seeds) - proof.wins - proof.losses} alike",
-        key=f"changes-{one.nomination.key}",
+        key=f"changes-{one.certificate.nomination.key}",
         on_change="rerun",
     ) as unfolded:
         if not unfolded.open:
@@ -336,7 +335,7 @@ def _half(pair: ConceptPair, title: str, item: Evidence, verdict: Verdict) -> No
 
 
 def _percent(value: float) -> str:
-    return "no answer" if math.isnan(value) else f"{100 * value:.0f} %"
+    return words.score(None if math.isnan(value) else value)
 
 
 main()

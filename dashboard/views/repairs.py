@@ -10,14 +10,14 @@ import looks
 import opinions
 import proofs
 import streamlit as st
-from proofs import Proved
 
 from lcmis.export import FORMATS, SUFFIXES, repaired_prompt
+from lcmis.findings import RepairFinding
 from lcmis.report import words
 
 MOST_ROWS = 2000  # a table of selectable rows is sent to the browser whole
 MOST_SPELLED = 12  # repairs that are written out below the table
-OUTCOMES = ("all", "repaired", "not repaired")
+OUTCOMES = {"all": None, "repaired": True, "not repaired": False}
 WHAT_FOR = {
     "csv": "Spreadsheets",
     "jsonl": "Programs, one JSON a line",
@@ -73,10 +73,10 @@ def _nothing() -> None:
         )
 
 
-def _filtered(every: tuple[Proved, ...]) -> list[Proved]:
-    models = list(dict.fromkeys(one.found.model for one in every))
+def _filtered(every: tuple[RepairFinding, ...]) -> list[RepairFinding]:
+    models = list(dict.fromkeys(one.model for one in every))
     names = opinions.short_names(models)
-    methods = sorted({one.nomination.repairer for one in every})
+    methods = sorted({one.certificate.nomination.repairer for one in every})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = choices.words(
             width=220, help_text="Shows repairs whose plain or repaired prompt has all these words."
@@ -97,14 +97,14 @@ def _filtered(every: tuple[Proved, ...]) -> list[Proved]:
             help_text="The algorithm that found the prompt.",
         )
         outcome = choices.one_of(
-            "Certificate", OUTCOMES, key="outcome", help_text=proofs.HELP_CERTIFICATE
+            "Certificate", list(OUTCOMES), key="outcome", help_text=proofs.HELP_CERTIFICATE
         )
     return proofs.chosen(
-        every, text=text, models=chosen_models, methods=chosen_methods, outcome=outcome
+        every, text=text, models=chosen_models, methods=chosen_methods, passed=OUTCOMES[outcome]
     )
 
 
-def _table(shown: list[Proved], num_all: int, num_shown: int) -> list[Proved]:
+def _table(shown: list[RepairFinding], num_all: int, num_shown: int) -> list[RepairFinding]:
     """The rows; those that are ticked."""
     st.caption(
         f"{num_shown:,} of {num_all:,} repairs, those that help most first. Tick rows to read and "
@@ -117,7 +117,7 @@ def _table(shown: list[Proved], num_all: int, num_shown: int) -> list[Proved]:
         format="%.0f %%",
         min_value=0,
         max_value=100,
-        width=88,
+        width=80,
         help=looks.HELP_RIGHT,
     )
     frame = proofs.table(shown)
@@ -126,9 +126,9 @@ def _table(shown: list[Proved], num_all: int, num_shown: int) -> list[Proved]:
             "Repaired", help=proofs.HELP_CERTIFICATE, width=68
         ),
         "prompt": word("Plain prompt", width=165),
-        "candidate": word("Repaired prompt", width=235),
+        "candidate": word("Repaired prompt", width=200),
         "name": word("Model", width=110),
-        "method": word("Method", width=90),
+        "method": word("Method", width=78),
         "before": share("Before"),
         "after": share("After"),
         "wins": number("Won", help="Seeds that only the repaired prompt draws right.", width=50),
@@ -137,10 +137,12 @@ def _table(shown: list[Proved], num_all: int, num_shown: int) -> list[Proved]:
             "p",
             format="%.3f",
             help="How often chance alone would differ as much: McNemar's exact test.",
-            width=60,
+            width=55,
         ),
         "holds": word("Holds on", help=proofs.HELP_PORTABLE, width=110),
     }
+    if len(facts.models()) == 1:
+        del columns["name"], columns["holds"]
     event = st.dataframe(
         frame[list(columns)],
         hide_index=True,
@@ -155,13 +157,13 @@ def _table(shown: list[Proved], num_all: int, num_shown: int) -> list[Proved]:
     return [shown[int(row)] for row in event.selection.rows if int(row) < len(shown)]
 
 
-def _export(taken: list[Proved], *, whole: bool) -> None:
+def _export(taken: list[RepairFinding], *, whole: bool) -> None:
     """A button a format; the file is made when it is asked for."""
     st.caption(
         f"{'All' if whole else 'Chosen'}: {words.several(len(taken), 'repair')}, with seeds, "
         "scores and certificate. Those that did not pass are marked so in every format."
     )
-    prompts = [repaired_prompt(one.found) for one in taken]
+    prompts = [repaired_prompt(one) for one in taken]
     with st.container(horizontal=True):
         for form, make in FORMATS.items():
             st.download_button(

@@ -15,6 +15,7 @@ import pandas as pd
 import streamlit as st
 
 from lcmis import judge
+from lcmis.report import words
 from lcmis.types import Run
 
 RECENT_SECONDS = 600.0
@@ -174,7 +175,7 @@ def _failures() -> None:
     st.caption(f"{len(failures):,}, newest first; the next `lcmis audit` tries them again.")
     st.dataframe(
         pd.DataFrame(
-            [(f.at, f.stage, f.sentence, f.item) for f in failures],
+            [(words.moment(f.at), f.stage, f.sentence, f.item) for f in failures],
             columns=["When (UTC)", "While", "What happened", "Item"],
         ),
         hide_index=True,
@@ -234,7 +235,7 @@ def _exchanges() -> None:
     table = pd.DataFrame(
         [
             (
-                one.at,
+                words.moment(one.at),
                 one.model,
                 one.messages[-1][1] if one.messages else "",
                 one.reply or f"no reply: {one.reason}",
@@ -254,6 +255,7 @@ def _exchanges() -> None:
         column_config={
             "Asked": st.column_config.TextColumn(width="medium"),
             "Said": st.column_config.TextColumn(width="large"),
+            "Seconds": st.column_config.NumberColumn(format="%.2f"),
         },
     )
     st.caption(f"{total:,} in all, newest first. Click a row to read it whole.")
@@ -275,7 +277,7 @@ def _every_run() -> None:
     table = pd.DataFrame(
         [
             (
-                run.started_at,
+                words.moment(run.started_at),
                 run.command,
                 ", ".join(run.models),
                 ", ".join(run.checkers),
