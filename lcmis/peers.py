@@ -1,13 +1,18 @@
-"""Pictures and scores as other tools lay them out: GenEval, T2I-CompBench, EvalScope, datasets."""
+"""Pictures and scores as other tools lay them out: GenEval, T2I-CompBench, EvalScope, datasets,
+Inspect.
+"""
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +21,7 @@ from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.findings import PairFinding, find_pairs
 from lcmis.revision import safe_name
 from lcmis.store import Evidence, Store
-from lcmis.types import ConceptPair
+from lcmis.types import ConceptPair, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class Shown:
     pair: ConceptPair
     evidence: Evidence
     verdict: str
+    checker: str
+    """Whose scores the verdict follows from."""
     sha256: str
     """Of the pixels; the store finds the file by it."""
 
@@ -80,7 +87,7 @@ def publish(
         draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             published = [
-                _publish_one(store, form, findings, draft, folder, alone=len(found) == 1)
+                _publish_one(store, checker, form, findings, draft, folder, alone=len(found) == 1)
                 for findings in found.values()
             ]
             draft.chmod(0o755)
@@ -94,6 +101,7 @@ def publish(
 
 def _publish_one(
     store: Store,
+    checker: str,
     form: str,
     findings: Sequence[PairFinding],
     draft: Path,
@@ -104,7 +112,9 @@ def _publish_one(
     name = findings[0].model
     inside = Path() if alone else Path(safe_name(name))
     (draft / inside).mkdir(exist_ok=True)
-    by_pair = [_shown(store, item) for item in sorted(findings, key=lambda item: item.pair.prompt)]
+    by_pair = [
+        _shown(store, checker, item) for item in sorted(findings, key=lambda item: item.pair.prompt)
+    ]
     taken: list[list[Shown]] = []
     left_out: list[str] = []
     for shown in by_pair:
@@ -117,12 +127,12 @@ def _publish_one(
     return Published(name, folder / inside, sum(map(len, taken)), tuple(left_out))
 
 
-def _shown(store: Store, finding: PairFinding) -> list[Shown]:
+def _shown(store: Store, checker: str, finding: PairFinding) -> list[Shown]:
     """The pictures of a finding, in the order of their seeds; a refusal is none."""
     pictures = zip(finding.evidence, finding.judgement.verdicts, strict=True)
     drawn = store.renders_of(item.spec_key for item in finding.evidence)
     return [
-        Shown(finding.pair, item, verdict.value, drawn[item.spec_key][1].sha256)
+        Shown(finding.pair, item, verdict.value, checker, drawn[item.spec_key][1].sha256)
         for item, verdict in pictures
         if not item.refused
     ]
@@ -217,6 +227,96 @@ def _parquet(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> No
     (folder / "pictures.parquet").write_bytes(buffer.getvalue())
 
 
+def _inspect(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
+    """``lcmis.eval``, a log that Inspect's viewer and readers open: a sample a pair, an epoch a
+    picture, the pictures inside.
+
+    Its accuracy is that of the pictures it holds; where pairs were stopped early, that is not the
+    fair rate of the model, and the log says so.
+
+    Source: inspect_ai's own ``read_eval_log`` and the files that its ``write_eval_log`` leaves.
+    """
+    runs = store.runs()
+    created = runs[-1].started_at if runs else datetime.now(UTC).isoformat()
+    start = {
+        "version": 2,
+        "eval": {
+            "created": created,
+            "task": "lcmis",
+            "dataset": {"name": "lcmis", "samples": len(pairs)},
+            "model": pairs[0][0].evidence.model if pairs else "none",
+            "config": {"epochs": max(map(len, pairs), default=1)},
+        },
+        "plan": {},
+    }
+    pictures = [
+        (number, epoch, one)
+        for number, shown in enumerate(pairs, 1)
+        for epoch, one in enumerate(shown, 1)
+    ]
+    with zipfile.ZipFile(folder / "lcmis.eval", "w", zipfile.ZIP_DEFLATED) as log:
+        log.writestr("_journal/start.json", json.dumps(start))
+        for number, epoch, one in pictures:
+            store.image(one.sha256)  # whole and unchanged, or a sentence
+            encoded = base64.b64encode(store.image_path(one.sha256).read_bytes()).decode()
+            url = f"data:image/webp;base64,{encoded}"
+            picture = {"role": "assistant", "content": [{"type": "image", "image": url}]}
+            messages = [{"role": "user", "content": one.pair.prompt}, picture]
+            sample = _sample(number, epoch, one) | {"messages": messages}
+            log.writestr(f"samples/{number}_epoch_{epoch}.json", json.dumps(sample))
+        summaries = [
+            _sample(*which) | {"completed": True, "message_count": 2} for which in pictures
+        ]
+        log.writestr("summaries.json", json.dumps(summaries))
+        log.writestr("header.json", json.dumps(start | _ended(created, pictures)))
+
+
+_MARKS = {Verdict.ALIGNED: "C", Verdict.UNSCORED: "N"}
+"""How Inspect writes correct and no answer; all else is incorrect, ``I``."""
+
+
+def _sample(number: int, epoch: int, one: Shown) -> dict[str, Any]:
+    said = _values(one.evidence)
+    score = {
+        "value": _MARKS.get(Verdict(one.verdict), "I"),
+        "answer": one.verdict,
+        "explanation": ", ".join(
+            f"{name.replace('_', ' ')}: {value if isinstance(value, str) else f'{value:.2f}'}"
+            for name, value in said.items()
+            if value is not None
+        ),
+    }
+    return {
+        "id": number,
+        "epoch": epoch,
+        "input": one.pair.prompt,
+        "target": f"{one.pair.a.name} and {one.pair.b.name}",
+        "metadata": _record(one),
+        "scores": {one.checker: score},
+    }
+
+
+def _ended(created: str, pictures: Sequence[tuple[int, int, Shown]]) -> dict[str, Any]:
+    """What the head of a log adds when all is done."""
+    judged = [one for *_, one in pictures if one.verdict != Verdict.UNSCORED]
+    right = sum(one.verdict == Verdict.ALIGNED for one in judged)
+    metrics = {"accuracy": {"name": "accuracy", "value": right / len(judged)}} if judged else {}
+    scores = [
+        {"name": checker, "scorer": checker, "metrics": metrics}
+        for checker in {one.checker for one in judged}
+    ]
+    counts = {"total_samples": len(pictures), "completed_samples": len(pictures)}
+    return {
+        "status": "success",
+        "results": counts | {"scores": scores},
+        "stats": {"started_at": created, "completed_at": created},
+        "metadata": {
+            "accuracy": "of the pictures in this log that the checker could judge; where an audit "
+            "stopped pairs early, lcmis report has the model's fair rate"
+        },
+    }
+
+
 def _record(one: Shown) -> dict[str, Any]:
     """All about a picture that a table says, in the types of JSON."""
     pair = one.pair
@@ -271,6 +371,7 @@ FORMATS: Mapping[str, Callable[[Store, Sequence[Sequence[Shown]], Path], None]] 
         "evalscope": _evalscope,
         "imagefolder": _imagefolder,
         "parquet": _parquet,
+        "inspect": _inspect,
     }
 )
 """What ``lcmis publish`` may write."""

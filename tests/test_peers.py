@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import pyarrow.parquet
@@ -99,6 +102,38 @@ def test_a_parquet_file_has_a_row_for_every_picture_and_checker(
     assert (first["verdict"], first["seen_instead_of_a"]) == ("a_missing", "glass")
     silent = next(row for row in rows if row["prompt"] == COKE.prompt and row["seed"] == 7)
     assert (silent["a_score"], silent["verdict"]) == (None, "unscored")
+
+
+def test_a_log_for_inspect_has_a_sample_a_pair_and_an_epoch_a_picture(
+    folder: Path, tmp_path: Path
+) -> None:
+    wrote = published(folder, "inspect", tmp_path / "out")
+    pictures = expected(folder, BROAD)
+    with zipfile.ZipFile(tmp_path / "out" / "lcmis.eval") as log:
+        header = json.loads(log.read("header.json"))
+        summaries = json.loads(log.read("summaries.json"))
+        names = [name for name in log.namelist() if name.startswith("samples/")]
+        samples = [json.loads(log.read(name)) for name in names]
+    assert len(summaries) == len(samples) == wrote.num_pictures
+    assert header["eval"]["model"] == BROAD
+    for sample in samples:
+        url = sample["messages"][1]["content"][0]["image"]
+        encoded = base64.b64decode(url.removeprefix("data:image/webp;base64,"))
+        shown = Image.open(io.BytesIO(encoded)).convert("RGB")
+        assert picture_hash(shown) == pictures[sample["input"]][sample["epoch"] - 1]
+    marks = [sample["scores"][JUDGE]["value"] for sample in samples]
+    assert set(marks) == {"C", "I", "N"}
+    (score,) = header["results"]["scores"]
+    right, wrong = marks.count("C"), marks.count("I")
+    assert score["metrics"]["accuracy"]["value"] == pytest.approx(right / (right + wrong))
+
+
+def test_inspect_reads_its_log_where_it_is_installed(folder: Path, tmp_path: Path) -> None:
+    inspect_log = pytest.importorskip("inspect_ai.log")
+    wrote = published(folder, "inspect", tmp_path / "out")
+    log = inspect_log.read_eval_log(str(tmp_path / "out" / "lcmis.eval"))
+    assert (log.status, len(log.samples)) == ("success", wrote.num_pictures)
+    assert log.samples[0].scores[JUDGE].value in ("C", "I", "N")
 
 
 def test_a_dataset_names_every_file_and_what_was_seen_in_it(folder: Path, tmp_path: Path) -> None:

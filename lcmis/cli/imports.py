@@ -107,7 +107,8 @@ def publish(
     form: Annotated[
         str,
         typer.Argument(
-            metavar="FORMAT", help="geneval, t2i-compbench, evalscope, imagefolder or parquet."
+            metavar="FORMAT",
+            help="geneval, t2i-compbench, evalscope, imagefolder, parquet or inspect.",
         ),
     ],
     folder: Annotated[Path, typer.Argument(help="Where to; it must not exist yet.")],
