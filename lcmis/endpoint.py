@@ -225,6 +225,11 @@ def _refused(error: openai.APIStatusError) -> Outcome:
     )
 
 
+def redacted(text: str, key: str) -> str:
+    """Text without the key: some services say it again when they refuse it."""
+    return text.replace(key, "[key]") if key else text
+
+
 def clean(text: str) -> str:
     """Text as every database and terminal bears it.
 

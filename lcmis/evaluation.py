@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lcmis import findings, references
 from lcmis.check import questions_of
-from lcmis.errors import InversionError, ItemError, OutOfBudget, RenderError
+from lcmis.errors import InversionError, OutOfBudget, RenderError
 from lcmis.protocols import (
     Case,
     Checker,
@@ -142,17 +142,15 @@ class Evaluation:
 
     def attempt(self, what: str, source: Callable[[], Iterable[Item]]) -> list[Item]:
         """What a source yields until it fails, or has spent what there is."""
-        found: list[Item] = []
         self._tell(f"{what} looks for prompts", self.spent)
-        try:
-            for item in source():
-                found.append(item)  # what came before a failure stands
-                self._refuse_late()
-        except OutOfBudget:
-            pass  # who goes on to draw is told
-        except ItemError as error:
-            self._bench.studio.fail(self._pair.key, "repair", f"{what}: {error}")
-        return found
+        return self._bench.studio.collect(
+            self._pair.key, "repair", what, lambda: self._in_time(source())
+        )
+
+    def _in_time(self, items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            yield item
+            self._refuse_late()
 
     def _specs(self, candidate: Candidate, seeds: Sequence[int]) -> list[RenderSpec]:
         """One for each seed; none where the model cannot read the candidate."""

@@ -12,7 +12,7 @@ from lcmis import asking, findings, judge
 from lcmis.audit import open_checker, provenance
 from lcmis.check import questions_of
 from lcmis.config import AuditConfig
-from lcmis.errors import ConfigError, ItemError, OutOfBudget, RenderError
+from lcmis.errors import ConfigError, OutOfBudget, RenderError
 from lcmis.evaluation import ASKED, SEARCH_SEEDS, look, number
 from lcmis.exchanges import Correspondence
 from lcmis.judge import Difference, PairedCounts
@@ -23,13 +23,13 @@ from lcmis.store import Evidence, Store
 from lcmis.studio import Item
 from lcmis.types import (
     CERTIFICATE_BLOCK,
-    FIRST_CERTIFICATE_SEED,
     ConceptPair,
     QuestionKind,
     Rate,
     RenderSpec,
     Stage,
     Verdict,
+    certificate_block,
     content_key,
 )
 from lcmis.words import one_line
@@ -226,15 +226,7 @@ class Evolving:
         ]
 
     def _attempt(self, what: str, source: Callable[[], Iterable[Item]]) -> list[Item]:
-        found: list[Item] = []
-        try:
-            for item in source():
-                found.append(item)  # what came before a failure stands
-        except OutOfBudget:
-            pass  # of calls: what is written already can still be drawn
-        except ItemError as error:
-            self.studio.fail(self.text_model.model_id, "ask", f"{what}: {error}")
-        return found
+        return self.studio.collect(self.text_model.model_id, "ask", what, source)
 
     # ── measuring ────────────────────────────────────────────────────────────────────────────
 
@@ -306,9 +298,7 @@ class Evolving:
 
 def fresh_seeds(instruction: str, count: int) -> range:
     """Seeds that measure this instruction and no other, as nominations have theirs."""
-    blocks = (2**32 - FIRST_CERTIFICATE_SEED) // CERTIFICATE_BLOCK
-    first = FIRST_CERTIFICATE_SEED + CERTIFICATE_BLOCK * (1 + number(instruction) % (blocks - 1))
-    return range(first, first + count)
+    return certificate_block(number(instruction))[:count]
 
 
 def _held_out(

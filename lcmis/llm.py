@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lcmis.endpoint import Outcome, clean, client, finish, host_of, persist, send
+from lcmis.endpoint import Outcome, clean, client, finish, host_of, persist, redacted, send
 from lcmis.errors import ConfigError, ProposalError, TextModelError
 from lcmis.prompts import wording
 from lcmis.protocols import TextModelSettings
@@ -133,6 +133,10 @@ class AsksForJson(ABC):
     """Ways to ask for JSON, the first tried first."""
 
     def __init__(self, settings: TextModelSettings, record: Recorder | None = None) -> None:
+        if not 0 < settings.deadline_seconds < math.inf or settings.max_tokens < 1:
+            raise ConfigError(
+                f"{settings.name}: deadline_seconds and max_tokens are numbers above zero"
+            )
         self._settings = settings
         self._record = record
         self._rung = self.rungs[0]
@@ -250,13 +254,9 @@ class ChatModel(AsksForJson):
     """
 
     def __init__(self, settings: TextModelSettings, record: Recorder | None = None) -> None:
-        super().__init__(settings, record)
         if not settings.name.strip():
             raise ConfigError("a text model of kind openai needs a name: write the model's")
-        if not 0 < settings.deadline_seconds < math.inf or settings.max_tokens < 1:
-            raise ConfigError(
-                f"{settings.name}: deadline_seconds and max_tokens are numbers above zero"
-            )
+        super().__init__(settings, record)
         self.model_id = f"chat:{settings.name}@{host_of(settings.endpoint)}"
         self.sees_images = settings.sees_images
         self._key = settings.key.get_secret_value() if settings.key else ""
@@ -268,12 +268,10 @@ class ChatModel(AsksForJson):
     def _ask(self, request: Request, deadline: float) -> Outcome:
         outcome = finish(self._try(request, deadline))
         return replace(
-            outcome, reply=self._redacted(outcome.reply), reason=self._redacted(outcome.reason)
+            outcome,
+            reply=redacted(outcome.reply, self._key),
+            reason=redacted(outcome.reason, self._key),
         )
-
-    def _redacted(self, text: str) -> str:
-        """Some endpoints say the key again when they refuse it."""
-        return text.replace(self._key, "[key]") if self._key else text
 
     async def _try(self, request: Request, deadline: float) -> Outcome:
         async with client(self._settings.endpoint, self._key, MAX_BODY_BYTES) as asked:

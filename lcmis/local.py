@@ -44,14 +44,12 @@ class LocalModel(AsksForJson):
     def __init__(
         self, settings: TextModelSettings, record: Recorder | None = None, device: str = "auto"
     ) -> None:
-        super().__init__(settings, record)
         name = settings.name.strip()
         if not name:
             raise ConfigError(
                 "a text model of kind local needs a name: write a model folder or owner/name"
             )
-        if not 0 < settings.deadline_seconds < math.inf or settings.max_tokens < 1:
-            raise ConfigError(f"{name}: deadline_seconds and max_tokens are numbers above zero")
+        super().__init__(settings, record)
         if settings.temperature is not None and not 0 <= settings.temperature < math.inf:
             raise ConfigError(f"{name}: the temperature is a number from 0 up")
         if settings.sees_images:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from PIL.Image import Image
 
-from lcmis.errors import CheckError, Refusal, RenderError, TooManyFailures
+from lcmis.errors import (
+    CheckError,
+    ItemError,
+    OutOfBudget,
+    Refusal,
+    RenderError,
+    TooManyFailures,
+)
 from lcmis.protocols import Checker, ImageModel, LeavesRemarks
 from lcmis.render import draw, in_trunk_order
 from lcmis.store import Drawn, Store, picture_hash
@@ -112,6 +119,23 @@ class Studio:
             ],
             {question for _, _, question in shown},
         )
+
+    def collect(
+        self, key: str, stage: str, what: str, source: Callable[[], Iterable[Item]]
+    ) -> list[Item]:
+        """What a source yields until it fails or has spent a budget: that much stands.
+
+        A failure is recorded under ``key`` and ``stage``, with ``what`` was attempted.
+        """
+        found: list[Item] = []
+        try:
+            for item in source():
+                found.append(item)
+        except OutOfBudget:
+            pass  # who goes on to spend is told
+        except ItemError as error:
+            self.fail(key, stage, f"{what}: {error}")
+        return found
 
     def load(self, spec_key: str) -> Image | None:
         """A picture from the store; None for one that the model refused to draw."""

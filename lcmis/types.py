@@ -379,6 +379,13 @@ CERTIFICATE_BLOCK = 2**10
 each nomination had its own."""
 
 
+def certificate_block(number: int) -> range:
+    """The seeds that belong to whatever has this number; never those of the first block."""
+    blocks = (2**32 - FIRST_CERTIFICATE_SEED) // CERTIFICATE_BLOCK
+    first = FIRST_CERTIFICATE_SEED + CERTIFICATE_BLOCK * (1 + number % (blocks - 1))
+    return range(first, first + CERTIFICATE_BLOCK)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Another way of prompting for a pair.
@@ -510,10 +517,8 @@ class Nomination:
         Two nominations of a pair share none (but for chance, one in a million): else the second
         would be chosen among candidates on seeds that the first had already been read from.
         """
-        number = int.from_bytes(hashlib.blake2b(self.key.encode(), digest_size=8).digest())
-        blocks = (2**32 - FIRST_CERTIFICATE_SEED) // CERTIFICATE_BLOCK
-        first = FIRST_CERTIFICATE_SEED + CERTIFICATE_BLOCK * (1 + number % (blocks - 1))
-        return range(first, first + CERTIFICATE_BLOCK)
+        digest = hashlib.blake2b(self.key.encode(), digest_size=8).digest()
+        return certificate_block(int.from_bytes(digest))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lcmis.endpoint import Outcome, clean, client, finish, host_of, persist, send
+from lcmis.endpoint import Outcome, clean, client, finish, host_of, persist, redacted, send
 from lcmis.errors import ConfigError, Refusal, RenderError
 from lcmis.opening import BROKEN, TooLargeError, opened
 from lcmis.protocols import HostedSettings, ModelSettings
@@ -145,7 +145,7 @@ class HostedModel:
             return await send(lambda: answer(**arguments), _opened, deadline, seconds)
 
         outcome, tries = await persist(attempt, deadline)
-        reason = outcome.reason.replace(self._key, "[key]") if self._key else outcome.reason
+        reason = redacted(outcome.reason, self._key)
         said = _Said.read(outcome.reply) if not reason else _Said()
         named = f"{outcome.code} {reason}".casefold()
         refused = outcome.status == 400 and any(word in named for word in REFUSED)
