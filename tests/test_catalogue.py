@@ -19,10 +19,10 @@ from lcmis.paths import shipped
 from lcmis.propose.catalogue import (
     catalogue,
     catalogues,
+    make_pair,
     read_kinds,
     read_pairs,
     select,
-    swap_noun,
     to_toml,
 )
 from lcmis.teacup import pairs as teacup
@@ -190,12 +190,11 @@ def test_the_usual_partner_is_the_first_suspect() -> None:
     ],
 )
 def test_a_noun_is_swapped_with_its_article(prompt: str, old: str, new: str, expected: str) -> None:
-    assert swap_noun(prompt, old, new) == expected
-
-
-def test_a_noun_that_is_not_there_cannot_be_swapped() -> None:
-    with pytest.raises(ValueError, match="does not contain 'cup'"):
-        swap_noun("a teacup", "cup", "mug")
+    suspects = [(Concept(new), Side.A, "")]
+    pair = make_pair(
+        Concept(old), Concept("qx"), f"{prompt}, qx", suspects, "here", pattern="", source=""
+    )
+    assert pair.intruders[0].prompt == f"{expected}, qx"
 
 
 @pytest.mark.parametrize(

@@ -443,21 +443,6 @@ def make_pair(
 ARTICLE_BEFORE = re.compile(r"\b(an?)\s+$", re.IGNORECASE)
 
 
-def swap_noun(prompt: str, old: str, new: str) -> str:
-    """The prompt with one noun in the place of another; ``a`` or ``an`` right before it follows.
-
-    A noun without an article is replaced without one: where one is countable and the other is
-    not, spell the prompt out.
-
-    Raises:
-        ValueError: the prompt does not contain the old noun as whole words.
-    """
-    spans = places(prompt, old)
-    if not spans:
-        raise ValueError(f"{prompt!r} does not contain {old!r}")
-    return _swap(prompt, spans[0], new)
-
-
 def names_both(prompt: str, a: Concept, b: Concept) -> bool:
     """Whether a prompt names two concepts word for word, each in a place of its own."""
     return len(_spans(prompt, a, b)) == 2
@@ -482,6 +467,11 @@ def _spans(prompt: str, a: Concept, b: Concept) -> dict[Side, Span]:
 
 
 def _swap(prompt: str, span: Span, new: str) -> str:
+    """The prompt with another noun there; ``a`` or ``an`` right before it follows.
+
+    A noun without an article is replaced without one: where one is countable and the other is
+    not, the prompt has to be spelled out.
+    """
     before, old, after = prompt[: span[0]], prompt[slice(*span)], prompt[span[1] :]
     article = ARTICLE_BEFORE.search(before)
     if article:
