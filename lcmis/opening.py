@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 import warnings
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from PIL import Image
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 LARGEST_PICTURE = 2**26
 """Pixels; a file that claims more is refused unread."""
@@ -24,13 +25,15 @@ class TooLargeError(ValueError):
         self.size = size
 
 
-def opened(file: str | Path | IO[bytes]) -> Image.Image:
+def opened(file: str | Path | IO[bytes]) -> Image:
     """A picture of which only the header was read: what follows may still be damaged.
 
     Raises:
         TooLargeError: it claims more than :data:`LARGEST_PICTURE`.
         OSError: there is no such file, or it is no picture; and whatever else is :data:`BROKEN`.
     """
+    from PIL import Image
+
     try:
         with warnings.catch_warnings(
             action="ignore",
