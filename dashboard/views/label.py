@@ -270,7 +270,7 @@ def _theirs(
     for asked, score in scores:
         if asked.key == question.key and score.checker not in told:
             value, option = score.answer.value, score.answer.option
-            surely = "no answer" if value is None else f"{100 * value:.0f} %"
+            surely = "no answer" if value is None else f"{100 * value:.0f}\u00a0%"
             told[score.checker] = f"{names[score.checker]} {option} {surely}".replace("  ", " ")
     return list(told.values())
 

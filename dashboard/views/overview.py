@@ -315,7 +315,7 @@ def _provenance(names: dict[str, str]) -> None:
         plain(
             f"Last run {words.moment(last.started_at)} UTC, "
             f"{last.command or 'without a command line'}, on {last.device}, "
-            f"lcmis at {last.git_revision[:10] or 'a release'}: "
+            f"lcmis at {last.git_revision or 'a release'}: "
             f"{_versions(last.versions)}"
         )
     )

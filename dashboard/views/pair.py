@@ -335,7 +335,7 @@ def _half(pair: ConceptPair, title: str, item: Evidence, verdict: Verdict) -> No
 
 
 def _percent(value: float) -> str:
-    return words.score(None if math.isnan(value) else value)
+    return "no answer" if math.isnan(value) else f"{100 * value:.0f}\u00a0%"
 
 
 main()

@@ -282,7 +282,7 @@ def _every_run() -> None:
                 ", ".join(run.models),
                 ", ".join(run.checkers),
                 run.device,
-                run.git_revision[:10],
+                run.git_revision,
                 ", ".join(f"{k} {v}" for k, v in json.loads(run.versions).items()),
                 run.run_id,
             )
