@@ -17,6 +17,7 @@ from lcmis import findings, judge
 from lcmis.findings import RepairFinding
 from lcmis.report import words
 from lcmis.types import Nomination, Trial
+from lcmis.words import percent
 
 HELP_CERTIFICATE = (
     "The plain and the repaired prompt are drawn from the same fresh seeds, which no search has "
@@ -154,7 +155,7 @@ def _prompts(nomination: Nomination) -> None:
     told = nomination.candidate
     for stage in told.stages:
         if len(told.stages) > 1:
-            until = words.percent(stage.denoising_end)
+            until = percent(stage.denoising_end)
             st.caption(f"Until {until} % of the steps" if stage.denoising_end < 1 else "Then")
         st.code(stage.prompt, language=None, wrap_lines=True)
     if told.negative_prompt:

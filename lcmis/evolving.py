@@ -33,6 +33,7 @@ from lcmis.types import (
     content_key,
 )
 from lcmis.words import one_line
+from lcmis.writing import replacing
 
 LEAST_PAIRS = 2
 """On either side: of one pair nothing follows for others."""
@@ -430,14 +431,19 @@ def read_instruction(path: Path) -> str:
 
 
 def write_instruction(evolved: Evolved, path: Path) -> None:
-    """The evolved instruction with a line of where it comes from."""
+    """The evolved instruction with a line of where it comes from.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
     difference = evolved.difference
     said = (
         f"# evolved by lcmis on {len(evolved.subjects)} pairs of {evolved.model}; on "
         f"{difference.pairs} others {difference.value:+.1%} right pictures "
         f"({difference.low:+.1%} to {difference.high:+.1%}) over the first instruction"
     )
-    path.write_text(f"{said}\n{evolved.evolution.best.text}\n", encoding="utf-8")
+    with replacing(path) as draft:
+        draft.write_text(f"{said}\n{evolved.evolution.best.text}\n", encoding="utf-8")
 
 
 def read_experts(path: Path) -> dict[str, tuple[str, ...]]:

@@ -20,6 +20,7 @@ from lcmis.protocols import OffersEncoder, TextModel, TextModelSettings
 from lcmis.store import Store
 from lcmis.studio import Studio
 from lcmis.types import ConceptPair, Rate
+from lcmis.writing import replacing
 
 SEVERE = 4
 """Level from which a proposed pair counts as a find."""
@@ -212,9 +213,8 @@ class Propose:
         licence = pairs[0].licence or LICENCE
         pairs = [dataclasses.replace(pair, licence=licence) for pair in pairs]
         self.settings.into.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.settings.into.with_suffix(".toml.new")
-        beside.write_text(to_toml(pairs, said), encoding="utf-8")
-        beside.replace(self.settings.into)
+        with replacing(self.settings.into) as draft:
+            draft.write_text(to_toml(pairs, said), encoding="utf-8")
 
     # ── measuring ────────────────────────────────────────────────────────────────────────────
 

@@ -116,11 +116,11 @@ def test_a_second_checker_scores_old_pictures_without_drawing(config):
 
 
 def test_interrupted_at_any_picture_nothing_is_lost_and_nothing_drawn_twice(config, monkeypatch):
-    whole = config("coin", limit=2)
+    whole = config("coin")
     run(whole)
     expected, total = facts(whole), len(ToyModel.drawn)
     for moment in range(0, total, 5):
-        broken = config("coin", limit=2, store=f"{whole.store}-{moment}")
+        broken = config("coin", store=f"{whole.store}-{moment}")
         monkeypatch.setattr(ToyModel, "drawn", [])
         monkeypatch.setattr(ToyModel, "interrupt_at", moment)
         with pytest.raises(KeyboardInterrupt):

@@ -39,7 +39,7 @@ ROOMS = {  # room: the rooms it may import
     "asking": {"types", "protocols", "errors", "prompts", "words"},
     "e2t": {"errors", "revision", "weights"},
     "export": {"types", "errors", "judge", "store", "findings", "writing"},
-    "report": {"types", "errors", "judge", "findings", "store", "calibrating"},
+    "report": {"types", "errors", "judge", "findings", "store", "calibrating", "words"},
     "propose": {"types", "protocols", "errors", "prompts", "words"},
     "peers": {"types", "errors", "revision", "findings", "store"},
     "importing": {"types", "errors", "propose", "render", "revision", "writing", "opening"},
@@ -143,6 +143,7 @@ ROOMS = {  # room: the rooms it may import
         "repair",
     },
     "proposing": {
+        "writing",
         "types",
         "protocols",
         "errors",
@@ -158,6 +159,7 @@ ROOMS = {  # room: the rooms it may import
     },
     "evolving": {
         "words",
+        "writing",
         "types",
         "protocols",
         "errors",
@@ -188,6 +190,7 @@ ROOMS = {  # room: the rooms it may import
     },
     "doctor": {"types", "protocols", "errors", "config", "registry", "audit", "render"},
     "terminal": {
+        "words",
         "labels",
         "calibrating",
         "proposing",
@@ -240,6 +243,7 @@ ROOMS = {  # room: the rooms it may import
         "repairing",
     },
     "dashboard": {
+        "words",
         "types",
         "errors",
         "judge",

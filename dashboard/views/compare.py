@@ -18,6 +18,7 @@ from lcmis.judge import Difference
 from lcmis.report import words
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Verdict
+from lcmis.words import percent
 
 PER_PAGE = 12  # places in the order of seeds, two pictures each
 MOST_ROWS = 2000
@@ -94,7 +95,7 @@ def _verdict(first: facts.Side, second: facts.Side, table: pd.DataFrame, found: 
         for side, value in zip((first, second), share, strict=True):
             st.metric(
                 f"{side.words}: right",
-                f"{words.percent(value)} %",
+                f"{percent(value)} %",
                 help=looks.HELP_RIGHT,
                 border=True,
             )

@@ -10,8 +10,8 @@ import streamlit as st
 from looks import plain
 
 from lcmis.errors import UnknownNameError
-from lcmis.report import words
 from lcmis.types import ConceptPair, Render, RenderSpec, Verdict
+from lcmis.words import percent
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def _recipe(spec: RenderSpec, render: Render) -> None:
     rows = [
         ("Model", spec.model),
         *(
-            (f"Prompt until {words.percent(stage.denoising_end)} % of the steps", stage.prompt)
+            (f"Prompt until {percent(stage.denoising_end)} % of the steps", stage.prompt)
             if len(spec.stages) > 1
             else ("Prompt", stage.prompt)
             for stage in spec.stages

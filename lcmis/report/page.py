@@ -16,6 +16,7 @@ from lcmis.judge import UNNAMED, Decision
 from lcmis.report import words
 from lcmis.report.contents import Report
 from lcmis.types import Verdict
+from lcmis.words import percent
 
 _SHADES = 8
 """Of the cells of a matrix, as classes in the style sheet."""
@@ -59,7 +60,7 @@ def _environment(*, autoescape: bool) -> Environment:
     )
     environment.filters.update(
         rate=words.rate,
-        percent=words.percent,
+        percent=percent,
         p_value=words.p_value,
         several=words.several,
         rule=words.rule,

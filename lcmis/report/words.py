@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from lcmis import judge
 from lcmis.judge import Decision
 from lcmis.types import NONE_OF_THESE, Certificate, ConceptPair, Rate, Side, Verdict
+from lcmis.words import percent
 
 LONGEST = 600
 """Letters of foreign text that are shown."""
@@ -37,16 +38,6 @@ def visible(text: str, longest: int = LONGEST) -> str:
 def _letter(letter: str) -> str:
     acts = unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn")
     return f"[U+{ord(letter):04X}]" if acts and letter not in JOINERS else letter
-
-
-def percent(share: float) -> str:
-    """A share in [0, 1] as per cent, spelled so that 0 and 100 are said of nothing else."""
-    number = 100 * share
-    if 0 < number < 1:
-        return f"{max(number, 0.1):.1f}"
-    if 99 < number < 100:
-        return f"{min(number, 99.9):.1f}"
-    return f"{number:.0f}"
 
 
 def rate(measured: Rate) -> str:

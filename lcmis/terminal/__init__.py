@@ -30,6 +30,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from lcmis import words
 from lcmis.findings import AllPairs, Failures, OnePair, OnePicture
 from lcmis.judge import Decision
 from lcmis.types import QuestionKind, Verdict
@@ -76,9 +77,8 @@ def percent(rate: Rate) -> str:
     """E.g. ``"42 % [28–57]"``."""
     if not rate.total:
         return "no pictures"
-    return f"{rate.value:4.0%}".replace("%", " %") + f" [{rate.low:.0%}–{rate.high:.0%}]".replace(
-        "%", ""
-    )
+    low, high = words.percent(rate.low), words.percent(rate.high)
+    return f"{words.percent(rate.value):>3} % [{low}–{high}]"
 
 
 # ── progress ─────────────────────────────────────────────────────────────────────────────────────
