@@ -135,9 +135,9 @@ def _table(shown: list[RepairFinding], num_all: int, num_shown: int) -> list[Rep
         "losses": number("Lost", help="Seeds that only the plain prompt draws right.", width=50),
         "p": number(
             "p",
-            format="%.3f",
+            format="%.2g",
             help="How often chance alone would differ as much: McNemar's exact test.",
-            width=55,
+            width=84,
         ),
         "holds": word("Holds on", help=proofs.HELP_PORTABLE, width=110),
     }
