@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lcmis.errors import ProposalError, TextModelError
 from lcmis.propose.catalogue import names_both, read_pairs, to_toml
-from lcmis.propose.rounds import Kind, Measured, Rounds, Way
+from lcmis.propose.rounds import LESS_LIKELY, Kind, Measured, Rounds, Way
 from lcmis.types import Concept, ConceptPair
 
 
@@ -97,6 +97,25 @@ def test_what_was_measured_is_shown_as_what_is_wanted_and_what_is_not():
     assert "tea cup / iced coke" in wrong
     assert "glass / hot tea" in right
     assert Way.IMITATE in {one.way for one in found.proposals}
+
+
+def test_of_more_names_than_are_drawn_those_likeliest_to_fail_are_taken():
+    class Mixer(Writer):
+        def answer(self, text, schema):
+            if "painted right" in text:
+                cups = [{"a": "tea cup", "b": f"drink {letter}"} for letter in "abcd"]
+                return {
+                    "pairs": [{"a": "glass", "b": f"drink {letter}"} for letter in "efgh"] + cups
+                }
+            return super().answer(text, schema)
+
+    asked = Rounds(Mixer(), [COKE, TEA], [DRINKS], "writer@1", count=4)
+    found = asked.round(1, [Measured(COKE, 0, 8), Measured(TEA, 8, 8)])
+    assert {one.pair.a.name for one in found.proposals} == {"tea cup"}
+    left = [one.text for one in found.dropped if one.reason == LESS_LIKELY]
+    assert left == [f"glass / drink {letter}" for letter in "efgh"]
+    # tea cups: two pairs of the mean (one of two), the kind's two and the tea cup's one, twice
+    assert found.proposals[0].expected == pytest.approx((2 * 0.5 + 1 + 2) / (2 + 2 + 2))
 
 
 def test_a_new_kind_is_two_lists_crossed_here():

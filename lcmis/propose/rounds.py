@@ -33,6 +33,8 @@ EXAMPLES = 8
 """Pairs of either outcome that a text model is shown."""
 DETAILED_AT_ONCE = 4
 """Pairs described in one question."""
+SURPLUS = 2
+"""Names asked for, for each pair that is described and drawn: the likeliest to fail."""
 LIST_LENGTH = 20
 MOST_SENTENCE_LETTERS = 300
 MOST_SUSPECTS = 3
@@ -44,6 +46,7 @@ SAME_MEANING = 0.97
 EXHAUSTED_BELOW = 0.2
 """Share of new pairs in a reply below which a kind has nothing more to give."""
 KNOWN, SAME = "known already", "means the same as a known pair"
+LESS_LIKELY = "others were likelier to fail"
 REPEATS = frozenset({KNOWN, SAME})
 """Reasons to drop a pair that was there before."""
 NOT_A_NAME = re.compile(r"[<>\[\]{}()|\\`*_#@/:;\"!?=~^]|https?|www\.")
@@ -203,22 +206,28 @@ class Rounds:
         invents = number > 1 and (len(active) < self.kinds_at_once or number % 2 == 0)
         shares = len(active) + invents + (2 if number > 2 else 0)
         each = max(2, -(-self.count // max(1, shares)))
+        expected = _Expectation(measured)
 
         def attempt(source: Iterator[_Named]) -> None:
+            found: list[_Named] = []
             try:
-                named.extend(source)
+                found.extend(source)
             except ItemError as error:
                 failures.append(str(error))
+            # the best of each way, so that new kinds and known ones both have their share
+            found.sort(key=lambda item: -expected.of(item.kind.name, item.a, item.b))
+            named.extend(found[:each])
+            dropped.extend(Dropped(str(item), LESS_LIKELY) for item in found[each:])
 
         for kind in active:
-            attempt(self._expand(kind, by_kind[kind.name], each, dropped))
+            attempt(self._expand(kind, by_kind[kind.name], SURPLUS * each, dropped))
         if invents:
-            attempt(self._invent(fresh, each, number, dropped))
+            attempt(self._invent(fresh, SURPLUS * each, number, dropped))
         if number > 2 and len(active) > 1:
             for half, other in ((active[0], active[1]), (active[1], active[0])):
-                attempt(self._blend(half, other, measured, fresh, each, number, dropped))
+                attempt(self._blend(half, other, measured, fresh, SURPLUS * each, number, dropped))
         self.kinds = [*self.kinds, *fresh]
-        proposals = self._detailed(named, measured, failures, dropped, number)
+        proposals = self._detailed(named, expected, failures, dropped, number)
         proposals.sort(key=lambda one: (-one.promise, one.pair.prompt))
         return Round(
             number,
@@ -365,13 +374,12 @@ class Rounds:
     def _detailed(
         self,
         named: Sequence[_Named],
-        measured: Sequence[Measured],
+        expected: _Expectation,
         failures: list[str],
         dropped: list[Dropped],
         number: int,
     ) -> list[Proposal]:
         """Names as whole pairs: looks, intruders, and the shortest sentence as the test prompt."""
-        expected = _Expectation(measured)
         found: list[Proposal] = []
         for start in range(0, len(named), DETAILED_AT_ONCE):
             some = named[start : start + DETAILED_AT_ONCE]
@@ -397,7 +405,8 @@ class Rounds:
                 if novelty < 1 - SAME_MEANING:
                     dropped.append(Dropped(str(item), SAME))
                     continue
-                found.append(Proposal(pair, item.way, expected.of(pair), novelty))
+                likely = expected.of(item.kind.name, item.a, item.b)
+                found.append(Proposal(pair, item.way, likely, novelty))
         return found
 
     def _pair(self, item: _Named, detail: Mapping[str, Any], source: str) -> ConceptPair:
@@ -481,33 +490,31 @@ class Rounds:
 class _Expectation:
     """How often a pair should fail, from measured pairs of its kind and with its concepts.
 
-    The mean of a Beta(1, 1) prior and of every measured pair that shares something: once for the
-    kind, twice for each concept.
+    The mean over every measured pair that shares something, once for the kind and twice for each
+    concept, and over two pairs that fail as often as measured ones do. Those begin at one of two.
     """
 
-    def __init__(self, measured: Iterable[Measured]) -> None:
+    def __init__(self, measured: Sequence[Measured]) -> None:
         self._wrong: dict[str, float] = defaultdict(float)
         self._count: dict[str, int] = defaultdict(int)
+        shares = [one.wrong_share for one in measured if one.total]
+        self._mean = (1 + sum(shares)) / (2 + len(shares))
         for one in measured:
             if one.total:
-                for place in self._places(one.pair):
+                for place in self._places(one.pair.pattern, one.pair.a.name, one.pair.b.name):
                     self._wrong[place] += one.wrong_share
                     self._count[place] += 1
 
-    def of(self, pair: ConceptPair) -> float:
-        """In [0, 1]."""
-        kind, *concepts = self._places(pair)
+    def of(self, *names: str) -> float:
+        """In [0, 1], of a kind, A and B by name."""
+        kind, *concepts = self._places(*names)
         wrong = self._wrong.get(kind, 0.0) + 2 * sum(self._wrong.get(c, 0.0) for c in concepts)
         count = self._count.get(kind, 0) + 2 * sum(self._count.get(c, 0) for c in concepts)
-        return (1 + wrong) / (2 + count)
+        return (2 * self._mean + wrong) / (2 + count)
 
     @staticmethod
-    def _places(pair: ConceptPair) -> tuple[str, str, str]:
-        return (
-            f"kind {pair.pattern.casefold()}",
-            f"concept {pair.a.name.casefold()}",
-            f"concept {pair.b.name.casefold()}",
-        )
+    def _places(kind: str, a: str, b: str) -> tuple[str, str, str]:
+        return f"kind {kind.casefold()}", f"concept {a.casefold()}", f"concept {b.casefold()}"
 
 
 def _look(text: str, name: str) -> str:

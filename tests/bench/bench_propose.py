@@ -21,7 +21,7 @@ from lcmis import judge
 from lcmis.audit import Audit
 from lcmis.config import AuditConfig, StoppingSettings, text_model_settings
 from lcmis.propose.catalogue import catalogue
-from lcmis.propose.rounds import REPEATS, Measured
+from lcmis.propose.rounds import LESS_LIKELY, REPEATS, Measured
 from lcmis.proposing import SEVERE, Propose, ProposeSettings
 from lcmis.protocols import CheckerSettings, ModelSettings
 from lcmis.store import Store
@@ -77,7 +77,8 @@ def measure(given: argparse.Namespace, folder: Path) -> None:
     dropped = [one for each in result.rounds for one in each.round.dropped]
     repeats = sum(one.reason in REPEATS for one in dropped)
     print(f"questions answered with JSON of the asked shape: {said(parsed)}")
-    print(f"pairs new to what was known: {said(judge.rate(len(kept), len(kept) + repeats))}")
+    new = len(kept) + sum(one.reason == LESS_LIKELY for one in dropped)
+    print(f"pairs new to what was known: {said(judge.rate(new, new + repeats))}")
     print(f"dropped: {result.reasons}")
     for each in result.rounds:
         print(f"round {each.round.number}: at level 4-5 {said(each.severe)}")
