@@ -29,8 +29,7 @@ from lcmis.protocols import (
 )
 from lcmis.repair import moce, phrases, ranked, rewrite
 from lcmis.repair.moce import Moce
-from lcmis.repair.portfolio import Portfolio
-from lcmis.repair.portfolio import candidates as pool_of
+from lcmis.repair.portfolio import Portfolio, staged
 from lcmis.repair.rewrite import Rewrite
 from lcmis.store import Store
 from lcmis.types import (
@@ -305,12 +304,29 @@ def test_rewriting_spends_its_pictures_on_what_seems_right():
 # ── the portfolio ────────────────────────────────────────────────────────────────────────────────
 
 
+def pool_of(case: Case) -> list[Candidate]:
+    """Words first, then what needs stages."""
+    return list(dict.fromkeys([*rewrite.candidates(case), *staged(case, Toy(None))]))
+
+
 def test_the_portfolio_pools_what_the_other_methods_try():
     pool = pool_of(CASE)
     finest = moce.candidates(CASE, 2)
     assert len(finest) == 4
     assert {*finest, *rewrite.candidates(CASE)} < set(pool)
-    assert len(set(pool)) == len(pool)
+
+
+def test_stages_join_only_where_words_do_not_win():
+    words, pool = rewrite.candidates(CASE), pool_of(CASE)
+    won = Toy(by_chance({words[2]: 0.95}, otherwise=0.1), budget=400)
+    Portfolio().repair(CASE, won)
+    assert {candidate for candidate, _ in won.asked} <= set(words)
+    lost = Toy(by_chance({pool[-1]: 0.95}, otherwise=0.1), budget=400)
+    Portfolio().repair(CASE, lost)
+    assert lost.best() == pool[-1]
+    tried = [one.candidate for one in lost.trials]
+    joined = next(place for place, one in enumerate(tried) if one not in words)
+    assert set(words) <= set(tried[:joined])
 
 
 @pytest.mark.parametrize("best", [0, 7, 15])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from lcmis.protocols import Case, Evaluate, Inverter, Tools
 from lcmis.repair import inversion, moce, proxies, rewrite
@@ -26,9 +27,13 @@ DRAWS = 2000
 class Portfolio:
     """Lets all methods' candidates compete, by top-two Thompson sampling of their chances.
 
-    Words come first: they cost nothing. Prompts from a reference picture cost seconds of gradients
-    or calls of a text model, and the picture itself is the better the more has been tried; so they
-    join only where words have not won, when the race is settled or half of the pictures are spent.
+    Words alone come first: every tool understands them, and the more there is to choose from, the
+    fewer pictures are left to tell luck from merit. Stages and prompts that keep the intruder away
+    join where words have not won, when the race is settled or ``patience`` is out; last of all, by
+    the same rule, prompts from a reference picture, which cost seconds of gradients or calls of a
+    text model, and whose picture is the better the more has been tried.
+
+    What one candidate shows is a hint at the others: chances begin at the mean of the whole pool.
 
     Source: Russo, Operations Research 2020 (top-two Thompson sampling), Algorithm 3, a batch of
     pictures at a time.
@@ -40,7 +45,9 @@ class Portfolio:
         top: how often the likeliest best is drawn instead of its rival.
         least: pictures that the leader must have before the search may end.
         enough: share of right pictures, by the leader's posterior mean, that needs no inversion.
-        patience: share of the budget after which inversions join.
+        patience: shares of the budget after which others join.
+        at_once: most pictures that are asked for before the chances are looked at again.
+        belief: pictures that the mean of the pool counts as.
     """
 
     confidence: float = 0.95
@@ -48,25 +55,24 @@ class Portfolio:
     top: float = 0.5
     least: int = 8
     enough: float = 0.8
-    patience: float = 0.5
+    patience: tuple[float, float] = (0.5, 0.75)
+    at_once: int = 8
+    belief: float = 1.0
 
     repairer_id = "portfolio"
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         """Search until one candidate is as good as the best, or the budget ends."""
-        pool = candidates(case)
-        if case.text_model is not None:
-            pool += proxies.attempted(case, evaluate)
         race = _Race(self, case)
-        race.join(pool)
-        late = False
-        while race.pool:
+        race.join(rewrite.candidates(case))
+        others = [staged, inverted]
+        while race.pool or others:
             settled = race.is_settled()
-            waited = settled or race.pictures >= self.patience * case.budget
-            if not late and waited and race.leader_rate() < self.enough:
-                late = True
-                race.join(inverted(case, evaluate))
-                continue
+            if others:
+                waited = race.pictures >= self.patience[-len(others)] * case.budget
+                if not race.pool or ((settled or waited) and race.leader_rate() < self.enough):
+                    race.join(others.pop(0)(case, evaluate))
+                    continue
             if settled:
                 return
             wanted = race.batch()
@@ -77,6 +83,9 @@ class Portfolio:
                 race.learn(arm, count, *trial.right(case.threshold))
 
 
+_Chances = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
 class _Race:
     """How often each candidate was right, and whose turn it is."""
 
@@ -85,7 +94,7 @@ class _Race:
         self._rules = rules
         self._case = case
         self._dice = np.random.default_rng(_number(case.pair.key))
-        self._right, self._wrong = np.ones(0), np.ones(0)
+        self._right, self._wrong = np.zeros(0), np.zeros(0)
         self._asked = np.zeros(0, dtype=int)
 
     def join(self, candidates: Iterable[Candidate]) -> None:
@@ -93,7 +102,7 @@ class _Race:
         new = [one for one in dict.fromkeys(candidates) if one not in set(self.pool)]
         self.pool += new
         self._right, self._wrong = (
-            np.append(side, np.ones(len(new))) for side in (self._right, self._wrong)
+            np.append(side, np.zeros(len(new))) for side in (self._right, self._wrong)
         )
         self._asked = np.append(self._asked, np.zeros(len(new), dtype=int))
 
@@ -115,36 +124,44 @@ class _Race:
     def batch(self) -> dict[int, int]:
         """How many pictures of which candidate come next, together one batch of the model."""
         wanted: dict[int, int] = {}
-        for _ in range(self._case.batch_size):
-            arm = self._pick()
+        chances = self._chances()
+        for _ in range(min(self._case.batch_size, self._rules.at_once)):
+            arm = self._pick(chances)
             if self._asked[arm] + wanted.get(arm, 0) < len(self._case.seeds):
                 wanted[arm] = wanted.get(arm, 0) + 1
         return wanted
 
-    def _pick(self) -> int:
-        best = int(self._dice.beta(self._right, self._wrong).argmax())
-        if len(self._right) == 1 or self._dice.random() < self._rules.top:
+    def _pick(self, chances: _Chances) -> int:
+        best = int(self._dice.beta(*chances).argmax())
+        if len(self.pool) == 1 or self._dice.random() < self._rules.top:
             return best
         for _ in range(100):
-            rival = int(self._dice.beta(self._right, self._wrong).argmax())
+            rival = int(self._dice.beta(*chances).argmax())
             if rival != best:
                 return rival
         return best  # so far ahead that no rival comes up
 
-    def _leader(self) -> int:
-        return int((self._right / (self._right + self._wrong)).argmax())
+    def _chances(self) -> _Chances:
+        """Each candidate's Beta posterior; all begin at what the pool was right of by now."""
+        right, wrong = self._right.sum(), self._wrong.sum()
+        mean = (1 + right) / (2 + right + wrong)
+        belief = self._rules.belief
+        return belief * mean + self._right, belief * (1 - mean) + self._wrong
 
     def leader_rate(self) -> float:
         """Posterior mean of the leader's share of right pictures."""
-        leader = self._leader()
-        return float(self._right[leader] / (self._right[leader] + self._wrong[leader]))
+        right, wrong = self._chances()
+        return float((right / (right + wrong)).max())
 
     def is_settled(self) -> bool:
         """Whether the leader is as good as the best, or near it."""
-        leader = self._leader()
-        if self._right[leader] + self._wrong[leader] - 2 < self._rules.least:
+        if not self.pool:
             return False
-        shares = self._dice.beta(self._right, self._wrong, size=(DRAWS, len(self._right)))
+        right, wrong = self._chances()
+        leader = int((right / (right + wrong)).argmax())
+        if self._right[leader] + self._wrong[leader] < self._rules.least:
+            return False
+        shares = self._dice.beta(right, wrong, size=(DRAWS, len(self.pool)))
         near = shares[:, leader] >= shares.max(axis=1) - self._rules.margin
         return bool(near.mean() >= self._rules.confidence)
 
@@ -181,10 +198,12 @@ def _inverters(tools: Tools) -> Iterator[Inverter]:
         yield Pez()
 
 
-def candidates(case: Case) -> list[Candidate]:
-    """What the other methods would try, and their combinations; each once."""
-    rewritten, staged = rewrite.candidates(case), moce.candidates(case, FINEST)
-    return list(dict.fromkeys([*rewritten, *_combined(case), *staged]))
+def staged(case: Case, evaluate: Evaluate) -> list[Candidate]:
+    """What needs more of a tool than words: stages, also those that a text model thinks of."""
+    found = [*_combined(case), *moce.candidates(case, FINEST)]
+    if case.text_model is not None:
+        found += proxies.attempted(case, evaluate)
+    return found
 
 
 def _combined(case: Case) -> list[Candidate]:
