@@ -249,26 +249,28 @@ def _inspect(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> No
         },
         "plan": {},
     }
-    pictures = [
-        (number, epoch, one)
+    samples = [
+        (one, _sample(number, epoch, one))
         for number, shown in enumerate(pairs, 1)
         for epoch, one in enumerate(shown, 1)
     ]
     with zipfile.ZipFile(folder / "lcmis.eval", "w", zipfile.ZIP_DEFLATED) as log:
         log.writestr("_journal/start.json", json.dumps(start))
-        for number, epoch, one in pictures:
+        for one, sample in samples:
             store.image(one.sha256)  # whole and unchanged, or a sentence
             encoded = base64.b64encode(store.image_path(one.sha256).read_bytes()).decode()
             url = f"data:image/webp;base64,{encoded}"
             picture = {"role": "assistant", "content": [{"type": "image", "image": url}]}
             messages = [{"role": "user", "content": one.pair.prompt}, picture]
-            sample = _sample(number, epoch, one) | {"messages": messages}
-            log.writestr(f"samples/{number}_epoch_{epoch}.json", json.dumps(sample))
-        summaries = [
-            _sample(*which) | {"completed": True, "message_count": 2} for which in pictures
-        ]
+            log.writestr(
+                f"samples/{sample['id']}_epoch_{sample['epoch']}.json",
+                json.dumps(sample | {"messages": messages}),
+            )
+        summaries = [sample | {"completed": True, "message_count": 2} for _, sample in samples]
         log.writestr("summaries.json", json.dumps(summaries))
-        log.writestr("header.json", json.dumps(start | _ended(created, pictures)))
+        log.writestr(
+            "header.json", json.dumps(start | _ended(created, [one for one, _ in samples]))
+        )
 
 
 _MARKS = {Verdict.ALIGNED: "C", Verdict.UNSCORED: "N"}
@@ -296,9 +298,9 @@ def _sample(number: int, epoch: int, one: Shown) -> dict[str, Any]:
     }
 
 
-def _ended(created: str, pictures: Sequence[tuple[int, int, Shown]]) -> dict[str, Any]:
+def _ended(created: str, pictures: Sequence[Shown]) -> dict[str, Any]:
     """What the head of a log adds when all is done."""
-    judged = [one for *_, one in pictures if one.verdict != Verdict.UNSCORED]
+    judged = [one for one in pictures if one.verdict != Verdict.UNSCORED]
     right = sum(one.verdict == Verdict.ALIGNED for one in judged)
     metrics = {"accuracy": {"name": "accuracy", "value": right / len(judged)}} if judged else {}
     scores = [

@@ -491,7 +491,8 @@ class _Expectation:
     """How often a pair should fail, from measured pairs of its kind and with its concepts.
 
     The mean over every measured pair that shares something, once for the kind and twice for each
-    concept, and over two pairs that fail as often as measured ones do. Those begin at one of two.
+    concept, and over two pairs that fail as often as all measured ones do: before anything is
+    measured, half of the time.
     """
 
     def __init__(self, measured: Sequence[Measured]) -> None:
