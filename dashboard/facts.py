@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import re
 import time
@@ -28,7 +29,11 @@ CONTROLS = ("checker", "threshold")
 PATIENCE_SECONDS = 3.0
 """A reader waits so long for a database that somebody else has locked."""
 LIVE_SECONDS = 5
-"""So often a page looks whether the store has grown."""
+"""So often a page looks whether the store has grown, while it grows."""
+IDLE_SECONDS = 15
+"""So often while nothing comes: every look may cross a click, and Streamlit then loses one."""
+QUIET_SECONDS = 120.0
+"""Nothing new for so long: no audit runs, as far as anybody can see."""
 
 # Caches are of resources: nobody changes a table in place, and a copy of a hundred thousand rows
 # for every click would cost more than judging them.
@@ -178,6 +183,21 @@ def samples() -> list[Sample]:
 @st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
 def _samples(opened: Opened) -> deque[Sample]:
     return deque(maxlen=600)
+
+
+def last_growth() -> float | None:
+    """When pictures or scores were last seen to come, by this server's clock; None if never."""
+    last = None
+    for before, one in itertools.pairwise(samples()):
+        if (before.growth.renders, before.growth.scores) != (one.growth.renders, one.growth.scores):
+            last = one.seconds
+    return last
+
+
+def is_growing() -> bool:
+    """Whether an audit seems to be writing now."""
+    last = last_growth()
+    return last is not None and time.monotonic() - last < QUIET_SECONDS
 
 
 def pairs() -> Mapping[str, ConceptPair]:

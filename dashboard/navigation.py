@@ -33,7 +33,12 @@ PAGES = (
     ("label", "Label", ":material/edit:"),
     ("runs", "Runs", ":material/monitoring:"),
 )
-STILL = ("label",)  # pages that are not drawn again while somebody works on them
+STILL = ("label",)
+"""Pages that do not look for what is new while somebody works on them.
+
+Streamlit loses the end of a fragment that another request overtakes at the wrong moment: an answer
+would be kept, and the next question would not appear.
+"""
 
 
 def main() -> None:
@@ -77,7 +82,7 @@ def _controls(*, follow: bool) -> bool:
             help=HELP_THRESHOLD,
             bind="query-params",
         )
-        _extent(growth, follow=follow)
+        st.fragment(_extent, run_every=_pause(growth) if follow else None)(growth)
         st.code(facts.place_shown(), language=None, wrap_lines=True)
     if not growth.pairs:
         st.info(
@@ -99,8 +104,13 @@ def _controls(*, follow: bool) -> bool:
     return True
 
 
-@st.fragment(run_every=facts.LIVE_SECONDS)
-def _extent(drawn: Growth, *, follow: bool) -> None:
+def _pause(drawn: Growth) -> int:
+    """Seconds until the page looks again whether the store has grown."""
+    waits = facts.is_growing() or not drawn.scores
+    return facts.LIVE_SECONDS if waits else facts.IDLE_SECONDS
+
+
+def _extent(drawn: Growth) -> None:
     """How much there is; when the store has grown, the page is drawn again."""
     with user_errors_shown():
         now = facts.growth()
@@ -109,7 +119,7 @@ def _extent(drawn: Growth, *, follow: bool) -> None:
             help="Looked up again every few seconds: what a running audit adds appears by itself.",
         )
         # Labels are left out: whoever labels should not have the page drawn anew for each.
-        if follow and replace(now, labels=drawn.labels) != drawn:
+        if replace(now, labels=drawn.labels) != drawn:
             st.rerun()
 
 

@@ -141,16 +141,17 @@ def fill(folder: Path, *, scored: bool = True, runs: bool = True) -> Path:
         store.add_pairs([COKE, ROSES, STRANGE, UNSEEN])
         for (model, pair), kinds in PICTURES.items():
             for seed, kind in enumerate(kinds):
-                _add(store, pair, make_spec(pair, model, seed), kind, scored=scored)
+                add(store, pair, make_spec(pair, model, seed), kind, scored=scored)
         repair = make_spec(COKE, BROAD, 0, Stage("a tea cup", 0.5), Stage(COKE.prompt))
         control = make_spec(COKE, "control@blank", 0)
         for spec in (repair, control):
-            _add(store, COKE, spec, "+", scored=scored)
+            add(store, COKE, spec, "+", scored=scored)
         store.add_failure(Failure("k1:00", "render", HOSTILE, "2026-11-21T02:01:00Z"))
     return folder
 
 
-def _add(store: Store, pair: ConceptPair, spec: RenderSpec, kind: str, *, scored: bool) -> None:
+def add(store: Store, pair: ConceptPair, spec: RenderSpec, kind: str, *, scored: bool) -> None:
+    """One picture and what is said of it."""
     picture = make_picture(spec.seed)
     if kind == "r":
         render = Render(spec.key, "", 0.1, "cpu", "unsafe, says the filter")

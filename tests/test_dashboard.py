@@ -598,7 +598,7 @@ def test_an_audit_is_compared_with_another_that_was_named(folder: Path, tmp_path
 def test_one_model_alone_is_told_how_to_get_another(tmp_path: Path) -> None:
     with Store(tmp_path, create=True) as new:
         new.add_pairs([COKE])
-        small_store._add(new, COKE, small_store.make_spec(COKE, BROAD, 0), "+", scored=True)
+        small_store.add(new, COKE, small_store.make_spec(COKE, BROAD, 0), "+", scored=True)
     app = opened(tmp_path, "compare")
     assert "a comparison needs two" in sentences(app)
     for page in ("overview", "pairs", "pair", "runs"):

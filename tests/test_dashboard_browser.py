@@ -13,7 +13,7 @@ import repair_store
 import small_store
 from pages import PATIENCE, STILL, settled
 from repair_store import SHOUT
-from small_store import BROAD, COKE, JUDGE, STRANGE
+from small_store import BROAD, COKE, JUDGE, ROSES, STRANGE, make_spec
 
 from lcmis import findings
 from lcmis.export import repaired_prompt
@@ -72,7 +72,7 @@ def test_a_picture_opens_its_record_and_the_way_back_leads_to_the_pair(
     settled(page, COKE.prompt)
     page.get_by_role("link", name="seed 5").first.click()
     page.get_by_text("How it was painted").wait_for()
-    spec = small_store.make_spec(COKE, BROAD, 5)
+    spec = make_spec(COKE, BROAD, 5)
     page.get_by_text(f"lcmis replay {spec.key}").wait_for()
     page.go_back()
     page.get_by_text("Kind of conflict").wait_for()
@@ -105,6 +105,18 @@ def test_a_filter_goes_into_the_address(page: playwright.Page) -> None:
 def test_an_unknown_pair_is_a_sentence(page: playwright.Page) -> None:
     page.goto("/pair?pair=k1%3Anobody")
     page.get_by_text("No pair in the store is called").wait_for()
+
+
+def test_what_an_audit_adds_appears_by_itself(browser: playwright.Browser, tmp_path: Path) -> None:
+    small_store.fill(tmp_path)
+    with pages.served(tmp_path) as url, pages.visited(browser, url) as page:
+        page.goto(f"/pair?pair={quote(ROSES.key)}")
+        settled(page, ROSES.prompt)
+        page.get_by_text("Store of 30 pictures").wait_for()
+        with Store(tmp_path) as store:
+            small_store.add(store, ROSES, make_spec(ROSES, BROAD, 8), "+", scored=True)
+        page.get_by_text("Store of 31 pictures").wait_for()
+        page.get_by_role("link", name="seed 8").wait_for()
 
 
 def test_hostile_text_is_shown_and_fetches_nothing(page: playwright.Page) -> None:
@@ -144,7 +156,7 @@ DRAWN = """(scheme) => {
         ("/pairs", "Pairs"),
         (f"/pair?pair={quote(COKE.key)}", COKE.prompt),
         (f"/pair?pair={quote(COKE.key)}&tab=Repairs", "What was tried"),
-        (f"/picture?picture={quote(small_store.make_spec(COKE, BROAD, 0).key)}", COKE.prompt),
+        (f"/picture?picture={quote(make_spec(COKE, BROAD, 0).key)}", COKE.prompt),
         ("/compare", "Compare"),
         ("/label", "Label"),
         ("/label?rater=ann", "What the labels say"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import time
@@ -19,7 +18,6 @@ from lcmis.report import words
 from lcmis.types import Run
 
 RECENT_SECONDS = 600.0
-QUIET_SECONDS = 120.0  # nothing new for so long: no audit runs, as far as anybody can see
 PER_PAGE = 30
 
 
@@ -50,13 +48,7 @@ def _progress() -> None:
         recent = [one for one in samples if time.monotonic() - one.seconds < RECENT_SECONDS]
         first, last = recent[0], recent[-1]
         minutes = (last.seconds - first.seconds) / 60
-        changed = [
-            one.seconds
-            for before, one in itertools.pairwise(recent)
-            if (one.growth.renders, one.growth.scores)
-            != (before.growth.renders, before.growth.scores)
-        ]
-        runs = bool(changed) and time.monotonic() - changed[-1] < QUIET_SECONDS
+        runs = facts.is_growing()
         painted, scored = (
             now.renders - first.growth.renders,
             now.scores - first.growth.scores,
