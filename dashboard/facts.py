@@ -10,7 +10,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +295,16 @@ def address(**query: str) -> dict[str, str]:
 def gathered(checker_id: str | None = None) -> Gathered:
     """What a checker said, the sidebar's unless another is named; some seconds old at the most."""
     return _gathered(_here(), checker() if checker_id is None else checker_id)
+
+
+def seen() -> tuple[Growth, Growth]:
+    """How much is stored, and how much of it was read by now: a page shows the latter.
+
+    Labels are left out: whoever labels should not have the page drawn anew for each.
+    """
+    stored = growth()
+    read = gathered().growth if checkers() else stored
+    return replace(stored, labels=0), replace(read, labels=0)
 
 
 def pictures(checker_id: str | None = None) -> pd.DataFrame:

@@ -99,10 +99,10 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def verdict_badge(verdict: Verdict, pair: ConceptPair) -> None:
-    """A coloured word that says what a picture shows; colour and symbol say it twice."""
+def verdict_badge(verdict: Verdict, pair: ConceptPair) -> str:
+    """A coloured word, in Markdown, that says what a picture shows; its symbol says it again."""
     icon, colour = _BADGES[verdict]
-    st.badge(plain(words.verdict(verdict, pair)), icon=icon, color=colour)  # type: ignore[arg-type]
+    return f":{colour}-badge[{icon} {plain(words.verdict(verdict, pair))}]"
 
 
 def question_words(kind: QuestionKind, pair: ConceptPair) -> str:

@@ -6,8 +6,6 @@ old mode, in which the first visitor gets a page without its frame.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import facts
 import opinions
 import streamlit as st
@@ -82,7 +80,7 @@ def _controls(*, follow: bool) -> bool:
             help=HELP_THRESHOLD,
             bind="query-params",
         )
-        st.fragment(_extent, run_every=_pause(growth) if follow else None)(growth)
+        st.fragment(_extent, run_every=_pause(growth) if follow else None)(facts.seen())
         st.code(facts.place_shown(), language=None, wrap_lines=True)
     if not growth.pairs:
         st.info(
@@ -110,16 +108,15 @@ def _pause(drawn: Growth) -> int:
     return facts.LIVE_SECONDS if waits else facts.IDLE_SECONDS
 
 
-def _extent(drawn: Growth) -> None:
-    """How much there is; when the store has grown, the page is drawn again."""
+def _extent(drawn: tuple[Growth, Growth]) -> None:
+    """How much there is; when there is more to show, the page is drawn again."""
     with user_errors_shown():
-        now = facts.growth()
+        now, read = facts.seen()
         st.caption(
             f"Store of {now.renders:,} pictures and {now.scores:,} scores, {now.pairs:,} pairs",
             help="Looked up again every few seconds: what a running audit adds appears by itself.",
         )
-        # Labels are left out: whoever labels should not have the page drawn anew for each.
-        if replace(now, labels=drawn.labels) != drawn:
+        if (now, read) != drawn:
             st.rerun()
 
 

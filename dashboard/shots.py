@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Literal
 
 import facts
@@ -40,19 +41,26 @@ def shot(
     """
     if render.refusal:
         st.caption(f":material/visibility_off: Refused by the model: {plain(render.refusal)}")
-    elif sentence := fault(store or facts.store(), render):
+    elif sentence := fault(store or facts.store(), render, pixels=kind == "picture"):
         st.caption(f":material/broken_image: {sentence}")
     else:
         st.image(pictures.address(kind, render.sha256), width=width, alt=alt)
 
 
-def fault(store: Store, render: Render) -> str:
-    """What is wrong with the file of a picture; empty if nothing is."""
+def fault(store: Store, render: Render, *, pixels: bool = True) -> str:
+    """What is wrong with the file of a picture; empty if nothing is.
+
+    Without ``pixels`` only its length is looked at, as sixty thumbnails on a page need it.
+    """
+    path = store.image_path(render.sha256)
     try:
-        found = store.image_path(render.sha256).stat()
+        found = path.stat()
     except OSError:
         return MISSING
-    return _fault(store, render.sha256, (found.st_mtime_ns, found.st_size))
+    version = (found.st_mtime_ns, found.st_size)
+    if pixels:
+        return _fault(store, render.sha256, version)
+    return "" if _is_whole(path, version) else DAMAGED
 
 
 @functools.lru_cache(maxsize=16_384)
@@ -62,6 +70,18 @@ def _fault(store: Store, sha256: str, _version: tuple[int, int]) -> str:
     except StoreError:
         return DAMAGED
     return ""
+
+
+@functools.lru_cache(maxsize=16_384)
+def _is_whole(path: Path, version: tuple[int, int]) -> bool:
+    """Whether a WebP file is as long as its first bytes say."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    told = int.from_bytes(head[4:8], "little") + 8
+    return head[:4] == b"RIFF" and head[8:] == b"WEBP" and told == version[1]
 
 
 def answers(

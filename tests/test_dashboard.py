@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +22,7 @@ import small_store
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import drawn, opened
-from small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, STRANGE, UNSEEN
+from small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, STRANGE, UNSEEN, make_spec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from streamlit.testing.v1 import AppTest
@@ -433,9 +434,9 @@ def test_another_checker_judges_when_the_address_says_so(folder: Path) -> None:
 def test_a_pair_shows_its_pictures_with_verdict_scores_and_intruder(folder: Path) -> None:
     app = opened(folder, "pair", pair=COKE.key)
     assert app.title[0].value == looks.plain(COKE.prompt)
-    captions = [caption.value for caption in app.caption]
-    assert "looks like glass **70\u00a0%**" in captions
-    assert sum(text.startswith("tea cup") for text in captions) == 8 + 4
+    cards = [text.value for text in app.markdown if "-badge[" in text.value]
+    assert any(":small[looks like glass **70\u00a0%**]" in text for text in cards)
+    assert sum(":small[tea cup **" in text for text in cards) == 8 + 4
     assert not app.error
 
 
@@ -460,7 +461,7 @@ def test_an_unknown_name_in_the_address_is_a_sentence(folder: Path, page: str, n
 
 
 def test_a_picture_shows_every_answer_its_recipe_and_how_to_paint_it_again(folder: Path) -> None:
-    spec = small_store.make_spec(COKE, BROAD, 7)
+    spec = make_spec(COKE, BROAD, 7)
     app = opened(folder, "picture", picture=spec.key)
     answers, recipe = table(app, 0), table(app, 1)
     assert len(answers) == 2 * (3 + 4)
@@ -476,7 +477,7 @@ def test_a_repaired_picture_shows_its_stages(folder: Path, store: Store) -> None
 
 
 def test_a_refused_picture_gives_the_reason(folder: Path) -> None:
-    spec = small_store.make_spec(ROSES, NARROW, 0)
+    spec = make_spec(ROSES, NARROW, 0)
     app = opened(folder, "picture", picture=spec.key)
     assert "unsafe, says the filter" in captions(app)
     assert "No checker" not in sentences(app)
@@ -488,7 +489,7 @@ def test_a_missing_picture_file_is_a_sentence(tmp_path: Path) -> None:
         path.unlink()
     app = opened(tmp_path, "pair", pair=COKE.key)
     assert any("file of this picture is missing" in caption.value for caption in app.caption)
-    spec = small_store.make_spec(COKE, BROAD, 0)
+    spec = make_spec(COKE, BROAD, 0)
     assert "file of this picture is missing" in captions(
         opened(tmp_path, "picture", picture=spec.key)
     )
@@ -496,7 +497,7 @@ def test_a_missing_picture_file_is_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_pictures_that_nobody_checked_are_shown_without_rates(unchecked: Path, page: str) -> None:
-    spec = small_store.make_spec(COKE, BROAD, 0)
+    spec = make_spec(COKE, BROAD, 0)
     app = opened(unchecked, page, picture=spec.key, pair=COKE.key)
     assert "No checker has looked at the pictures" in sentences(app)
     assert not app.error
@@ -504,7 +505,7 @@ def test_pictures_that_nobody_checked_are_shown_without_rates(unchecked: Path, p
 
 @pytest.mark.parametrize("page", PAGES)
 def test_foreign_text_is_shown_letter_for_letter(folder: Path, page: str) -> None:
-    spec = small_store.make_spec(STRANGE, BROAD, 0)
+    spec = make_spec(STRANGE, BROAD, 0)
     app = opened(folder, page, pair=STRANGE.key, picture=spec.key)
     drawn = [*app.markdown, *app.caption, *app.title, *app.subheader, *app.error, *app.warning]
     for element in drawn:
@@ -598,7 +599,7 @@ def test_an_audit_is_compared_with_another_that_was_named(folder: Path, tmp_path
 def test_one_model_alone_is_told_how_to_get_another(tmp_path: Path) -> None:
     with Store(tmp_path, create=True) as new:
         new.add_pairs([COKE])
-        small_store.add(new, COKE, small_store.make_spec(COKE, BROAD, 0), "+", scored=True)
+        small_store.add(new, COKE, make_spec(COKE, BROAD, 0), "+", scored=True)
     app = opened(tmp_path, "compare")
     assert "a comparison needs two" in sentences(app)
     for page in ("overview", "pairs", "pair", "runs"):
@@ -720,6 +721,42 @@ def test_a_thumbnail_of_a_large_picture_is_small(tmp_path: Path) -> None:
     small = pictures.shrunk(large)
     assert small is not None
     assert len(small) < 20_000
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_damaged_file_is_a_sentence_or_a_notice_in_its_place(tmp_path: Path, cut: bool) -> None:
+    """Cut short it is known at once, otherwise when somebody looks at its pixels."""
+    small_store.fill(tmp_path)
+    spec = make_spec(COKE, BROAD, 0)
+    with Store(tmp_path, read_only=True) as store:
+        sha256 = store.render(spec.key)[1].sha256
+        path = store.image_path(sha256)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40] if cut else whole[:12].ljust(len(whole), b"\0"))
+    assert "file of this picture is damaged" in captions(
+        opened(tmp_path, "picture", picture=spec.key)
+    )
+    told = captions(opened(tmp_path, "pair", pair=COKE.key))
+    status, headers, body = fetched(tmp_path, f"/thumbnail/{sha256}.webp")
+    assert (status, headers["content-type"]) == (422, "image/svg+xml")
+    assert b"damaged" in body
+    assert ("file of this picture is damaged" in told) == cut
+
+
+def test_thumbnails_of_what_comes_next_are_made_ahead_unless_the_plan_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_store.fill(tmp_path)
+    monkeypatch.setattr(pictures, "PAUSE_SECONDS", 0.05)
+    pictures.shrunk.cache_clear()
+    with Store(tmp_path, read_only=True) as store:
+        pictures.shrink_ahead(store, [make_spec(COKE, BROAD, 0).key])
+        pictures.shrink_ahead(store, [make_spec(ROSES, BROAD, seed).key for seed in (0, 1)])
+        for _ in range(100):
+            if pictures.shrunk.cache_info().currsize == 2:
+                break
+            time.sleep(0.05)
+        assert pictures.shrunk.cache_info().misses == 2
 
 
 @pytest.mark.parametrize(

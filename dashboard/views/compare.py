@@ -242,7 +242,7 @@ def _card(store: Store, side: facts.Side, pair: ConceptPair, spec_key: str, row:
         alt=f"{pair.prompt} by {side.words}, seed {row['seed']}: {shown}",
         store=store,
     )
-    looks.verdict_badge(verdict, pair)
+    st.markdown(looks.verdict_badge(verdict, pair))
     if side.place == facts.place():
         st.page_link(
             "views/picture.py",

@@ -30,7 +30,7 @@ from lcmis.labels import (
     readings,
     withdrawal,
 )
-from lcmis.report.words import several
+from lcmis.report import words
 from lcmis.store import Store
 from lcmis.types import NONE_OF_THESE, ConceptPair, Label, Question, QuestionKind, Rate, Score, Side
 
@@ -159,10 +159,10 @@ def _questions(known: Audited, place: Place) -> dict[QuestionKind, Question]:
 
 def _progress(rater: str, record: Record, known: Audited) -> None:
     done, few = len(record), judge.FEW_LABELS
-    words = f"{several(done, 'picture')} labelled by {plain(rater)}, of {len(known.cards):,}"
+    told = f"{words.several(done, 'picture')} labelled by {plain(rater)}, of {len(known.cards):,}"
     if done < few:
-        words += f"; {few - done} more and the checkers count as calibrated"
-    st.progress(min(1.0, done / few), text=words)
+        told += f"; {few - done} more and the checkers count as calibrated"
+    st.progress(min(1.0, done / few), text=told)
 
 
 def _picture(place: Place) -> None:
@@ -178,10 +178,10 @@ def _picture(place: Place) -> None:
 def _buttons(place: Place, pair: ConceptPair, question: Question, rater: str, so_far: int) -> None:
     side = Side.A if question.kind in (QuestionKind.A_PRESENT, QuestionKind.INTRUDER_A) else Side.B
     concept = pair.concept(side)
-    words = looks.question_words(question.kind, pair)
+    asked = looks.question_words(question.kind, pair)
     if question.kind.is_choice:
-        words = f"What is there {words[:1].lower()}{words[1:]}"
-    st.subheader(plain(f"{words}?"))
+        asked = f"What is there {asked[:1].lower()}{asked[1:]}"
+    st.subheader(plain(f"{asked}?"))
     if concept.description and not question.kind.is_choice:
         st.caption(plain(concept.description))
     for number, answer in enumerate(allowed(question), 1):
@@ -269,8 +269,7 @@ def _theirs(
     told: dict[str, str] = {}
     for asked, score in scores:
         if asked.key == question.key and score.checker not in told:
-            value, option = score.answer.value, score.answer.option
-            surely = "no answer" if value is None else f"{100 * value:.0f}\u00a0%"
+            option, surely = score.answer.option, words.score(score.answer.value)
             told[score.checker] = f"{names[score.checker]} {option} {surely}".replace("  ", " ")
     return list(told.values())
 
@@ -417,7 +416,7 @@ def _raters(found: LabelFinding, rater: str) -> None:
         else:
             told = f"the same answer again in {_rate(again.share)} of {again.share.total}"
         you = " (you)" if one.rater == rater else ""
-        st.caption(f"{plain(one.rater)}{you}: {several(one.answers, 'answer')}, {told}")
+        st.caption(f"{plain(one.rater)}{you}: {words.several(one.answers, 'answer')}, {told}")
 
 
 main()

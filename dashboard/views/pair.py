@@ -10,6 +10,7 @@ import facts
 import looks
 import opinions
 import pandas as pd
+import pictures
 import proofs
 import shots
 import streamlit as st
@@ -17,10 +18,10 @@ from looks import plain
 
 from lcmis.findings import BeforeAfter, RepairFinding
 from lcmis.report import words
-from lcmis.store import Evidence
-from lcmis.types import ConceptPair, Side, Verdict
+from lcmis.store import Evidence, Store
+from lcmis.types import ConceptPair, Render, Side, Verdict
 
-PER_PAGE = 24  # pictures, all models together
+PER_PAGE = 60  # pictures, all models together
 WHY_WIDTH = 590  # pixels of the answers in a box over the page
 CHANGES_SHOWN = 12  # seeds of a repair, before and after
 MOST_COLUMNS = 3  # more models than this lie below each other instead of side by side
@@ -39,7 +40,8 @@ def main() -> None:
     if not wanted:
         _open(next(iter(ranked["pair_key"]), next(iter(facts.pairs()))))
     pair = facts.store().pair(wanted)
-    _neighbours(pair, list(dict.fromkeys(ranked["pair_key"])))
+    order = list(dict.fromkeys(ranked["pair_key"]))
+    _neighbours(pair, order)
     st.title(plain(pair.prompt))
     _asked(pair)
     drawn, repaired = st.tabs(
@@ -48,6 +50,7 @@ def main() -> None:
     if drawn.open:
         with drawn:
             _pictures(pair, ranked[ranked["pair_key"] == pair.key])
+        _look_ahead(pair, order)
     if repaired.open:
         with repaired:
             _repairs(pair)
@@ -60,6 +63,15 @@ def _pictures(pair: ConceptPair, ranked: pd.DataFrame) -> None:
         st.info("No picture was painted for this pair yet. Run `lcmis audit`: it shows up here.")
     else:
         _gallery(pair, mine, ranked)
+
+
+def _look_ahead(pair: ConceptPair, order: list[str]) -> None:
+    """Whoever goes through the pairs goes on to the better one."""
+    if pair.key in order[:-1]:
+        judged = facts.pictures()
+        after = judged[judged["pair_key"] == order[order.index(pair.key) + 1]]
+        first = after.sort_values(["seed", "model"], kind="stable").head(PER_PAGE)
+        pictures.shrink_ahead(facts.store(), list(first["spec_key"]))
 
 
 def _open(pair_key: str) -> None:
@@ -131,17 +143,22 @@ def _gallery(pair: ConceptPair, mine: pd.DataFrame, ranked: pd.DataFrame) -> Non
     places = (
         st.columns(len(models), gap="medium") if side_by_side else [st.container() for _ in models]
     )
+    shown = mine[mine["seed"].isin(on_page) & _passes(mine, show)]
+    store, address = facts.store(), facts.address(pair=pair.key)
+    renders = store.renders_of(shown["spec_key"])
     for model, place in zip(models, places, strict=True):
-        of_model = mine[(mine["model"] == model) & mine["seed"].isin(on_page) & _passes(mine, show)]
+        of_model = shown[shown["model"] == model]
         with place:
             _model_heading(names[model], ranked[ranked["model"] == model])
             if of_model.empty:
                 st.caption("None on this page.")
                 continue
             grid = st.grid("auto", min_column_width=150, gap="small")
+            picture: Any
             for picture in of_model.itertuples(index=False):
                 with grid.container(border=True, gap="xsmall", height="stretch"):
-                    _card(pair, picture)
+                    _, render = renders[picture.spec_key]
+                    _card(pair, picture, render, store, address)
 
 
 def _passes(mine: pd.DataFrame, show: str) -> pd.Series:
@@ -165,26 +182,27 @@ def _model_heading(name: str, rows: pd.DataFrame) -> None:
             st.caption(f"Painted instead: {plain(row.intruder)}", help=looks.HELP_INTRUDER)
 
 
-def _card(pair: ConceptPair, picture: Any) -> None:
+def _card(
+    pair: ConceptPair, picture: Any, render: Render, store: Store, address: dict[str, str]
+) -> None:
     """One picture, what it shows, how surely, and the way to its record."""
     verdict = Verdict(picture.verdict)
     shown = words.verdict(verdict, pair)
-    _, render = facts.store().render(picture.spec_key)
-    shots.shot(render, kind="thumbnail", alt=f"{pair.prompt}, seed {picture.seed}: {shown}")
-    looks.verdict_badge(verdict, pair)
-    said = [
-        f"{plain(concept.name)} **{_percent(value)}**"
-        for concept, value in ((pair.a, picture.a), (pair.b, picture.b))
-    ]
+    alt = f"{pair.prompt}, seed {picture.seed}: {shown}"
+    shots.shot(render, kind="thumbnail", alt=alt, store=store)
+    said = []
     if not render.refusal:
-        st.caption("  \n".join(said))
+        said += [(pair.a.name, picture.a), (pair.b.name, picture.b)]
     for lacking, asked, name, value in (
         (Verdict.A_MISSING, pair.a.name, picture.intruder_a, picture.intruder_a_value),
         (Verdict.B_MISSING, pair.b.name, picture.intruder_b, picture.intruder_b_value),
     ):
         if verdict in (lacking, Verdict.BOTH_MISSING) and _names(name, asked):
-            st.caption(f"looks like {plain(name)} **{_percent(value)}**")
-    _beneath(pair, picture.spec_key, picture.seed)
+            said.append((f"looks like {name}", value))
+    # One element for all words: of three a card, sixty cards would take a browser twice as long.
+    lines = [f":small[{plain(what)} **{_percent(value)}**]" for what, value in said]
+    st.markdown("  \n".join([looks.verdict_badge(verdict, pair), *lines]))
+    _beneath(pair, picture.spec_key, picture.seed, address)
 
 
 def _names(option: object, asked: str) -> bool:
@@ -192,14 +210,14 @@ def _names(option: object, asked: str) -> bool:
     return isinstance(option, str) and words.names_somebody(option, asked)
 
 
-def _beneath(pair: ConceptPair, spec_key: str, seed: int) -> None:
+def _beneath(pair: ConceptPair, spec_key: str, seed: int, address: dict[str, str]) -> None:
     """The way to a picture's record, and the questions behind its scores."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.page_link(
             "views/picture.py",
             label=f"seed {seed}",
             icon=":material/open_in_full:",
-            query_params=facts.address(pair=pair.key, picture=spec_key),
+            query_params=address | {"picture": spec_key},
             width="content",
         )
         why = st.popover(
@@ -325,7 +343,7 @@ def _half(pair: ConceptPair, title: str, item: Evidence, verdict: Verdict) -> No
     shown = words.verdict(verdict, pair)
     shots.shot(render, kind="thumbnail", alt=f"{title}: {pair.prompt}, seed {item.seed}: {shown}")
     st.caption(title)
-    looks.verdict_badge(verdict, pair)
+    st.markdown(looks.verdict_badge(verdict, pair))
     st.page_link(
         "views/picture.py",
         label="record",
@@ -335,7 +353,7 @@ def _half(pair: ConceptPair, title: str, item: Evidence, verdict: Verdict) -> No
 
 
 def _percent(value: float) -> str:
-    return "no answer" if math.isnan(value) else f"{100 * value:.0f}\u00a0%"
+    return words.score(None if math.isnan(value) else value)
 
 
 main()

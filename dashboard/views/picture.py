@@ -32,7 +32,7 @@ def main() -> None:
         st.code(f"lcmis replay {render.spec_key}", language=None, wrap_lines=True)
     with right:
         if not mine.empty and pair:
-            looks.verdict_badge(Verdict(mine["verdict"].iloc[0]), pair)
+            st.markdown(looks.verdict_badge(Verdict(mine["verdict"].iloc[0]), pair))
         if not render.refusal:  # nobody can look at what was not painted
             st.subheader("What the checkers say")
             shots.answers(facts.store().scores(render.spec_key), pair)
