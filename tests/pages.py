@@ -57,7 +57,7 @@ def drawn(secrets: dict[str, Any], page: str, /, **query: str) -> AppTest:
 def said(app: AppTest) -> str:
     """All that stands on a page, without the escapes that keep it text."""
     boxes = (*app.error, *app.info, *app.warning, *app.success)
-    texts = (*app.title, *app.subheader, *app.markdown, *app.caption)
+    texts = (*app.title, *app.header, *app.markdown, *app.caption)
     return " ".join(" ".join(one.value for one in (*boxes, *texts)).replace("\\", "").split())
 
 

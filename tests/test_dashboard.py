@@ -507,7 +507,7 @@ def test_pictures_that_nobody_checked_are_shown_without_rates(unchecked: Path, p
 def test_foreign_text_is_shown_letter_for_letter(folder: Path, page: str) -> None:
     spec = make_spec(STRANGE, BROAD, 0)
     app = opened(folder, page, pair=STRANGE.key, picture=spec.key)
-    drawn = [*app.markdown, *app.caption, *app.title, *app.subheader, *app.error, *app.warning]
+    drawn = [*app.markdown, *app.caption, *app.title, *app.header, *app.error, *app.warning]
     for element in drawn:
         assert not re.search(r"(?<!\\)\]\(|(?<!\\)<img|(?<!\\)\*bold", element.value)
     if page in ("pair", "picture"):

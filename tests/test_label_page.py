@@ -42,7 +42,7 @@ def press(app: AppTest, label: str) -> None:
 
 
 def words(app: AppTest) -> str:
-    boxes = (*app.error, *app.info, *app.warning, *app.success, *app.caption, *app.subheader)
+    boxes = (*app.error, *app.info, *app.warning, *app.success, *app.caption, *app.header)
     return " ".join(box.value for box in boxes).replace("\\", "")
 
 
@@ -160,9 +160,9 @@ def test_a_name_that_cannot_be_is_a_sentence(folder: Path, name: str):
 
 def test_answers_are_kept_with_name_and_time_and_lead_to_the_next_question(folder: Path):
     app = opened(folder, rater="ann")
-    first = app.subheader[0].value
+    first = app.header[0].value
     press(app, "Yes")
-    assert app.subheader[0].value != first
+    assert app.header[0].value != first
     (label,) = kept(folder)
     assert (label.answer, label.rater) == ("yes", "ann")
     assert label.at.endswith("+00:00")
@@ -175,21 +175,21 @@ def test_answers_are_kept_with_name_and_time_and_lead_to_the_next_question(folde
 
 def test_a_missing_thing_asks_what_stands_instead(folder: Path):
     app = opened(folder, rater="ann")
-    while "tea cup" not in app.subheader[0].value:
+    while "tea cup" not in app.header[0].value:
         press(app, "Yes")
     press(app, "No")
     press(app, "Yes")
-    assert app.subheader[0].value == "What is there in the place of tea cup?"
+    assert app.header[0].value == "What is there in the place of tea cup?"
     press(app, "glass")
     assert kept(folder)[-1].answer == "glass"
 
 
 def test_undo_is_a_fact_too_and_brings_the_question_back(folder: Path):
     app = opened(folder, rater="ann")
-    asked = app.subheader[0].value
+    asked = app.header[0].value
     press(app, "Yes")
     press(app, "Undo")
-    assert app.subheader[0].value == asked
+    assert app.header[0].value == asked
     assert [label.answer for label in kept(folder)] == ["yes", "withdrawn"]
     assert next(button for button in app.button if button.label == "Undo").disabled
 
@@ -227,19 +227,19 @@ def test_without_labels_the_page_only_shows(folder: Path):
 def test_a_strange_name_is_shown_letter_for_letter(folder: Path):
     app = opened(folder, rater=HOSTILE[:50])
     press(app, "Yes")
-    shown = [*app.caption, *app.markdown, *app.subheader]
+    shown = [*app.caption, *app.markdown, *app.header]
     assert any(HOSTILE[:50] in one.value.replace("\\", "") for one in shown)
     assert not any("![" in one.value for one in shown)
 
 
 def test_a_store_that_cannot_be_written_is_a_sentence_and_the_question_stays(folder: Path):
     app = opened(folder, rater="ann")
-    asked = app.subheader[0].value
+    asked = app.header[0].value
     (folder / "facts.db").rename(folder / "away.db")
     press_without_store(app)
     (folder / "away.db").rename(folder / "facts.db")
     app.run()
-    assert app.subheader[0].value == asked
+    assert app.header[0].value == asked
     assert kept(folder) == []
 
 
@@ -267,4 +267,4 @@ def test_when_all_is_labelled_the_page_says_so(folder: Path):
     assert "labelled every picture" in words(app)
     assert len(app.dataframe) == 1
     press(app, "Undo")
-    assert "?" in app.subheader[0].value
+    assert "?" in app.header[0].value

@@ -155,7 +155,7 @@ def _left_out(not_shared: int, unpaired: int, prefix: int) -> None:
 
 
 def _pairs(first: facts.Side, second: facts.Side, differing: pd.DataFrame) -> None:
-    st.subheader("Pairs on which they differ")
+    st.header("Pairs on which they differ")
     known = facts.pairs()
     shown = differing.head(MOST_ROWS)
     shown = shown.assign(
@@ -203,7 +203,7 @@ def _pictures(
     mine = table[table["pair_key"] == pair.key]
     if mine.empty:
         raise UnknownNameError("these two have no judged picture of the pair in this address")
-    st.subheader(plain(pair.prompt))
+    st.header(plain(pair.prompt))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         show = choices.one_of("Pictures", list(SHOW), key="show")
         kinds = pd.MultiIndex.from_tuples(SHOW[show])
@@ -224,7 +224,7 @@ def _pictures(
         st.columns(2, gap="medium"), sides, stores, judged, ("first", "second"), strict=True
     ):
         with place:
-            st.markdown(f"#### {plain(side.words)}")
+            st.markdown(f"### {plain(side.words)}")
             rows = of_side[of_side["pair_key"] == pair.key].set_index("spec_key")
             grid = st.grid("auto", min_column_width=150, gap="small")
             for spec_key in on_page[column]:

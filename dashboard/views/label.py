@@ -181,7 +181,7 @@ def _buttons(place: Place, pair: ConceptPair, question: Question, rater: str, so
     asked = looks.question_words(question.kind, pair)
     if question.kind.is_choice:
         asked = f"What is there {asked[:1].lower()}{asked[1:]}"
-    st.subheader(plain(f"{asked}?"))
+    st.header(plain(f"{asked}?"))
     if concept.description and not question.kind.is_choice:
         st.caption(plain(concept.description))
     for number, answer in enumerate(allowed(question), 1):
@@ -280,7 +280,7 @@ def _theirs(
 def _standing(rater: str) -> None:
     with looks.user_errors_shown():
         num_labels = len(facts.store().labels())
-        st.subheader("What the labels say")
+        st.header("What the labels say")
         if not num_labels:
             st.info("There are no labels yet.")
             return

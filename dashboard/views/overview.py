@@ -86,7 +86,7 @@ def _figures(pictures: pd.DataFrame, models: pd.DataFrame) -> None:
 
 
 def _rates(models: pd.DataFrame, labelled: LabelFinding | None) -> None:
-    st.subheader("How often each model paints what was asked", help=looks.HELP_RIGHT)
+    st.header("How often each model paints what was asked", help=looks.HELP_RIGHT)
     corrected = [] if labelled is None else labelled.only(facts.checker()).rates
     st.altair_chart(
         looks.rates_chart(
@@ -132,7 +132,7 @@ def _worth_of_labels(one: CorrectedRate) -> None:
 
 
 def _levels(names: dict[str, str]) -> None:
-    st.subheader("How badly pairs fail", help=looks.HELP_LEVEL)
+    st.header("How badly pairs fail", help=looks.HELP_LEVEL)
     levels = opinions.level_counts(facts.judged_pairs())
     levels.insert(0, "name", levels["model"].map(names))
     st.altair_chart(looks.levels_chart(levels), alt="Number of pairs at each level")
@@ -140,7 +140,7 @@ def _levels(names: dict[str, str]) -> None:
 
 
 def _patterns(pictures: pd.DataFrame, names: dict[str, str]) -> None:
-    st.subheader("Which kinds of conflict fail most", help=looks.HELP_PATTERN)
+    st.header("Which kinds of conflict fail most", help=looks.HELP_PATTERN)
     patterns = opinions.by_pattern(pictures, facts.pairs(), facts.rule())
     if patterns.empty:
         st.info("These pairs name no kind of conflict: the catalogue's and proposed pairs do.")
@@ -170,7 +170,7 @@ def _patterns(pictures: pd.DataFrame, names: dict[str, str]) -> None:
 
 
 def _instead(pictures: pd.DataFrame, names: dict[str, str]) -> None:
-    st.subheader("What is painted instead", help=looks.HELP_INTRUDER)
+    st.header("What is painted instead", help=looks.HELP_INTRUDER)
     if len(names) > 1:
         wanted = st.selectbox(
             "Of",
@@ -201,7 +201,7 @@ def _instead(pictures: pd.DataFrame, names: dict[str, str]) -> None:
 
 def _health(labelled: LabelFinding | None) -> None:
     """Whether the checker that judges here can be trusted."""
-    st.subheader("How far the checker can be trusted", help=looks.HELP_HEALTH)
+    st.header("How far the checker can be trusted", help=looks.HELP_HEALTH)
     whole = None if labelled is None else labelled.calibration(facts.checker())
     few = whole is None or not whole.is_calibrated
     rows = [
@@ -270,7 +270,7 @@ def _troubles(models: pd.DataFrame) -> None:
     failures = facts.failures()
     if silent.empty and not failures:
         return
-    st.subheader("What could not be counted")
+    st.header("What could not be counted")
     if not silent.empty:
         st.dataframe(
             silent[["name", "pictures", "refused", "unscored"]],
@@ -297,7 +297,7 @@ def _troubles(models: pd.DataFrame) -> None:
 
 
 def _provenance(names: dict[str, str]) -> None:
-    st.subheader("Where these numbers come from")
+    st.header("Where these numbers come from")
     exact = [("Model", names[model], model) for model in names]
     spelled = opinions.short_names(facts.checkers())
     exact += [("Checker", spelled[checker], checker) for checker in spelled]

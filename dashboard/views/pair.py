@@ -169,7 +169,7 @@ def _passes(mine: pd.DataFrame, show: str) -> pd.Series:
 
 
 def _model_heading(name: str, rows: pd.DataFrame) -> None:
-    st.markdown(f"#### {plain(name)}")
+    st.markdown(f"## {plain(name)}")
     row: Any
     for row in rows.itertuples(index=False):
         right = opinions.rate_text(row.rate, row.low, row.high)
@@ -261,7 +261,7 @@ def _repairs(pair: ConceptPair) -> None:
 
 
 def _trials(tried: pd.DataFrame) -> None:
-    st.subheader(
+    st.header(
         "What was tried",
         help="Each mark is one way of prompting, at the number of pictures that its search had "
         "asked for by then. The line is the 95 % interval; a diamond is what the search chose.",

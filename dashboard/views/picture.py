@@ -34,9 +34,9 @@ def main() -> None:
         if not mine.empty and pair:
             st.markdown(looks.verdict_badge(Verdict(mine["verdict"].iloc[0]), pair))
         if not render.refusal:  # nobody can look at what was not painted
-            st.subheader("What the checkers say")
+            st.header("What the checkers say")
             shots.answers(facts.store().scores(render.spec_key), pair)
-        st.subheader("How it was painted")
+        st.header("How it was painted")
         _recipe(spec, render)
 
 

@@ -42,9 +42,9 @@ def main() -> None:
         return
     picked = _table(shown[:MOST_ROWS], len(every), len(shown))
     taken = picked or shown
-    st.subheader("Take away")
+    st.header("Take away")
     _export(taken, whole=not picked)
-    st.subheader("Chosen" if picked else "In words")
+    st.header("Chosen" if picked else "In words")
     for one in taken[:MOST_SPELLED]:
         with st.container(border=True):
             proofs.spelled(one, linked=True)

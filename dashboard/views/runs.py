@@ -40,7 +40,7 @@ def _progress() -> None:
     with looks.user_errors_shown():
         now = facts.growth()
         samples = facts.samples()
-        st.subheader(
+        st.header(
             "What happens now",
             help="Facts carry no clock, so this is measured while the dashboard is open: it looks "
             "every few seconds how many pictures and scores there are.",
@@ -91,7 +91,7 @@ def _decided(names: dict[str, str]) -> None:
     rule = facts.rule()
     if rule is None or not facts.checkers():
         return
-    st.subheader(
+    st.header(
         "Pairs decided",
         help="An audit paints pictures of a pair until it can tell whether the pair fails more "
         "often than the limit, or until it has painted as many as it may.",
@@ -141,7 +141,7 @@ def _refusals(names: dict[str, str]) -> None:
     refused = pictures[pictures["refused"]]
     if refused.empty:
         return
-    st.subheader("Refused pictures", help=looks.HELP_REFUSED)
+    st.header("Refused pictures", help=looks.HELP_REFUSED)
     known = facts.pairs()
     table = refused.groupby(["pair_key", "model"], observed=True).size().reset_index(name="number")
     table["prompt"] = [known[key].prompt for key in table["pair_key"]]
@@ -160,7 +160,7 @@ def _refusals(names: dict[str, str]) -> None:
 
 def _failures() -> None:
     failures = facts.failures()
-    st.subheader("Failures", help="Items that broke; the next run tries them again.")
+    st.header("Failures", help="Items that broke; the next run tries them again.")
     if not failures:
         st.caption("None: everything that was tried worked.")
         return
@@ -189,7 +189,7 @@ def _money(names: dict[str, str]) -> None:
     ]
     if not rows:
         return
-    st.subheader(
+    st.header(
         "Money",
         help="Pictures in the store times the price of one that the last configuration gave, in "
         "the currency of your bill; refused pictures count, those of repairs do not.",
@@ -217,7 +217,7 @@ def _exchanges() -> None:
     total = facts.growth().exchanges
     if not total:
         return
-    st.subheader(
+    st.header(
         "What text models were asked",
         help="Proposals and repairs may ask a language model; every question and reply is kept.",
     )
@@ -261,7 +261,7 @@ def _exchanges() -> None:
 
 
 def _every_run() -> None:
-    st.subheader("Every run")
+    st.header("Every run")
     runs = facts.runs()
     if not runs:
         st.caption("No run is recorded: these pictures did not come from `lcmis audit`.")
