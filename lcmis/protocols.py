@@ -479,6 +479,15 @@ class Inverter(Protocol):
 # ── repair ───────────────────────────────────────────────────────────────────────────────────────
 
 
+def lost_of(a_missing: int, b_missing: int) -> Side:
+    """The concept that is missing more often; A where both are missing as often."""
+    return Side.B if b_missing > a_missing else Side.A
+
+
+def _nobody_knows(_candidate: Candidate) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A pair that fails, and what a repairer may know of it and of its model."""
@@ -508,6 +517,9 @@ class Case:
     """For what else a repairer wants to ask."""
     instruction: str = ""
     """How a text model is told to rewrite prompts; empty where nobody evolved one."""
+    expect: Callable[[Candidate], float | None] = field(default=_nobody_knows, repr=False)
+    """The share of right pictures, in (0, 1), that candidates built like this one had for other
+    pairs of the model; None where nobody knows."""
     reference: Image | None = field(default=None, repr=False)
     """A picture that shows what is asked for, or nearly; None until :meth:`Evaluate.equip`, and
     where nobody has one."""
@@ -516,8 +528,8 @@ class Case:
 
     @property
     def lost(self) -> Side:
-        """The concept that is missing more often; A where both are missing as often."""
-        return Side.B if self.b_missing > self.a_missing else Side.A
+        """The concept that is missing more often."""
+        return lost_of(self.a_missing, self.b_missing)
 
     @property
     def first(self) -> Side:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +31,14 @@ from lcmis.protocols import (
     TextModel,
     TextModelSettings,
     Work,
+    lost_of,
 )
 from lcmis.references import Reference
 from lcmis.repair import ranked
+from lcmis.repair.ways import Experience, way
 from lcmis.store import Store
 from lcmis.studio import Studio
-from lcmis.types import Certificate, ConceptPair, Nomination, Side, Stage, Trial, Verdict
+from lcmis.types import Candidate, Certificate, ConceptPair, Nomination, Side, Stage, Trial, Verdict
 
 NUM_REWRITES = 8
 """Prompts that a text model is asked for."""
@@ -136,6 +139,7 @@ class Repair:
         self.models = [open_model(entry) for entry in config.models]
         self.studio = Studio(store, config.max_failures)
         self.failing = self._failing()
+        self._experience: dict[str, Experience] = defaultdict(Experience)
 
     def _failing(self) -> list[tuple[ImageModel, PairFinding]]:
         """Pairs to repair, worst first, model by model.
@@ -206,6 +210,9 @@ class Repair:
             self._search(model, finding, tell)
             chosen = self._nominated(place)
         trials = [item for item in self.store.trials(*place) if self._is_ours(item)]
+        self._experience[model.model_id].learn(
+            finding.pair, _lost(finding), trials, self.config.threshold
+        )
         tried = len({item.candidate for item in trials})
         if chosen is None:
             return Repaired(finding, None, tried)
@@ -326,8 +333,7 @@ class Repair:
 
     def _case(self, model: ImageModel, finding: PairFinding) -> Case:
         spec = model.spec((Stage(finding.pair.prompt),), SEARCH_SEEDS[0])
-        missing = finding.judgement.count
-        both = missing(Verdict.BOTH_MISSING)
+        a_missing, b_missing = _missing(finding)
         intruder = _intruder(finding)
         text_model = self._correspondence()
         first, prompts = self._asked(text_model, finding.pair, intruder)
@@ -342,14 +348,22 @@ class Repair:
             seeds=SEARCH_SEEDS,
             threshold=self.config.threshold,
             budget=self.settings.budget,
-            a_missing=missing(Verdict.A_MISSING) + both,
-            b_missing=missing(Verdict.B_MISSING) + both,
+            a_missing=a_missing,
+            b_missing=b_missing,
             intruder=intruder,
             painted_first=first,
             other_prompts=prompts,
             text_model=text_model,
             instruction=self.settings.instruction,
+            expect=self._expect(model, finding),
         )
+
+    def _expect(
+        self, model: ImageModel, finding: PairFinding
+    ) -> Callable[[Candidate], float | None]:
+        """By the pairs that were repaired before this one: searched again, it goes the same way."""
+        known, lost = self._experience[model.model_id], _lost(finding)
+        return lambda candidate: known.share(way(finding.pair, lost, candidate))
 
     def _teller(
         self, model: ImageModel, finding: PairFinding, before: Sequence[Repaired]
@@ -420,6 +434,17 @@ def _two_checkers(config: AuditConfig) -> tuple[Checker, Checker]:
             f"is only {checkers[0].checker_id}: name two with --checker, the judge first"
         )
     return checkers[0], checkers[1]
+
+
+def _missing(finding: PairFinding) -> tuple[int, int]:
+    """How many pictures of the audit lack either concept."""
+    missing = finding.judgement.count
+    both = missing(Verdict.BOTH_MISSING)
+    return missing(Verdict.A_MISSING) + both, missing(Verdict.B_MISSING) + both
+
+
+def _lost(finding: PairFinding) -> Side:
+    return lost_of(*_missing(finding))
 
 
 def _intruder(finding: PairFinding) -> str:

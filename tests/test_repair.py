@@ -31,6 +31,7 @@ from lcmis.repair import moce, phrases, ranked, rewrite
 from lcmis.repair.moce import Moce
 from lcmis.repair.portfolio import Portfolio, staged
 from lcmis.repair.rewrite import Rewrite
+from lcmis.repair.ways import Experience, Way, way
 from lcmis.store import Store
 from lcmis.types import (
     FIRST_CERTIFICATE_SEED,
@@ -339,6 +340,71 @@ def test_the_portfolio_finds_the_best_and_stops_when_it_is_sure(best):
     assert len(toy.asked) < 20 * len(pool) / 2, "uniform would take twenty each"
 
 
+def test_the_portfolio_begins_with_what_helped_other_pairs():
+    pool = pool_of(CASE)
+    best = rewrite.candidates(CASE)[7]
+
+    def spent(case: Case) -> int:
+        toy = Toy(by_chance({best: 0.9}, otherwise=0.1), budget=400)
+        Portfolio().repair(case, toy)
+        assert toy.best() == best
+        return len(toy.asked)
+
+    told = dataclasses.replace(CASE, expect=lambda one: 0.7 if one == best else 0.05)
+    misled = dataclasses.replace(CASE, expect=lambda one: 0.7 if one == pool[0] else 0.05)
+    assert spent(told) < 0.75 * spent(CASE)
+    assert spent(told) < spent(misled), "what is seen outweighs what was expected"
+
+
+def test_stages_join_at_once_where_they_helped_other_pairs_more():
+    words = set(rewrite.candidates(CASE))
+    told = dataclasses.replace(CASE, expect=lambda one: 0.05 if one in words else 0.6)
+    toy = Toy(by_chance({}, otherwise=0.3), budget=8)
+    with pytest.raises(OutOfBudget):
+        Portfolio().repair(told, toy)
+    assert {candidate for candidate, _ in toy.asked} - words
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"),
+    [
+        (Candidate((Stage(CUP.prompt),)), Way(False, False, True, True, False, True, False)),
+        (
+            Candidate((Stage("a small white cup with a handle of Iced Coke"),), "glass"),
+            Way(False, True, False, False, True, True, False),
+        ),
+        (
+            Candidate((Stage("tea cup", 0.2), Stage("dark brown drink with ice"))),
+            Way(True, False, False, True, False, False, True),
+        ),
+    ],
+)
+def test_a_way_is_how_a_candidate_says_its_pair(candidate, expected):
+    assert way(CUP, Side.A, candidate) == expected
+    swapped = way(CUP, Side.B, candidate)
+    assert (swapped.lost_named, swapped.other_named) == (expected.other_named, expected.lost_named)
+
+
+def test_experience_counts_every_candidate_once_and_knows_nothing_at_first():
+    experience = Experience()
+    plain, looks = (
+        Candidate((Stage(prompt),))
+        for prompt in (CUP.prompt, "a small white cup with a handle of iced coke")
+    )
+    assert experience.share(way(CUP, Side.A, plain)) is None
+    right, wrong = (0.9, 0.9), (0.1, 0.9)
+    first = [
+        trial(plain, *[wrong] * 20),
+        trial(looks, right),
+        trial(looks, wrong, first_seed=2**41),
+    ]
+    experience.learn(CUP, Side.A, [*first, *first], 0.5)
+    mean = (1 + 0.5) / (2 + 2)
+    assert experience.share(way(CUP, Side.A, plain)) == pytest.approx(3 * mean / 4)
+    assert experience.share(way(CUP, Side.A, looks)) == pytest.approx((0.5 + 3 * mean) / 4)
+    assert experience.share(way(CUP, Side.B, looks)) == pytest.approx(mean), "a way nobody tried"
+
+
 def test_the_portfolio_goes_on_to_the_end_of_its_budget_while_several_may_be_best():
     pool = pool_of(CASE)
     toy = Toy(by_chance(dict.fromkeys(pool, 0.5)), budget=120)
@@ -467,6 +533,16 @@ def test_a_lost_concept_comes_back_when_it_is_painted_first(audited, made, metho
         assert (proof.before.value, proof.after.value, proof.wins, proof.losses) == (0, 1, 20, 0)
         assert proof.collateral == ()
         assert (proof.judge, proof.nomination.guide) == ("toy:reader@1", "toy:guide@1")
+
+
+def test_a_search_begins_with_what_helped_the_pair_before(made):
+    config, result, _ = made("shy")
+    first, second = (item.finding.pair for item in result.pairs)
+    with Store(config.store, read_only=True) as store:
+        trials = {one.key: store.trials(one.key) for one in (first, second)}
+    spent = {key: sum(len(one.seen) for one in found) for key, found in trials.items()}
+    assert spent[second.key] < spent[first.key]
+    assert len(trials[second.key][0].candidate.stages) > 1
 
 
 @pytest.mark.parametrize("method", ["portfolio", "rewrite"])

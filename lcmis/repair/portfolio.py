@@ -29,11 +29,14 @@ class Portfolio:
 
     Words alone come first: every tool understands them, and the more there is to choose from, the
     fewer pictures are left to tell luck from merit. Stages and prompts that keep the intruder away
-    join where words have not won, when the race is settled or ``patience`` is out; last of all, by
-    the same rule, prompts from a reference picture, which cost seconds of gradients or calls of a
-    text model, and whose picture is the better the more has been tried.
+    join where words have not won, when the race is settled or ``patience`` is out, or at once where
+    they have helped other pairs of the model more; last of all, by the same rule, prompts from a
+    reference picture, which cost seconds of gradients or calls of a text model, and whose picture
+    is the better the more has been tried.
 
-    What one candidate shows is a hint at the others: chances begin at the mean of the whole pool.
+    Chances begin at what candidates built alike were worth for other pairs of the model; where
+    there is no such experience, what one candidate shows is a hint at the others, and they begin at
+    the mean of the whole pool.
 
     Source: Russo, Operations Research 2020 (top-two Thompson sampling), Algorithm 3, a batch of
     pictures at a time.
@@ -47,7 +50,7 @@ class Portfolio:
         enough: share of right pictures, by the leader's posterior mean, that needs no inversion.
         patience: shares of the budget after which others join.
         at_once: most pictures that are asked for before the chances are looked at again.
-        belief: pictures that the mean of the pool counts as.
+        belief: pictures that experience, or the mean of the pool, counts as.
     """
 
     confidence: float = 0.95
@@ -66,6 +69,8 @@ class Portfolio:
         race = _Race(self, case)
         race.join(rewrite.candidates(case))
         others = [staged, inverted]
+        if _hope(case, _by_rule(case)) > _hope(case, race.pool):
+            race.join(others.pop(0)(case, evaluate))
         while race.pool or others:
             settled = race.is_settled()
             if others:
@@ -83,6 +88,11 @@ class Portfolio:
                 race.learn(arm, count, *trial.right(case.threshold))
 
 
+def _hope(case: Case, candidates: Iterable[Candidate]) -> float:
+    """What experience expects of the best of them; 0 without experience."""
+    return max((case.expect(one) or 0.0 for one in candidates), default=0.0)
+
+
 _Chances = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
@@ -96,6 +106,7 @@ class _Race:
         self._dice = np.random.default_rng(_number(case.pair.key))
         self._right, self._wrong = np.zeros(0), np.zeros(0)
         self._asked = np.zeros(0, dtype=int)
+        self._expected = np.zeros(0)
 
     def join(self, candidates: Iterable[Candidate]) -> None:
         """Add those that do not run yet."""
@@ -105,6 +116,8 @@ class _Race:
             np.append(side, np.zeros(len(new))) for side in (self._right, self._wrong)
         )
         self._asked = np.append(self._asked, np.zeros(len(new), dtype=int))
+        told = [self._case.expect(one) for one in new]
+        self._expected = np.append(self._expected, [np.nan if t is None else t for t in told])
 
     @property
     def pictures(self) -> int:
@@ -142,11 +155,12 @@ class _Race:
         return best  # so far ahead that no rival comes up
 
     def _chances(self) -> _Chances:
-        """Each candidate's Beta posterior; all begin at what the pool was right of by now."""
+        """Each candidate's Beta posterior."""
         right, wrong = self._right.sum(), self._wrong.sum()
         mean = (1 + right) / (2 + right + wrong)
+        prior = np.where(np.isnan(self._expected), mean, self._expected)
         belief = self._rules.belief
-        return belief * mean + self._right, belief * (1 - mean) + self._wrong
+        return belief * prior + self._right, belief * (1 - prior) + self._wrong
 
     def leader_rate(self) -> float:
         """Posterior mean of the leader's share of right pictures."""
@@ -200,10 +214,12 @@ def _inverters(tools: Tools) -> Iterator[Inverter]:
 
 def staged(case: Case, evaluate: Evaluate) -> list[Candidate]:
     """What needs more of a tool than words: stages, also those that a text model thinks of."""
-    found = [*_combined(case), *moce.candidates(case, FINEST)]
-    if case.text_model is not None:
-        found += proxies.attempted(case, evaluate)
-    return found
+    asked = proxies.attempted(case, evaluate) if case.text_model is not None else []
+    return [*_by_rule(case), *asked]
+
+
+def _by_rule(case: Case) -> list[Candidate]:
+    return [*_combined(case), *moce.candidates(case, FINEST)]
 
 
 def _combined(case: Case) -> list[Candidate]:
