@@ -21,6 +21,7 @@ import streamlit as st
 from lcmis import calibrating, findings, judge
 from lcmis.calibrating import Audited, LabelFinding
 from lcmis.errors import StoreError, UnknownNameError, UserError
+from lcmis.report import words
 from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Failure, Question, Run
 
@@ -468,7 +469,7 @@ def sides() -> dict[str, Side]:
     for one in (place(), *beside()):
         store = _here() if one == place() else opened(one)
         models = [name for name in _names(store, _growth(store))[0] if opinions.is_audited(name)]
-        names = opinions.short_names(models)
+        names = words.short_names(models)
         where = f" in {Path(one).name or shown(one)}" if beside() else ""
         found += [Side(one, model, names[model] + where) for model in models]
     return {side.key: side for side in found}

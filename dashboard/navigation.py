@@ -7,10 +7,10 @@ old mode, in which the first visitor gets a page without its frame.
 from __future__ import annotations
 
 import facts
-import opinions
 import streamlit as st
 from looks import HELP_CHECKER, HELP_THRESHOLD, user_errors_shown
 
+from lcmis.report import words
 from lcmis.store import Growth
 
 # Drawn here: named icons are fetched from a foreign host.
@@ -57,7 +57,7 @@ def main() -> None:
 def _controls(*, follow: bool) -> bool:
     """Which checker judges, from what score on; whether there is anything to show."""
     growth, checkers = facts.growth(), facts.checkers()
-    names = opinions.short_names(checkers)
+    names = words.short_names(checkers)
     with st.sidebar:
         if checkers:
             st.selectbox(

@@ -7,7 +7,6 @@ Tests hold every column against :mod:`lcmis.judge`, which alone knows the formul
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -575,22 +574,3 @@ def rate_text(value: float, low: float, high: float) -> str:
 def levels_text(best: float, worst: float) -> str:
     """Levels as ``"4–5"``; a dash where nothing was scored."""
     return "–" if np.isnan(best) else str(LevelRange(low=int(best), high=int(worst)))
-
-
-def short_names(ids: Sequence[str]) -> dict[str, str]:
-    """Ids without folders and revisions, as far as they stay different."""
-
-    def bare(name: str) -> str:
-        return re.sub(r"(^|:)[/~.].*/", r"\1", name.partition("@")[0].rstrip("/")) or name
-
-    def with_revision(name: str) -> str:
-        revision = name.partition("@")[2]
-        return f"{bare(name)}@{revision[:7]}" if revision else name
-
-    names = {}
-    for name in ids:
-        for spell in (bare, with_revision, str):
-            if sum(spell(other) == spell(name) for other in ids) == 1:
-                names[name] = spell(name)
-                break
-    return names

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 import altair as alt
 import facts
 import looks
-import opinions
 import pandas as pd
 import streamlit as st
 from looks import plain
@@ -60,7 +59,7 @@ def _usefulness(one: RepairFinding) -> tuple[bool, float, str, str]:
 
 def table(shown: Sequence[RepairFinding]) -> pd.DataFrame:
     """One row a repair, in their order."""
-    names = opinions.short_names(facts.models())
+    names = words.short_names(facts.models())
     rows = [
         {
             "repaired": one.certificate.passed,
@@ -114,7 +113,7 @@ def chosen(
 def spelled(one: RepairFinding, *, linked: bool = False) -> None:
     """One repair: the prompt to copy, and its proof; ``linked`` to its pair."""
     proof = one.certificate
-    names = opinions.short_names([*facts.models(), *facts.checkers()])
+    names = words.short_names([*facts.models(), *facts.checkers()])
     with st.container(horizontal=True, vertical_alignment="center"):
         if proof.passed:
             st.badge("repaired", icon=":material/verified:", color="green")
@@ -173,7 +172,7 @@ def spent(
 
     A picture that was asked for twice counts once. Trials in which nothing was seen are left out.
     """
-    names = opinions.short_names(list(dict.fromkeys(trial.model for trial in trials)))
+    names = words.short_names(list(dict.fromkeys(trial.model for trial in trials)))
     candidates = {(one.model, one.repairer, one.candidate) for one in nominated}
     asked: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
     rows = []
@@ -233,7 +232,7 @@ def trials_chart(tried: pd.DataFrame) -> alt.LayerChart:
 
 def rates(one: RepairFinding) -> pd.DataFrame:
     """Two rows a model: right before and after, the model it was found for first."""
-    names = opinions.short_names(facts.models())
+    names = words.short_names(facts.models())
     rows = []
     for found in (one, *one.elsewhere):
         for when, rate in (

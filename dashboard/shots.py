@@ -9,13 +9,13 @@ from typing import Literal
 import facts
 import looks
 import numpy as np
-import opinions
 import pandas as pd
 import pictures
 import streamlit as st
 from looks import plain
 
 from lcmis.errors import StoreError
+from lcmis.report import words
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, QuestionKind, Render, Score
 
@@ -93,7 +93,7 @@ def answers(
         return
     kinds = list(QuestionKind)
     said = sorted(said, key=lambda one: (one[1].checker, kinds.index(one[0].kind)))
-    names = opinions.short_names(list(dict.fromkeys(score.checker for _, score in said)))
+    names = words.short_names(list(dict.fromkeys(score.checker for _, score in said)))
     table = pd.DataFrame(
         [
             {

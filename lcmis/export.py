@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.types import Adapter, Certificate, ConceptPair, LevelRange, Rate, Seen, Stage
+from lcmis.words import percent
 from lcmis.writing import replacing
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class RepairedPrompt:
         costs = f", but {'; '.join(one.collateral)}" if one.collateral else ""
         return (
             f"{'repaired' if one.passed else 'NOT repaired'}: "
-            f"{one.before.value:.0%} right before, {one.after.value:.0%} after, "
+            f"{percent(one.before.value)}% right before, {percent(one.after.value)}% after, "
             f"{one.wins} wins, {one.losses} losses, p = {one.p:.2g}, "
             f"on {len(one.seeds)} fresh seeds, judged by {one.judge}{costs}"
         )

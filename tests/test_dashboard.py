@@ -285,7 +285,7 @@ def test_a_share_is_0_or_100_per_cent_only_when_it_is() -> None:
 
 def test_names_are_as_short_as_they_may_be_without_being_the_same() -> None:
     ids = ("broad@abc", "hub/sd@1111111x", "hub/sd@2222222x", "vqa:/models/judge@9")
-    assert list(opinions.short_names(ids).values()) == [
+    assert list(words.short_names(ids).values()) == [
         "broad",
         "hub/sd@1111111",
         "hub/sd@2222222",

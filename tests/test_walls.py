@@ -38,7 +38,7 @@ ROOMS = {  # room: the rooms it may import
     "local": {"endpoint", "llm", "types", "protocols", "errors", "revision", "device", "check"},
     "asking": {"types", "protocols", "errors", "prompts", "words"},
     "e2t": {"errors", "revision", "weights"},
-    "export": {"types", "errors", "judge", "store", "findings", "writing"},
+    "export": {"types", "errors", "judge", "store", "findings", "words", "writing"},
     "report": {"types", "errors", "judge", "findings", "store", "calibrating", "words"},
     "propose": {"types", "protocols", "errors", "prompts", "words"},
     "peers": {"types", "errors", "revision", "findings", "store"},

@@ -251,7 +251,7 @@ def _before(known: Audited, record: Record, places: dict[str, Place], current: s
         st.caption("The picture before")
         _, render = facts.store().render(place[0])
         shots.shot(render, kind="thumbnail", alt="Labelled before", width=120)
-        names = opinions.short_names(facts.checkers())
+        names = words.short_names(facts.checkers())
         for question in _questions(known, place).values():
             if question.key not in said:
                 continue
@@ -357,7 +357,7 @@ def _curve_chart(whole: Calibration) -> alt.LayerChart:
 
 
 def _table(found: LabelFinding) -> None:
-    names = opinions.short_names(facts.checkers())
+    names = words.short_names(facts.checkers())
     rows = [
         (
             names[one.checker],

@@ -27,7 +27,7 @@ def main() -> None:
     """Draw the page."""
     pictures, rule = facts.pictures(), facts.rule()
     models = opinions.by_model(pictures, rule)
-    names = opinions.short_names(facts.models())
+    names = words.short_names(facts.models())
     models.insert(0, "name", models["model"].map(names))
     st.title("Overview")
     _figures(pictures, models)
@@ -121,7 +121,7 @@ def _rates(models: pd.DataFrame, labelled: LabelFinding | None) -> None:
 
 def _worth_of_labels(one: CorrectedRate) -> None:
     """What the corrected rate lacks, if anything."""
-    name = plain(opinions.short_names(facts.models())[one.model])
+    name = plain(words.short_names(facts.models())[one.model])
     if one.corrected is None:
         st.caption(
             f"{name}: labels do not show the checker to be better than a coin, so its rate cannot "
@@ -228,7 +228,7 @@ def _health(labelled: LabelFinding | None) -> None:
         said = opinions.rate_text(rate.value, rate.low, rate.high) if rate.total else "not asked"
         told = f"How surely it sees the thing in {what}: the nearer to 0 the better."
         rows.append((label, said, told))
-    names = opinions.short_names(facts.checkers())
+    names = words.short_names(facts.checkers())
     for other in facts.checkers():
         if other == facts.checker():
             continue
@@ -299,7 +299,7 @@ def _troubles(models: pd.DataFrame) -> None:
 def _provenance(names: dict[str, str]) -> None:
     st.header("Where these numbers come from")
     exact = [("Model", names[model], model) for model in names]
-    spelled = opinions.short_names(facts.checkers())
+    spelled = words.short_names(facts.checkers())
     exact += [("Checker", spelled[checker], checker) for checker in spelled]
     st.dataframe(
         pd.DataFrame(exact, columns=["What", "Shown as", "Exactly"]),

@@ -129,7 +129,7 @@ def _asked(pair: ConceptPair) -> None:
 def _gallery(pair: ConceptPair, mine: pd.DataFrame, ranked: pd.DataFrame) -> None:
     """One page of seeds, the models side by side: equal seeds lie at equal places."""
     models = [model for model in facts.models() if (mine["model"] == model).any()]
-    names = opinions.short_names(facts.models())
+    names = words.short_names(facts.models())
     with st.container(
         horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
     ):
@@ -293,7 +293,7 @@ def _repair(pair: ConceptPair, one: RepairFinding) -> None:
         proofs.rates_chart(proofs.rates(one)), alt="Right before and after, on every model"
     )
     if one.elsewhere:
-        names = opinions.short_names(facts.models())
+        names = words.short_names(facts.models())
         told = [
             f"{names[other.model]}: {words.elsewhere(other.certificate)}" for other in one.elsewhere
         ]

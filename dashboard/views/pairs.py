@@ -9,6 +9,8 @@ import opinions
 import pandas as pd
 import streamlit as st
 
+from lcmis.report import words
+
 MOST_ROWS = 2000  # a table of clickable rows is sent to the browser whole
 ANY = "any"
 CHECKERS = (ANY, "agree", "disagree")
@@ -26,7 +28,7 @@ def main() -> None:
     """Draw the page."""
     st.title("Pairs")
     table = facts.judged_pairs()
-    names = opinions.short_names(facts.models())
+    names = words.short_names(facts.models())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shown = _filtered(table, names)
     with st.container(horizontal=True, vertical_alignment="bottom"):

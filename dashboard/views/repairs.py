@@ -7,7 +7,6 @@ import functools
 import choices
 import facts
 import looks
-import opinions
 import proofs
 import streamlit as st
 
@@ -75,7 +74,7 @@ def _nothing() -> None:
 
 def _filtered(every: tuple[RepairFinding, ...]) -> list[RepairFinding]:
     models = list(dict.fromkeys(one.model for one in every))
-    names = opinions.short_names(models)
+    names = words.short_names(models)
     methods = sorted({one.certificate.nomination.repairer for one in every})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = choices.words(

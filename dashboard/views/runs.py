@@ -24,7 +24,7 @@ PER_PAGE = 30
 def main() -> None:
     """Draw the page."""
     st.title("Runs")
-    names = opinions.short_names(facts.models())
+    names = words.short_names(facts.models())
     _progress()
     _decided(names)
     _refusals(names)

@@ -73,12 +73,22 @@ def several(count: int, noun: str) -> str:
 
 
 def short_names(ids: Sequence[str]) -> dict[str, str]:
-    """Ids without their revision, as far as they stay different."""
-    bare = {name: re.sub(r"(^|:)[/~.].*/", r"\1", name.partition("@")[0]) or name for name in ids}
-    return {
-        name: short if list(bare.values()).count(short) == 1 else name
-        for name, short in bare.items()
-    }
+    """Ids without folders and revisions, as far as they stay different."""
+
+    def bare(name: str) -> str:
+        return re.sub(r"(^|:)[/~.].*/", r"\1", name.partition("@")[0].rstrip("/")) or name
+
+    def with_revision(name: str) -> str:
+        revision = name.partition("@")[2]
+        return f"{bare(name)}@{revision[:7]}" if revision else name
+
+    names, known = {}, set(ids)
+    for name in ids:
+        for spell in (bare, with_revision, str):
+            if sum(spell(other) == spell(name) for other in known) == 1:
+                names[name] = spell(name)
+                break
+    return names
 
 
 def verdict(kind: Verdict, pair: ConceptPair) -> str:

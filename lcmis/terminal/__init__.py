@@ -270,7 +270,7 @@ def print_pairs(
         )
     console.print(table)
     if limit is not None and len(found) > limit:
-        console.print(f"[dim]… and {len(found) - limit} more: lcmis show[/]\n")
+        console.print(f"[dim]… and {len(found) - limit} more[/]\n")
 
 
 def _missing(finding: PairFinding) -> str:
