@@ -229,6 +229,13 @@ def test_pictures_that_fit_the_plain_prompt_less_are_collateral():
     )
 
 
+def test_two_numbers_that_differ_are_told_so_that_they_differ():
+    small = [(0.0042 + 1e-5 * n, 0.0011) for n in range(12)]
+    assert certificate(small).collateral == (
+        "fits the plain prompt less, says the guide: 0.004 before, 0.001 after",
+    )
+
+
 @pytest.mark.parametrize(
     "fits",
     [

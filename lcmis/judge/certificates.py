@@ -112,4 +112,6 @@ def _estranged(
     before, after = (sum(side) / len(known) for side in zip(*known, strict=True))
     if after >= before:
         return ()
-    return (f"fits the plain prompt less, says the guide: {before:.2f} before, {after:.2f} after",)
+    digits = next((n for n in range(2, 16) if f"{before:.{n}f}" != f"{after:.{n}f}"), 16)
+    fit = f"{before:.{digits}f} before, {after:.{digits}f} after"
+    return (f"fits the plain prompt less, says the guide: {fit}",)
