@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lcmis.repair.phrases import other
 from lcmis.types import Candidate, ConceptPair, Side, Trial
+from lcmis.words import places
 
 BELIEF = 3.0
 """Candidates that the mean of all ways counts as, where a way is told by few."""
@@ -30,10 +31,10 @@ class Way:
 
 def way(pair: ConceptPair, lost: Side, candidate: Candidate) -> Way:
     """How a candidate says what its pair asks for, one concept of which is lost."""
-    words = " ".join(stage.prompt for stage in candidate.stages).casefold()
+    said = " ".join(stage.prompt for stage in candidate.stages)
 
-    def has(text: str) -> bool:
-        return bool(text) and text.casefold() in words
+    def has(words: str) -> bool:
+        return bool(words) and bool(places(said, words))
 
     gone, kept = pair.concept(lost), pair.concept(other(lost))
     return Way(
