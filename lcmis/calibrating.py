@@ -7,6 +7,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -29,7 +30,7 @@ Place = tuple[str, str]
 # ── the pictures that may be labelled ────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Deck:
     """The pictures that rates are made of, by stratum, each stratum in the order of its lots."""
 
@@ -45,12 +46,15 @@ class Deck:
 
     def strata_of(self, renders: Collection[str]) -> dict[Place, Stratum]:
         """Where these pictures belong, those that are in the deck."""
-        return {
-            place: kind
-            for kind, places in self.strata.items()
-            for place in places
-            if place[0] in renders
-        }
+        return {place: kind for one in renders for place, kind in self._of_render.get(one, ())}
+
+    @cached_property
+    def _of_render(self) -> Mapping[str, list[tuple[Place, Stratum]]]:
+        found: dict[str, list[tuple[Place, Stratum]]] = defaultdict(list)
+        for kind, places in self.strata.items():
+            for place in places:
+                found[place[0]].append((place, kind))
+        return found
 
 
 def deck(
@@ -339,7 +343,7 @@ def find_labels(
     """
     found = readings(labels)
     true = Truths(found, question)
-    kind_of = known.cards.strata_of({reading.render for reading in found})
+    kind_of = known.cards.strata_of(dict.fromkeys(reading.render for reading in found))
     told = {
         place: true.of(place[0], known.pairs[place[1]])
         for place in kind_of
