@@ -57,14 +57,17 @@ class PairFinding:
     judgement: judge.PairJudgement
 
     @property
-    def painted_instead(self) -> str:
-        """The commonest intruder as a phrase, e.g. ``"mug in 9 of 12"``; empty if none."""
+    def intruder(self) -> judge.IntruderCount | None:
+        """What is painted most often instead of either concept; None if nobody can name it."""
         sides = [self.judgement.intruders_a, self.judgement.intruders_b]
         named = [count for side in sides for count in side if count.name != judge.UNNAMED]
-        if not named:
-            return ""
-        top = max(named, key=lambda count: count.count)
-        return f"{top.name} in {top.count} of {self.judgement.aligned.total}"
+        return max(named, key=lambda count: count.count, default=None)
+
+    @property
+    def painted_instead(self) -> str:
+        """The commonest intruder as a phrase, e.g. ``"mug in 9 of 12"``; empty if none."""
+        top = self.intruder
+        return "" if top is None else f"{top.name} in {top.count} of {self.judgement.aligned.total}"
 
 
 @dataclass(frozen=True, slots=True)

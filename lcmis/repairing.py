@@ -334,7 +334,7 @@ class Repair:
     def _case(self, model: ImageModel, finding: PairFinding) -> Case:
         spec = model.spec((Stage(finding.pair.prompt),), SEARCH_SEEDS[0])
         a_missing, b_missing = _missing(finding)
-        intruder = _intruder(finding)
+        intruder = finding.intruder.name if finding.intruder else ""
         text_model = self._correspondence()
         first, prompts = self._asked(text_model, finding.pair, intruder)
         return Case(
@@ -445,17 +445,6 @@ def _missing(finding: PairFinding) -> tuple[int, int]:
 
 def _lost(finding: PairFinding) -> Side:
     return lost_of(*_missing(finding))
-
-
-def _intruder(finding: PairFinding) -> str:
-    """What is painted most often instead of a concept; empty if nobody can name it."""
-    judgement = finding.judgement
-    named = [
-        count
-        for count in (*judgement.intruders_a, *judgement.intruders_b)
-        if count.name != judge.UNNAMED
-    ]
-    return max(named, key=lambda count: count.count).name if named else ""
 
 
 def _refuse_impossible(settings: RepairSettings) -> None:

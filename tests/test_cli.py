@@ -61,6 +61,19 @@ def test_show_leads_from_all_pairs_to_one_to_a_picture(audited, lcmis):
     assert lcmis("show", "failures", "--store", store)[0] == 0
 
 
+def test_in_eighty_columns_no_decision_is_cut_off(audited):
+    done = subprocess.run(
+        [sys.executable, "-m", "lcmis", "show", "--store", audited[0]],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+        check=True,
+    )
+    rows = [line.split() for line in done.stdout.splitlines() if "teacup-narrow" in line]
+    assert len(rows) == 3
+    assert {row[-1] for row in rows} <= {"fails", "passes", "undecided", "open"}
+
+
 def test_a_plan_draws_nothing_and_leaves_nothing_behind(tmp_path, lcmis):
     code, out, _ = lcmis("plan", *SMALL, "--store", tmp_path / "none")
     assert code == 0

@@ -242,12 +242,20 @@ def print_pairs(
     """Pairs, worst first: how many are right, how bad that is, and what is painted instead."""
     if not found:
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        title=title or None,
+        title_justify="left",
+    )
     if show_model:
         name_column(table, [short(finding.model) for finding in found])
     roomy = console.width >= ROOMY
+    counted = roomy or not show_model  # 80 columns have no room for both
     table.add_column("prompt", overflow="fold", min_width=20)
-    table.add_column("right", justify="right")
+    if counted:
+        table.add_column("right", justify="right")
     table.add_column("rate", no_wrap=True)
     if roomy:
         table.add_column("level", justify="center", no_wrap=True)
@@ -262,15 +270,20 @@ def print_pairs(
         table.add_row(
             *([escape(short(finding.model))] if show_model else []),
             escape(finding.pair.prompt),
-            f"{judgement.count(Verdict.ALIGNED)}/{aligned.total}",
+            *([f"{judgement.count(Verdict.ALIGNED)}/{aligned.total}"] if counted else []),
             percent(aligned) if aligned.total else "[yellow]unscored[/]",
             *([str(judgement.levels), missing] if roomy else []),
-            escape(finding.painted_instead) or ("[dim]none of the suspects[/]" if missing else ""),
+            escape(_instead(finding, roomy)) or ("[dim]none of the suspects[/]" if missing else ""),
             f"[{colour}]{word}[/]",
         )
     console.print(table)
     if limit is not None and len(found) > limit:
         console.print(f"[dim]… and {len(found) - limit} more[/]\n")
+
+
+def _instead(finding: PairFinding, roomy: bool) -> str:
+    top = finding.intruder
+    return finding.painted_instead if roomy or top is None else f"{top.name} ×{top.count}"
 
 
 def _missing(finding: PairFinding) -> str:
