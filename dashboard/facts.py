@@ -32,7 +32,7 @@ PATIENCE_SECONDS = 3.0
 LIVE_SECONDS = 5
 """So often a page looks whether the store has grown, while it grows."""
 IDLE_SECONDS = 15
-"""So often while nothing comes: every look may cross a click, and Streamlit then loses one."""
+"""So often while nothing comes: a look may cross a click, and Streamlit then loses what it drew."""
 QUIET_SECONDS = 120.0
 """Nothing new for so long: no audit runs, as far as anybody can see."""
 
@@ -186,19 +186,13 @@ def _samples(opened: Opened) -> deque[Sample]:
     return deque(maxlen=600)
 
 
-def last_growth() -> float | None:
-    """When pictures or scores were last seen to come, by this server's clock; None if never."""
-    last = None
-    for before, one in itertools.pairwise(samples()):
-        if (before.growth.renders, before.growth.scores) != (one.growth.renders, one.growth.scores):
-            last = one.seconds
-    return last
-
-
 def is_growing() -> bool:
-    """Whether an audit seems to be writing now."""
-    last = last_growth()
-    return last is not None and time.monotonic() - last < QUIET_SECONDS
+    """Whether an audit seems to be writing now: pictures or scores came not long ago."""
+    return any(
+        (before.growth.renders, before.growth.scores) != (one.growth.renders, one.growth.scores)
+        and time.monotonic() - one.seconds < QUIET_SECONDS
+        for before, one in itertools.pairwise(samples())
+    )
 
 
 def pairs() -> Mapping[str, ConceptPair]:

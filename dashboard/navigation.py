@@ -80,7 +80,10 @@ def _controls(*, follow: bool) -> bool:
             help=HELP_THRESHOLD,
             bind="query-params",
         )
-        st.fragment(_extent, run_every=_pause(growth) if follow else None)(facts.seen())
+        if follow:
+            st.fragment(_follow, run_every=_pause(growth))(facts.seen())
+        else:
+            _extent(growth)
         st.code(facts.place_shown(), language=None, wrap_lines=True)
     if not growth.pairs:
         st.info(
@@ -108,16 +111,21 @@ def _pause(drawn: Growth) -> int:
     return facts.LIVE_SECONDS if waits else facts.IDLE_SECONDS
 
 
-def _extent(drawn: tuple[Growth, Growth]) -> None:
+def _follow(drawn: tuple[Growth, Growth]) -> None:
     """How much there is; when there is more to show, the page is drawn again."""
     with user_errors_shown():
         now, read = facts.seen()
-        st.caption(
-            f"Store of {now.renders:,} pictures and {now.scores:,} scores, {now.pairs:,} pairs",
-            help="Looked up again every few seconds: what a running audit adds appears by itself.",
-        )
+        _extent(now)
         if (now, read) != drawn:
             st.rerun()
+
+
+def _extent(now: Growth) -> None:
+    st.caption(
+        f"Store of {now.renders:,} pictures and {now.scores:,} scores, {now.pairs:,} pairs",
+        help="Looked up again every few seconds, but not while you label: what a running audit "
+        "adds appears by itself.",
+    )
 
 
 main()

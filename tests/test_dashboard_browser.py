@@ -262,6 +262,12 @@ def question(page: playwright.Page) -> str:
     return page.get_by_role("heading", level=2).first.inner_text()
 
 
+TOLD_MORE = """(answers) => {
+    const told = document.body.innerText.match(/\\(you\\): (\\d+) answer/)
+    return told !== null && Number(told[1]) > answers
+}"""
+
+
 TWICE = """(key) => {
     for (const time of [1, 2])
         document.body.dispatchEvent(new KeyboardEvent(
@@ -298,9 +304,11 @@ def test_keys_struck_while_the_page_is_drawn_answer_no_question_twice(
     page = ask("bob")
     for _ in range(20):
         page.evaluate(TWICE, "y")
-    page.wait_for_selector(STILL)
+    page.get_by_text("bob (you): ").wait_for()
+    answers = len(kept(labelled, "bob"))
+    counted(page, "bob", answers)
     page.keyboard.press("y")
-    page.wait_for_function(LOADED)
+    page.wait_for_function(TOLD_MORE, arg=answers)
     page.wait_for_selector(STILL)
     labels = kept(labelled, "bob")
     counted(page, "bob", len(labels))

@@ -31,9 +31,9 @@ from playwright.sync_api import Page
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import Render
 
-ALL_LOADED = """() => {
+ALL_LOADED = """(count) => {
     const shown = [...document.querySelectorAll('[data-testid="stImage"] img')];
-    return shown.length >= 60 && shown.every((one) => one.complete && one.naturalWidth > 0);
+    return shown.length >= count && shown.every((one) => one.complete && one.naturalWidth > 0);
 }"""
 THUMBNAILS = 60
 LOOKS = 2500
@@ -92,7 +92,7 @@ def main(folder: Path) -> None:
             timed("60 thumbnails of 512 x 512, one by one", lambda: fetched(address, names), 4)
             with visited(browser, address) as page:
                 page.goto("/pair")
-                page.wait_for_function(ALL_LOADED)
+                page.wait_for_function(ALL_LOADED, arg=THUMBNAILS)
                 looks = functools.partial(page.wait_for_timeout, LOOKS)
                 timed("Pair, the next with its 60 pictures", lambda: stepped(page, "j"), 4, looks)
                 timed("Pair, back again", lambda: stepped(page, "k"), 4, looks)
@@ -143,7 +143,7 @@ def stepped(page: Page, key: str) -> None:
     page.keyboard.press(key)
     page.wait_for_function("(before) => location.href !== before", arg=before)
     page.wait_for_selector(STILL)
-    page.wait_for_function(ALL_LOADED)
+    page.wait_for_function(ALL_LOADED, arg=THUMBNAILS)
 
 
 def fetched(address: str, names: list[str]) -> None:
