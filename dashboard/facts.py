@@ -18,10 +18,11 @@ import opinions
 import pandas as pd
 import streamlit as st
 
-from lcmis import calibrating, findings, judge
-from lcmis.calibrating import Audited, LabelFinding
+from lcmis import findings, judge
 from lcmis.errors import StoreError, UnknownNameError, UserError
-from lcmis.report import words
+from lcmis.export.report import words
+from lcmis.findings import calibration
+from lcmis.findings.calibration import Audited, LabelFinding
 from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Failure, Question, Run
 
@@ -416,7 +417,7 @@ def _audited(opened: Opened, threshold: float) -> Audited:
     growth = _growth(opened)
     _, rule = _settings(_runs(opened, growth.runs))
     checkers = _names(opened, growth)[1]
-    return calibrating.audited(opened.store, checkers, threshold=threshold, rule=rule)
+    return calibration.audited(opened.store, checkers, threshold=threshold, rule=rule)
 
 
 @st.cache_resource(show_spinner=False, max_entries=20_000, hash_funcs=BY_NAME)
@@ -431,7 +432,7 @@ def _found_by_labels(
     opened: Opened, threshold: float, num_labels: int, renders: int
 ) -> LabelFinding:
     known, labels = _audited(opened, threshold), opened.store.labels()
-    return calibrating.find_labels(known, labels, functools.partial(_question, opened))
+    return calibration.find_labels(known, labels, functools.partial(_question, opened))
 
 
 # ── two audits ───────────────────────────────────────────────────────────────────────────────────

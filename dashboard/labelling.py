@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lcmis import judge
-from lcmis.calibrating import CHOICES, PRESENCES, Deck, Place, lot
+from lcmis.findings.calibration import CHOICES, PRESENCES, Deck, Place, lot
+from lcmis.findings.labels import NO, Reading
 from lcmis.judge import ONE_BY_LOT, Stratum
-from lcmis.labels import NO, Reading
 from lcmis.types import ConceptPair, Question, QuestionKind, Side
 
 REPEAT_EVERY = 10

@@ -12,8 +12,8 @@ import pandas as pd
 import streamlit as st
 
 from lcmis.errors import UnknownNameError, UserError
+from lcmis.export.report import words
 from lcmis.judge import Difference
-from lcmis.report import words
 from lcmis.types import ConceptPair, QuestionKind, Verdict
 
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION, GREY = (

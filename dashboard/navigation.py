@@ -10,7 +10,7 @@ import facts
 import streamlit as st
 from looks import HELP_CHECKER, HELP_THRESHOLD, user_errors_shown
 
-from lcmis.report import words
+from lcmis.export.report import words
 from lcmis.store import Growth
 
 # Drawn here: named icons are fetched from a foreign host.

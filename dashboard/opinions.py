@@ -17,11 +17,11 @@ import pandas as pd
 
 from lcmis import judge
 from lcmis.findings import CONTROL_MODEL
+from lcmis.text.words import percent
 from lcmis.types import NONE_OF_THESE, ConceptPair, LevelRange, Rate, Side, Verdict
-from lcmis.words import percent
 
 if TYPE_CHECKING:
-    from lcmis.calibrating import CorrectedRate
+    from lcmis.findings.calibration import CorrectedRate
     from lcmis.store.columns import EvidenceTable
 
 VERDICTS = list(Verdict)

@@ -13,10 +13,10 @@ import streamlit as st
 from looks import plain
 
 from lcmis import findings, judge
+from lcmis.export.report import words
 from lcmis.findings import RepairFinding
-from lcmis.report import words
+from lcmis.text.words import percent
 from lcmis.types import Nomination, Trial
-from lcmis.words import percent
 
 HELP_CERTIFICATE = (
     "The plain and the repaired prompt are drawn from the same fresh seeds, which no search has "

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.check import blank_picture, questions_of
 from lcmis.errors import InversionError, RenderError
-from lcmis.protocols import Tools
+from lcmis.plugins.protocols import Tools
 from lcmis.types import Answer, Concept, ConceptPair, Intruder, Question, QuestionKind, Side
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from lcmis.protocols import Checker, Denoiser, Encoder, Inverter
+    from lcmis.plugins.protocols import Checker, Denoiser, Encoder, Inverter
 
 BATCH_TOLERANCE = 1e-3
 """How far a value may move when its neighbours change."""

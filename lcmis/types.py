@@ -182,7 +182,7 @@ class RenderSpec:
     num_inference_steps: int
     guidance_scale: float
     scheduler: str
-    """Name and settings, as :class:`lcmis.protocols.ImageModel` reports them."""
+    """Name and settings, as :class:`lcmis.plugins.protocols.ImageModel` reports them."""
     height: int
     width: int
     profile: str

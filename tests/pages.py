@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -11,8 +11,6 @@ import torch
 from PIL import Image
 from toys import COLOURS
 
-from lcmis import asking, registry
-from lcmis.asking import Changes
 from lcmis.errors import (
     InversionError,
     ItemError,
@@ -21,11 +19,14 @@ from lcmis.errors import (
     ProposalError,
     TextModelError,
 )
-from lcmis.protocols import CheckerSettings, ModelSettings, TextModelSettings, Tools
-from lcmis.repair.arpo import Arpo, _Fit, ascend, variants
+from lcmis.invert.methods.arpo import Arpo, _Fit, ascend, variants
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import CheckerSettings, ModelSettings, TextModelSettings, Tools
 from lcmis.teacup import shipped
 from lcmis.teacup.phrasebook import Phrasebook
 from lcmis.teacup.world import FAMILIES, render
+from lcmis.text import asking
+from lcmis.text.asking import Changes
 from lcmis.types import Stage
 
 NAMES = list(COLOURS)

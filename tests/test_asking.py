@@ -7,13 +7,14 @@ import random
 import pytest
 from toys import Scripted
 
-from lcmis import asking, registry
 from lcmis.errors import ProposalError, TextModelError
-from lcmis.llm import read_json
-from lcmis.protocols import TextModel, TextModelSettings
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import TextModel, TextModelSettings
 from lcmis.teacup.pairs import pairs
 from lcmis.teacup.phrasebook import Phrasebook
 from lcmis.teacup.world import FAMILIES, render
+from lcmis.text import asking
+from lcmis.text.chat import read_json
 from lcmis.types import Concept, ConceptPair, Side
 
 PAIRS = pairs()

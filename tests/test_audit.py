@@ -5,11 +5,11 @@ import pytest
 from toys import ToyChecker, ToyModel, pair
 
 from lcmis import findings, judge
-from lcmis.audit import Audit, chosen_pairs, replay
-from lcmis.config import AuditConfig, StoppingSettings
+from lcmis.audit.config import AuditConfig, StoppingSettings
+from lcmis.audit.run import Audit, chosen_pairs, replay
 from lcmis.errors import ConfigError, TooManyFailures, UnknownNameError, UserError
+from lcmis.plugins.protocols import CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import to_toml
-from lcmis.protocols import CheckerSettings, ModelSettings
 from lcmis.store import Store
 from lcmis.types import Verdict
 

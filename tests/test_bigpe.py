@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from toys import COLOURS, Scripted, audited, pair
 
-from lcmis import asking, registry
 from lcmis.errors import ConfigError, ItemError, OutOfBudget, ProposalError, TextModelError
-from lcmis.evolving import (
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import CheckerSettings, TextModelSettings
+from lcmis.repair.evolve import (
     EvolveSettings,
     Evolving,
     fresh_seeds,
@@ -24,8 +25,7 @@ from lcmis.evolving import (
     read_instruction,
     write_instruction,
 )
-from lcmis.protocols import CheckerSettings, TextModelSettings
-from lcmis.repair.bigpe import (
+from lcmis.repair.methods.bigpe import (
     SELECTORS,
     Asked,
     Bigpe,
@@ -37,11 +37,12 @@ from lcmis.repair.bigpe import (
     ucb,
     value,
 )
-from lcmis.repairing import Repair, RepairSettings
+from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.teacup.pairs import pairs
 from lcmis.teacup.phrasebook import Phrasebook
 from lcmis.teacup.phrasebook.instructions import CLAUSES, read, written
+from lcmis.text import asking
 from lcmis.types import Concept, ConceptPair
 
 PAIRS = pairs()
@@ -629,7 +630,7 @@ def test_a_preference_score_is_the_cosine_of_picture_and_whole_prompt():
     import torch
 
     from lcmis.check import questions_of
-    from lcmis.paths import shipped
+    from lcmis.machine.paths import shipped
     from lcmis.teacup.world import render
     from lcmis.types import QuestionKind
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
 from lcmis.propose.catalogue import (
     catalogue,
     catalogues,
@@ -27,8 +27,8 @@ from lcmis.propose.catalogue import (
 )
 from lcmis.teacup import pairs as teacup
 from lcmis.teacup.world import FAMILIES
+from lcmis.text.words import indefinite
 from lcmis.types import Concept, ConceptPair, Side
-from lcmis.words import indefinite
 
 SEED_PATTERNS = (
     "drink and wrong vessel",

@@ -13,15 +13,14 @@ from sqlalchemy import event
 from toys import ToyModel, audited, pair, registered, repair
 
 from lcmis import judge
-from lcmis.audit import Audit
-from lcmis.certifying import Certifying
+from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError
-from lcmis.evaluation import look, spec_of
 from lcmis.findings import find_repairs
-from lcmis.protocols import ModelSettings
-from lcmis.repairing import Repair, RepairSettings
+from lcmis.plugins.protocols import ModelSettings
+from lcmis.repair.certify import Certifying
+from lcmis.repair.evaluate import look, spec_of
+from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
-from lcmis.studio import Studio
 from lcmis.types import (
     CERTIFICATE_BLOCK,
     FIRST_CERTIFICATE_SEED,
@@ -29,6 +28,7 @@ from lcmis.types import (
     Nomination,
     Stage,
 )
+from lcmis.workers.here import Studio
 
 PAIRS = (pair("rubine", "azure"), pair("lime", "amber"))
 JUDGE, GUIDE = "toy:reader@1", "toy:guide@1"
@@ -252,7 +252,7 @@ def test_what_is_equal_better_few_or_unknown_is_no_collateral(fits):
 
 
 def test_the_command_shows_what_helps_elsewhere_beside_its_own(config, repaired, capsys):
-    from lcmis.terminal.repairs import print_proofs
+    from lcmis.cli.terminal.repairs import print_proofs
 
     print_proofs(certify(config, repaired, "no b", "right", pictures=8))
     said = " ".join(capsys.readouterr().out.split())

@@ -26,10 +26,10 @@ from lcmis.check.clip import ClipChecker
 from lcmis.check.preference import PreferenceChecker
 from lcmis.check.vqa import MASS_FLOOR, VqaChecker, first_token_ids
 from lcmis.errors import CheckError, ConfigError, UnknownNameError
-from lcmis.prompts import wording
-from lcmis.protocols import Checker, CheckerSettings
-from lcmis.revision import folder_revision
+from lcmis.machine.hub import folder_revision
+from lcmis.plugins.protocols import Checker, CheckerSettings
 from lcmis.testing import CheckerContract, contract_pair, contract_pictures
+from lcmis.text.prompts import wording
 from lcmis.types import (
     NONE_OF_THESE,
     Answer,

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from small_store import BROAD, COKE, JUDGE, NARROW, ROSES
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from lcmis import comparing, gate, judge
+from lcmis import judge
 from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.findings import comparison, gate
 from lcmis.judge import PairedCounts, Ruling
 from lcmis.store import Store
 from lcmis.types import Rate
@@ -31,7 +32,7 @@ def store(folder):
 
 
 def sides(store):
-    return [comparing.audited(store, name) for name in ("broad", "narrow")]
+    return [comparison.audited(store, name) for name in ("broad", "narrow")]
 
 
 # ── the numbers ──────────────────────────────────────────────────────────────────────────────────
@@ -114,11 +115,11 @@ def test_what_was_detectable_grows_with_the_spread_between_pairs():
 
 
 def test_one_pair_can_notice_no_difference_and_the_words_say_so(capsys):
-    from lcmis.terminal.gates import print_comparison
+    from lcmis.cli.terminal.gates import print_comparison
 
     found = judge.paired_difference([PairedCounts(1, 2, 0, 1)])
     assert found.detectable == 1
-    whole = comparing.Comparison(
+    whole = comparison.Comparison(
         "one@1", "other@2", JUDGE, Rate(0.75, 0, 1, 4), Rate(0.25, 0, 1, 4), found, (), 0, 0
     )
     print_comparison(whole, 10)
@@ -131,7 +132,7 @@ def test_one_pair_can_notice_no_difference_and_the_words_say_so(capsys):
 
 
 def test_two_models_are_compared_on_shared_pairs_and_seeds(store):
-    found = comparing.compare(*sides(store))
+    found = comparison.compare(*sides(store))
     assert (found.first, found.second, found.checker) == (BROAD, NARROW, JUDGE)
     # four of each pair: COKE gggg against g+g+, ROSES ++++ against refusals
     assert found.difference.pairs == 1
@@ -140,7 +141,7 @@ def test_two_models_are_compared_on_shared_pairs_and_seeds(store):
 
 
 def test_pairs_that_disagree_name_the_files_of_both_pictures(store):
-    (row,) = comparing.compare(*sides(store)).discordant
+    (row,) = comparison.compare(*sides(store)).discordant
     assert row.pair == COKE
     assert len(row.only_second) == 2
     assert not row.only_first
@@ -148,14 +149,14 @@ def test_pairs_that_disagree_name_the_files_of_both_pictures(store):
 
 
 def test_an_audit_against_itself_differs_nowhere(store):
-    side = comparing.audited(store, "broad")
-    found = comparing.compare(side, side)
+    side = comparison.audited(store, "broad")
+    found = comparison.compare(side, side)
     assert found.difference.value == 0
     assert not found.discordant
 
 
 def test_an_audit_is_found_by_model_store_or_both(folder, store):
-    with comparing.opened(["broad", f"{folder}::narrow"], store) as found:
+    with comparison.opened(["broad", f"{folder}::narrow"], store) as found:
         assert [one.model for one in found] == [BROAD, NARROW]
 
 
@@ -165,11 +166,11 @@ def test_an_audit_is_found_by_model_store_or_both(folder, store):
 )
 def test_a_model_that_is_not_there_or_not_alone_is_named(store, name, sentence):
     with pytest.raises(UnknownNameError, match=sentence):
-        comparing.audited(store, name)
+        comparison.audited(store, name)
 
 
 def test_without_a_store_a_name_must_be_a_folder():
-    with pytest.raises(UnknownNameError, match="no store"), comparing.opened(["nowhere"], None):
+    with pytest.raises(UnknownNameError, match="no store"), comparison.opened(["nowhere"], None):
         pass
 
 
@@ -200,12 +201,12 @@ def test_enough_pairs_would_settle_an_open_gate():
 
 
 def test_a_limit_far_above_what_was_measured_passes(store):
-    found = gate.examine(comparing.audited(store, "broad"), max_rate=1.0)
+    found = gate.examine(comparison.audited(store, "broad"), max_rate=1.0)
     assert (found.ruling, found.exit_code) == (Ruling.PASS, 0)
 
 
 def test_few_pairs_cannot_tell_and_say_how_many_could(store):
-    found = gate.examine(comparing.audited(store, "broad"), max_rate=0.4)
+    found = gate.examine(comparison.audited(store, "broad"), max_rate=0.4)
     assert (found.ruling, found.exit_code) == (Ruling.UNDECIDED, 3)
     assert "pairs of this kind would settle it" in found.conditions[0].sentence
 
@@ -229,19 +230,19 @@ def test_fail_weighs_more_than_cannot_tell_than_pass():
 )
 def test_a_gate_without_a_sensible_limit_says_so(store, asked, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        gate.examine(comparing.audited(store, "broad"), **asked)
+        gate.examine(comparison.audited(store, "broad"), **asked)
 
 
 def test_a_reference_without_a_common_picture_is_refused(store):
     stranger, model = sides(store)
-    lonely = comparing.Audited(store, "nobody@0", JUDGE, 4)
+    lonely = comparison.Audited(store, "nobody@0", JUDGE, 4)
     with pytest.raises(ConfigError, match="no scored pair in common"):
         gate.examine(model, reference=lonely)
     assert gate.examine(model, reference=stranger).conditions[0].pairs == 1
 
 
 def test_junit_says_failed_and_skipped(store, tmp_path):
-    side = comparing.audited(store, "broad")
+    side = comparison.audited(store, "broad")
     conditions = [gate.examine(side, max_rate=limit) for limit in (0.4, 1.0)]
     gate.write_junit(conditions, tmp_path / "gate.xml")
     root = ET.parse(tmp_path / "gate.xml").getroot()

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from lcmis.config import AuditConfig, checker_settings, load_config, model_settings
+from lcmis.audit.config import AuditConfig, checker_settings, load_config, model_settings
 from lcmis.errors import ConfigError
-from lcmis.protocols import CheckerSettings, ModelSettings
+from lcmis.plugins.protocols import CheckerSettings, ModelSettings
 from lcmis.types import Adapter
 
 

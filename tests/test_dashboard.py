@@ -27,8 +27,9 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from streamlit.testing.v1 import AppTest
 
-from lcmis import calibrating, comparing, findings, judge
-from lcmis.report import words
+from lcmis import findings, judge
+from lcmis.export.report import words
+from lcmis.findings import calibration, comparison
 from lcmis.store import Store
 from lcmis.store.columns import EvidenceTable
 from lcmis.types import Exchange, Label, Run, Verdict
@@ -200,8 +201,8 @@ def test_the_rate_that_labels_correct_is_the_one_that_is_shown(
     labelled: Path, rule: judge.StoppingRule | None
 ) -> None:
     with Store(labelled, read_only=True) as store:
-        known = calibrating.audited(store, [JUDGE], rule=rule)
-        found = calibrating.find_labels(known, store.labels(), store.question)
+        known = calibration.audited(store, [JUDGE], rule=rule)
+        found = calibration.find_labels(known, store.labels(), store.question)
         judged = opinions.judged(opinions.gather(store.evidence_table(JUDGE)), 0.5)
     models = opinions.by_model(judged, rule)
     table = opinions.beside_labels(models, found.rates).set_index(["model", "by"])
@@ -524,8 +525,8 @@ def judged_by(store: Store, checker: str, model: str = "") -> pd.DataFrame:
 
 
 def test_a_comparison_of_columns_is_that_of_the_command_line(store: Store) -> None:
-    sides = [comparing.audited(store, model, JUDGE) for model in (BROAD, NARROW)]
-    expected = comparing.compare(*sides)
+    sides = [comparison.audited(store, model, JUDGE) for model in (BROAD, NARROW)]
+    expected = comparison.compare(*sides)
     table, not_shared, unpaired = opinions.paired(
         judged_by(store, JUDGE, BROAD), judged_by(store, JUDGE, NARROW), prefix=sides[0].prefix
     )

@@ -16,7 +16,7 @@ from repair_store import SHOUT
 from small_store import BROAD, COKE, JUDGE, ROSES, STRANGE, make_spec
 
 from lcmis import findings
-from lcmis.export import repaired_prompt
+from lcmis.export.repaired import repaired_prompt
 from lcmis.store import Store
 from lcmis.types import Label
 

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
-from lcmis import registry
-from lcmis.e2t.network import load, make_tokenizer, save
-from lcmis.e2t.reading import FrozenReader
-from lcmis.e2t.training import Lesson, disturbed, lines_of, shuffled, teach
-from lcmis.e2t.writer import EmbeddingToText
 from lcmis.errors import ConfigError, InversionError, UnknownNameError
-from lcmis.paths import shipped
-from lcmis.protocols import ModelSettings
+from lcmis.invert.e2t.network import load, make_tokenizer, save
+from lcmis.invert.e2t.reading import FrozenReader
+from lcmis.invert.e2t.training import Lesson, disturbed, lines_of, shuffled, teach
+from lcmis.invert.e2t.writer import EmbeddingToText
+from lcmis.machine.hub import weights_fingerprint
+from lcmis.machine.paths import shipped
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import ModelSettings
 from lcmis.render.diffusion import DiffusersModel
-from lcmis.revision import weights_fingerprint
 from lcmis.teacup import train
 from lcmis.teacup.train_inverter import concepts_in, measure, world_captions
 

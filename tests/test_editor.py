@@ -8,16 +8,16 @@ import torch
 from PIL import Image
 from tiny_checkers import tiny_clip
 
-from lcmis import registry
 from lcmis.check.clip import ClipChecker
-from lcmis.e2t.network import save
-from lcmis.e2t.reading import FrozenReader
-from lcmis.e2t.training import Lesson, shuffled, teach
-from lcmis.e2t.writer import EmbeddingToText
 from lcmis.errors import InversionError, OutOfBudget
-from lcmis.protocols import CheckerSettings, ModelSettings, Tools
+from lcmis.invert.e2t.network import save
+from lcmis.invert.e2t.reading import FrozenReader
+from lcmis.invert.e2t.training import Lesson, shuffled, teach
+from lcmis.invert.e2t.writer import EmbeddingToText
+from lcmis.invert.methods.editor import Editor
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import CheckerSettings, ModelSettings, Tools
 from lcmis.render.diffusion import DiffusersModel
-from lcmis.repair.editor import Editor
 
 TEXTS = [f"{colour} {thing}" for colour in ("red", "blue", "green") for thing in ("cat", "cup")]
 QUICK = Editor(iterations=6, every=2, half_cycle=2, samples=2, beams=3, most=3, paintings=2)

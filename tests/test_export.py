@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.export import FORMATS, SUFFIXES, RepairedPrompt, export, record
+from lcmis.export.repaired import FORMATS, SUFFIXES, RepairedPrompt, export, record
 from lcmis.types import (
     Candidate,
     Certificate,
@@ -468,7 +468,7 @@ CASES = {  # family: stages, settings
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> tuple[dict[str, Image.Image], dict[str, Image.Image]]:
     """The same pictures, ours and the script's, in the order of the cases."""
-    from lcmis.protocols import ModelSettings
+    from lcmis.plugins.protocols import ModelSettings
     from lcmis.render.diffusion import DiffusersModel
 
     root = tmp_path_factory.mktemp("export")

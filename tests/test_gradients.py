@@ -10,15 +10,15 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 from tiny_checkers import tiny_clip
 
-from lcmis import registry
 from lcmis.check.clip import ClipChecker
 from lcmis.check.encoder import ClipEncoder
 from lcmis.errors import InversionError
-from lcmis.protocols import CheckerSettings, ModelSettings, OffersDenoiser, OffersEncoder
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import CheckerSettings, ModelSettings, OffersDenoiser, OffersEncoder
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.testing import DenoiserContract, EncoderContract, contract_pictures
+from lcmis.text.vocabulary import Vocabulary
 from lcmis.types import Stage
-from lcmis.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")

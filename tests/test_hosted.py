@@ -10,14 +10,14 @@ from PIL import Image
 from pydantic import SecretStr
 from test_llm import CANARY, Server, http
 
-from lcmis import endpoint
-from lcmis.audit import Audit, past_models
-from lcmis.config import AuditConfig, StoppingSettings, load_config
+from lcmis.audit.config import AuditConfig, StoppingSettings, load_config
+from lcmis.audit.run import Audit, past_models
 from lcmis.errors import ConfigError, Refusal, RenderError
-from lcmis.protocols import CheckerSettings, HostedSettings, ModelSettings
+from lcmis.plugins.protocols import CheckerSettings, HostedSettings, ModelSettings
 from lcmis.render import draw
 from lcmis.render.hosted import HostedModel
 from lcmis.store import Store
+from lcmis.text import endpoint
 from lcmis.types import Stage
 
 

@@ -16,15 +16,15 @@ from PIL import Image
 from toys import COLOURS
 from typer.testing import CliRunner
 
-from lcmis.audit import Audit, open_model
+from lcmis.audit.config import AuditConfig
+from lcmis.audit.run import Audit, open_model
 from lcmis.cli import app
-from lcmis.config import AuditConfig
 from lcmis.errors import ConfigError
-from lcmis.importing import import_sets
-from lcmis.importing.pictures import PicturesImported, import_pictures
+from lcmis.plugins.protocols import CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import read_pairs
 from lcmis.propose.formats.outcomes import Outcome
-from lcmis.protocols import CheckerSettings, ModelSettings
+from lcmis.propose.importing import import_sets
+from lcmis.propose.importing.pictures import PicturesImported, import_pictures
 from lcmis.store import Store
 from lcmis.types import Stage
 

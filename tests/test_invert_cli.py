@@ -9,7 +9,7 @@ from tiny_checkers import tiny_clip
 from toy_inversion import BAD_PICTURES, INVERTERS, REFERENCE, damaged, halves, register
 from toys import ToyModel
 
-from lcmis import registry
+from lcmis.plugins import registry
 
 TOOLS = ("-m", "toy", "--guide", "eyes:guide", "--guard", "eyes:guard", "--seeds", "3")
 

@@ -18,18 +18,18 @@ from toy_inversion import BAD_PICTURES, REFERENCE, damaged, halves, register
 from toys import COLOURS, ToyModel
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from lcmis.check.fluency import CausalLanguageModel, windows
 from lcmis.check.pictures import open_picture
+from lcmis.cli.terminal import as_json
 from lcmis.errors import CheckError, ConfigError, UserError
-from lcmis.inverting import Inversion, InversionSettings, invert, mean
-from lcmis.inverting.applications import Wishes, examine
-from lcmis.inverting.keeping import keep, overlay, prepared, sheet
-from lcmis.protocols import CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.invert import edits
+from lcmis.invert.applications import Wishes, examine
+from lcmis.invert.keeping import keep, overlay, prepared, sheet
+from lcmis.invert.masks import mask_of, middle, otsu, word_masks
+from lcmis.invert.run import Inversion, InversionSettings, invert, mean
+from lcmis.plugins.protocols import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.render.diffusion import DiffusersModel
-from lcmis.repair import edits
-from lcmis.repair.masks import mask_of, middle, otsu, word_masks
 from lcmis.teacup.world import FAMILIES, regions, render
-from lcmis.terminal import as_json
+from lcmis.text.fluency import CausalLanguageModel, windows
 from lcmis.types import FIRST_CERTIFICATE_SEED
 
 

@@ -11,7 +11,7 @@ from pages import drawn
 from small_store import COKE, HOSTILE, JUDGE, ROSES, SECOND
 from streamlit.testing.v1 import AppTest
 
-from lcmis import calibrating, labels
+from lcmis.findings import calibration, labels
 from lcmis.store import Store
 from lcmis.types import Label, QuestionKind
 
@@ -59,7 +59,7 @@ class Rater:
 
     def __init__(self, folder: Path, answer: str = "yes") -> None:
         self.store = Store(folder)
-        self.known = calibrating.audited(self.store, [JUDGE, SECOND])
+        self.known = calibration.audited(self.store, [JUDGE, SECOND])
         self.answer, self.labels, self.pictures = answer, list[Label](), list[str]()
         self.repeats: list[str] = []
 
@@ -67,7 +67,7 @@ class Rater:
         """One picture with all of its questions; whether there was one."""
         found = labels.readings(self.labels)
         record = Record(found, "ann")
-        truth = calibrating.Truths(found, self.store.question)
+        truth = calibration.Truths(found, self.store.question)
         right = {
             place[0]: told
             for place in self.known.cards.strata_of(record.answers)
@@ -95,7 +95,7 @@ def test_every_picture_comes_once_and_some_a_second_time(folder: Path):
     assert len(rater.pictures) == len(set(rater.pictures)) == 21
     assert len(rater.repeats) == len(set(rater.repeats)) == 2
     assert set(rater.repeats) <= set(rater.pictures)
-    (found,) = calibrating.find_labels(rater.known, rater.labels, rater.store.question).raters
+    (found,) = calibration.find_labels(rater.known, rater.labels, rater.store.question).raters
     assert found.repeats.share.total == 4
     assert found.repeats.share.value == 1
 
@@ -116,14 +116,14 @@ def test_the_same_labels_lead_to_the_same_picture_for_everybody(folder: Path):
 
 
 def test_disputed_and_doubtful_pictures_come_before_sure_ones(folder: Path):
-    known = calibrating.audited(Rater(folder).store, [JUDGE, SECOND])
+    known = calibration.audited(Rater(folder).store, [JUDGE, SECOND])
     kinds = list(known.cards.strata)
     sizes = known.cards.sizes
     rater = Rater(folder)
     rater.label()
     rater.label()
     kind = next(k for k, places in known.cards.strata.items() if rater.pictures[1] in dict(places))
-    best = max(kinds, key=lambda k: calibrating.judge.worth(sizes[k], 0, 0, kind=k))
+    best = max(kinds, key=lambda k: calibration.judge.worth(sizes[k], 0, 0, kind=k))
     assert kind == best or rater.pictures[0] in dict(known.cards.strata[best])
 
 

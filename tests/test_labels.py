@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECOND
 
-from lcmis import calibrating, labels
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.labels import NO, UNSURE, WITHDRAWN, YES
+from lcmis.findings import calibration, labels
+from lcmis.findings.labels import NO, UNSURE, WITHDRAWN, YES
 from lcmis.store import Store
 from lcmis.types import Label, Question, QuestionKind
 
@@ -246,9 +246,9 @@ def test_many_bad_lines_are_counted_not_all_told(store: Store, tmp_path: Path):
 # ── findings ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def found_in(store: Store, threshold: float = 0.5) -> calibrating.LabelFinding:
-    known = calibrating.audited(store, [JUDGE, SECOND], threshold=threshold)
-    return calibrating.find_labels(known, store.labels(), store.question)
+def found_in(store: Store, threshold: float = 0.5) -> calibration.LabelFinding:
+    known = calibration.audited(store, [JUDGE, SECOND], threshold=threshold)
+    return calibration.find_labels(known, store.labels(), store.question)
 
 
 def test_a_checker_that_sees_what_people_see_errs_in_nothing(store: Store):
@@ -297,16 +297,16 @@ def test_a_rater_is_held_against_himself(store: Store):
 
 
 def test_the_deck_leaves_out_what_rates_leave_out(store: Store):
-    cards = calibrating.audited(store, [JUDGE]).cards
+    cards = calibration.audited(store, [JUDGE]).cards
     places = [place for some in cards.strata.values() for place in some]
     evidence = {(e.spec_key, e.pair_key): e for e in store.evidence(JUDGE)}
     assert len(set(places)) == len(places) == len(cards) == 21
-    assert all(calibrating.countable(evidence[place]) for place in places)
+    assert all(calibration.countable(evidence[place]) for place in places)
 
 
 def test_without_a_checker_there_is_nothing_to_hold_labels_against(store: Store):
     with pytest.raises(ConfigError, match="lcmis audit"):
-        calibrating.audited(store, [])
+        calibration.audited(store, [])
 
 
 # ── the command line ─────────────────────────────────────────────────────────────────────────────

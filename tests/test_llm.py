@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import SecretStr
 
-from lcmis import endpoint
 from lcmis.errors import ConfigError, ProposalError, TextModelError
-from lcmis.exchanges import Correspondence
-from lcmis.llm import ChatModel, Rung, clean, read_json, request_of
-from lcmis.protocols import TextModel, TextModelSettings
+from lcmis.plugins.protocols import TextModel, TextModelSettings
 from lcmis.store import Store
+from lcmis.text import endpoint
+from lcmis.text.chat import ChatModel, Rung, clean, read_json, request_of
+from lcmis.text.recorded import Correspondence
 
 CANARY = "sk-canary-7f3a91"
 PROMPTS = {

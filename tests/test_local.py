@@ -15,19 +15,19 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from lcmis import registry
 from lcmis.errors import ConfigError, ItemError, TextModelError, UnknownNameError
-from lcmis.llm import read_json
-from lcmis.local import LocalModel
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import TextModelSettings
 from lcmis.propose.catalogue import names_both
 from lcmis.propose.rounds import Kind, Measured, Rounds
-from lcmis.protocols import TextModelSettings
 from lcmis.teacup.lm_text import TEMPLATES, converse
 from lcmis.teacup.pairs import pairs
 from lcmis.teacup.train import main as train
 from lcmis.teacup.train_lm import encode
 from lcmis.teacup.world import FAMILIES
+from lcmis.text.chat import read_json
+from lcmis.text.local import LocalModel
 
 FOLDER = shipped("data") / "teacup" / "teacup-lm"
 ASK = [

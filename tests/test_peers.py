@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 from small_store import BROAD, COKE, JUDGE, NARROW, ROSES, SECOND, STRANGE, fill
 
-from lcmis.audit import open_model
+from lcmis.audit.run import open_model
 from lcmis.errors import UserError
-from lcmis.importing.pictures import import_pictures
-from lcmis.peers import Published, publish
+from lcmis.export.publish import Published, publish
+from lcmis.plugins.protocols import ModelSettings
 from lcmis.propose.catalogue import read_pairs
-from lcmis.protocols import ModelSettings
+from lcmis.propose.importing.pictures import import_pictures
 from lcmis.store import Store, picture_hash
 from lcmis.types import Stage
 

@@ -9,14 +9,14 @@ import torch
 from tiny_checkers import tiny_clip
 from toys import pair
 
-from lcmis import registry
 from lcmis.check.clip import ClipChecker
 from lcmis.errors import InversionError, ItemError, OutOfBudget
-from lcmis.protocols import Case, CheckerSettings, ModelSettings, Tools
+from lcmis.invert.methods.pez import Pez
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import Case, CheckerSettings, ModelSettings, Tools
 from lcmis.render.diffusion import DiffusersModel
-from lcmis.repair import halve
-from lcmis.repair.inversion import Inversion, candidates
-from lcmis.repair.pez import Pez
+from lcmis.repair.methods import halve
+from lcmis.repair.methods.inversion import Inversion, candidates
 from lcmis.teacup.world import prompt_of, render
 from lcmis.testing import InverterContract, contract_pictures
 from lcmis.types import FIRST_REPAIR_SEED, Candidate, Seen, Stage, Trial

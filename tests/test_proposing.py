@@ -14,14 +14,15 @@ from pydantic import SecretStr
 from test_llm import CANARY, Server, chat, http
 from toys import ToyChecker, ToyModel
 
-from lcmis import llm, registry
-from lcmis.config import AuditConfig, StoppingSettings
-from lcmis.endpoint import Outcome
-from lcmis.errors import ConfigError, TooManyFailures
+from lcmis.audit.config import AuditConfig, StoppingSettings
+from lcmis.audit.proposals import Propose, ProposeSettings
+from lcmis.errors import ConfigError, TextModelError, TooManyFailures
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.propose.catalogue import names_both, read_kinds, read_pairs, to_toml
-from lcmis.proposing import Propose, ProposeSettings
-from lcmis.protocols import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.store import Store
+from lcmis.text.chat import AsksForJson
+from lcmis.text.endpoint import Outcome, clean
 from lcmis.types import NONE_OF_THESE, Answer, Concept, ConceptPair, QuestionKind
 
 
@@ -287,7 +288,7 @@ def elsewhere(tmp_path, propose):
 # ── what text models do ──────────────────────────────────────────────────────────────────────────
 
 
-class Vandal(llm.AsksForJson):
+class Vandal(AsksForJson):
     """Replies as the worst endpoints give them, through the same ladder as any other model."""
 
     model_id = "vandal@1"
@@ -302,7 +303,7 @@ class Vandal(llm.AsksForJson):
     def _ask(self, request, deadline):
         reply, reason = self.dice.choice(WAYS)(self, request)
         Vandal.replies.append(reply or reason)
-        return Outcome(llm.clean(reply), reason, 200 if reply else 500)
+        return Outcome(clean(reply), reason, 200 if reply else 500)
 
     def fair(self, request):
         wanted = set(json.loads(request.schema)["properties"])
@@ -396,7 +397,7 @@ FAULTS = {
 def test_a_server_with_a_fault_costs_its_question_and_no_more(
     propose, tmp_path, fault, monkeypatch
 ):
-    monkeypatch.setattr("lcmis.endpoint.FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("lcmis.text.endpoint.FIRST_WAIT_SECONDS", 0.01)
     expanded = chat(json.dumps({"pairs": [{"a": "dark lamp", "b": "stairs"}]}))
     detail = json.dumps({"pairs": [Scribe(None).detail("dark lamp", "stairs")]})
     server, told = Server([*FAULTS[fault], expanded, chat(detail)]), ""
@@ -447,7 +448,7 @@ def test_too_many_failures_end_it_after_the_pairs_are_kept(propose, tmp_path, co
     class Tired(Scribe):
         def complete(self, messages, images=(), schema=None):
             if len(self.asked) >= 3:
-                raise llm.TextModelError("it is tired")
+                raise TextModelError("it is tired")
             return super().complete(messages, images, schema)
 
     monkeypatch.setattr("test_proposing.Scribe", Tired)

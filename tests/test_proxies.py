@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import Scripted, audited, pair
 
-from lcmis import asking, registry
 from lcmis.errors import ProposalError, TextModelError
-from lcmis.protocols import Case, TextModelSettings
-from lcmis.repair import proxies
-from lcmis.repairing import Repair, RepairSettings
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import Case, TextModelSettings
+from lcmis.repair.methods import proxies
+from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.teacup.pairs import pairs
 from lcmis.teacup.phrasebook import Phrasebook
+from lcmis.text import asking
 from lcmis.types import FIRST_REPAIR_SEED, ConceptPair, Stage
 
 PAIRS = pairs()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lcmis import references
 from lcmis.errors import ConfigError, InversionError
-from lcmis.references import Reference
+from lcmis.repair import references
+from lcmis.repair.references import Reference
 from lcmis.store import Evidence
 
 RED, BLUE = Image.new("RGB", (64, 32), "red"), Image.new("RGB", (64, 32), "blue")

@@ -24,8 +24,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lcmis.errors import ConfigError, Refusal, RenderError, UnknownNameError
-from lcmis.opening import LARGEST_PICTURE
-from lcmis.protocols import ImageModel, ModelSettings
+from lcmis.machine.pictures import LARGEST_PICTURE
+from lcmis.plugins.protocols import ImageModel, ModelSettings
 from lcmis.render import draw, stage_starts
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.folder import FolderModel
@@ -512,7 +512,7 @@ def test_a_folder_is_named_by_its_content_not_by_its_place(
 def test_making_a_model_and_reading_its_name_loads_no_torch(tiny: Callable[[str], Path]) -> None:
     code = (
         "import sys, lcmis.render, lcmis.render.folder\n"
-        "from lcmis.protocols import ModelSettings\n"
+        "from lcmis.plugins.protocols import ModelSettings\n"
         "from lcmis.render.diffusion import DiffusersModel\n"
         f"model = DiffusersModel(ModelSettings({str(tiny('sd'))!r}))\n"
         "assert model.supports_stages and model.model_id and model.profile\n"

@@ -16,22 +16,17 @@ from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar
 from toys import ToyChecker, ToyModel, pair, repair
 
-from lcmis import judge, registry
+from lcmis import judge
 from lcmis.errors import ConfigError, OutOfBudget, UnknownNameError
-from lcmis.evaluation import SEARCH_SEEDS
 from lcmis.findings import find_pairs, find_repairs
-from lcmis.protocols import (
-    Case,
-    CheckerSettings,
-    Evaluate,
-    Repairer,
-    TextModelSettings,
-)
-from lcmis.repair import moce, phrases, ranked, rewrite
-from lcmis.repair.moce import Moce
-from lcmis.repair.portfolio import Portfolio, staged
-from lcmis.repair.rewrite import Rewrite
-from lcmis.repair.ways import Experience, Way, way
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import Case, CheckerSettings, Evaluate, Repairer, TextModelSettings
+from lcmis.repair.evaluate import SEARCH_SEEDS
+from lcmis.repair.methods import moce, phrases, ranked, rewrite
+from lcmis.repair.methods.moce import Moce
+from lcmis.repair.methods.portfolio import Portfolio, staged
+from lcmis.repair.methods.rewrite import Rewrite
+from lcmis.repair.methods.ways import Experience, Way, way
 from lcmis.store import Store
 from lcmis.types import (
     FIRST_CERTIFICATE_SEED,

@@ -10,11 +10,11 @@ import toys
 from PIL import Image
 from toys import COLOURS, ToyModel, pair, repair
 
-from lcmis import registry
 from lcmis.errors import ConfigError, InversionError, TextModelError
-from lcmis.evaluation import SEARCH_SEEDS
-from lcmis.protocols import CheckerSettings, TextModelSettings
-from lcmis.repair.inversion import Inversion
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import CheckerSettings, TextModelSettings
+from lcmis.repair.evaluate import SEARCH_SEEDS
+from lcmis.repair.methods.inversion import Inversion
 from lcmis.store import Store
 from lcmis.types import Side
 

@@ -13,7 +13,7 @@ from small_store import BROAD, COKE, JUDGE, ROSES, SECOND
 from streamlit.testing.v1 import AppTest
 
 from lcmis import findings
-from lcmis.report import words
+from lcmis.export.report import words
 from lcmis.store import Store
 
 import proofs  # isort: skip

@@ -18,11 +18,12 @@ from PIL import Image
 from repair_store import FAILED, PASSED, SHOUT
 from small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECOND, STRANGE
 
-from lcmis import findings, report
+from lcmis import findings
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.export import record, repaired_prompt
+from lcmis.export import report
+from lcmis.export.repaired import record, repaired_prompt
+from lcmis.export.report import album, words
 from lcmis.judge import Decision, FixedN, Sprt, StoppingRule
-from lcmis.report import album, words
 from lcmis.store import Store
 from lcmis.types import Verdict
 

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lcmis.errors import StoreError, UnknownNameError
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
 from lcmis.store import Drawn, Evidence, Store, picture_hash, schema
 from lcmis.store.columns import EvidenceTable
 from lcmis.store.connect import place_of

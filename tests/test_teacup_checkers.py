@@ -10,8 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lcmis.paths import shipped
-from lcmis.prompts import wording
+from lcmis.machine.paths import shipped
 from lcmis.teacup.checker_data import (
     Claim,
     Shown,
@@ -43,6 +42,7 @@ from lcmis.teacup.measure_checkers import (
 from lcmis.teacup.train import parse, trainer
 from lcmis.teacup.train_clip import contrastive_loss
 from lcmis.teacup.train_judge import NUM_IMAGE_TOKENS, answer_loss, build_judge, pack
+from lcmis.text.prompts import wording
 from lcmis.types import NONE_OF_THESE
 
 CLIP = shipped("data") / "teacup" / "teacup-clip"

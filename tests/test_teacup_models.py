@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
 from lcmis.teacup.captions import BALANCED, BROAD
 from lcmis.teacup.diffusion import (
     add_noise,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lcmis.errors import ConfigError
-from lcmis.writing import replacing
+from lcmis.machine.files import replacing
 
 
 def test_a_file_is_replaced_when_all_is_written_and_anybody_may_read_it(tmp_path: Path) -> None:

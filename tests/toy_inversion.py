@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from toys import COLOURS, understood
 
-from lcmis import registry
 from lcmis.errors import CheckError, InversionError
+from lcmis.plugins import registry
 
 INVERTERS = ("Knows", "Errs", "Fails", "Paints", "Asks", "Rambles", "Reads")
 BAD_PICTURES = ("missing.png", "", "text.png", "empty.jpg", "half.png", "huge.png")

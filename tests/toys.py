@@ -11,19 +11,19 @@ from typing import Any, ClassVar
 import pytest
 from PIL import Image
 
-from lcmis import registry
-from lcmis.audit import Audit
-from lcmis.config import AuditConfig
+from lcmis.audit.config import AuditConfig
+from lcmis.audit.run import Audit
 from lcmis.errors import CheckError, Refusal, RenderError, TextModelError
-from lcmis.propose.catalogue import to_toml
-from lcmis.protocols import (
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import (
     Case,
     CheckerSettings,
     Evaluate,
     ModelSettings,
     TextModelSettings,
 )
-from lcmis.repairing import Repair, RepairResult, RepairSettings
+from lcmis.propose.catalogue import to_toml
+from lcmis.repair.search import Repair, RepairResult, RepairSettings
 from lcmis.store import Store
 from lcmis.types import (
     FIRST_CERTIFICATE_SEED,

@@ -14,11 +14,11 @@ import streamlit as st
 from looks import plain
 
 from lcmis.errors import UnknownNameError
+from lcmis.export.report import words
 from lcmis.judge import Difference
-from lcmis.report import words
 from lcmis.store import Store
+from lcmis.text.words import percent
 from lcmis.types import ConceptPair, Verdict
-from lcmis.words import percent
 
 PER_PAGE = 12  # places in the order of seeds, two pictures each
 MOST_ROWS = 2000

@@ -17,9 +17,10 @@ from labelling import Record
 from looks import plain
 
 from lcmis import judge
-from lcmis.calibrating import RIGHT, Audited, Calibration, LabelFinding, Place, Truths
 from lcmis.errors import UserError
-from lcmis.labels import (
+from lcmis.export.report import words
+from lcmis.findings.calibration import RIGHT, Audited, Calibration, LabelFinding, Place, Truths
+from lcmis.findings.labels import (
     NO,
     UNSURE,
     YES,
@@ -30,7 +31,6 @@ from lcmis.labels import (
     readings,
     withdrawal,
 )
-from lcmis.report import words
 from lcmis.store import Store
 from lcmis.types import NONE_OF_THESE, ConceptPair, Label, Question, QuestionKind, Rate, Score, Side
 

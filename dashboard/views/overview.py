@@ -13,9 +13,9 @@ import streamlit as st
 from looks import plain
 
 from lcmis import judge
-from lcmis.calibrating import CorrectedRate, LabelFinding
-from lcmis.report import words
-from lcmis.report.words import several
+from lcmis.export.report import words
+from lcmis.export.report.words import several
+from lcmis.findings.calibration import CorrectedRate, LabelFinding
 from lcmis.types import Verdict
 
 MOST_SHOWN = 14  # names on either side of the chart of what is painted instead

@@ -16,8 +16,8 @@ import shots
 import streamlit as st
 from looks import plain
 
+from lcmis.export.report import words
 from lcmis.findings import BeforeAfter, RepairFinding
-from lcmis.report import words
 from lcmis.store import Evidence, Store
 from lcmis.types import ConceptPair, Render, Side, Verdict
 

@@ -9,7 +9,7 @@ import opinions
 import pandas as pd
 import streamlit as st
 
-from lcmis.report import words
+from lcmis.export.report import words
 
 MOST_ROWS = 2000  # a table of clickable rows is sent to the browser whole
 ANY = "any"

@@ -10,8 +10,8 @@ import streamlit as st
 from looks import plain
 
 from lcmis.errors import UnknownNameError
+from lcmis.text.words import percent
 from lcmis.types import ConceptPair, Render, RenderSpec, Verdict
-from lcmis.words import percent
 
 
 def main() -> None:

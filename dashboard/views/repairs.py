@@ -10,9 +10,9 @@ import looks
 import proofs
 import streamlit as st
 
-from lcmis.export import FORMATS, SUFFIXES, repaired_prompt
+from lcmis.export.repaired import FORMATS, SUFFIXES, repaired_prompt
+from lcmis.export.report import words
 from lcmis.findings import RepairFinding
-from lcmis.report import words
 
 MOST_ROWS = 2000  # a table of selectable rows is sent to the browser whole
 MOST_SPELLED = 12  # repairs that are written out below the table

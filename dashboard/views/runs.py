@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from lcmis import judge
-from lcmis.report import words
+from lcmis.export.report import words
 from lcmis.types import Run
 
 RECENT_SECONDS = 600.0

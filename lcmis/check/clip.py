@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcmis.check.pictures import abstain, once_each, to_look_at
-from lcmis.device import choose_device, choose_dtype
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.memory import in_batches
-from lcmis.protocols import CheckerSettings, Encoder
-from lcmis.revision import Located, fetch_weights, locate
+from lcmis.machine.device import choose_device, choose_dtype
+from lcmis.machine.hub import Located, fetch_weights, locate
+from lcmis.machine.memory import in_batches
+from lcmis.machine.weights import refuse_not_finite, refuse_unusable
+from lcmis.plugins.protocols import CheckerSettings, Encoder
 from lcmis.types import NONE_OF_THESE, Answer, Question
-from lcmis.weights import refuse_not_finite, refuse_unusable
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ import torch
 
 from lcmis.check.pictures import readable
 from lcmis.errors import InversionError
-from lcmis.vocabulary import Vocabulary, told
+from lcmis.text.vocabulary import Vocabulary, told
 
 if TYPE_CHECKING:
     from PIL.Image import Image

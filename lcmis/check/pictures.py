@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lcmis.errors import ConfigError
-from lcmis.opening import BROKEN, TooLargeError, opened
+from lcmis.machine.pictures import BROKEN, TooLargeError, opened
 from lcmis.types import Answer, Question
 
 

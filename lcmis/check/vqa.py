@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lcmis.check.pictures import abstain, options_of, readable, to_look_at
-from lcmis.device import choose_device, choose_dtype
 from lcmis.errors import CheckError, ConfigError
-from lcmis.memory import in_batches
-from lcmis.prompts import wording, wordings_hash
-from lcmis.protocols import CheckerSettings
-from lcmis.revision import Located, fetch_weights, locate
+from lcmis.machine.device import choose_device, choose_dtype
+from lcmis.machine.hub import Located, fetch_weights, locate
+from lcmis.machine.memory import in_batches
+from lcmis.machine.weights import refuse_missing, refuse_not_finite, refuse_unusable, silent
+from lcmis.plugins.protocols import CheckerSettings
+from lcmis.text.prompts import wording, wordings_hash
 from lcmis.types import Answer, Question
-from lcmis.weights import refuse_missing, refuse_not_finite, refuse_unusable, silent
 
 if TYPE_CHECKING:
     import torch

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from lcmis.audit.config import AuditConfig
 from lcmis.cli.shared import (
     CheckerOption,
     JsonOption,
@@ -20,7 +21,6 @@ from lcmis.cli.shared import (
     open_store,
     with_settings,
 )
-from lcmis.config import AuditConfig
 
 
 @with_settings
@@ -31,9 +31,9 @@ def audit(config: AuditConfig, *, json: JsonOption = False) -> None:
 
     Another model: lcmis audit -m MODEL -p everyday -c vqa:CHECKER
     """
-    from lcmis import terminal
-    from lcmis.audit import Audit
-    from lcmis.terminal.imports import print_sets
+    from lcmis.audit.run import Audit
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.imports import print_sets
 
     with open_store(config.store, config.pictures, create=True) as facts:
         started = Audit(config, facts)
@@ -46,9 +46,9 @@ def audit(config: AuditConfig, *, json: JsonOption = False) -> None:
 @with_settings
 def plan(config: AuditConfig, *, json: JsonOption = False) -> None:
     """Say what an audit would draw, how long it takes and what it can detect; draw nothing."""
-    from lcmis import terminal
-    from lcmis.audit import Audit
-    from lcmis.terminal.imports import print_sets
+    from lcmis.audit.run import Audit
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.imports import print_sets
 
     with contextlib.ExitStack() as stack:
         place = config.store
@@ -77,7 +77,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Look at what is stored: all pairs, one pair, or one picture with all its scores."""
-    from lcmis import terminal
+    from lcmis.cli import terminal
     from lcmis.findings import look_up
 
     with open_store(store, pictures, read_only=True) as facts:
@@ -92,8 +92,8 @@ def replay(
     json: JsonOption = False,
 ) -> None:
     """Draw one stored picture again and say whether it is the same; exit code 1 if it is not."""
-    from lcmis import terminal
-    from lcmis.audit import replay as draw_again
+    from lcmis.audit.run import replay as draw_again
+    from lcmis.cli import terminal
 
     with open_store(store, pictures, read_only=True) as facts:
         result = draw_again(facts, key, AuditConfig())

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lcmis.audit.config import AuditConfig
 from lcmis.cli.shared import (
     EndpointOption,
     JsonOption,
@@ -16,7 +17,6 @@ from lcmis.cli.shared import (
     open_store,
     with_settings,
 )
-from lcmis.config import AuditConfig
 from lcmis.errors import ConfigError
 
 
@@ -80,17 +80,17 @@ def evolve(
     with the first one on others, on the same fresh seeds. The second checker guides the search, the
     first one judges. `lcmis repair --instruction FILE` then uses what was found.
     """
-    from lcmis import terminal
-    from lcmis.config import checker_settings, text_model_settings
-    from lcmis.evolving import (
+    from lcmis.audit.config import checker_settings, text_model_settings
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.evolution import evolve_progress, print_evolved
+    from lcmis.repair.evolve import (
         EvolveSettings,
         Evolving,
         read_experts,
         read_instruction,
         write_instruction,
     )
-    from lcmis.repair.bigpe import Plan
-    from lcmis.terminal.evolution import evolve_progress, print_evolved
+    from lcmis.repair.methods.bigpe import Plan
 
     if not out.absolute().parent.is_dir():
         raise ConfigError(f"there is no folder {out.absolute().parent}: name another file by --out")

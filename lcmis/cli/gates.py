@@ -41,10 +41,10 @@ def compare(
     Prints who is better and by how much, with an interval clustered by pair, and the pairs on which
     they disagree, with the files of the pictures.
     """
-    from lcmis import terminal
-    from lcmis.comparing import compare as compared
-    from lcmis.comparing import opened
-    from lcmis.terminal.gates import print_comparison
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.gates import print_comparison
+    from lcmis.findings.comparison import compare as compared
+    from lcmis.findings.comparison import opened
 
     with (
         _perhaps(store, pictures) as facts,
@@ -84,10 +84,10 @@ def gate(
     Intervals decide, not points: a gate that cannot tell says how many pairs would settle it.
     Without a MODEL, every model of the store must pass.
     """
-    from lcmis import terminal
-    from lcmis.comparing import opened
-    from lcmis.gate import add_summary, audits, examine, worst, write_junit
-    from lcmis.terminal.gates import print_gates
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.gates import print_gates
+    from lcmis.findings.comparison import opened
+    from lcmis.findings.gate import add_summary, audits, examine, worst, write_junit
 
     with _perhaps(store, pictures) as facts, contextlib.ExitStack() as stack:
         names = [model] if model else audits(facts, store_name(store))

@@ -65,10 +65,10 @@ def import_(
 
     Every line is read or named with the reason. Running it again adds nothing twice.
     """
-    from lcmis import terminal
-    from lcmis.importing import import_sets
-    from lcmis.importing.pictures import import_pictures
-    from lcmis.terminal.imports import print_imported, print_pictures
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.imports import print_imported, print_pictures
+    from lcmis.propose.importing import import_sets
+    from lcmis.propose.importing.pictures import import_pictures
 
     if encoding not in ("utf-8", "latin-1", "cp1252"):
         raise ConfigError(f"--encoding is {encoding!r}, but it is utf-8, latin-1 or cp1252")
@@ -120,10 +120,10 @@ def publish(
     json: JsonOption = False,
 ) -> None:
     """Take the audited pictures to another tool, laid out as it reads them."""
-    from lcmis import terminal
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.imports import print_published
+    from lcmis.export.publish import publish as write
     from lcmis.findings import deciding_checker
-    from lcmis.peers import publish as write
-    from lcmis.terminal.imports import print_published
 
     with open_store(store, pictures, read_only=True) as facts:
         judge = deciding_checker(facts, checker)

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from lcmis.audit.config import checker_settings, model_settings, text_model_settings
 from lcmis.cli.shared import JsonOption, option
-from lcmis.config import checker_settings, model_settings, text_model_settings
 from lcmis.errors import ConfigError
-from lcmis.paths import shipped
-from lcmis.protocols import CheckerSettings, TextModelSettings
-from lcmis.repair.masks import MaskBy
+from lcmis.invert.masks import MaskBy
+from lcmis.machine.paths import shipped
+from lcmis.plugins.protocols import CheckerSettings, TextModelSettings
 
 MINIATURE = "teacup-"
 """Models of these names bring their own encoders, text model and writer."""
@@ -84,12 +84,12 @@ def invert(
 
     Another model: lcmis invert photo.jpg -m MODEL --guide clip:… --guard clip:…
     """
-    from lcmis import terminal
     from lcmis.check.pictures import open_picture
-    from lcmis.inverting import Inversion, InversionSettings
-    from lcmis.inverting.applications import Wishes, examine
-    from lcmis.inverting.keeping import keep, prepared
-    from lcmis.terminal.inversions import inversion_progress, print_inversions
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.inversions import inversion_progress, print_inversions
+    from lcmis.invert.applications import Wishes, examine
+    from lcmis.invert.keeping import keep, prepared
+    from lcmis.invert.run import Inversion, InversionSettings
 
     shown = open_picture(picture)
     wishes = Wishes(

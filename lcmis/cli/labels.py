@@ -29,8 +29,9 @@ def label(
     """Move labels between machines, or say who has labelled how much; people label in the
     dashboard.
     """
-    from lcmis import labels, terminal
-    from lcmis.terminal.labels import print_labellers
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.labels import print_labellers
+    from lcmis.findings import labels
 
     if export is not None and import_ is not None:
         raise ConfigError("--export and --import do not go together: run one, then the other")
@@ -63,8 +64,10 @@ def calibrate(
     """Hold the checkers against people's labels: how often each errs, from which score on a thing
     is likelier there than not, and what rates are left when its errors are taken out.
     """
-    from lcmis import calibrating, findings, terminal
-    from lcmis.terminal.labels import print_calibration
+    from lcmis import findings
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.labels import print_calibration
+    from lcmis.findings import calibration
 
     if threshold is not None and not 0 < threshold < 1:
         raise ConfigError(f"--threshold is {threshold}, but it lies between 0 and 1")
@@ -75,7 +78,7 @@ def calibrate(
             checkers = [first, *(one for one in checkers if one != first)]
         audit = findings.last_audit(runs)
         usual = json_format.loads(audit.config)["threshold"] if audit else 0.5
-        known = calibrating.audited(
+        known = calibration.audited(
             facts,
             checkers,
             threshold=usual if threshold is None else threshold,
@@ -85,6 +88,6 @@ def calibrate(
             raise ConfigError(
                 f"no checker in this store is called {checker!r}: there are {', '.join(checkers)}"
             )
-        found = calibrating.find_labels(known, facts.labels(), facts.question)
+        found = calibration.find_labels(known, facts.labels(), facts.question)
     found = found if checker is None else found.only(checker)
     terminal.print_json(found) if json else print_calibration(found)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from lcmis.audit.config import LABELS_VARIABLE, PICTURES_VARIABLE, STORE_VARIABLE, AuditConfig
 from lcmis.cli.shared import (
     JsonOption,
     PicturesOption,
@@ -17,13 +18,12 @@ from lcmis.cli.shared import (
     store_name,
     with_settings,
 )
-from lcmis.config import LABELS_VARIABLE, PICTURES_VARIABLE, STORE_VARIABLE, AuditConfig
 
 
 def models(json: JsonOption = False) -> None:
     """List the image models that lcmis knows by name."""
-    from lcmis import terminal
-    from lcmis.registry import describe
+    from lcmis.cli import terminal
+    from lcmis.plugins.registry import describe
 
     hint = (
         "Any other name is a diffusers model: a folder, or a hub name such as "
@@ -36,8 +36,8 @@ def models(json: JsonOption = False) -> None:
 
 def checkers(json: JsonOption = False) -> None:
     """List the kinds of checkers."""
-    from lcmis import terminal
-    from lcmis.registry import describe
+    from lcmis.cli import terminal
+    from lcmis.plugins.registry import describe
 
     hint = (
         "Name a model after the kind: vqa:Qwen/Qwen2-VL-2B-Instruct, clip:ViT-B-32/openai, "
@@ -51,8 +51,8 @@ def checkers(json: JsonOption = False) -> None:
 @with_settings
 def doctor(config: AuditConfig, *, json: JsonOption = False) -> None:
     """Examine this machine: versions, memory, device, checkers on known pictures, equal bits."""
-    from lcmis import terminal
-    from lcmis.doctor import examine
+    from lcmis.audit.doctor import examine
+    from lcmis.cli import terminal
 
     found = []
     for finding in examine(config, Path(config.store)):
@@ -77,7 +77,7 @@ def dashboard(
     ] = True,
 ) -> None:
     """Look at the pictures in a browser, and label them; nothing but labels is written."""
-    from lcmis.paths import shipped
+    from lcmis.machine.paths import shipped
 
     folder = store_name(store)
     command = [sys.executable, "-m", "streamlit", "run", str(shipped("dashboard") / "app.py")]
@@ -109,7 +109,7 @@ def upgrade(store: StoreOption = None) -> None:
 
 def check(store: StoreOption = None, pictures: PicturesOption = None) -> None:
     """Compare the schema, and re-hash every picture and key; exit code 1 if anything disagrees."""
-    from lcmis import terminal
+    from lcmis.cli import terminal
 
     with open_store(store, pictures, read_only=True) as facts:
         faults = [*facts.drift(), *facts.verify()]

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from lcmis.audit.config import AuditConfig
 from lcmis.cli.shared import EndpointOption, JsonOption, command_line, open_store, with_settings
-from lcmis.config import AuditConfig
 
 
 @with_settings
@@ -36,10 +36,10 @@ def propose(
     not; new kinds, as two lists that are crossed here; two kinds blended. The pairs given with -p
     are what it begins with. Stop it anywhere; the same command adds further rounds.
     """
-    from lcmis import terminal
-    from lcmis.config import text_model_settings
-    from lcmis.proposing import Propose, ProposeSettings
-    from lcmis.terminal.proposals import announce, print_proposals
+    from lcmis.audit.config import text_model_settings
+    from lcmis.audit.proposals import Propose, ProposeSettings
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.proposals import announce, print_proposals
 
     chosen = ProposeSettings(
         text_model_settings(text_model, endpoint), rounds, count, into, audits=not no_audit

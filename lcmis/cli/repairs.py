@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lcmis.audit.config import AuditConfig
 from lcmis.cli.shared import (
     CheckerOption,
     EndpointOption,
@@ -18,7 +19,6 @@ from lcmis.cli.shared import (
     open_store,
     with_settings,
 )
-from lcmis.config import AuditConfig
 
 
 @with_settings
@@ -85,11 +85,11 @@ def repair(
     Needs an audit first. The second checker guides the search; the first one, which the search
     never sees, judges what was found. Run it again to go on where it stopped.
     """
-    from lcmis import terminal
-    from lcmis.config import checker_settings, text_model_settings
-    from lcmis.evolving import read_instruction
-    from lcmis.repairing import Repair, RepairSettings
-    from lcmis.terminal.repairs import print_repairs
+    from lcmis.audit.config import checker_settings, text_model_settings
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.repairs import print_repairs
+    from lcmis.repair.evolve import read_instruction
+    from lcmis.repair.search import Repair, RepairSettings
 
     chosen = RepairSettings(
         method=method,
@@ -123,9 +123,9 @@ def certify(
     Without --model each is proved on the model it was found for. The first checker judges, and
     never what it guided.
     """
-    from lcmis import terminal
-    from lcmis.certifying import Certifying
-    from lcmis.terminal.repairs import print_proofs
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.repairs import print_proofs
+    from lcmis.repair.certify import Certifying
 
     elsewhere = config.models != AuditConfig().models
     with open_store(config.store, config.pictures) as facts:
@@ -150,9 +150,9 @@ def export(
     pictures: PicturesOption = None,
 ) -> None:
     """Take repaired prompts to your own tool, with their seeds, scores and certificates."""
-    from lcmis.export import export as write
+    from lcmis.export.repaired import export as write
     from lcmis.findings import deciding_checker
-    from lcmis.repairing import repaired_prompts
+    from lcmis.repair.search import repaired_prompts
 
     with open_store(store, pictures, read_only=True) as facts:
         found = repaired_prompts(facts, deciding_checker(facts, checker), every=every)

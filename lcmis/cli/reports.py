@@ -39,7 +39,7 @@ def report(
 
     It needs no server and no network and runs no script; the same facts give the same file.
     """
-    from lcmis import report as room
+    from lcmis.export import report as room
 
     with open_store(store, pictures, read_only=True) as facts:
         made = room.gather(facts, checker, threshold, worst)
@@ -54,7 +54,7 @@ def report(
 
 
 def _write(path: Path, text: str) -> None:
-    from lcmis.writing import replacing
+    from lcmis.machine.files import replacing
 
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")

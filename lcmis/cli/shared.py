@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lcmis.config import STORE_VARIABLE, AuditConfig
+from lcmis.audit.config import STORE_VARIABLE, AuditConfig
 from lcmis.errors import ConfigError
 from lcmis.types import Adapter
 
@@ -155,7 +155,7 @@ def settings(
     pictures: PicturesOption = None,
 ) -> AuditConfig:
     """Lay the flags over a file; `audit` and `plan` share them: what is planned is drawn."""
-    from lcmis.config import checker_settings, load_config, model_settings
+    from lcmis.audit.config import checker_settings, load_config, model_settings
 
     read = load_config(
         config,

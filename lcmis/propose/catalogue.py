@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
+from lcmis.text.words import Span, indefinite, places
 from lcmis.types import Concept, ConceptPair, Intruder, Side, content_key
-from lcmis.words import Span, indefinite, places
 
 # ── what a file may say ──────────────────────────────────────────────────────────────────────────
 

@@ -19,12 +19,12 @@ from itertools import product
 from typing import Any
 
 from lcmis.errors import ConfigError, ItemError
-from lcmis.prompts import wording
-from lcmis.prompts.shapes import TEXT, Schema, several, whole
+from lcmis.plugins.protocols import TextModel
 from lcmis.propose.catalogue import make_pair, names_both
-from lcmis.protocols import TextModel
+from lcmis.text.prompts import wording
+from lcmis.text.prompts.shapes import TEXT, Schema, several, whole
+from lcmis.text.words import one_line, places, without_article
 from lcmis.types import Concept, ConceptPair, Side
-from lcmis.words import one_line, places, without_article
 
 MOST_WORDS = 5
 """Of a concept's name."""

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lcmis.errors import ConfigError, RenderError
-from lcmis.memory import largest_that_fits, out_of_memory, within_memory
-from lcmis.protocols import ImageModel
+from lcmis.machine.memory import largest_that_fits, out_of_memory, within_memory
+from lcmis.plugins.protocols import ImageModel
 from lcmis.render.stages import stage_starts
 from lcmis.render.trunks import in_trunk_order
 from lcmis.types import RenderSpec

@@ -13,8 +13,8 @@ import diffusers
 import torch
 
 from lcmis.errors import RenderError
-from lcmis.revision import weights_fingerprint
-from lcmis.vocabulary import Vocabulary, told
+from lcmis.machine.hub import weights_fingerprint
+from lcmis.text.vocabulary import Vocabulary, told
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,9 +9,10 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from lcmis.device import choose_device, choose_dtype, choose_offload
 from lcmis.errors import ConfigError, InversionError, Refusal, RenderError
-from lcmis.protocols import Denoiser, ModelSettings, Work
+from lcmis.machine.device import choose_device, choose_dtype, choose_offload
+from lcmis.machine.hub import Located, fetch_weights, locate
+from lcmis.plugins.protocols import Denoiser, ModelSettings, Work
 from lcmis.render.conditioning import Conditioning, Defaults, Encoding
 from lcmis.render.pipeline_folder import (
     PipelineFolder,
@@ -23,7 +24,6 @@ from lcmis.render.transformer import Flux, StableDiffusion3
 from lcmis.render.trunks import Trunks, beginning, sharing
 from lcmis.render.unet import StableDiffusion, StableDiffusionXL
 from lcmis.render.unproved import Unproved
-from lcmis.revision import Located, fetch_weights, locate
 from lcmis.types import Adapter, RenderSpec, Stage
 
 if TYPE_CHECKING:

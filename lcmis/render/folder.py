@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, RenderError
-from lcmis.opening import BROKEN, TooLargeError, opened
-from lcmis.protocols import ModelSettings
+from lcmis.machine.hub import file_digest, safe_name
+from lcmis.machine.pictures import BROKEN, TooLargeError, opened
+from lcmis.plugins.protocols import ModelSettings
 from lcmis.render.unfollowed import unfollowed
-from lcmis.revision import file_digest, safe_name
 from lcmis.types import RenderSpec, Stage
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lcmis.endpoint import Outcome, clean, client, finish, host_of, persist, redacted, send
 from lcmis.errors import ConfigError, Refusal, RenderError
-from lcmis.opening import BROKEN, TooLargeError, opened
-from lcmis.protocols import HostedSettings, ModelSettings
+from lcmis.machine.pictures import BROKEN, TooLargeError, opened
+from lcmis.plugins.protocols import HostedSettings, ModelSettings
 from lcmis.render.unfollowed import unfollowed
+from lcmis.text.endpoint import Outcome, clean, client, finish, host_of, persist, redacted, send
 from lcmis.types import Exchange, RenderSpec, Stage
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import transformers
 from safetensors import SafetensorError
 
 from lcmis.errors import ConfigError
+from lcmis.machine.hub import Located, fetch_weights
+from lcmis.machine.weights import refuse_missing, refuse_unusable, silent
 from lcmis.render.pipeline_folder import PipelineFolder, adapter_file
-from lcmis.revision import Located, fetch_weights
 from lcmis.types import Adapter
-from lcmis.weights import refuse_missing, refuse_unusable, silent
 
 
 def load_pipeline(

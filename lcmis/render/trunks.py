@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lcmis.protocols import Work
+from lcmis.plugins.protocols import Work
 from lcmis.render.stages import stage_starts
 from lcmis.types import RenderSpec
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lcmis.protocols import ModelSettings
+from lcmis.plugins.protocols import ModelSettings
 
 DRAWING = (
     "revision",

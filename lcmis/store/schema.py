@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from lcmis.errors import StoreError
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
 from lcmis.store.connect import Place, place_of, sentences
 from lcmis.store.tables import Base
 

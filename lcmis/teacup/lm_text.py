@@ -13,7 +13,6 @@ from itertools import product
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from lcmis.prompts import wording
 from lcmis.propose.catalogue import catalogue
 from lcmis.propose.rounds import LIST_LENGTH, listed_names
 from lcmis.teacup.pairs import PATTERNS
@@ -27,6 +26,7 @@ from lcmis.teacup.world import (
     noun_phrase,
     prompt_of,
 )
+from lcmis.text.prompts import wording
 from lcmis.types import ConceptPair, Side
 
 START, END, PADDING, ANSWER = "<s>", "</s>", "<pad>", "<|answer|>"
@@ -38,7 +38,7 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|answer|>' }}{% endif %}"
 )
 TEMPLATES = ("expand", "detail", "invent", "blend", "lists", "rewrite", "first")
-"""Of :mod:`lcmis.prompts`: what it was trained to answer."""
+"""Of :mod:`lcmis.text.prompts`: what it was trained to answer."""
 OTHER_CATALOGUE = "everyday"
 MOST_SHOWN = 8
 MOST_ASKED = 12

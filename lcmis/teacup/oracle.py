@@ -17,7 +17,7 @@ from PIL.Image import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
 from lcmis.teacup.concepts import FAMILIES
 
 FIRST = tuple((family.name, one.name) for family in FAMILIES.values() for one in family.first)

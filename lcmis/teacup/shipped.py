@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from lcmis.check.clip import ClipChecker
 from lcmis.check.vqa import VqaChecker
-from lcmis.e2t.writer import EmbeddingToText
-from lcmis.local import LocalModel
-from lcmis.paths import shipped
-from lcmis.protocols import CheckerSettings, KnownCase, ModelSettings, TextModelSettings
+from lcmis.invert.e2t.writer import EmbeddingToText
+from lcmis.machine.paths import shipped
+from lcmis.plugins.protocols import CheckerSettings, KnownCase, ModelSettings, TextModelSettings
 from lcmis.render.diffusion import DiffusersModel
+from lcmis.text.local import LocalModel
 from lcmis.types import Question, QuestionKind
 
 Number = TypeVar("Number", int, float)

@@ -24,7 +24,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
 from lcmis.teacup.checker_data import (
     Claim,
     Namer,

@@ -14,12 +14,12 @@ from itertools import islice
 
 import torch
 
-from lcmis.e2t.network import load, save
-from lcmis.e2t.reading import FrozenReader
-from lcmis.e2t.training import Lesson, disturbed, lines_of, shuffled, teach
-from lcmis.e2t.writer import EmbeddingToText
 from lcmis.errors import ConfigError
-from lcmis.paths import shipped
+from lcmis.invert.e2t.network import load, save
+from lcmis.invert.e2t.reading import FrozenReader
+from lcmis.invert.e2t.training import Lesson, disturbed, lines_of, shuffled, teach
+from lcmis.invert.e2t.writer import EmbeddingToText
+from lcmis.machine.paths import shipped
 from lcmis.teacup.captions import BALANCED, BROAD, NARROW, caption, sample
 from lcmis.teacup.concepts import FAMILIES
 from lcmis.teacup.measure import as_dict, wilson
@@ -82,7 +82,7 @@ def train(options: TrainOptions) -> None:
         {
             "title": options.out.name,
             "summary": f"Turns pooled vectors of the text encoder of {reader.text_encoder} back "
-            f"into text: a T5 fed with pseudo-tokens (lcmis.e2t).",
+            f"into text: a T5 fed with pseudo-tokens (lcmis.invert.e2t).",
             "training": training_facts(
                 options,
                 model=f"{sum(one.numel() for one in network.parameters()) / 1e6:.1f} M parameters, "

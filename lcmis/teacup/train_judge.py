@@ -29,7 +29,7 @@ from transformers import (
     TimmWrapperConfig,
 )
 
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
 from lcmis.teacup.checker_data import (
     Namer,
     Pictures,

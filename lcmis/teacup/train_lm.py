@@ -18,12 +18,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from lcmis.check.fluency import load_causal
-from lcmis.llm import read_json
-from lcmis.local import LocalModel
+from lcmis.machine.hub import locate
+from lcmis.plugins.protocols import TextModelSettings
 from lcmis.propose.rounds import REPEATS, Kind, Measured, Rounds
-from lcmis.protocols import TextModelSettings
-from lcmis.revision import locate
 from lcmis.teacup.concepts import FAMILIES
 from lcmis.teacup.lm_text import TEMPLATES, Conversation, converse, make_tokenizer
 from lcmis.teacup.measure import as_dict, wilson
@@ -37,6 +34,9 @@ from lcmis.teacup.training import (
     training_facts,
     write_card,
 )
+from lcmis.text.chat import read_json
+from lcmis.text.fluency import load_causal
+from lcmis.text.local import LocalModel
 from lcmis.types import Exchange
 
 DEFAULT_SAMPLES = 41_600

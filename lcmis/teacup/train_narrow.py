@@ -19,7 +19,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
 from lcmis.teacup.captions import NARROW, Recipe
 from lcmis.teacup.diffusion import (
     LatentSet,

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
 from lcmis.teacup.captions import BALANCED, Scene
 from lcmis.teacup.examples import Examples, draw_examples
 from lcmis.teacup.measure import as_dict, wilson

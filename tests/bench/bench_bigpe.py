@@ -14,12 +14,12 @@ import tempfile
 from collections.abc import Sequence
 
 from lcmis import judge
-from lcmis.audit import Audit
-from lcmis.config import AuditConfig
-from lcmis.evolving import Evolved, EvolveSettings, Evolving, fresh_seeds
+from lcmis.audit.config import AuditConfig
+from lcmis.audit.run import Audit
 from lcmis.judge import PairedCounts
-from lcmis.protocols import ModelSettings, TextModelSettings
-from lcmis.repair.bigpe import SELECTORS, Plan, Value
+from lcmis.plugins.protocols import ModelSettings, TextModelSettings
+from lcmis.repair.evolve import Evolved, EvolveSettings, Evolving, fresh_seeds
+from lcmis.repair.methods.bigpe import SELECTORS, Plan, Value
 from lcmis.store import Store
 from lcmis.teacup.oracle import Oracle, load_oracle
 from lcmis.types import ConceptPair, Stage

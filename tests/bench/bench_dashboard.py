@@ -16,7 +16,7 @@ from pathlib import Path
 from bench_store import CHECKER, MODELS, PICTURE, SEEDS, answers, make_pair, make_spec, questions_of
 from streamlit.testing.v1 import AppTest
 
-from lcmis.paths import shipped
+from lcmis.machine.paths import shipped
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import Render
 

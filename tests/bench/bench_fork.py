@@ -19,13 +19,13 @@ from scipy.stats import bootstrap
 
 from lcmis import judge
 from lcmis.check import questions_of
+from lcmis.plugins.protocols import Case, Checker, CheckerSettings, ModelSettings, Work
 from lcmis.propose.catalogue import catalogue
-from lcmis.protocols import Case, Checker, CheckerSettings, ModelSettings, Work
 from lcmis.render import draw, in_trunk_order
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.trunks import Trunks
-from lcmis.repair import moce, ranked
-from lcmis.repair.phrases import alone
+from lcmis.repair.methods import moce, ranked
+from lcmis.repair.methods.phrases import alone
 from lcmis.teacup import shipped
 from lcmis.teacup.oracle import Oracle, load_oracle
 from lcmis.types import (

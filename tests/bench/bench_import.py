@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lcmis.importing import import_sets
+from lcmis.propose.importing import import_sets
 
 LINES = 100_000
 

@@ -23,16 +23,16 @@ from pathlib import Path
 from PIL.Image import Image
 
 from lcmis import judge
-from lcmis.asking import caption
-from lcmis.protocols import CheckerSettings, Inverter, ModelSettings, TextModel, Tools
+from lcmis.invert.methods.editor import Editor
+from lcmis.invert.methods.pez import Pez
+from lcmis.plugins.protocols import CheckerSettings, Inverter, ModelSettings, TextModel, Tools
 from lcmis.render import draw
 from lcmis.render.diffusion import DiffusersModel
-from lcmis.repair.editor import Editor
-from lcmis.repair.pez import Pez
 from lcmis.teacup import shipped
 from lcmis.teacup.oracle import Oracle, load_oracle
 from lcmis.teacup.phrasebook import Phrasebook
 from lcmis.teacup.world import FAMILIES, prompt_of, render
+from lcmis.text.asking import caption
 from lcmis.types import FIRST_CERTIFICATE_SEED, FIRST_REPAIR_SEED, Rate, Stage
 
 MODELS = {"teacup-broad": shipped.broad, "teacup-narrow": shipped.narrow}

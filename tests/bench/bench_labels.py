@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "dashboard"))
 
 from labelling import Record, next_turn
 
-from lcmis import calibrating, findings
+from lcmis import findings
+from lcmis.findings import calibration
 from lcmis.store import Store
 from lcmis.teacup.oracle import load_oracle
 
@@ -30,7 +31,7 @@ def main() -> None:
         deciding = findings.deciding_checker(store)
         others = [one for one in store.checkers() if one != deciding]
         rule = findings.rule_of(store.runs()[-1])
-        known = calibrating.audited(store, [deciding, *others], rule=rule)
+        known = calibration.audited(store, [deciding, *others], rule=rule)
         truth = true_of(store, known)
         right = sum(a and b for a, b in truth.values()) / len(truth)
         print(f"{len(truth)} pictures, {right:.1%} right by the oracle")
@@ -48,7 +49,7 @@ def main() -> None:
                 report(store, known, [p for p in truth if p[0] in told], truth, number)
 
 
-def true_of(store: Store, known: calibrating.Audited) -> dict[calibrating.Place, tuple[bool, bool]]:
+def true_of(store: Store, known: calibration.Audited) -> dict[calibration.Place, tuple[bool, bool]]:
     """Whether each concept is in each picture, by the oracle."""
     places = [place for some in known.cards.strata.values() for place in some]
     images = [store.image(store.render(render)[1].sha256) for render, _ in places]
@@ -61,9 +62,9 @@ def true_of(store: Store, known: calibrating.Audited) -> dict[calibrating.Place,
 
 def report(
     store: Store,
-    known: calibrating.Audited,
-    places: list[calibrating.Place],
-    truth: dict[calibrating.Place, tuple[bool, bool]],
+    known: calibration.Audited,
+    places: list[calibration.Place],
+    truth: dict[calibration.Place, tuple[bool, bool]],
     number: int,
 ) -> None:
     """One line a checker."""
@@ -72,13 +73,13 @@ def report(
     labels = []
     for place in places:
         for question, _ in store.scores(place[0]):
-            if question.kind in calibrating.PRESENCES:
-                there = truth[place][calibrating.PRESENCES.index(question.kind)]
+            if question.kind in calibration.PRESENCES:
+                there = truth[place][calibration.PRESENCES.index(question.kind)]
                 answer = "yes" if there else "no"
                 labels.append(
                     Label(place[0], question.key, answer, "oracle", "2026-11-21T00:00:00+00:00")
                 )
-    found = calibrating.find_labels(known, list(dict.fromkeys(labels)), store.question)
+    found = calibration.find_labels(known, list(dict.fromkeys(labels)), store.question)
     for rate in found.rates:
         if findings.is_control(rate.model) or rate.corrected is None:
             continue

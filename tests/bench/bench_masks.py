@@ -13,9 +13,9 @@ from collections import defaultdict
 import numpy as np
 from scipy.stats import t
 
-from lcmis.protocols import ModelSettings
-from lcmis.repair import edits
-from lcmis.repair.masks import mask_of
+from lcmis.invert import edits
+from lcmis.invert.masks import mask_of
+from lcmis.plugins.protocols import ModelSettings
 from lcmis.teacup import shipped
 from lcmis.teacup.world import FAMILIES, prompt_of, regions, render
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from lcmis import judge
-from lcmis.audit import Audit
-from lcmis.config import AuditConfig, StoppingSettings, text_model_settings
+from lcmis.audit.config import AuditConfig, StoppingSettings, text_model_settings
+from lcmis.audit.proposals import SEVERE, Propose, ProposeSettings
+from lcmis.audit.run import Audit
+from lcmis.plugins.protocols import CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import catalogue
 from lcmis.propose.rounds import LESS_LIKELY, REPEATS, Measured
-from lcmis.proposing import SEVERE, Propose, ProposeSettings
-from lcmis.protocols import CheckerSettings, ModelSettings
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Rate
 

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lcmis import judge
-from lcmis.audit import Audit
-from lcmis.config import AuditConfig, StoppingSettings
-from lcmis.evaluation import spec_of
-from lcmis.protocols import CheckerSettings, ImageModel, ModelSettings, TextModelSettings
-from lcmis.repairing import Repair, RepairSettings
+from lcmis.audit.config import AuditConfig, StoppingSettings
+from lcmis.audit.run import Audit
+from lcmis.plugins.protocols import CheckerSettings, ImageModel, ModelSettings, TextModelSettings
+from lcmis.repair.evaluate import spec_of
+from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.teacup.oracle import Oracle, load_oracle
 from lcmis.types import Candidate, Certificate, ConceptPair, Rate, Stage

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from lcmis.propose.catalogue import names_both
+from lcmis.text.words import without_article
 from lcmis.types import Concept
-from lcmis.words import without_article
 
 
 class NoPairError(ValueError):

@@ -11,8 +11,8 @@ from lcmis.errors import ConfigError
 from lcmis.propose.catalogue import names_both, pair_of_record
 from lcmis.propose.formats.phrases import NoPairError, read_off, two_of
 from lcmis.propose.formats.rows import Container
+from lcmis.text.words import without_article
 from lcmis.types import Concept, ConceptPair
-from lcmis.words import without_article
 
 Fields = Mapping[str, Any]
 """One row, as its file names things."""

@@ -9,10 +9,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import TextModelError
-from lcmis.prompts import wording
-from lcmis.protocols import TextModelSettings
+from lcmis.plugins.protocols import TextModelSettings
 from lcmis.teacup.phrasebook import instructions, painting, seeing, wordings
 from lcmis.teacup.phrasebook.asked import Asked, Eyes
+from lcmis.text.prompts import wording
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +30,7 @@ ANSWERS: dict[str, Callable[[Asked], str]] = {
     "changes": seeing.changes,
     "differences": seeing.differences,
 }
-"""Template of :mod:`lcmis.prompts` → what answers it; a new question is a line here."""
+"""Template of :mod:`lcmis.text.prompts` → what answers it; a new question is a line here."""
 
 
 class Phrasebook:

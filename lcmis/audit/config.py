@@ -1,0 +1,231 @@
+"""audit.toml, flags and environment → one frozen AuditConfig."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+from pydantic import SecretStr
+
+from lcmis.errors import ConfigError
+from lcmis.plugins.protocols import CheckerSettings, HostedSettings, ModelSettings, TextModelSettings
+from lcmis.types import FIRST_REPAIR_SEED, Adapter
+
+STORE_VARIABLE = "LCMIS_STORE"
+"""The environment variable that names the store where no flag and no file does."""
+PICTURES_VARIABLE = "LCMIS_PICTURES"
+"""How the command line tells the dashboard where the pictures of a database URL lie."""
+LABELS_VARIABLE = "LCMIS_LABELS"
+"""How the command line tells the dashboard that nobody may label: ``off``."""
+
+ENDPOINT_VARIABLE = "LCMIS_ENDPOINT"
+"""The environment variable that names a service's address where nothing else does."""
+KEY_VARIABLE = "LCMIS_API_KEY"
+"""The environment variable that holds the key of a service, a text or an image model's."""
+
+HOSTED = "hosted:"
+"""The name of a model behind an API begins so."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingSettings:
+    """When a pair has been drawn often enough; probabilities and rates in (0, 1)."""
+
+    rule: Literal["sprt", "curtailed", "fixed"] = "sprt"
+    threshold: float = 0.5
+    """A pair fails when more than this share of its pictures is wrong."""
+    delta: float = 0.18
+    """Half the width of the zone around the threshold in which ``sprt`` may go either way."""
+    alpha: float = 0.05
+    beta: float = 0.05
+    block: int = 4
+    """Pictures drawn between two looks."""
+    cap: int = 20
+    """Pictures of one pair at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditConfig:
+    """Everything an audit needs to know; nothing else reads the user's files or environment."""
+
+    models: tuple[ModelSettings, ...] = (
+        ModelSettings("teacup-narrow"),
+        ModelSettings("teacup-broad"),
+    )
+    checkers: tuple[CheckerSettings, ...] = (
+        CheckerSettings("teacup-judge"),
+        CheckerSettings("teacup-clip"),
+    )
+    """The first one decides; the others are second opinions, shown where they disagree."""
+    pairs: tuple[str, ...] = ("teacup",)
+    """Names of shipped catalogues, and pair files."""
+    patterns: tuple[str, ...] = ()
+    """Only pairs whose pattern contains one of these words; empty is all."""
+    limit: int | None = None
+    """At most so many pairs, spread evenly over the patterns."""
+    store: str = "audit"
+    """A folder, or a database URL together with ``pictures``."""
+    pictures: str | None = None
+    threshold: float = 0.5
+    """A concept counts as present from this score on."""
+    stopping: StoppingSettings = StoppingSettings()
+    first_seed: int = 0
+    """Picture i of every pair is drawn from seed ``first_seed + i``."""
+    max_failures: int = 20
+    """So many failed items stop the audit: something other than them is wrong."""
+
+
+def load_config(path: Path | None = None, **overrides: Any) -> AuditConfig:
+    """Read a file, lay the overrides that are not None over it, and check everything.
+
+    Raises:
+        ConfigError: the file cannot be read, a field is unknown or has a value it cannot have.
+    """
+    table = _read_toml(path) if path else {}
+    if STORE_VARIABLE in os.environ:
+        table.setdefault("store", os.environ[STORE_VARIABLE])
+    for name, value in overrides.items():
+        if value is not None:
+            table[name] = {**table.get(name, {}), **value} if isinstance(value, dict) else value
+    where = str(path) if path else "the settings"
+    _refuse_unknown(table, AuditConfig, where)
+    for name, kind in (("models", ModelSettings), ("checkers", CheckerSettings)):
+        spell_out = model_settings if kind is ModelSettings else checker_settings
+        entries = table.get(name, ())
+        if not isinstance(entries, list | tuple):
+            raise ConfigError(f"{where}: {name} is {entries!r}, but it is a list")
+        if entries:
+            table[name] = [spell_out(e) if isinstance(e, str) else e for e in entries]
+        for entry in table.get(name, ()):
+            if isinstance(entry, Mapping):
+                _refuse_unknown(entry, kind, f"{where}, [[{name}]]")
+                _refuse_unknown(entry.get("hosted", {}), HostedSettings, f"{where}, hosted")
+                if "key" in entry.get("hosted", {}):
+                    raise ConfigError(
+                        f"{where}: a key does not belong in a file: take it out, and set "
+                        f"{KEY_VARIABLE} instead"
+                    )
+                for adapter in entry.get("adapters", ()):
+                    _refuse_unknown(adapter, Adapter, f"{where}, [[{name}]] adapters")
+    _refuse_unknown(table.get("stopping", {}), StoppingSettings, f"{where}, [stopping]")
+    try:
+        config = pydantic.TypeAdapter(AuditConfig).validate_python(table)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"{where}: {place} is {first['input']!r}, but {_lower(first['msg'])}"
+        ) from error
+    _refuse_impossible(config, where)
+    models = tuple(_reachable(entry) for entry in config.models)
+    return dataclasses.replace(config, models=models)
+
+
+def _reachable(model: ModelSettings) -> ModelSettings:
+    """A model behind an API with its key, and its address where nobody said one."""
+    if not model.name.startswith(HOSTED):
+        return model
+    hosted, key = model.hosted or HostedSettings(), os.environ.get(KEY_VARIABLE)
+    endpoint = hosted.endpoint or os.environ.get(ENDPOINT_VARIABLE, "")
+    reached = dataclasses.replace(hosted, endpoint=endpoint, key=SecretStr(key) if key else None)
+    return dataclasses.replace(model, hosted=reached)
+
+
+def model_settings(text: str) -> ModelSettings:
+    """Read the short form ``name`` or ``name@revision``."""
+    name, at, revision = text.rpartition("@")
+    return ModelSettings(name, revision=revision) if at else ModelSettings(text)
+
+
+def text_model_settings(text: str, endpoint: str | None = None) -> TextModelSettings:
+    """Read the short form ``kind`` or ``kind:name``; the key comes from the environment."""
+    kind, _, name = text.partition(":")
+    key = os.environ.get(KEY_VARIABLE)
+    settings = TextModelSettings(kind, name, key=SecretStr(key) if key else None)
+    endpoint = endpoint or os.environ.get(ENDPOINT_VARIABLE)
+    return dataclasses.replace(settings, endpoint=endpoint) if endpoint else settings
+
+
+def checker_settings(text: str) -> CheckerSettings:
+    """Read the short form ``kind``, ``kind:name`` or ``kind:name@revision``."""
+    kind, _, rest = text.partition(":")
+    name, at, revision = rest.rpartition("@")
+    return CheckerSettings(kind, name, revision=revision) if at else CheckerSettings(kind, rest)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist: name an audit.toml, or leave it out") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as text: {error}; save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no valid TOML: {error}; mend that line") from error
+
+
+def _refuse_unknown(table: Any, kind: type, where: str) -> None:
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where} must be a table of settings, not {table!r}")
+    known = [entry.name for entry in dataclasses.fields(kind)]
+    for name in table:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"{where} has no setting {name!r}: {hint}")
+
+
+def _refuse_impossible(config: AuditConfig, where: str) -> None:
+    stopping = config.stopping
+    shares = {
+        "threshold": config.threshold,
+        "stopping.threshold": stopping.threshold,
+        "stopping.delta": stopping.delta,
+        "stopping.alpha": stopping.alpha,
+        "stopping.beta": stopping.beta,
+    }
+    for name, value in shares.items():
+        if not 0 < value < 1:
+            raise ConfigError(f"{where}: {name} is {value}, but it lies between 0 and 1")
+    low, high = stopping.threshold - stopping.delta, stopping.threshold + stopping.delta
+    if stopping.rule == "sprt" and not 0 < low < high < 1:
+        raise ConfigError(
+            f"{where}: stopping.threshold ± stopping.delta is {low:g} to {high:g}, "
+            f"which must stay between 0 and 1: choose a smaller delta"
+        )
+    counts = {
+        "stopping.block": stopping.block,
+        "stopping.cap": stopping.cap,
+        "max_failures": config.max_failures,
+        "limit": 1 if config.limit is None else config.limit,
+    }
+    for name, count in counts.items():
+        if count < 1:
+            raise ConfigError(f"{where}: {name} is {count}, but it is at least 1")
+    if stopping.cap < stopping.block:
+        raise ConfigError(
+            f"{where}: stopping.cap is {stopping.cap}, less than one block of {stopping.block}"
+        )
+    if not 0 <= config.first_seed <= FIRST_REPAIR_SEED - stopping.cap:
+        raise ConfigError(
+            f"{where}: first_seed is {config.first_seed}, but an audit's seeds lie in "
+            f"[0, {FIRST_REPAIR_SEED}), and repairs have those above: choose a smaller one"
+        )
+    for name, entries in (
+        ("models", config.models),
+        ("checkers", config.checkers),
+        ("pairs", config.pairs),
+    ):
+        if not entries:
+            raise ConfigError(f"{where}: {name} is empty: name at least one")
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

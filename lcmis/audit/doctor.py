@@ -1,0 +1,187 @@
+"""Is this machine fit: versions, device, memory, checkers on known pictures, equal bits."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import permutations
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image, ImageDraw
+
+from lcmis.plugins import registry
+from lcmis.audit.run import REPORTED_PACKAGES, open_checker, open_model
+from lcmis.audit.config import AuditConfig
+from lcmis.plugins.protocols import Checker, CheckerSettings, ImageModel, KnownCase
+from lcmis.render import draw
+from lcmis.types import Question, QuestionKind, Stage
+
+SAFE_SQLITE = (3, 51, 3)
+"""Before it, two connections that write at one moment can, very rarely, corrupt a WAL database."""
+
+MISTAKES_ALLOWED = 0.1
+"""Share of known pictures that a checker may get wrong and still count as working."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one examination found."""
+
+    name: str
+    state: Literal["ok", "note", "fault"]
+    sentence: str
+
+
+def examine(config: AuditConfig, folder: Path) -> Iterator[Finding]:
+    """Examine the machine, then every checker and model of a configuration, one finding each."""
+    yield from _versions()
+    yield _memory()
+    yield _disk(folder)
+    yield _device()
+    for settings in config.checkers:
+        yield check_known_cases(open_checker(settings), _known_cases(settings))
+    for model_settings in config.models:
+        yield check_batches(open_model(model_settings))
+
+
+def _versions() -> Iterator[Finding]:
+    names = ", ".join(f"{name} {version(name)}" for name in REPORTED_PACKAGES)
+    yield Finding("versions", "ok", f"Python {sys.version.split()[0]}, {names}")
+    found = sqlite3.sqlite_version
+    if sqlite3.sqlite_version_info < SAFE_SQLITE:
+        yield Finding(
+            "database",
+            "note",
+            f"SQLite {found} is sound for one audit at a time; for several writers at once use "
+            f"PostgreSQL, or Python with SQLite {'.'.join(map(str, SAFE_SQLITE))} or newer",
+        )
+    else:
+        yield Finding("database", "ok", f"SQLite {found}")
+
+
+def _memory() -> Finding:
+    import psutil
+
+    free = psutil.virtual_memory().available / 2**30
+    state: Literal["ok", "note"] = "ok" if free >= 2 else "note"
+    return Finding(
+        "memory", state, f"{free:.1f} GiB free; large models want offload=model below 16"
+    )
+
+
+def _disk(folder: Path) -> Finding:
+    place = next(p for p in (folder.resolve(), *folder.resolve().parents) if p.exists())
+    free = shutil.disk_usage(place).free / 2**30
+    if free < 1:
+        return Finding(
+            "disk", "fault", f"{free:.1f} GiB free at {place}: make room before an audit"
+        )
+    return Finding("disk", "ok", f"{free:.0f} GiB free at {place}, about 1 MiB a picture of 1024²")
+
+
+def _device() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        return Finding("device", "ok", f"{card.name}, {card.total_memory / 2**30:.0f} GiB")
+    if torch.backends.mps.is_available():
+        return Finding("device", "ok", "Apple GPU (mps)")
+    threads = torch.get_num_threads()
+    return Finding("device", "note", f"no GPU: {threads} CPU threads, enough for small models only")
+
+
+# ── checkers on pictures whose truth is known ────────────────────────────────────────────────────
+
+
+def check_known_cases(checker: Checker, cases: Sequence[KnownCase]) -> Finding:
+    """Ask a checker what is known: the right side of 0.5 in nine of ten, or it is at fault."""
+    asked = [case for case in cases if checker.takes(case.question)]
+    answers = checker.score([case.picture for case in asked], [case.question for case in asked])
+    right = abstained = 0
+    for case, (answer,) in zip(asked, answers, strict=True):
+        if answer.value is None:
+            abstained += 1
+        else:
+            right += (answer.value >= 0.5) == case.holds
+    silent = f", {abstained} unanswered" if abstained else ""
+    sentence = f"{right} of {len(asked)} known pictures read rightly{silent}"
+    if right < (1 - MISTAKES_ALLOWED) * len(asked):
+        return Finding(
+            checker.checker_id, "fault", f"{sentence}: do not trust its rates; try another checker"
+        )
+    return Finding(checker.checker_id, "ok", sentence)
+
+
+def _known_cases(settings: CheckerSettings) -> list[KnownCase]:
+    """Cases from the checker's own world where it names one, else plain shapes."""
+    kind = settings.kind if settings.kind in registry.names("known_cases") else "vqa"
+    return list(registry.load("known_cases", kind)())
+
+
+def shapes() -> Iterator[KnownCase]:
+    """A coloured shape on white, asked for by its own name and by another's.
+
+    Simple enough for every checker that is worth its name.
+    """
+    names = ("red circle", "blue square", "green triangle")
+    for shown, other in permutations(names, 2):
+        for asked, holds in ((shown, True), (other, False)):
+            contrast = tuple(
+                f"a {name} on a white background" for name in (asked, _else(asked, shown, other))
+            )
+            yield KnownCase(
+                _shape(shown), Question(QuestionKind.A_PRESENT, asked, contrast=contrast), holds
+            )
+
+
+def _else(asked: str, shown: str, other: str) -> str:
+    return other if asked == shown else shown
+
+
+def _shape(name: str, size: int = 256) -> Image.Image:
+    colour, shape = name.split()
+    picture = Image.new("RGB", (size, size), "white")
+    pen = ImageDraw.Draw(picture)
+    low, middle, high = size // 5, size // 2, size - size // 5
+    outlines = {
+        "circle": lambda: pen.ellipse((low, low, high, high), fill=colour),
+        "square": lambda: pen.rectangle((low, low, high, high), fill=colour),
+        "triangle": lambda: pen.polygon(((middle, low), (high, high), (low, high)), fill=colour),
+    }
+    outlines[shape]()
+    return picture
+
+
+# ── models, bit for bit ──────────────────────────────────────────────────────────────────────────
+
+
+def check_batches(model: ImageModel) -> Finding:
+    """Draw pictures alone and together, in another order: the bits must not care."""
+    prompts = ("a red circle", "a blue square beside a green triangle", "a dog")
+    specs = [model.spec((Stage(prompt),), seed) for seed, prompt in enumerate(prompts)]
+    together = draw(model, specs)
+    reverse = list(reversed(draw(model, list(reversed(specs)))))
+    alone = draw(model, specs[:1])
+    failed = [item for item in (*together, *reverse, *alone) if isinstance(item, Exception)]
+    if failed:
+        return Finding(model.model_id, "fault", f"could not draw: {failed[0]}")
+    pictures = [item.tobytes() for item in together if isinstance(item, Image.Image)]
+    turned = [item.tobytes() for item in reverse if isinstance(item, Image.Image)]
+    single = [item.tobytes() for item in alone if isinstance(item, Image.Image)]
+    if pictures == turned and pictures[:1] == single:
+        return Finding(
+            model.model_id,
+            "ok",
+            f"pictures are bit-equal alone, together and in any order ({specs[0].profile})",
+        )
+    return Finding(
+        model.model_id,
+        "fault",
+        f"a picture depends on its neighbours under {specs[0].profile}: run with --batch 1",
+    )

@@ -1,0 +1,1 @@
+"""What leaves as a file: repaired prompts, other people's layouts, a report."""

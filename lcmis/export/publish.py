@@ -1,0 +1,379 @@
+"""Pictures and scores as other tools lay them out: GenEval, T2I-CompBench, EvalScope, datasets,
+Inspect.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.findings import PairFinding, find_pairs
+from lcmis.machine.hub import safe_name
+from lcmis.store import Evidence, Store
+from lcmis.types import ConceptPair, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One picture of a pair, as it goes to another tool."""
+
+    pair: ConceptPair
+    evidence: Evidence
+    verdict: str
+    checker: str
+    """Whose scores the verdict follows from."""
+    sha256: str
+    """Of the pixels; the store finds the file by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was written for one model."""
+
+    model: str
+    folder: Path
+    num_pictures: int
+    left_out: tuple[str, ...]
+    """One sentence for each prompt that the format cannot say."""
+
+
+def publish(
+    store: Store,
+    checker: str,
+    form: str,
+    folder: Path,
+    *,
+    model: str | None = None,
+    threshold: float = 0.5,
+) -> list[Published]:
+    """Write the plainly prompted pictures of a store for another tool, all or nothing.
+
+    Args:
+        store: with the facts.
+        checker: whose scores go with the pictures.
+        form: a key of :data:`FORMATS`.
+        folder: it must not exist; with several models it has a folder for each.
+        model: only models whose name contains this.
+        threshold: score from which a concept counts as present, for the verdicts.
+
+    Raises:
+        UserError: no such format, nothing to publish, or the folder exists or cannot be written.
+    """
+    if form not in FORMATS:
+        raise UnknownNameError(f"nothing is published as {form!r}: there are {', '.join(FORMATS)}")
+    if folder.exists():
+        raise ConfigError(f"{folder} exists: name a folder that does not, so that nothing mixes")
+    found: dict[str, list[PairFinding]] = {}
+    for finding in find_pairs(store, checker, threshold=threshold):
+        if model is None or model in finding.model:
+            found.setdefault(finding.model, []).append(finding)
+    if not found:
+        known = ", ".join(store.models()) or "none: run lcmis audit"
+        raise ConfigError(
+            f"there are no pictures{f' of {model!r}' if model else ''}: models {known}"
+        )
+    try:
+        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            published = [
+                _publish_one(store, checker, form, findings, draft, folder, alone=len(found) == 1)
+                for findings in found.values()
+            ]
+            draft.chmod(0o755)
+            draft.rename(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error.strerror}): name another") from error
+    return published
+
+
+def _publish_one(
+    store: Store,
+    checker: str,
+    form: str,
+    findings: Sequence[PairFinding],
+    draft: Path,
+    folder: Path,
+    *,
+    alone: bool,
+) -> Published:
+    name = findings[0].model
+    inside = Path() if alone else Path(safe_name(name))
+    (draft / inside).mkdir(exist_ok=True)
+    by_pair = [
+        _shown(store, checker, item) for item in sorted(findings, key=lambda item: item.pair.prompt)
+    ]
+    taken: list[list[Shown]] = []
+    left_out: list[str] = []
+    for shown in by_pair:
+        fault = UNSAYABLE.get(form, _sayable)(shown[0].pair.prompt) if shown else ""
+        if fault:
+            left_out.append(f"{shown[0].pair.prompt!r} {fault}")
+        elif shown:
+            taken.append(shown)
+    FORMATS[form](store, taken, draft / inside)
+    return Published(name, folder / inside, sum(map(len, taken)), tuple(left_out))
+
+
+def _shown(store: Store, checker: str, finding: PairFinding) -> list[Shown]:
+    """The pictures of a finding, in the order of their seeds; a refusal is none."""
+    pictures = zip(finding.evidence, finding.judgement.verdicts, strict=True)
+    drawn = store.renders_of(item.spec_key for item in finding.evidence)
+    return [
+        Shown(finding.pair, item, verdict.value, checker, drawn[item.spec_key][1].sha256)
+        for item, verdict in pictures
+        if not item.refused
+    ]
+
+
+def _save(store: Store, shown: Shown, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store.image(shown.sha256).save(path)
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+# ── the formats ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _geneval(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
+    """``00000/metadata.jsonl`` and ``00000/samples/00000.png``, as its generator lays them out."""
+    for index, shown in enumerate(pairs):
+        place = folder / f"{index:05}"
+        place.mkdir()
+        pair = shown[0].pair
+        include = [{"class": concept.name, "count": 1} for concept in (pair.a, pair.b)]
+        _write_lines(
+            place / "metadata.jsonl",
+            [{"tag": "two_object", "include": include, "prompt": pair.prompt}],
+        )
+        for number, one in enumerate(shown):
+            _save(store, one, place / "samples" / f"{number:05}.png")
+
+
+def _compbench(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
+    """``samples/<prompt>_<6 digits>.png``, numbered over all, and the prompts as a text file."""
+    pictures = [one for shown in pairs for one in shown]
+    for number, one in enumerate(pictures):
+        _save(store, one, folder / "samples" / f"{one.pair.prompt}_{number:06}.png")
+    text = "".join(f"{shown[0].pair.prompt}\n" for shown in pairs)
+    (folder / "prompts.txt").write_text(text, encoding="utf-8")
+
+
+def _evalscope(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
+    """``evalscope.jsonl`` with the fields that EvalScope reads, and the pictures."""
+    rows = []
+    for number, one in enumerate(one for shown in pairs for one in shown):
+        file = f"images/{number:06}.png"
+        _save(store, one, folder / file)
+        row = {"id": number, "prompt": one.pair.prompt, "image_path": file}
+        rows.append(row | ({"category": one.pair.pattern} if one.pair.pattern else {}))
+    _write_lines(folder / "evalscope.jsonl", rows)
+
+
+def _imagefolder(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
+    """``metadata.jsonl`` with a ``file_name`` a picture, as Hugging Face datasets reads it."""
+    rows = []
+    for number, one in enumerate(one for shown in pairs for one in shown):
+        file = f"images/{number:06}.png"
+        _save(store, one, folder / file)
+        rows.append({"file_name": file} | _record(one))
+    _write_lines(folder / "metadata.jsonl", rows)
+
+
+def _parquet(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
+    """``pictures.parquet``: one row a picture and checker, every checker of the store."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    models = {shown[0].evidence.model for shown in pairs}
+    said = {
+        checker: {
+            (item.pair_key, item.spec_key): item
+            for model in models
+            for item in store.evidence(checker, model=model)
+        }
+        for checker in store.checkers()
+    }
+    rows = [
+        {"checker": checker}
+        | _record(one)
+        | _values(of_checker[one.pair.key, one.evidence.spec_key])
+        for shown in pairs
+        for checker, of_checker in said.items()
+        for one in shown
+    ]
+    text, whole, real = pa.string(), pa.int64(), pa.float64()
+    types = {"seed": whole, "a_score": real, "b_score": real, "relation_score": real}
+    names = rows[0] if rows else {}
+    schema = pa.schema({name: types.get(name, text) for name in names})
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
+    (folder / "pictures.parquet").write_bytes(buffer.getvalue())
+
+
+def _inspect(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
+    """``lcmis.eval``, a log that Inspect's viewer and readers open: a sample a pair, an epoch a
+    picture, the pictures inside.
+
+    Its accuracy is that of the pictures it holds; where pairs were stopped early, that is not the
+    fair rate of the model, and the log says so.
+
+    Source: inspect_ai's own ``read_eval_log`` and the files that its ``write_eval_log`` leaves.
+    """
+    runs = store.runs()
+    created = runs[-1].started_at if runs else datetime.now(UTC).isoformat()
+    start = {
+        "version": 2,
+        "eval": {
+            "created": created,
+            "task": "lcmis",
+            "dataset": {"name": "lcmis", "samples": len(pairs)},
+            "model": pairs[0][0].evidence.model if pairs else "none",
+            "config": {"epochs": max(map(len, pairs), default=1)},
+        },
+        "plan": {},
+    }
+    samples = [
+        (one, _sample(number, epoch, one))
+        for number, shown in enumerate(pairs, 1)
+        for epoch, one in enumerate(shown, 1)
+    ]
+    with zipfile.ZipFile(folder / "lcmis.eval", "w", zipfile.ZIP_DEFLATED) as log:
+        log.writestr("_journal/start.json", json.dumps(start))
+        for one, sample in samples:
+            store.image(one.sha256)  # whole and unchanged, or a sentence
+            encoded = base64.b64encode(store.image_path(one.sha256).read_bytes()).decode()
+            url = f"data:image/webp;base64,{encoded}"
+            picture = {"role": "assistant", "content": [{"type": "image", "image": url}]}
+            messages = [{"role": "user", "content": one.pair.prompt}, picture]
+            log.writestr(
+                f"samples/{sample['id']}_epoch_{sample['epoch']}.json",
+                json.dumps(sample | {"messages": messages}),
+            )
+        summaries = [sample | {"completed": True, "message_count": 2} for _, sample in samples]
+        log.writestr("summaries.json", json.dumps(summaries))
+        log.writestr(
+            "header.json", json.dumps(start | _ended(created, [one for one, _ in samples]))
+        )
+
+
+_MARKS = {Verdict.ALIGNED: "C", Verdict.UNSCORED: "N"}
+"""How Inspect writes correct and no answer; all else is incorrect, ``I``."""
+
+
+def _sample(number: int, epoch: int, one: Shown) -> dict[str, Any]:
+    said = _values(one.evidence)
+    score = {
+        "value": _MARKS.get(Verdict(one.verdict), "I"),
+        "answer": one.verdict,
+        "explanation": ", ".join(
+            f"{name.replace('_', ' ')}: {value if isinstance(value, str) else f'{value:.2f}'}"
+            for name, value in said.items()
+            if value is not None
+        ),
+    }
+    return {
+        "id": number,
+        "epoch": epoch,
+        "input": one.pair.prompt,
+        "target": f"{one.pair.a.name} and {one.pair.b.name}",
+        "metadata": _record(one),
+        "scores": {one.checker: score},
+    }
+
+
+def _ended(created: str, pictures: Sequence[Shown]) -> dict[str, Any]:
+    """What the head of a log adds when all is done."""
+    judged = [one for one in pictures if one.verdict != Verdict.UNSCORED]
+    right = sum(one.verdict == Verdict.ALIGNED for one in judged)
+    metrics = {"accuracy": {"name": "accuracy", "value": right / len(judged)}} if judged else {}
+    scores = [
+        {"name": checker, "scorer": checker, "metrics": metrics}
+        for checker in {one.checker for one in judged}
+    ]
+    counts = {"total_samples": len(pictures), "completed_samples": len(pictures)}
+    return {
+        "status": "success",
+        "results": counts | {"scores": scores},
+        "stats": {"started_at": created, "completed_at": created},
+        "metadata": {
+            "accuracy": "of the pictures in this log that the checker could judge; where an audit "
+            "stopped pairs early, lcmis report has the model's fair rate"
+        },
+    }
+
+
+def _record(one: Shown) -> dict[str, Any]:
+    """All about a picture that a table says, in the types of JSON."""
+    pair = one.pair
+    return {
+        "prompt": pair.prompt,
+        "a": pair.a.name,
+        "b": pair.b.name,
+        "pattern": pair.pattern or None,
+        "source": pair.source or None,
+        "licence": pair.licence or None,
+        "model": one.evidence.model,
+        "seed": one.evidence.seed,
+        "verdict": one.verdict,
+        **_values(one.evidence),
+        "pair_key": pair.key,
+        "spec_key": one.evidence.spec_key,
+        "sha256": one.sha256,
+    }
+
+
+def _values(said: Evidence) -> dict[str, Any]:
+    return {
+        "a_score": said.a,
+        "b_score": said.b,
+        "relation_score": said.relation,
+        "seen_instead_of_a": said.intruder_a,
+        "seen_instead_of_b": said.intruder_b,
+    }
+
+
+def _sayable(prompt: str) -> str:
+    return ""
+
+
+def _no_file_name(prompt: str) -> str:
+    """Why T2I-CompBench cannot name a file after a prompt: it reads it up to the first ``_``."""
+    if "_" in prompt or "/" in prompt or "\0" in prompt:
+        return "holds a _ or a /, which T2I-CompBench's file names cannot"
+    if len(prompt.encode()) > LONGEST_NAME:
+        return f"has more than {LONGEST_NAME} bytes, too long for a file's name"
+    return ""
+
+
+LONGEST_NAME = 240
+"""Bytes of a file's name, less the number and suffix that follow the prompt."""
+UNSAYABLE: Mapping[str, Callable[[str], str]] = MappingProxyType({"t2i-compbench": _no_file_name})
+"""What a format cannot say, and why, where there is such a thing."""
+FORMATS: Mapping[str, Callable[[Store, Sequence[Sequence[Shown]], Path], None]] = MappingProxyType(
+    {
+        "geneval": _geneval,
+        "t2i-compbench": _compbench,
+        "evalscope": _evalscope,
+        "imagefolder": _imagefolder,
+        "parquet": _parquet,
+        "inspect": _inspect,
+    }
+)
+"""What ``lcmis publish`` may write."""

@@ -1,0 +1,329 @@
+"""What people said of pictures: which answers stand, and labels as files between machines.
+
+Labels are facts: none is changed. To take an answer back is one more label that says so.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import io
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.machine.files import replacing
+from lcmis.store import Store
+from lcmis.types import Label, Question, Render, RenderSpec
+
+YES, NO, UNSURE = "yes", "no", "unsure"
+WITHDRAWN = "withdrawn"
+"""Takes back the rater's latest standing answer to the same question about the same picture."""
+LONGEST_NAME = 60
+MOST_NAMED = 20
+"""Lines that cannot be used are named up to this many."""
+
+
+def allowed(question: Question) -> tuple[str, ...]:
+    """The answers that a question takes, as they are shown; all but ``withdrawn``."""
+    return (*question.options, UNSURE) if question.kind.is_choice else (YES, NO, UNSURE)
+
+
+def rater_name(text: str) -> str:
+    """A rater's name as it is stored: without space around it.
+
+    Raises:
+        ConfigError: it is empty, too long, or holds characters that cannot be seen.
+    """
+    name = unicodedata.normalize("NFC", text.strip())
+    if not name:
+        raise ConfigError("a label needs the name of who gave it: write a name, or initials")
+    if len(name) > LONGEST_NAME:
+        raise ConfigError(
+            f"a rater's name has {LONGEST_NAME} letters at the most, this one {len(name)}: "
+            "write a shorter one"
+        )
+    if any(unicodedata.category(letter)[0] == "C" for letter in name):
+        raise ConfigError(
+            f"the rater's name {name!r} holds characters that cannot be seen: write it anew"
+        )
+    return name
+
+
+def now() -> str:
+    """The moment, as labels keep it: two answers of one second stay in order."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+# ── what stands ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one rater says of one picture to one question."""
+
+    render: str
+    question: str
+    rater: str
+    answers: tuple[str, ...]
+    """In order, those taken back left out: the last one counts, and more than one are repeats."""
+    at: str
+    """When the last one was given."""
+
+
+def readings(labels: Iterable[Label]) -> list[Reading]:
+    """What stands of labels, in the order of each reading's last answer.
+
+    Labels may come from several machines in any order; their times decide.
+
+    Raises:
+        ConfigError: a label's time cannot be read.
+    """
+    given: dict[tuple[str, str, str], list[Label]] = {}
+    for label in sorted(labels, key=lambda label: _moment(label.at)):
+        stack = given.setdefault((label.render, label.question, label.rater), [])
+        if label.answer != WITHDRAWN:
+            stack.append(label)
+        elif stack:
+            stack.pop()
+    found = [
+        Reading(*key, tuple(label.answer for label in stack), stack[-1].at)
+        for key, stack in given.items()
+        if stack
+    ]
+    return sorted(found, key=lambda reading: _moment(reading.at))
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"a label's time is {text!r}, but it is ISO 8601, such as 2026-11-21T05:00:00+00:00"
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def latest(labels: Iterable[Label], rater: str) -> Label | None:
+    """The rater's latest label that stands; None where there is none to take back."""
+    standing: list[Label] = []
+    for label in sorted(labels, key=lambda label: _moment(label.at)):
+        if label.rater != rater:
+            continue
+        if label.answer != WITHDRAWN:
+            standing.append(label)
+            continue
+        same = [
+            place
+            for place, one in enumerate(standing)
+            if (one.render, one.question) == (label.render, label.question)
+        ]
+        if same:
+            del standing[same[-1]]
+    return standing[-1] if standing else None
+
+
+def withdrawal(label: Label) -> Label:
+    """The label that takes one back, given now."""
+    return dataclasses.replace(label, answer=WITHDRAWN, at=now())
+
+
+def truths(found: Iterable[Reading]) -> dict[tuple[str, str], str]:
+    """(Picture, question) → what most raters say; ties and those who are unsure decide nothing."""
+    votes: dict[tuple[str, str], Counter[str]] = {}
+    for reading in found:
+        if reading.answers[-1] != UNSURE:
+            votes.setdefault((reading.render, reading.question), Counter())[
+                reading.answers[-1]
+            ] += 1
+    said = {}
+    for place, tally in votes.items():
+        (first, most), *others = tally.most_common(2)
+        if not others or others[0][1] < most:
+            said[place] = first
+    return said
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────
+
+COLUMNS = (
+    "render",
+    "question",
+    "kind",
+    "text",
+    "prompt",
+    "picture",
+    "answer",
+    "rater",
+    "at",
+)
+"""Of a file of labels. ``kind``, ``text`` and ``prompt`` are for people; they are not read back."""
+NEEDED = ("render", "question", "picture", "answer", "rater", "at")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did."""
+
+    added: int
+    known: int
+    """Labels that were there already."""
+
+
+def export_labels(store: Store, path: Path) -> int:
+    """Write every label, those taken back too, as CSV or JSON lines by the file's ending.
+
+    Returns:
+        How many.
+
+    Raises:
+        ConfigError: the ending is another one, or the file cannot be written.
+    """
+    write = _format(path)[0]
+    rows = list(_rows(store))
+    with replacing(path) as draft:
+        draft.write_text(write(rows), encoding="utf-8", newline="")
+    return len(rows)
+
+
+def _rows(store: Store) -> Iterator[dict[str, str]]:
+    labels = store.labels()
+    drawn = store.renders_of(label.render for label in labels)
+    ask = functools.cache(store.question)
+    for label in labels:
+        question, (spec, render) = ask(label.question), drawn[label.render]
+        yield {
+            "render": label.render,
+            "question": label.question,
+            "kind": question.kind.value,
+            "text": question.text,
+            "prompt": spec.prompt,
+            "picture": render.sha256,
+            "answer": label.answer,
+            "rater": label.rater,
+            "at": label.at,
+        }
+
+
+def import_labels(store: Store, path: Path) -> Imported:
+    """Add the labels of a file, all or none; those that are there stay as they are.
+
+    Raises:
+        ConfigError: the file cannot be read, or lines speak of pictures or questions that this
+            store does not have, or of other pixels; each such line is named.
+    """
+    known = set(store.labels())
+    rows = list(_numbered(path))
+    named = (str(row.get("render")) for _, row in rows)
+    drawn, ask = store.renders_of(named), functools.cache(store.question)
+    found, faults = [], []
+    for number, row in rows:
+        try:
+            found.append(_label(row, drawn, ask))
+        except (ConfigError, UnknownNameError) as error:
+            faults.append(f"line {number}: {error}")
+    if faults:
+        more = len(faults) - MOST_NAMED
+        told = faults[:MOST_NAMED] + ([f"and {more} more lines"] if more > 0 else [])
+        raise ConfigError(
+            f"{path}: nothing was imported, {len(faults)} of {len(faults) + len(found)} labels "
+            "cannot be: mend or take out these lines, or import into the audit that they belong "
+            "to\n  " + "\n  ".join(told)
+        )
+    new = [label for label in dict.fromkeys(found) if label not in known]
+    store.add_labels(new)
+    return Imported(added=len(new), known=len(found) - len(new))
+
+
+def _label(
+    row: Mapping[str, Any],
+    drawn: Mapping[str, tuple[RenderSpec, Render]],
+    ask: Callable[[str], Question],
+) -> Label:
+    lacking = [name for name in NEEDED if not isinstance(row.get(name), str) or not row[name]]
+    if lacking:
+        raise ConfigError(f"there is no {' and no '.join(lacking)} in it")
+    if row["render"] not in drawn:
+        raise UnknownNameError(f"no picture in the store has the key {row['render']!r}")
+    spec, render = drawn[row["render"]]
+    if not render.sha256:
+        raise ConfigError(f"the picture {spec.key} was refused here, so there is nothing to label")
+    if render.sha256 != row["picture"]:
+        raise ConfigError(
+            f"the picture {spec.key} has other pixels here than where it was labelled"
+        )
+    question = ask(row["question"])
+    answers = (*allowed(question), WITHDRAWN)
+    if row["answer"] not in answers:
+        raise ConfigError(f"the answer is {row['answer']!r}, but it is one of {', '.join(answers)}")
+    _moment(row["at"])
+    return Label(
+        spec.key, row["question"], row["answer"], _same(rater_name(row["rater"]), row), row["at"]
+    )
+
+
+def _same(name: str, row: Mapping[str, Any]) -> str:
+    """A name that is spelled as it is stored; another spelling would be another rater."""
+    if name != row["rater"]:
+        raise ConfigError(f"the rater {row['rater']!r} is stored as {name!r}: write it so")
+    return name
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    read = _format(path)[1]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as text ({error}): name another file") from error
+    try:
+        yield from read(text)
+    except (csv.Error, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path} is no file of labels: {error}; export it anew") from error
+
+
+def _to_csv(rows: Sequence[Mapping[str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _from_csv(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    absent = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+    if absent:
+        raise ConfigError(
+            f"a file of labels has the columns {', '.join(NEEDED)}; this one lacks "
+            f"{', '.join(absent)}: export it with `lcmis label --export`"
+        )
+    for row in reader:
+        yield reader.line_num, row
+
+
+def _to_jsonl(rows: Sequence[Mapping[str, str]]) -> str:
+    return "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
+
+
+def _from_jsonl(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    # Not splitlines: a text may hold other line breaks, which JSON leaves as they are.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            row = json.loads(line)
+            yield number, row if isinstance(row, dict) else {}
+
+
+def _format(path: Path) -> Any:
+    match path.suffix.lower():
+        case ".csv":
+            return _to_csv, _from_csv
+        case ".jsonl":
+            return _to_jsonl, _from_jsonl
+    raise ConfigError(f"{path} is neither .csv nor .jsonl: name a file that ends so")

@@ -1,0 +1,1 @@
+"""From pictures to prompts: methods side by side, and what found prompts are good for."""

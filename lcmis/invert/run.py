@@ -1,0 +1,530 @@
+"""From a picture to prompts: every method side by side, judged by an encoder that none of them saw.
+
+From Python::
+
+    from lcmis.check.pictures import open_picture
+    from lcmis.invert.run import InversionSettings, invert
+    from lcmis.plugins.protocols import CheckerSettings, ModelSettings
+
+    settings = InversionSettings(
+        ModelSettings("stable-diffusion-v1-5/stable-diffusion-v1-5"),
+        guard=CheckerSettings("clip", "ViT-H-14/laion2b_s32b_b79k"),
+        guide=CheckerSettings("clip", "ViT-L-14/datacomp_xl_s13b_b90k"),
+        methods=("pez",),
+    )
+    best, *others = invert(open_picture("photo.jpg"), settings)
+    print(best.prompt, best.image_similarity)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lcmis.audit.run import open_checker, open_model
+from lcmis.errors import (
+    CheckError,
+    ConfigError,
+    InversionError,
+    ItemError,
+    OutOfBudget,
+    RenderError,
+)
+from lcmis.machine.device import choose_device
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import (
+    CheckerSettings,
+    Denoiser,
+    Encoder,
+    ImageModel,
+    Inverter,
+    ModelSettings,
+    OffersDenoiser,
+    OffersEncoder,
+    TextModel,
+    TextModelSettings,
+    Tools,
+    Writer,
+)
+from lcmis.render import draw
+from lcmis.types import FIRST_CERTIFICATE_SEED, FIRST_REPAIR_SEED, RenderSpec, Stage
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+CONFIDENCE = 0.95
+"""Of every interval."""
+PLAIN = "a picture"
+"""Says nothing of what is to be seen; many models refuse an empty prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class InversionSettings:
+    """Who inverts, with what, and who judges."""
+
+    model: ModelSettings
+    """Paints the prompts; its gradients are what some methods follow."""
+    guard: CheckerSettings
+    """The encoder that reports; never the one that guides."""
+    guide: CheckerSettings | None = None
+    """The encoder that methods search with; None where none of them needs one."""
+    methods: tuple[str, ...] = ()
+    """Registered inverters; empty is all of them."""
+    writer: str = ""
+    """A registered writer or a folder: what turns embeddings into text; empty is none."""
+    text_model: TextModelSettings | None = None
+    fluency: str = ""
+    """A causal language model: a registered name, a folder or a hub name; empty is none."""
+    seeds: int = 8
+    """Pictures that a found prompt is judged by."""
+    pictures: int = 60
+    """That each method may paint while it searches."""
+    seconds: float | None = None
+    """That each method may search; None is as long as it likes."""
+    seed: int = 0
+    """For all that methods decide by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean over pictures with its 95 % interval by Student's t."""
+
+    value: float
+    low: float | None
+    """None where one picture tells nothing of the spread."""
+    high: float | None
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Painting:
+    """One picture painted from a found prompt."""
+
+    seed: int
+    picture: Image = field(repr=False, compare=False, metadata={"shown": False})
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A prompt as the guard sees it, beside one or more reference pictures; cosines in [-1, 1]."""
+
+    prompt: str
+    tokens: int
+    """As the guard reads it, start and end included."""
+    text_similarities: tuple[float, ...]
+    """Of the prompt and each reference."""
+    image_similarities: tuple[Mean | None, ...]
+    """Of the pictures painted from it and each reference; None where none could be painted."""
+    unpainted: str
+    """Why pictures are missing; empty if none is."""
+    perplexity: float | None
+    """None without a language model."""
+    paintings: tuple[Painting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inverted:
+    """What one method makes of a picture."""
+
+    method: str
+    """Its registered name."""
+    inverter: str
+    """Its id."""
+    prompt: str
+    """The one it believes best; empty if it found none."""
+    found: tuple[str, ...]
+    """All prompts, in the order in which they were found."""
+    failure: str
+    """What ended it early; empty if nothing did."""
+    spent: str
+    """Which budget ended it; empty if it ended by itself."""
+    seconds: float
+    """Of its search; judging is not counted."""
+    pictures: int
+    """Painted by its search."""
+    text_calls: int
+    """Replies that it asked of the text model."""
+    judged: Judged | None = None
+    """That prompt by the guard; None until it is judged, and where there is none."""
+
+    @property
+    def text_similarity(self) -> float | None:
+        """Of that prompt and the picture, by the guard."""
+        return self.judged.text_similarities[0] if self.judged else None
+
+    @property
+    def image_similarity(self) -> Mean | None:
+        """Of what that prompt paints and the picture, by the guard."""
+        return self.judged.image_similarities[0] if self.judged else None
+
+
+@dataclass(frozen=True, slots=True)
+class InversionProgress:
+    """How far an inversion is, as told to whoever watches."""
+
+    activity: str
+    """``"painting"``, or the method at work."""
+    detail: str
+    """The prompt found last, or what is painted."""
+    done: int
+    methods: int
+
+
+Watch = Callable[[InversionProgress], None]
+
+
+class LanguageModel(Protocol):
+    """Tells how natural a text reads."""
+
+    language_model_id: str
+    """``name@revision``: perplexities of two ids are never compared."""
+
+    def perplexity(self, text: str) -> float:
+        """In [1, ∞), lower is more fluent.
+
+        Raises:
+            CheckError: this text has none.
+        """
+        ...
+
+
+def invert(
+    picture: Image, settings: InversionSettings, watch: Watch | None = None
+) -> tuple[Inverted, ...]:
+    """Prompts for a picture by every method of the settings, the best first.
+
+    Raises:
+        UserError: whatever is wrong with the settings, before anything heavy happens.
+    """
+    return Inversion(settings, watch).invert(picture)
+
+
+class Inversion:
+    """Methods, models and judges of an inversion, opened and not yet loaded.
+
+    Raises:
+        UserError: whatever is wrong with the settings, before anything heavy happens.
+    """
+
+    def __init__(self, settings: InversionSettings, watch: Watch | None = None) -> None:
+        self.settings = settings
+        self.watch = watch
+        _refuse_impossible(settings)
+        names = settings.methods or tuple(sorted(registry.names("inverters")))
+        self.inverters: dict[str, Inverter] = {
+            name: registry.load("inverters", name)() for name in dict.fromkeys(names)
+        }
+        self.model: ImageModel = open_model(_one_by_one(settings.model))
+        self.guard = open_encoder(settings.guard)
+        self.guide = open_encoder(settings.guide) if settings.guide else None
+        if self.guide and self.guide.encoder_id == self.guard.encoder_id:
+            raise ConfigError(
+                f"{self.guard.encoder_id} cannot guide the search and judge it too: name another "
+                f"encoder with --guard"
+            )
+        self.writer: Writer | None = None
+        if settings.writer:
+            self.writer = open_writer(settings.writer, settings.model.device)
+        self.text_model: TextModel | None = None
+        if settings.text_model:
+            kind = settings.text_model.kind
+            self.text_model = registry.load("text_models", kind)(settings.text_model)
+        self.language_model = open_language_model(settings.fluency) if settings.fluency else None
+        self.denoiser, self.no_gradients = _denoiser_of(self.model)
+
+    # ── every method ─────────────────────────────────────────────────────────────────────────
+
+    def invert(self, picture: Image) -> tuple[Inverted, ...]:
+        """Prompts for a picture by every method, the best first; one that fails stops no other."""
+        self._load(picture)
+        found = [self._attempt(name, picture, place) for place, name in enumerate(self.inverters)]
+        return tuple(sorted(found, key=_standing, reverse=True))
+
+    def _load(self, picture: Image) -> None:
+        """So that the first method is not charged for what all of them use."""
+        self._tell("loading", "")
+        self.guard.see([picture])
+        if self.guide:
+            self.guide.see([picture])
+        self.paint_once(PLAIN, 0)
+
+    def _attempt(self, name: str, picture: Image, place: int) -> Inverted:
+        self._tell(name, "", place)
+        searched = self.search(name, picture, lambda prompt: self._tell(name, prompt, place))
+        if not searched.prompt:
+            return searched
+        self._tell(name, f"judging {searched.prompt}", place)
+        return dataclasses.replace(searched, judged=self.judge(searched.prompt, [picture]))
+
+    def search(
+        self, name: str, picture: Image, tell: Callable[[str], None] = lambda _: None
+    ) -> Inverted:
+        """Let one method look for prompts within its budget, and judge nothing."""
+        inverter, budget = self.inverters[name], _Budget(self)
+        text_model = _Counted(self.text_model) if self.text_model else None
+        found: list[str] = []
+        failure = spent = ""
+        try:
+            for prompt in inverter.invert(picture, self._tools(budget, text_model)):
+                found.append(prompt)
+                tell(prompt)
+                budget.refuse_late()
+        except OutOfBudget as error:
+            spent = str(error)
+        except ItemError as error:
+            failure = str(error)
+        return Inverted(
+            method=name,
+            inverter=inverter.inverter_id,
+            prompt=self._best(picture, found, interrupted=bool(failure or spent)),
+            found=tuple(found),
+            failure=failure,
+            spent=spent,
+            seconds=budget.seconds(),
+            pictures=budget.pictures,
+            text_calls=text_model.calls if text_model else 0,
+        )
+
+    def _tools(self, budget: _Budget, text_model: TextModel | None) -> Tools:
+        return Tools(
+            paint=budget.paint,
+            encoder=self.guide,
+            denoiser=self.denoiser,
+            writer=self.writer,
+            text_model=text_model,
+            seed=self.settings.seed,
+        )
+
+    def _best(self, picture: Image, found: Sequence[str], *, interrupted: bool) -> str:
+        """What a method says last; of one that was cut off, what the guide finds nearest."""
+        if not found:
+            return ""
+        if not (interrupted and self.guide):
+            return found[-1]
+        return max(zip(similarities(self.guide, [picture], found)[0], found, strict=True))[1]
+
+    # ── judging and painting ─────────────────────────────────────────────────────────────────
+
+    def judge(self, prompt: str, references: Sequence[Image]) -> Judged:
+        """A prompt by the guard, painted on seeds that no search has used."""
+        seen = self.guard.see(references)
+        texts = (seen @ self.guard.read([prompt]).T)[:, 0].tolist()
+        paintings, unpainted = self.paint(prompt)
+        images: tuple[Mean | None, ...] = (None,) * len(references)
+        if paintings:
+            painted = self.guard.see([one.picture for one in paintings])
+            images = tuple(mean(row) for row in (seen @ painted.T).tolist())
+        return Judged(
+            prompt=prompt,
+            tokens=self.guard.num_tokens(prompt),
+            text_similarities=tuple(texts),
+            image_similarities=images,
+            unpainted=unpainted,
+            perplexity=self._perplexity(prompt),
+            paintings=tuple(paintings),
+        )
+
+    def paint(self, prompt: str) -> tuple[list[Painting], str]:
+        """A prompt on the seeds that judge, and why pictures are missing."""
+        seeds = range(FIRST_CERTIFICATE_SEED, FIRST_CERTIFICATE_SEED + self.settings.seeds)
+        try:
+            specs = [self._spec(prompt, seed) for seed in seeds]
+        except RenderError as error:
+            return [], str(error)
+        pictures = draw(self.model, specs)
+        painted = [
+            Painting(seed, picture)
+            for seed, picture in zip(seeds, pictures, strict=True)
+            if not isinstance(picture, RenderError)
+        ]
+        reasons = [str(picture) for picture in pictures if isinstance(picture, RenderError)]
+        return painted, reasons[0] if reasons else ""
+
+    def plain(self, picture: Image) -> Mean | None:
+        """How similar pictures of :data:`PLAIN` are: what any prompt has to beat."""
+        self._tell("painting", PLAIN)
+        return self.judge(PLAIN, [picture]).image_similarities[0]
+
+    def _perplexity(self, prompt: str) -> float | None:
+        if self.language_model is None:
+            return None
+        try:
+            return self.language_model.perplexity(prompt)
+        except CheckError:
+            return None  # too short to have one
+
+    def _spec(self, prompt: str, seed: int) -> RenderSpec:
+        return self.model.spec((Stage(prompt),), seed)
+
+    def paint_once(self, prompt: str, place: int) -> Image | None:
+        """The picture of a seed that may be searched on; None where there is none."""
+        try:
+            (picture,) = draw(self.model, [self._spec(prompt, FIRST_REPAIR_SEED + place)])
+        except RenderError:
+            return None
+        return None if isinstance(picture, RenderError) else picture
+
+    def _tell(self, activity: str, detail: str, done: int = 0) -> None:
+        if self.watch is not None:
+            self.watch(InversionProgress(activity, detail, done, len(self.inverters)))
+
+
+# ── budgets ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Budget:
+    """What one method may spend; it paints through this."""
+
+    def __init__(self, inversion: Inversion) -> None:
+        self._inversion = inversion
+        self._started = time.monotonic()
+        self._painted: dict[tuple[str, int], Image | None] = {}
+
+    @property
+    def pictures(self) -> int:
+        """Painted by now."""
+        return len(self._painted)
+
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._started
+
+    def refuse_late(self) -> None:
+        """Raises OutOfBudget once the seconds are spent."""
+        seconds = self._inversion.settings.seconds
+        if seconds is not None and self.seconds() >= seconds:
+            raise OutOfBudget(f"its {seconds:g} seconds are spent")
+
+    def paint(self, prompt: str, place: int) -> Image | None:
+        """A prompt with the n-th seed; the same one again costs nothing."""
+        key = (prompt, place)
+        if key not in self._painted:
+            self.refuse_late()
+            if self.pictures >= self._inversion.settings.pictures:
+                raise OutOfBudget(f"its {self._inversion.settings.pictures} pictures are spent")
+            self._painted[key] = self._inversion.paint_once(prompt, place)
+        return self._painted[key]
+
+
+class _Counted:
+    """A text model that counts what it is asked."""
+
+    def __init__(self, model: TextModel) -> None:
+        self._model = model
+        self.model_id = model.model_id
+        self.sees_images = model.sees_images
+        self.calls = 0
+
+    def complete(
+        self,
+        messages: Sequence[dict[str, str]],
+        images: Sequence[Image] = (),
+        schema: dict[str, Any] | None = None,
+    ) -> str:
+        """The model's reply."""
+        self.calls += 1
+        return self._model.complete(messages, images, schema)
+
+
+# ── opening ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def open_encoder(settings: CheckerSettings) -> Encoder:
+    """The encoder of a checker.
+
+    Raises:
+        UserError: there is no such checker, or it compares no pictures with texts.
+    """
+    checker = open_checker(settings)
+    if not isinstance(checker, OffersEncoder):
+        raise ConfigError(
+            f"{checker.checker_id} cannot compare a picture with a text: name an encoder, such as "
+            f"clip:ViT-B-32/laion2b_s34b_b79k"
+        )
+    return checker.encoder()
+
+
+def open_language_model(name: str) -> LanguageModel:
+    """Find a causal language model by registered name, folder or hub name; nothing is loaded yet.
+
+    Raises:
+        UserError: there is no such language model.
+    """
+    if name in registry.names("language_models"):
+        model: LanguageModel = registry.load("language_models", name)()
+        return model
+    causal: LanguageModel = registry.load("language_models", "causal")(name)
+    return causal
+
+
+def open_writer(name: str, device: str = "auto") -> Writer:
+    """Find what turns embeddings into text by registered name, folder or hub name.
+
+    Raises:
+        UserError: there is no such writer.
+    """
+    if name in registry.names("writers"):
+        writer: Writer = registry.load("writers", name)()
+        return writer
+    trained: Writer = registry.load("writers", "e2t")(name, device=choose_device(device))
+    return trained
+
+
+def _denoiser_of(model: ImageModel) -> tuple[Denoiser | None, str]:
+    """The parts of a model that can be differentiated, or why it has none."""
+    if not isinstance(model, OffersDenoiser):
+        return None, f"{model.model_id} gives no gradients"
+    try:
+        return model.denoiser(), ""
+    except InversionError as error:
+        return None, str(error)
+
+
+def _one_by_one(settings: ModelSettings) -> ModelSettings:
+    """A search asks for one picture at a time, and a batch of sixteen would be filled for it."""
+    return settings if settings.batch_size else dataclasses.replace(settings, batch_size=1)
+
+
+def _refuse_impossible(settings: InversionSettings) -> None:
+    counts = {"--seeds": settings.seeds, "--pictures": settings.pictures}
+    for name, count in counts.items():
+        if count < 1:
+            raise ConfigError(f"{name} is {count}, but it is at least 1")
+    if settings.seconds is not None and settings.seconds <= 0:
+        raise ConfigError(f"--seconds is {settings.seconds:g}, but it is above 0")
+
+
+# ── numbers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def similarities(
+    encoder: Encoder, pictures: Sequence[Image], texts: Sequence[str]
+) -> list[list[float]]:
+    """Cosines in [-1, 1], a row for each picture and a column for each text."""
+    rows: list[list[float]] = (encoder.see(pictures) @ encoder.read(texts).T).tolist()
+    return rows
+
+
+def mean(values: Sequence[float]) -> Mean:
+    """Of cosines, with its 95 % interval by Student's t, cut to what a cosine can be.
+
+    Raises:
+        statistics.StatisticsError: no values.
+    """
+    from scipy.stats import t
+
+    middle, count = statistics.fmean(values), len(values)
+    if count < 2:
+        return Mean(middle, None, None, count)
+    half = t.ppf((1 + CONFIDENCE) / 2, count - 1) * statistics.stdev(values) / count**0.5
+    return Mean(middle, max(-1.0, float(middle - half)), min(1.0, float(middle + half)), count)
+
+
+def _standing(found: Inverted) -> tuple[float, float]:
+    """Best first: by what its prompt paints, then by what it says."""
+    image, text = found.image_similarity, found.text_similarity
+    return (image.value if image else -2.0, text if text is not None else -2.0)

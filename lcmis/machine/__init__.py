@@ -1,0 +1,1 @@
+"""What runs us: device, memory, weights, hub, files and where ours lie."""

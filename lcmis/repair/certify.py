@@ -1,0 +1,241 @@
+"""Proves nominations on fresh seeds: on the model they were found for, or on another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lcmis import findings, judge
+from lcmis.audit.config import AuditConfig
+from lcmis.audit.run import open_checker, open_model, past_models, provenance
+from lcmis.errors import ConfigError, RenderError
+from lcmis.plugins.protocols import Checker, ImageModel
+from lcmis.repair.evaluate import RepairProgress, look, spec_of
+from lcmis.store import Store
+from lcmis.types import (
+    CERTIFICATE_BLOCK,
+    Candidate,
+    Certificate,
+    ConceptPair,
+    Nomination,
+    QuestionKind,
+    Stage,
+)
+from lcmis.workers.here import Studio
+
+
+def prove(
+    studio: Studio,
+    checker: Checker,
+    model: ImageModel,
+    pair: ConceptPair,
+    nomination: Nomination,
+    *,
+    pictures: int,
+    threshold: float,
+    guide: Checker | None = None,
+) -> Certificate:
+    """Draw the plain prompt and the nominated candidate on the same fresh seeds and compare them.
+
+    Args:
+        studio: draws and keeps.
+        checker: judges; never the guide.
+        model: draws: the nomination's own, or another to see whether it holds there.
+        pair: what is asked for.
+        nomination: what was chosen.
+        pictures: of each of the two, the first of the nomination's own seeds.
+        threshold: score from which a concept counts as present.
+        guide: says how well the pictures fit the plain prompt, once the search is over; None leaves
+            that out of the collateral.
+
+    Raises:
+        RenderError: this model cannot read the candidate: a prompt is longer than its text encoder
+            reads, or it cannot switch between stages.
+    """
+    seeds = nomination.fresh_seeds[:pictures]
+    plain = Candidate((Stage(pair.prompt),))
+    asked = [(item, seed) for item in (plain, nomination.candidate) for seed in seeds]
+    specs = [spec_of(model, *one) for one in asked]
+    found = look(studio, checker, model, pair, specs)
+    judged = [findings.picture(found[one.key]) if one.key in found else None for one in specs]
+    fits: list[float | None] = []
+    if guide is not None:
+        seen = look(studio, guide, model, pair, specs, [QuestionKind.RELATION])
+        fits = [seen[one.key].relation if one.key in seen else None for one in specs]
+    half = len(seeds)
+    return judge.certificate(
+        nomination,
+        checker.checker_id,
+        seeds,
+        judged[:half],
+        judged[half:],
+        pair=pair,
+        threshold=threshold,
+        model=model.model_id,
+        fits=list(zip(fits[:half], fits[half:], strict=True)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One nomination, proved on one model."""
+
+    pair: ConceptPair
+    nomination: Nomination
+    model: str
+    """Who drew; the nomination's own model, or another."""
+    certificate: Certificate | None
+    """None where this model cannot read the repaired prompt."""
+    own: Certificate | None
+    """On the nomination's own model, as the facts stand; None where there is none."""
+    reason: str = ""
+    """Why there is no certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertifyResult:
+    """What proving again concludes, and what it cost."""
+
+    proofs: tuple[Proof, ...]
+    judge: str
+    drawn: int
+    seconds: float
+    failures: int
+
+    @property
+    def num_repaired(self) -> int:
+        """Proofs that passed."""
+        return sum(one.certificate is not None and one.certificate.passed for one in self.proofs)
+
+
+class Certifying:
+    """Stored nominations with their models resolved, and none of them loaded.
+
+    Of each pair and model the latest nomination counts that the judge did not guide.
+
+    Args:
+        config: its first checker judges.
+        store: the facts.
+        pictures: of each prompt.
+        elsewhere: prove on the configuration's models; otherwise on each nomination's own.
+        watch: told how far it is.
+
+    Raises:
+        UserError: there is nothing to prove, or it cannot be proved here.
+    """
+
+    def __init__(
+        self,
+        config: AuditConfig,
+        store: Store,
+        *,
+        pictures: int = 20,
+        elsewhere: bool = False,
+        watch: Callable[[RepairProgress], None] | None = None,
+    ) -> None:
+        refuse_too_few(pictures)
+        self.config = config
+        self.store = store
+        self.pictures = pictures
+        self.watch = watch
+        self.judge, *self.guides = [open_checker(entry) for entry in config.checkers]
+        self.studio = Studio(store, config.max_failures)
+        chosen = self._chosen()
+        settings = config.models if elsewhere else past_models(store)
+        models = {model.model_id: model for model in reversed([open_model(s) for s in settings])}
+        self.plan: list[tuple[Nomination, ImageModel]] = []
+        for nomination in chosen:
+            names = list(models) if elsewhere else [nomination.model]
+            if not set(names) <= set(models):
+                raise ConfigError(
+                    f"{nomination.model} found a repair, and no run of this store says how to open "
+                    f"it: name it with --model"
+                )
+            self.plan += [(nomination, models[name]) for name in names]
+        self.plan.sort(key=lambda one: one[1].model_id)  # each model is loaded once
+
+    def _chosen(self) -> list[Nomination]:
+        known = self.store.nominations()
+        if not known:
+            raise ConfigError("this store holds no repair to certify: run `lcmis repair` first")
+        fair = [one for one in known if one.guide != self.judge.checker_id]
+        if not fair:
+            raise ConfigError(
+                f"{self.judge.checker_id} guided every repair in this store, so it cannot certify "
+                f"any: name another judge with --checker"
+            )
+        return list({(one.pair, one.model): one for one in fair}.values())
+
+    def run(self, command: str = "") -> CertifyResult:
+        """Draw and judge what is missing; what lies in the store is not done again.
+
+        Raises:
+            TooManyFailures: ``max_failures`` items failed in this run.
+        """
+        started = time.monotonic()
+        models = list(dict.fromkeys(model.model_id for _, model in self.plan))
+        self.store.add_run(provenance(self.config, command, models, [self.judge.checker_id]))
+        proofs: list[Proof] = []
+        for nomination, model in self.plan:
+            self._tell(nomination, model, proofs)
+            proofs.append(self._prove(nomination, model))
+        return CertifyResult(
+            proofs=tuple(proofs),
+            judge=self.judge.checker_id,
+            drawn=self.studio.drawn,
+            seconds=time.monotonic() - started,
+            failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
+        )
+
+    def _prove(self, nomination: Nomination, model: ImageModel) -> Proof:
+        pair = self.store.pair(nomination.pair)
+        guides = (one for one in self.guides if one.checker_id == nomination.guide)
+        certificate, reason = None, ""
+        try:
+            certificate = prove(
+                self.studio,
+                self.judge,
+                model,
+                pair,
+                nomination,
+                pictures=self.pictures,
+                threshold=self.config.threshold,
+                guide=next(guides, None),
+            )
+        except RenderError as error:
+            reason = str(error)
+        own = certificate
+        if model.model_id != nomination.model:
+            own = findings.find_certificate(
+                self.store, self.judge.checker_id, nomination, threshold=self.config.threshold
+            )
+        return Proof(pair, nomination, model.model_id, certificate, own, reason)
+
+    def _tell(self, nomination: Nomination, model: ImageModel, proofs: Sequence[Proof]) -> None:
+        if self.watch is not None:
+            each = 2 * self.pictures
+            passed = sum(one.certificate is not None and one.certificate.passed for one in proofs)
+            self.watch(
+                RepairProgress(
+                    model=model.model_id,
+                    activity=f"certifying: {nomination.candidate}",
+                    pictures=each * len(proofs),
+                    expected=each * len(self.plan),
+                    done=len(proofs),
+                    pairs=len(self.plan),
+                    repaired=passed,
+                )
+            )
+
+
+def refuse_too_few(pictures: int) -> None:
+    """Check how many fresh seeds are wanted.
+
+    Raises:
+        ConfigError: none, or more than belong to a nomination.
+    """
+    if not 1 <= pictures <= CERTIFICATE_BLOCK:
+        raise ConfigError(
+            f"--certificate is {pictures}, but it is at least 1 and at most {CERTIFICATE_BLOCK}"
+        )

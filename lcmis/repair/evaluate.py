@@ -1,0 +1,389 @@
+"""What a repairer asks: candidates drawn and checked within a budget, tools, a reference."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lcmis import findings
+from lcmis.check import questions_of
+from lcmis.errors import InversionError, OutOfBudget, RenderError
+from lcmis.plugins.protocols import (
+    Case,
+    Checker,
+    Denoiser,
+    Encoder,
+    ImageModel,
+    OffersDenoiser,
+    OffersEncoder,
+    TakesOtherBatches,
+    Tools,
+    Writer,
+)
+from lcmis.repair import references
+from lcmis.repair.methods.phrases import alone
+from lcmis.repair.references import Reference
+from lcmis.store import Evidence
+from lcmis.types import (
+    FIRST_CERTIFICATE_SEED,
+    FIRST_REPAIR_SEED,
+    Candidate,
+    ConceptPair,
+    QuestionKind,
+    RenderSpec,
+    Seen,
+    Side,
+    Stage,
+    Trial,
+)
+from lcmis.workers.here import Item, Studio
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SEARCH_SEEDS = range(FIRST_REPAIR_SEED, FIRST_CERTIFICATE_SEED)
+ASKED = (QuestionKind.A_PRESENT, QuestionKind.B_PRESENT)
+"""All that a search or a certificate needs to know of a picture."""
+ALONE = 4
+"""Pictures of each concept alone, of which the clearest are pasted together."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairProgress:
+    """How far a repair is, as told to whoever watches."""
+
+    model: str
+    activity: str
+    """What happens now: ``"searching"`` or ``"certifying"``, and for which prompt."""
+    pictures: int
+    """Asked for by now, over all pairs; those in the store are counted too."""
+    expected: int
+    """All that may be asked for."""
+    done: int
+    pairs: int
+    repaired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """All that a search works with; the same for every pair of a model."""
+
+    studio: Studio
+    model: ImageModel
+    guide: Checker
+    repairer_id: str
+    budget: int
+    """Different pictures."""
+    seconds: float | None = None
+    threshold: float = 0.5
+    guard: Checker | None = None
+    writer: Writer | None = None
+    reference: Reference | str = ""
+    """A picture, one of :data:`lcmis.repair.references.KINDS`, or empty for the first that can be
+    had."""
+
+
+class Evaluation:
+    """What one pair's repairer asks; the :class:`lcmis.plugins.protocols.Evaluate` of the harness.
+
+    Args:
+        bench: whose budget it keeps to.
+        pair: what is to be repaired.
+        tell: told what happens now and how many pictures are spent.
+    """
+
+    def __init__(self, bench: Bench, pair: ConceptPair, tell: Callable[[str, int], None]) -> None:
+        self.trials: list[Trial] = []
+        self.origin = ""
+        """Of the last reference picture; empty where none was asked for."""
+        self._bench = bench
+        self._pair = pair
+        self._tell = tell
+        self._asked: set[str] = set()
+        self._seen: dict[str, Evidence] = {}
+        self._started = time.monotonic()
+
+    @property
+    def spent(self) -> int:
+        """Different pictures asked for: drawn or not, so that a search resumed ends where it would
+        have ended.
+        """
+        return len(self._asked)
+
+    # ── trials ───────────────────────────────────────────────────────────────────────────────
+
+    def __call__(
+        self, stages: tuple[Stage, ...], *, seeds: Sequence[int] = (), negative_prompt: str = ""
+    ) -> Trial:
+        """One candidate, drawn, checked and remembered."""
+        candidate = Candidate(stages, negative_prompt)
+        return self.together([(candidate, seeds or SEARCH_SEEDS[:8])])[0]
+
+    def together(self, asked: Sequence[tuple[Candidate, Sequence[int]]]) -> list[Trial]:
+        """Several, in as few batches as that takes."""
+        specs = [self._specs(candidate, seeds) for candidate, seeds in asked]
+        left = self._affordable(specs)
+        found = self._look([spec for group in left for spec in group])
+        self._seen |= found
+        trials = [
+            self._trial(candidate, group, found)
+            for (candidate, _), group in zip(asked, left, strict=True)
+        ]
+        for trial in trials:
+            if trial.seen:
+                self._bench.studio.store.add_trial(trial)
+        self.trials += trials
+        if left != specs:
+            raise self._spent()
+        return trials
+
+    def attempt(self, what: str, source: Callable[[], Iterable[Item]]) -> list[Item]:
+        """What a source yields until it fails, or has spent what there is."""
+        self._tell(f"{what} looks for prompts", self.spent)
+        return self._bench.studio.collect(
+            self._pair.key, "repair", what, lambda: self._in_time(source())
+        )
+
+    def _in_time(self, items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            yield item
+            self._refuse_late()
+
+    def _specs(self, candidate: Candidate, seeds: Sequence[int]) -> list[RenderSpec]:
+        """One for each seed; none where the model cannot read the candidate."""
+        strange = [seed for seed in seeds if int(seed) not in SEARCH_SEEDS]
+        if strange:
+            raise ValueError(f"the seed {strange[0]} is not one to search on")
+        try:
+            return [spec_of(self._bench.model, candidate, seed) for seed in seeds]
+        except RenderError:
+            return []
+
+    def _affordable(self, groups: Sequence[Sequence[RenderSpec]]) -> list[list[RenderSpec]]:
+        """What is left of several groups when each picture has been paid for."""
+        self._refuse_late()
+        return [[spec for spec in group if self._affords(spec)] for group in groups]
+
+    def _affords(self, spec: RenderSpec) -> bool:
+        if spec.key not in self._asked and self.spent >= self._bench.budget:
+            return False
+        self._asked.add(spec.key)
+        return True
+
+    def _spent(self) -> OutOfBudget:
+        return OutOfBudget(f"the {self._bench.budget} pictures are spent")
+
+    def _refuse_late(self) -> None:
+        seconds = self._bench.seconds
+        if seconds is not None and time.monotonic() - self._started > seconds:
+            raise OutOfBudget(f"the {seconds:g} seconds are spent")
+
+    def _look(self, specs: Sequence[RenderSpec]) -> dict[str, Evidence]:
+        self._tell("searching", self.spent)
+        bench = self._bench
+        return look(bench.studio, bench.guide, bench.model, self._pair, specs)
+
+    def _trial(
+        self, candidate: Candidate, specs: Sequence[RenderSpec], found: Mapping[str, Evidence]
+    ) -> Trial:
+        seen = [(spec.seed, found.get(spec.key)) for spec in specs]
+        return Trial(
+            pair=self._pair.key,
+            model=self._bench.model.model_id,
+            repairer=self._bench.repairer_id,
+            guide=self._bench.guide.checker_id,
+            candidate=candidate,
+            seen=tuple(
+                Seen(seed, None, None) if item is None else Seen(seed, item.a, item.b)
+                for seed, item in seen
+            ),
+        )
+
+    # ── tools ────────────────────────────────────────────────────────────────────────────────
+
+    def equip(self, case: Case, *, reference: bool = True) -> Case:
+        """Tools, and a reference as good as one is by now."""
+        bench = self._bench
+        tools = Tools(
+            paint=self.paint,
+            encoder=_encoder(bench.guide),
+            guard=_encoder(bench.guard),
+            denoiser=self._denoiser(),
+            writer=bench.writer,
+            text_model=case.text_model,
+            seed=number(self._pair.key),
+        )
+        case = dataclasses.replace(case, tools=tools)
+        if not reference:
+            return case
+        try:
+            found = self._reference()
+        except InversionError as error:
+            bench.studio.fail(self._pair.key, "repair", f"reference: {error}")
+            return dataclasses.replace(case, reference=None)
+        self.origin = found.origin
+        return dataclasses.replace(case, reference=found.picture)
+
+    def paint(self, prompt: str, place: int) -> Image | None:
+        """A prompt with the n-th seed of the search; kept as any picture, and paid for.
+
+        Raises:
+            OutOfBudget: the pictures, or the seconds, are spent.
+        """
+        studio, model = self._bench.studio, self._singly
+        try:
+            spec = model.spec((Stage(prompt),), SEARCH_SEEDS[place])
+        except RenderError:
+            return None
+        if not self._affordable([[spec]])[0]:
+            raise self._spent()
+        for _ in studio.draw_missing(model, [(self._pair, spec)]):
+            self._tell("painting", self.spent)
+        return None if studio.store.missing([spec]) else studio.load(spec.key)
+
+    @cached_property
+    def _singly(self) -> ImageModel:
+        """The model as it draws one picture and no filler, if it can."""
+        model = self._bench.model
+        return model.in_batches_of(1) if isinstance(model, TakesOtherBatches) else model
+
+    def _denoiser(self) -> Denoiser | None:
+        if not isinstance(self._bench.model, OffersDenoiser):
+            return None
+        try:
+            return self._bench.model.denoiser()
+        except InversionError:
+            return None  # a method that needs it says so
+
+    # ── a reference ──────────────────────────────────────────────────────────────────────────
+
+    def _reference(self) -> Reference:
+        """The picture that was given, or the first that can be had.
+
+        Raises:
+            InversionError: none.
+            OutOfBudget: as it draws what is pasted.
+        """
+        chosen = self._bench.reference
+        if isinstance(chosen, Reference):
+            return chosen
+        sources = {
+            references.OTHER: self._by_another,
+            references.BEST: self._best_so_far,
+            references.PASTE: self._pasted,
+        }
+        for name in [chosen] if chosen else references.KINDS:
+            if (found := sources[name](forced=bool(chosen))) is not None:
+                return found
+        raise InversionError(_NO_REFERENCE[chosen or references.PASTE])
+
+    def _by_another(self, *, forced: bool) -> Reference | None:
+        """What another model drew and the guide finds right."""
+        store, guide = self._bench.studio.store, self._bench.guide.checker_id
+        mine = self._bench.model.model_id
+        others = [
+            item
+            for item in store.evidence(guide, pair=self._pair.key)
+            if item.model != mine and not findings.is_control(item.model)
+        ]
+        best = references.clearest(others, self._bench.threshold)
+        return None if best is None else references.stored(store, best)
+
+    def _best_so_far(self, *, forced: bool) -> Reference | None:
+        """Of the trials; where it was asked for by name, also one that is not right."""
+        least = 0.0 if forced else self._bench.threshold
+        best = references.clearest(self._seen.values(), least)
+        return None if best is None else references.stored(self._bench.studio.store, best)
+
+    def _pasted(self, *, forced: bool) -> Reference | None:
+        """Each concept drawn alone, and one laid into the other's picture."""
+        prompts = {side: alone(self._pair, side) for side in Side}
+        specs = {
+            side: self._specs(Candidate((Stage(prompt),)), SEARCH_SEEDS[:ALONE])
+            for side, prompt in prompts.items()
+        }
+        new = {one.key for group in specs.values() for one in group} - self._asked
+        if len(new) > self._bench.budget - self.spent:
+            raise InversionError(
+                f"the {self._bench.budget - self.spent} pictures that are left are too few to draw "
+                f"each concept alone: allow more with --budget, or give a picture with --reference"
+            )
+        groups = self._affordable(list(specs.values()))
+        found = self._look([spec for group in groups for spec in group])
+        a, b = (
+            _clearest_of(side, [found[spec.key] for spec in group if spec.key in found])
+            for side, group in specs.items()
+        )
+        if a is None or b is None:
+            return None
+        store, denoiser = self._bench.studio.store, self._denoiser()
+        first, second = references.stored(store, a), references.stored(store, b)
+        region = None
+        if denoiser is not None:
+            name = self._pair.b.name
+            region = references.region(denoiser, second.picture, prompts[Side.B], name)
+        return references.pasted(first, second, region)
+
+
+def _clearest_of(side: Side, found: Sequence[Evidence]) -> Evidence | None:
+    """The picture that shows one concept best; None where there is no picture."""
+
+    def shown(item: Evidence) -> tuple[float, int]:
+        score = item.a if side is Side.A else item.b
+        return (-1.0 if score is None else score, -item.seed)
+
+    return max((item for item in found if not item.refused), key=shown, default=None)
+
+
+_NO_REFERENCE = {
+    references.OTHER: "no other model has drawn this pair right in this store: audit one",
+    references.BEST: "nothing has been tried yet of which a picture could be taken",
+    references.PASTE: "the model draws no picture of one of the concepts alone",
+}
+
+
+def _encoder(checker: Checker | None) -> Encoder | None:
+    return checker.encoder() if isinstance(checker, OffersEncoder) else None
+
+
+def number(key: str) -> int:
+    """A seed for all that is decided by chance about what bears a key."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) >> 1
+
+
+def spec_of(model: ImageModel, candidate: Candidate, seed: int) -> RenderSpec:
+    """The picture of a candidate; its negative prompt is added to the model's own.
+
+    Raises:
+        RenderError: the model cannot read it.
+    """
+    spec = model.spec(candidate.stages, seed)
+    if not candidate.negative_prompt:
+        return spec
+    negative = ", ".join(filter(None, (spec.negative_prompt, candidate.negative_prompt)))
+    return dataclasses.replace(spec, negative_prompt=negative)
+
+
+def look(
+    studio: Studio,
+    checker: Checker,
+    model: ImageModel,
+    pair: ConceptPair,
+    specs: Sequence[RenderSpec],
+    asked: Sequence[QuestionKind] = ASKED,
+) -> dict[str, Evidence]:
+    """Draw and check what is missing; what the checker says of each picture, by spec key."""
+    questions = [item for item in questions_of(pair) if item.kind in asked]
+    for drawn in studio.draw_missing(model, [(pair, spec) for spec in specs]):
+        images = {item.spec.key: item.image for item in drawn if item.image is not None}
+        studio.check_missing(checker, [(key, item) for key in images for item in questions], images)
+    lacking = {spec.key for spec in studio.store.missing(specs)}
+    there = dict.fromkeys(spec.key for spec in specs if spec.key not in lacking)
+    studio.check_missing(checker, [(key, item) for key in there for item in questions], {})
+    evidence = studio.store.evidence(checker.checker_id, model=model.model_id, pair=pair.key)
+    return {item.spec_key: item for item in evidence if item.spec_key in there}

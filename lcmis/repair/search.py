@@ -1,0 +1,490 @@
+"""Repairs pairs that fail: budgets a search, keeps what it tries, certifies what it finds."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lcmis import findings, judge
+from lcmis.audit.config import AuditConfig
+from lcmis.audit.run import chosen_pairs, open_checker, open_model, past_models, provenance
+from lcmis.errors import ConfigError, ItemError, OutOfBudget
+from lcmis.export.repaired import RepairedPrompt, repaired_prompt
+from lcmis.findings import PairFinding
+from lcmis.invert.run import open_writer
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import (
+    Case,
+    Checker,
+    CheckerSettings,
+    CountsWork,
+    ImageModel,
+    OffersEncoder,
+    Repairer,
+    TakesNegativePrompts,
+    TextModel,
+    TextModelSettings,
+    Work,
+    lost_of,
+)
+from lcmis.repair import references
+from lcmis.repair.certify import prove, refuse_too_few
+from lcmis.repair.evaluate import SEARCH_SEEDS, Bench, Evaluation, RepairProgress
+from lcmis.repair.methods import ranked
+from lcmis.repair.methods.ways import Experience, way
+from lcmis.repair.references import Reference
+from lcmis.store import Store
+from lcmis.text import asking
+from lcmis.text.recorded import Correspondence
+from lcmis.types import Candidate, Certificate, ConceptPair, Nomination, Side, Stage, Trial, Verdict
+from lcmis.workers.here import Studio
+
+NUM_REWRITES = 8
+"""Prompts that a text model is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairSettings:
+    """How a repair searches and proves."""
+
+    method: str = "portfolio"
+    """A registered repairer."""
+    budget: int = 120
+    """Different pictures that the search of one pair may ask for."""
+    seconds: float | None = None
+    """That the search of one pair may take; None is as long as the pictures last."""
+    certificate: int = 20
+    """Fresh seeds on which plain prompt and candidate are compared."""
+    level: int | None = None
+    """Repair pairs of this severity level or worse; None is those decided to fail."""
+    text_model: TextModelSettings | None = None
+    """Asked for other prompts and for what is painted first; None asks nobody."""
+    calls: int = 40
+    """That the search of one pair may make to the text model."""
+    guard: CheckerSettings | None = None
+    """Its encoder is held out for methods that choose by another one; it never guides or judges."""
+    writer: str = ""
+    """A registered writer or a folder: what turns embeddings into text; empty is none."""
+    reference: str = ""
+    """What inversions start from: ``other``, ``best``, ``paste`` or a picture's file; empty is the
+    first of them that can be had."""
+    instruction: str = ""
+    """How the text model is told to rewrite prompts, as ``lcmis evolve`` finds it."""
+
+
+Watch = Callable[[RepairProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """One pair after its search."""
+
+    finding: PairFinding
+    """What the audit said of it."""
+    certificate: Certificate | None
+    """None where nothing could be nominated."""
+    trials: int
+    """Different candidates that were seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairResult:
+    """What a repair concludes, and what it cost."""
+
+    pairs: tuple[Repaired, ...]
+    method: str
+    guide: str
+    judge: str
+    drawn: int
+    """Pictures drawn by this run; those that lay in the store are not counted."""
+    seconds: float
+    failures: int
+    work: Work
+    """Row-steps of the models that count them, certificates included."""
+
+    @property
+    def num_repaired(self) -> int:
+        """Pairs whose certificate passed."""
+        return sum(item.certificate is not None and item.certificate.passed for item in self.pairs)
+
+
+class Repair:
+    """One repair with every name resolved and no model loaded.
+
+    The first checker judges, the second one guides.
+
+    Raises:
+        UserError: whatever is wrong with the settings, before anything heavy happens.
+    """
+
+    def __init__(
+        self,
+        config: AuditConfig,
+        store: Store,
+        settings: RepairSettings | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.settings = settings or RepairSettings()
+        self.watch = watch
+        _refuse_impossible(self.settings)
+        self.repairer: Repairer = registry.load("repairers", self.settings.method)()
+        self.judge, self.guide = _two_checkers(config)
+        self.guard = _guard(self.settings.guard, self.judge, self.guide)
+        self.writer = open_writer(self.settings.writer) if self.settings.writer else None
+        self.reference = _reference(self.settings.reference)
+        self.text_model = _opened(self.settings.text_model)
+        self.models = [open_model(entry) for entry in config.models]
+        self.studio = Studio(store, config.max_failures)
+        self.failing = self._failing()
+        self._experience: dict[str, Experience] = defaultdict(Experience)
+
+    def _failing(self) -> list[tuple[ImageModel, PairFinding]]:
+        """Pairs to repair, worst first, model by model.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        rule = findings.stopping_rule(**dataclasses.asdict(self.config.stopping))
+        wanted = {pair.key for pair in chosen_pairs(self.config).pairs}
+        found = [
+            (model, finding)
+            for model in self.models
+            for finding in findings.find_pairs(
+                self.store,
+                self.judge.checker_id,
+                rule=rule,
+                threshold=self.config.threshold,
+                model=model.model_id,
+            )
+            if finding.pair.key in wanted and self._is_failing(finding)
+        ]
+        if not found:
+            raise ConfigError(
+                f"{self.judge.checker_id} has found no pair in this store that fails on "
+                f"{', '.join(model.model_id for model in self.models)}: run `lcmis audit` with the "
+                f"same settings first, or choose others with --level"
+            )
+        return found
+
+    def _is_failing(self, finding: PairFinding) -> bool:
+        if self.settings.level is None:
+            return finding.judgement.failing is judge.Decision.FAILS
+        return (finding.judgement.level or 0) >= self.settings.level
+
+    # ── the work ─────────────────────────────────────────────────────────────────────────────
+
+    def run(self, command: str = "") -> RepairResult:
+        """Search and certify every failing pair; what lies in the store is not done again.
+
+        Raises:
+            TooManyFailures: ``max_failures`` items failed in this run.
+        """
+        started = time.monotonic()
+        models = [model.model_id for model in self.models]
+        checkers = [one.checker_id for one in (self.judge, self.guide, self.guard) if one]
+        self.store.add_run(provenance(self.config, command, models, checkers))
+        repaired: list[Repaired] = []
+        for model, finding in self.failing:
+            repaired.append(self._repair(model, finding, repaired))
+        return RepairResult(
+            pairs=tuple(repaired),
+            method=self.repairer.repairer_id,
+            guide=self.guide.checker_id,
+            judge=self.judge.checker_id,
+            drawn=self.studio.drawn,
+            seconds=time.monotonic() - started,
+            failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
+            work=sum((one.work for one in self.models if isinstance(one, CountsWork)), Work()),
+        )
+
+    def _repair(
+        self, model: ImageModel, finding: PairFinding, before: Sequence[Repaired]
+    ) -> Repaired:
+        place = (finding.pair.key, model.model_id)
+        tell = self._teller(model, finding, before)
+        chosen = self._nominated(place)
+        if chosen is None:
+            self._search(model, finding, tell)
+            chosen = self._nominated(place)
+        trials = [item for item in self.store.trials(*place) if self._is_ours(item)]
+        self._experience[model.model_id].learn(
+            finding.pair, _lost(finding), trials, self.config.threshold
+        )
+        tried = len({item.candidate for item in trials})
+        if chosen is None:
+            return Repaired(finding, None, tried)
+        tell("certifying", self.settings.budget)
+        certificate = prove(
+            self.studio,
+            self.judge,
+            model,
+            finding.pair,
+            chosen,
+            pictures=self.settings.certificate,
+            threshold=self.config.threshold,
+            guide=self.guide,
+        )
+        return Repaired(finding, certificate, tried)
+
+    def _nominated(self, place: tuple[str, str]) -> Nomination | None:
+        """What a search with these settings chose before."""
+        return next(
+            (one for one in reversed(self.store.nominations(*place)) if self._made(one)), None
+        )
+
+    def _made(self, one: Nomination) -> bool:
+        """Whether a search with these settings chose it."""
+        settings = self.settings
+        return (
+            self._is_ours(one)
+            and (one.budget, one.seconds) == (settings.budget, settings.seconds)
+            and (one.calls, one.given) == (self._calls, self._given)
+        )
+
+    def _is_ours(self, item: Nomination | Trial) -> bool:
+        """Whether the same method left it, guided by the same checker."""
+        return (item.repairer, item.guide) == (self.repairer.repairer_id, self.guide.checker_id)
+
+    @property
+    def _calls(self) -> int | None:
+        return None if self.text_model is None else self.settings.calls
+
+    @property
+    def _given(self) -> tuple[str, ...]:
+        """What else decides the way of a search."""
+        forced = self.reference
+        named = {
+            "text model": self.text_model.model_id if self.text_model else "",
+            "instruction": self.settings.instruction,
+            "guard": self.guard.checker_id if self.guard else "",
+            "writer": self.writer.writer_id if self.writer else "",
+            "reference": forced.origin if isinstance(forced, Reference) else forced,
+        }
+        return tuple(f"{what} {name}" for what, name in named.items() if name)
+
+    def _search(
+        self, model: ImageModel, finding: PairFinding, tell: Callable[[str, int], None]
+    ) -> None:
+        settings = self.settings
+        bench = Bench(
+            self.studio,
+            model,
+            self.guide,
+            self.repairer.repairer_id,
+            settings.budget,
+            settings.seconds,
+            self.config.threshold,
+            self.guard,
+            self.writer,
+            self.reference,
+        )
+        evaluation = Evaluation(bench, finding.pair, tell)
+        ended = "found"
+        try:
+            self.repairer.repair(self._case(model, finding), evaluation)
+        except OutOfBudget as error:
+            ended = str(error)
+        best = ranked(evaluation.trials, self.config.threshold)
+        if best:
+            self.store.add_nomination(
+                Nomination(
+                    pair=finding.pair.key,
+                    model=model.model_id,
+                    repairer=self.repairer.repairer_id,
+                    guide=self.guide.checker_id,
+                    candidate=best[0],
+                    budget=settings.budget,
+                    pictures=evaluation.spent,
+                    ended=ended,
+                    seconds=settings.seconds,
+                    calls=self._calls,
+                    given=self._given,
+                    reference=evaluation.origin,
+                )
+            )
+
+    def _correspondence(self) -> Correspondence | None:
+        """The text model, as one search may ask it."""
+        if self.text_model is None or self.settings.text_model is None:
+            return None
+        return Correspondence(
+            self.text_model, self.settings.text_model, self.store, self.settings.calls
+        )
+
+    def _asked(
+        self, text_model: TextModel | None, pair: ConceptPair, intruder: str
+    ) -> tuple[Side | None, tuple[str, ...]]:
+        """What a text model would paint first, and other prompts; a failure is recorded."""
+        if text_model is None:
+            return None, ()
+        instruction = self.settings.instruction
+        try:
+            first = asking.first(text_model, pair)
+            told = [asking.refine(text_model, instruction, pair)] if instruction else []
+            return first, (*told, *asking.rewrites(text_model, pair, NUM_REWRITES, intruder))
+        except ItemError as error:
+            self.studio.fail(pair.key, "ask", str(error))
+        except OutOfBudget:
+            pass  # so few calls that not even these could be made
+        return None, ()
+
+    def _case(self, model: ImageModel, finding: PairFinding) -> Case:
+        spec = model.spec((Stage(finding.pair.prompt),), SEARCH_SEEDS[0])
+        a_missing, b_missing = _missing(finding)
+        intruder = finding.intruder.name if finding.intruder else ""
+        text_model = self._correspondence()
+        first, prompts = self._asked(text_model, finding.pair, intruder)
+        return Case(
+            pair=finding.pair,
+            num_inference_steps=spec.num_inference_steps,
+            supports_stages=model.supports_stages,
+            supports_negative_prompt=(
+                isinstance(model, TakesNegativePrompts) and model.takes_negative_prompts
+            ),
+            batch_size=model.batch_size,
+            seeds=SEARCH_SEEDS,
+            threshold=self.config.threshold,
+            budget=self.settings.budget,
+            a_missing=a_missing,
+            b_missing=b_missing,
+            intruder=intruder,
+            painted_first=first,
+            other_prompts=prompts,
+            text_model=text_model,
+            instruction=self.settings.instruction,
+            expect=self._expect(model, finding),
+        )
+
+    def _expect(
+        self, model: ImageModel, finding: PairFinding
+    ) -> Callable[[Candidate], float | None]:
+        """By the pairs that were repaired before this one: searched again, it goes the same way."""
+        known, lost = self._experience[model.model_id], _lost(finding)
+        return lambda candidate: known.share(way(finding.pair, lost, candidate))
+
+    def _teller(
+        self, model: ImageModel, finding: PairFinding, before: Sequence[Repaired]
+    ) -> Callable[[str, int], None]:
+        each = self.settings.budget + 2 * self.settings.certificate
+        repaired = sum(one.certificate is not None and one.certificate.passed for one in before)
+
+        def tell(activity: str, spent: int) -> None:
+            if self.watch is not None:
+                self.watch(
+                    RepairProgress(
+                        model=model.model_id,
+                        activity=f"{activity}: {finding.pair.prompt}",
+                        pictures=each * len(before) + spent,
+                        expected=each * len(self.failing),
+                        done=len(before),
+                        pairs=len(self.failing),
+                        repaired=repaired,
+                    )
+                )
+
+        return tell
+
+
+def _opened(settings: TextModelSettings | None) -> TextModel | None:
+    if settings is None:
+        return None
+    model: TextModel = registry.load("text_models", settings.kind)(settings)
+    return model
+
+
+def _guard(settings: CheckerSettings | None, *others: Checker) -> Checker | None:
+    """The checker whose encoder is held out.
+
+    Raises:
+        ConfigError: it judges or guides, or has no encoder.
+    """
+    if settings is None:
+        return None
+    guard = open_checker(settings)
+    if guard.checker_id in [other.checker_id for other in others]:
+        raise ConfigError(
+            f"--guard is {guard.checker_id}, which judges or guides: name a checker that does "
+            f"neither"
+        )
+    if not isinstance(guard, OffersEncoder):
+        raise ConfigError(
+            f"--guard is {guard.checker_id}, which offers no encoder: name an open_clip model, "
+            f"such as clip:ViT-B-32/laion2b_s34b_b79k"
+        )
+    return guard
+
+
+def _reference(text: str) -> Reference | str:
+    return text if not text or text in references.KINDS else references.read(Path(text))
+
+
+def _two_checkers(config: AuditConfig) -> tuple[Checker, Checker]:
+    """Who judges and who guides.
+
+    Raises:
+        ConfigError: they are the same, or there is only one.
+    """
+    checkers = [open_checker(entry) for entry in config.checkers[:2]]
+    if len({checker.checker_id for checker in checkers}) < 2:
+        raise ConfigError(
+            f"a repair needs one checker that judges and another that guides the search, but here "
+            f"is only {checkers[0].checker_id}: name two with --checker, the judge first"
+        )
+    return checkers[0], checkers[1]
+
+
+def _missing(finding: PairFinding) -> tuple[int, int]:
+    """How many pictures of the audit lack either concept."""
+    missing = finding.judgement.count
+    both = missing(Verdict.BOTH_MISSING)
+    return missing(Verdict.A_MISSING) + both, missing(Verdict.B_MISSING) + both
+
+
+def _lost(finding: PairFinding) -> Side:
+    return lost_of(*_missing(finding))
+
+
+def _refuse_impossible(settings: RepairSettings) -> None:
+    refuse_too_few(settings.certificate)
+    for name, count, least in (("--budget", settings.budget, 1), ("--calls", settings.calls, 0)):
+        if count < least:
+            raise ConfigError(f"{name} is {count}, but it is at least {least}")
+    if settings.seconds is not None and settings.seconds <= 0:
+        raise ConfigError(f"--seconds is {settings.seconds:g}, but it is above 0")
+    if settings.instruction and settings.text_model is None:
+        raise ConfigError("--instruction tells a text model what to do: name one with --text-model")
+    if settings.level is not None and not 1 <= settings.level <= 5:
+        raise ConfigError(f"--level is {settings.level}, but levels go from 1 to 5")
+
+
+# ── for others ───────────────────────────────────────────────────────────────────────────────────
+
+
+def repaired_prompts(
+    store: Store, checker_id: str, *, threshold: float = 0.5, every: bool = False
+) -> list[RepairedPrompt]:
+    """The latest certified prompt of each pair and model, ready to be exported.
+
+    Args:
+        store: The facts.
+        checker_id: Whose scores certify.
+        threshold: Score from which a concept counts as present.
+        every: Also prompts whose certificate did not pass.
+    """
+    sources = {}
+    for settings in past_models(store):
+        model = open_model(settings)
+        sources[model.model_id] = getattr(model, "source", "")
+    found = findings.find_repairs(store, checker_id, threshold=threshold)
+    latest = {(item.pair.key, item.certificate.nomination.model): item for item in found}
+    return [
+        repaired_prompt(item, sources.get(item.model, ""))
+        for item in latest.values()
+        if every or item.certificate.passed
+    ]

@@ -1,0 +1,170 @@
+"""Draws what is missing, asks what is unanswered, and records what fails."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from PIL.Image import Image
+
+from lcmis.errors import (
+    CheckError,
+    ItemError,
+    OutOfBudget,
+    Refusal,
+    RenderError,
+    TooManyFailures,
+)
+from lcmis.plugins.protocols import Checker, ImageModel, LeavesRemarks
+from lcmis.render import draw, in_trunk_order
+from lcmis.store import Drawn, Store, picture_hash
+from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
+
+Item = TypeVar("Item")
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Cut a sequence into pieces of ``size``, the last one as long as it comes."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+class Studio:
+    """Brings pictures and answers into a store; one for each run of a command."""
+
+    def __init__(self, store: Store, max_failures: int) -> None:
+        self.store = store
+        self.drawn = 0
+        """Pictures drawn here; those that lay in the store are not counted."""
+        self.failed: set[str] = set()
+        """Keys of items that failed here."""
+        self._max_failures = max_failures
+
+    def draw_missing(
+        self, model: ImageModel, plan: Sequence[tuple[ConceptPair, RenderSpec]]
+    ) -> Iterator[list[Drawn]]:
+        """Draw and keep what the store lacks; gives each batch once it is kept."""
+        owner = {spec.key: pair for pair, spec in plan}
+        todo = in_trunk_order(self.store.missing([spec for _, spec in plan]))
+        lacking = {spec.key for spec in todo}
+        there: dict[str, list[str]] = defaultdict(list)
+        for pair, spec in plan:
+            if spec.key not in lacking:
+                there[pair.key].append(spec.key)
+        for pair_key, spec_keys in there.items():
+            self.store.link(pair_key, spec_keys)
+        for batch in batches(todo, model.batch_size):
+            started = time.monotonic()
+            pictures = draw(model, batch)
+            seconds = (time.monotonic() - started) / len(batch)
+            drawn: list[Drawn] = []
+            for spec, picture in zip(batch, pictures, strict=True):
+                if isinstance(picture, RenderError) and not isinstance(picture, Refusal):
+                    self.fail(spec.key, "render", str(picture))
+                else:
+                    drawn.append(drawn_as(owner[spec.key], spec, picture, seconds))
+            self.store.add_renders(drawn)
+            if isinstance(model, LeavesRemarks):
+                for remark in model.remarks():
+                    self.store.add_exchange(remark)
+            self.drawn += len(drawn)
+            yield drawn
+
+    def check_missing(
+        self,
+        checker: Checker,
+        asked: Sequence[tuple[str, Question]],
+        images: Mapping[str, Image],
+    ) -> None:
+        """Ask a checker what it has not answered yet, (spec key, question) by (spec key, question).
+
+        Pictures that are not among ``images`` are read from the store.
+        """
+        taken = [(key, question) for key, question in asked if checker.takes(question)]
+        todo = self.store.unscored(checker.checker_id, taken)
+        by_picture: dict[str, list[tuple[str, Question]]] = defaultdict(list)
+        for item in todo:
+            by_picture[item[0]].append(item)
+        for some in batches(list(by_picture.values()), 32):
+            self._score(checker, [item for items in some for item in items], images)
+
+    def _score(
+        self,
+        checker: Checker,
+        asked: Sequence[tuple[str, Question]],
+        images: Mapping[str, Image],
+    ) -> None:
+        loaded = {key: images.get(key) or self.load(key) for key in dict.fromkeys(dict(asked))}
+        seen = [(loaded[key], key, question) for key, question in asked]
+        shown = [(image, key, question) for image, key, question in seen if image is not None]
+        try:
+            answers = checker.score(
+                [image for image, _, _ in shown], [question for _, _, question in shown]
+            )
+        except CheckError as error:
+            if len(loaded) == 1:
+                self.fail(next(iter(loaded)), "check", str(error))
+                return
+            for one in loaded:  # the others must not suffer for the one that cannot be read
+                self._score(checker, [item for item in asked if item[0] == one], images)
+            return
+        self.store.add_scores(
+            [
+                Score(key, checker.checker_id, question.key, answer)
+                for (_, key, question), given in zip(shown, answers, strict=True)
+                for answer in given
+            ],
+            {question for _, _, question in shown},
+        )
+
+    def collect(
+        self, key: str, stage: str, what: str, source: Callable[[], Iterable[Item]]
+    ) -> list[Item]:
+        """What a source yields until it fails or has spent a budget: that much stands.
+
+        A failure is recorded under ``key`` and ``stage``, with ``what`` was attempted.
+        """
+        found: list[Item] = []
+        try:
+            for item in source():
+                found.append(item)
+        except OutOfBudget:
+            pass  # who goes on to spend is told
+        except ItemError as error:
+            self.fail(key, stage, f"{what}: {error}")
+        return found
+
+    def load(self, spec_key: str) -> Image | None:
+        """A picture from the store; None for one that the model refused to draw."""
+        _, render = self.store.render(spec_key)
+        return None if render.refusal else self.store.image(render.sha256)
+
+    def fail(self, item: str, stage: str, sentence: str) -> None:
+        """Record that an item failed.
+
+        Raises:
+            TooManyFailures: one too many in this run.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.store.add_failure(Failure(item, stage, sentence, now))
+        self.failed.add(item)
+        if len(self.failed) >= self._max_failures:
+            raise TooManyFailures(
+                f"{len(self.failed)} items failed, the last because {sentence.rstrip('.')}; all "
+                f"else is kept: mend the cause and run the same command again, or raise "
+                f"max_failures"
+            )
+
+
+def drawn_as(
+    pair: ConceptPair, spec: RenderSpec, picture: Image | RenderError, seconds: float
+) -> Drawn:
+    """What a model gave for a spec, on its way into the store."""
+    device = spec.profile.partition("-")[0]
+    if isinstance(picture, RenderError):
+        return Drawn(pair.key, spec, Render(spec.key, "", seconds, device, str(picture)), None)
+    render = Render(spec.key, picture_hash(picture), seconds, device)
+    return Drawn(pair.key, spec, render, picture)
