@@ -37,7 +37,7 @@ def _libraries_are_no_garbage() -> Iterator[None]:
 @pytest.fixture
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toys answer to their names, and nothing was asked of them before."""
-    from toys import ToyChecker, ToyModel, registered
+    from worlds.toys import ToyChecker, ToyModel, registered
 
     registered(monkeypatch)
     monkeypatch.setattr(ToyModel, "drawn", [])

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 import torch
 from PIL import Image
-from toys import COLOURS
+from worlds.toys import COLOURS
 
 from lcmis.errors import (
     InversionError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from toys import Scripted
+from worlds.toys import Scripted
 
 from lcmis.errors import ProposalError, TextModelError
 from lcmis.plugins import registry

@@ -2,7 +2,7 @@ import dataclasses
 import json
 
 import pytest
-from toys import ToyChecker, ToyModel, pair
+from worlds.toys import ToyChecker, ToyModel, pair
 
 from lcmis import findings, judge
 from lcmis.audit.config import AuditConfig, StoppingSettings

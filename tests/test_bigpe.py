@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from toys import COLOURS, Scripted, audited, pair
+from worlds.toys import COLOURS, Scripted, audited, pair
 
 from lcmis.errors import ConfigError, ItemError, OutOfBudget, ProposalError, TextModelError
 from lcmis.plugins import registry

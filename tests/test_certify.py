@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 from sqlalchemy import event
-from toys import ToyModel, audited, pair, registered, repair
+from worlds.toys import ToyModel, audited, pair, registered, repair
 
 from lcmis import judge
 from lcmis.audit.run import Audit

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import open_clip
 import pytest
-import tiny_checkers
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedTokenizerFast
+from worlds import tiny_checkers
 
 from lcmis.check import MAX_INTRUDERS, blank_picture, questions_of
 from lcmis.check.clip import ClipChecker

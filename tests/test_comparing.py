@@ -6,11 +6,11 @@ from itertools import chain
 
 import numpy as np
 import pytest
-import small_store
 from hypothesis import given
 from hypothesis import strategies as st
-from small_store import BROAD, COKE, JUDGE, NARROW, ROSES
 from statsmodels.stats.proportion import confint_proportions_2indep
+from worlds import small_store
+from worlds.small_store import BROAD, COKE, JUDGE, NARROW, ROSES
 
 from lcmis import judge
 from lcmis.errors import ConfigError, UnknownNameError

@@ -18,14 +18,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import small_store
 from hypothesis import given
 from hypothesis import strategies as st
-from pages import drawn, opened
-from small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, STRANGE, UNSEEN, make_spec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from streamlit.testing.v1 import AppTest
+from worlds import small_store
+from worlds.pages import drawn, opened
+from worlds.small_store import (
+    BROAD,
+    COKE,
+    HOSTILE,
+    JUDGE,
+    NARROW,
+    ROSES,
+    STRANGE,
+    UNSEEN,
+    make_spec,
+)
 
 from lcmis import findings, judge
 from lcmis.export.report import words

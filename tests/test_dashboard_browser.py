@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-import pages
 import pytest
-import repair_store
-import small_store
-from pages import PATIENCE, STILL, settled
-from repair_store import SHOUT
-from small_store import BROAD, COKE, JUDGE, ROSES, STRANGE, make_spec
+from worlds import pages, repair_store, small_store
+from worlds.pages import PATIENCE, STILL, settled
+from worlds.repair_store import SHOUT
+from worlds.small_store import BROAD, COKE, JUDGE, ROSES, STRANGE, make_spec
 
 from lcmis import findings
 from lcmis.export.repaired import repaired_prompt

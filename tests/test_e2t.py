@@ -6,12 +6,12 @@ from functools import cache
 from itertools import islice
 
 import pytest
-import tiny_pipelines
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
+from worlds import tiny_pipelines
 
 from lcmis.errors import ConfigError, InversionError, UnknownNameError
 from lcmis.invert.e2t.network import load, make_tokenizer, save

@@ -3,10 +3,10 @@
 import dataclasses
 
 import pytest
-import tiny_pipelines
 import torch
 from PIL import Image
-from tiny_checkers import tiny_clip
+from worlds import tiny_pipelines
+from worlds.tiny_checkers import tiny_clip
 
 from lcmis.check.clip import ClipChecker
 from lcmis.errors import InversionError, OutOfBudget

@@ -16,10 +16,10 @@ import numpy as np
 import pandas
 import pyarrow.parquet
 import pytest
-import tiny_pipelines
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from worlds import tiny_pipelines
 
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.export.repaired import FORMATS, SUFFIXES, RepairedPrompt, export, record

@@ -5,10 +5,10 @@ import json
 
 import diffusers
 import pytest
-import tiny_pipelines
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
-from tiny_checkers import tiny_clip
+from worlds import tiny_pipelines
+from worlds.tiny_checkers import tiny_clip
 
 from lcmis.check.clip import ClipChecker
 from lcmis.check.encoder import ClipEncoder

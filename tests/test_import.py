@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from toys import COLOURS
 from typer.testing import CliRunner
+from worlds.toys import COLOURS
 
 from lcmis.audit.config import AuditConfig
 from lcmis.audit.run import Audit, open_model

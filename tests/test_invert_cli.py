@@ -3,11 +3,11 @@
 import json
 
 import pytest
-import tiny_pipelines
 from PIL import Image
-from tiny_checkers import tiny_clip
-from toy_inversion import BAD_PICTURES, INVERTERS, REFERENCE, damaged, halves, register
-from toys import ToyModel
+from worlds import tiny_pipelines
+from worlds.tiny_checkers import tiny_clip
+from worlds.toy_inversion import BAD_PICTURES, INVERTERS, REFERENCE, damaged, halves, register
+from worlds.toys import ToyModel
 
 from lcmis.plugins import registry
 

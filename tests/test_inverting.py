@@ -7,16 +7,16 @@ import random
 
 import numpy as np
 import pytest
-import tiny_pipelines
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
 from tokenizers import Tokenizer, models, pre_tokenizers
-from toy_inversion import BAD_PICTURES, REFERENCE, damaged, halves, register
-from toys import COLOURS, ToyModel
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from worlds import tiny_pipelines
+from worlds.toy_inversion import BAD_PICTURES, REFERENCE, damaged, halves, register
+from worlds.toys import COLOURS, ToyModel
 
 from lcmis.check.pictures import open_picture
 from lcmis.cli.terminal import as_json

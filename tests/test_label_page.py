@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-import small_store
-from pages import drawn
-from small_store import COKE, HOSTILE, JUDGE, ROSES, SECOND
 from streamlit.testing.v1 import AppTest
+from worlds import small_store
+from worlds.pages import drawn
+from worlds.small_store import COKE, HOSTILE, JUDGE, ROSES, SECOND
 
 from lcmis.findings import calibration, labels
 from lcmis.store import Store

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import small_store
 from hypothesis import given
 from hypothesis import strategies as st
-from small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECOND
+from worlds import small_store
+from worlds.small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECOND
 
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.findings import calibration, labels

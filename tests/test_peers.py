@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 from PIL import Image
-from small_store import BROAD, COKE, JUDGE, NARROW, ROSES, SECOND, STRANGE, fill
+from worlds.small_store import BROAD, COKE, JUDGE, NARROW, ROSES, SECOND, STRANGE, fill
 
 from lcmis.audit.run import open_model
 from lcmis.errors import UserError

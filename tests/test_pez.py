@@ -4,10 +4,10 @@ import dataclasses
 import random
 
 import pytest
-import tiny_pipelines
 import torch
-from tiny_checkers import tiny_clip
-from toys import pair
+from worlds import tiny_pipelines
+from worlds.tiny_checkers import tiny_clip
+from worlds.toys import pair
 
 from lcmis.check.clip import ClipChecker
 from lcmis.errors import InversionError, ItemError, OutOfBudget

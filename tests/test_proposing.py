@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 from test_llm import CANARY, Server, chat, http
-from toys import ToyChecker, ToyModel
+from worlds.toys import ToyChecker, ToyModel
 
 from lcmis.audit.config import AuditConfig, StoppingSettings
 from lcmis.audit.proposals import Propose, ProposeSettings

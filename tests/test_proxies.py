@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import Scripted, audited, pair
+from worlds.toys import Scripted, audited, pair
 
 from lcmis.errors import ProposalError, TextModelError
 from lcmis.plugins import registry

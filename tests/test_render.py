@@ -33,7 +33,7 @@ from lcmis.render.stages import step_of, switching
 from lcmis.types import Adapter, RenderSpec, Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
-import tiny_pipelines
+from worlds import tiny_pipelines
 
 FAMILIES = list(tiny_pipelines.FAMILIES)
 CUP = (Stage("a red cup"),)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import toys
 from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar
-from toys import ToyChecker, ToyModel, pair, repair
+from worlds import toys
+from worlds.toys import ToyChecker, ToyModel, pair, repair
 
 from lcmis import judge
 from lcmis.errors import ConfigError, OutOfBudget, UnknownNameError
@@ -683,13 +683,13 @@ def test_where_nothing_fails_there_is_nothing_to_repair(audited):
 
 
 def test_a_repairer_cannot_draw_the_seeds_of_the_certificate(audited, monkeypatch):
-    monkeypatch.setitem(registry.BUILT_IN["repairers"], "cheat", "toys:Cheat")
+    monkeypatch.setitem(registry.BUILT_IN["repairers"], "cheat", "worlds.toys:Cheat")
     with pytest.raises(ValueError, match="not one to search on"):
         repair(audited("no a"), method="cheat")
 
 
 def test_what_a_text_model_says_is_tried_too(audited, monkeypatch):
-    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "toys:ToyWriter")
+    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "worlds.toys:ToyWriter")
     config = audited("deaf")
     result = repair(config, method="rewrite", text_model=TextModelSettings("toy"))
     assert result.num_repaired == len(PAIRS)
@@ -707,7 +707,7 @@ def test_a_text_model_says_which_concept_comes_first():
 def test_a_text_model_that_does_not_answer_is_a_failure_and_the_repair_goes_on(
     audited, monkeypatch
 ):
-    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "toys:ToyWriter")
+    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "worlds.toys:ToyWriter")
     config = audited("shy")
     result = repair(config, text_model=TextModelSettings("toy", "mute"))
     assert (result.num_repaired, result.failures) == (len(PAIRS), len(PAIRS))
@@ -726,9 +726,9 @@ def test_every_registered_repairer_is_one(audited):
 def test_the_command_shows_before_after_and_the_way(audited, tmp_path):
     config = audited("shy")
     code = (
-        "import sys; from lcmis import registry, cli;"
-        "registry.BUILT_IN['models']['toy'] = 'toys:ToyModel';"
-        "registry.BUILT_IN['checkers']['toy'] = 'toys:ToyChecker';"
+        "import sys; from lcmis import cli; from lcmis.plugins import registry;"
+        "registry.BUILT_IN['models']['toy'] = 'worlds.toys:ToyModel';"
+        "registry.BUILT_IN['checkers']['toy'] = 'worlds.toys:ToyChecker';"
         "sys.argv = ['lcmis', 'repair', *sys.argv[1:]]; cli.main()"
     )
     flags = ["-m", "toy", "--scheduler", "shy", "-c", "toy", "-c", "toy:guide"]

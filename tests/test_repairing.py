@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 
 import pytest
-import toys
 from PIL import Image
-from toys import COLOURS, ToyModel, pair, repair
+from worlds import toys
+from worlds.toys import COLOURS, ToyModel, pair, repair
 
 from lcmis.errors import ConfigError, InversionError, TextModelError
 from lcmis.plugins import registry
@@ -74,7 +74,7 @@ def plugs(monkeypatch):
     for method in ("reader", "painter", "differentiator"):
         monkeypatch.setitem(registry.BUILT_IN["repairers"], method, f"test_repairing:{method}")
     monkeypatch.setitem(registry.BUILT_IN["text_models"], "says", "test_repairing:Says")
-    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "toys:ToyWriter")
+    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "worlds.toys:ToyWriter")
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import repair_store
-import small_store
-from pages import opened, said
-from repair_store import PASSED, SHOUT
-from small_store import BROAD, COKE, JUDGE, ROSES, SECOND
 from streamlit.testing.v1 import AppTest
+from worlds import repair_store, small_store
+from worlds.pages import opened, said
+from worlds.repair_store import PASSED, SHOUT
+from worlds.small_store import BROAD, COKE, JUDGE, ROSES, SECOND
 
 from lcmis import findings
 from lcmis.export.report import words

@@ -11,12 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import repair_store
-import small_store
 from markdown_it import MarkdownIt
 from PIL import Image
-from repair_store import FAILED, PASSED, SHOUT
-from small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECOND, STRANGE
+from worlds import repair_store, small_store
+from worlds.repair_store import FAILED, PASSED, SHOUT
+from worlds.small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECOND, STRANGE
 
 from lcmis import findings
 from lcmis.errors import ConfigError, UnknownNameError

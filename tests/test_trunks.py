@@ -20,7 +20,7 @@ from lcmis.render.trunks import Beginning, Trunks, beginning
 from lcmis.types import RenderSpec, Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
-import tiny_pipelines
+from worlds import tiny_pipelines
 
 STEPS = 8
 SCHEDULERS = [

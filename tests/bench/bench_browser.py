@@ -23,10 +23,10 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import small_store
-from pages import STILL, served, settled, started, visited
 from PIL import Image
 from playwright.sync_api import Page
+from worlds import small_store
+from worlds.pages import STILL, served, settled, started, visited
 
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import Render

@@ -76,7 +76,7 @@ def served(folder: Path) -> Iterator[str]:
     environment = {
         **os.environ,
         "LCMIS_STORE": str(folder),
-        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
         try:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import small_store
-from small_store import BROAD, COKE, JUDGE, NARROW, ROSES, SECOND
-
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import (
     Candidate,
@@ -20,6 +17,8 @@ from lcmis.types import (
     Stage,
     Trial,
 )
+from worlds import small_store
+from worlds.small_store import BROAD, COKE, JUDGE, NARROW, ROSES, SECOND
 
 SHOUT = "a **tea cup** <img src=//evil.example/x.png> of iced coke \u202eekoc"
 BETTER = Candidate((Stage("a small cup", 0.4), Stage(SHOUT)))

@@ -7,10 +7,10 @@ import zlib
 
 import torch
 from PIL import Image
-from toys import COLOURS, understood
 
 from lcmis.errors import CheckError, InversionError
 from lcmis.plugins import registry
+from worlds.toys import COLOURS, understood
 
 INVERTERS = ("Knows", "Errs", "Fails", "Paints", "Asks", "Rambles", "Reads")
 BAD_PICTURES = ("missing.png", "", "text.png", "empty.jpg", "half.png", "huge.png")
@@ -19,10 +19,10 @@ BAD_PICTURES = ("missing.png", "", "text.png", "empty.jpg", "half.png", "huge.pn
 
 def register(monkeypatch):
     """All of them answer to their names, as if another package had brought them."""
-    named = {("inverters", name.lower()): f"toy_inversion:{name}" for name in INVERTERS} | {
-        ("checkers", "eyes"): "toy_inversion:ToyEyes",
-        ("text_models", "toy"): "toys:ToyWriter",
-        ("language_models", "letters"): "toy_inversion:LetterCount",
+    named = {("inverters", name.lower()): f"worlds.toy_inversion:{name}" for name in INVERTERS} | {
+        ("checkers", "eyes"): "worlds.toy_inversion:ToyEyes",
+        ("text_models", "toy"): "worlds.toys:ToyWriter",
+        ("language_models", "letters"): "worlds.toy_inversion:LetterCount",
     }
     for (group, name), place in named.items():
         monkeypatch.setitem(registry.BUILT_IN[group], name, place)

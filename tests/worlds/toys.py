@@ -227,8 +227,8 @@ class Cheat:
 
 def registered(patch: pytest.MonkeyPatch) -> None:
     """The toys answer to their names, as if another package had brought them."""
-    patch.setitem(registry.BUILT_IN["models"], "toy", "toys:ToyModel")
-    patch.setitem(registry.BUILT_IN["checkers"], "toy", "toys:ToyChecker")
+    patch.setitem(registry.BUILT_IN["models"], "toy", "worlds.toys:ToyModel")
+    patch.setitem(registry.BUILT_IN["checkers"], "toy", "worlds.toys:ToyChecker")
 
 
 def audited(

@@ -1,0 +1,1 @@
+"""Toys, tiny models and small stores: what tests are made of."""
