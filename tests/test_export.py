@@ -22,7 +22,9 @@ from PIL import Image
 from worlds import tiny_pipelines
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.export.repaired import FORMATS, SUFFIXES, RepairedPrompt, export, record
+from lcmis.export.formats import FORMATS, SUFFIXES, export
+from lcmis.export.repaired import RepairedPrompt
+from lcmis.export.tables import record
 from lcmis.types import (
     Candidate,
     Certificate,

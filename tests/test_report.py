@@ -20,8 +20,9 @@ from worlds.small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECON
 from lcmis import findings
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.export import report
-from lcmis.export.repaired import record, repaired_prompt
+from lcmis.export.repaired import repaired_prompt
 from lcmis.export.report import album, words
+from lcmis.export.tables import record
 from lcmis.judge import Decision, FixedN, Sprt, StoppingRule
 from lcmis.store import Store
 from lcmis.types import Verdict

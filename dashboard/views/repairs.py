@@ -10,7 +10,8 @@ import looks
 import proofs
 import streamlit as st
 
-from lcmis.export.repaired import FORMATS, SUFFIXES, repaired_prompt
+from lcmis.export.formats import FORMATS, SUFFIXES
+from lcmis.export.repaired import repaired_prompt
 from lcmis.export.report import words
 from lcmis.findings import RepairFinding
 

@@ -150,7 +150,7 @@ def export(
     pictures: PicturesOption = None,
 ) -> None:
     """Take repaired prompts to your own tool, with their seeds, scores and certificates."""
-    from lcmis.export.repaired import export as write
+    from lcmis.export.formats import export as write
     from lcmis.findings import deciding_checker
     from lcmis.repair.search import repaired_prompts
 

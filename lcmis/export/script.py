@@ -1,0 +1,171 @@
+"""Repaired prompts as a script that draws them with diffusers, without lcmis."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pprint import pformat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+from lcmis.export.repaired import RepairedPrompt
+from lcmis.export.tables import record
+
+_SCRIPT = '''\
+"""Draws repaired prompts with diffusers, without lcmis: python repaired.py --help
+
+Needs torch, diffusers and transformers. A prompt in several stages rules until its share of the
+denoising is over: the text that the denoiser reads is then swapped for the next one's.
+
+{summaries}
+"""
+
+import argparse
+import contextlib
+from pathlib import Path
+
+import diffusers
+import torch
+
+REPAIRED = {data}
+
+TEXT = (  # whatever of these a denoiser takes tells it the prompt
+    "encoder_hidden_states",
+    "encoder_attention_mask",
+    "encoder_hidden_states_mask",
+    "pooled_projections",
+    "added_cond_kwargs",
+    "txt_ids",
+)
+
+
+class Told(Exception):
+    """The denoiser has been told a prompt."""
+
+
+@contextlib.contextmanager
+def hooked(denoiser, hook):
+    handle = denoiser.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def told(pipeline, denoiser, prompt, call):
+    """What the denoiser is told of one prompt."""
+    found = {{}}
+
+    def listen(module, args, kwargs):
+        found.update({{name: kwargs[name] for name in TEXT if kwargs.get(name) is not None}})
+        raise Told
+
+    with hooked(denoiser, listen), contextlib.suppress(Told):
+        pipeline(prompt=prompt, **call)
+    return found
+
+
+def draw(pipeline, one, seed):
+    steps = one["num_inference_steps"]
+    call = {{
+        "num_inference_steps": steps,
+        "guidance_scale": one["guidance_scale"],
+        "height": one["height"],
+        "width": one["width"],
+    }}
+    if one["negative_prompt"]:
+        call["negative_prompt"] = one["negative_prompt"]
+    *earlier, last = one["stages"]
+    denoiser = getattr(pipeline, "unet", None) or pipeline.transformer
+    starts = [0] + [round(stage["denoising_end"] * steps) for stage in earlier]
+    texts = {{}}
+    if earlier:
+        for start, stage in zip(starts, one["stages"]):
+            texts[start] = told(pipeline, denoiser, stage["prompt"], call)
+    # a fresh scheduler: whatever one keeps between calls cannot reach the next picture
+    pipeline.scheduler = pipeline.scheduler.from_config(pipeline.scheduler.config)
+    now = {{"step": 0}}
+
+    def switch(module, args, kwargs):
+        ruling = texts[max(start for start in texts if start <= now["step"])]
+        for name, value in ruling.items():
+            kwargs[name] = {{**kwargs[name], **value}} if isinstance(value, dict) else value
+        return args, kwargs
+
+    def count(pipe, index, timestep, values):
+        timesteps = [float(t) for t in pipe.scheduler.timesteps]
+        distinct = sorted(set(timesteps), reverse=True)
+        if index + 1 < len(timesteps):  # some schedulers call the denoiser twice a step
+            now["step"] = distinct.index(timesteps[index + 1]) * steps // len(distinct)
+        return values
+
+    if earlier:
+        call["callback_on_step_end"] = count
+    with hooked(denoiser, switch) if earlier else contextlib.nullcontext():
+        generator = torch.Generator("cpu").manual_seed(seed)
+        return pipeline(prompt=last["prompt"], generator=generator, **call).images[0]
+
+
+def load(one, source, device):
+    choice = {{"revision": one["revision"]}} if one["revision"] else {{}}
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(
+        source, torch_dtype=getattr(torch, one["dtype"]), use_safetensors=True, **choice
+    )
+    if type(pipeline.scheduler).__name__ != one["scheduler"]:
+        scheduler = getattr(diffusers, one["scheduler"])
+        pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
+    for number, adapter in enumerate(one["adapters"]):
+        name = adapter["name"].partition("@")[0]
+        pipeline.load_lora_weights(name, adapter_name=f"adapter{{number}}")
+    if one["adapters"]:
+        names = [f"adapter{{number}}" for number in range(len(one["adapters"]))]
+        pipeline.set_adapters(names, [adapter["weight"] for adapter in one["adapters"]])
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Draws repaired prompts.")
+    parser.add_argument("--output", type=Path, default=Path("repaired"), help="folder for pictures")
+    parser.add_argument("--model", help="hub name or folder to take instead of the recorded one")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seeds", type=int, nargs="+", help="instead of the certificate's")
+    parser.add_argument("--only", type=int, nargs="+", help="numbers of prompts, from 0")
+    chosen = parser.parse_args()
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    pipeline, loaded = None, None
+    for number, one in enumerate(REPAIRED):
+        if chosen.only is not None and number not in chosen.only:
+            continue
+        source = chosen.model or one["source"]
+        wanted = (source, one["revision"], one["scheduler"], one["dtype"], str(one["adapters"]))
+        if wanted != loaded:
+            pipeline, loaded = load(one, source, chosen.device), wanted
+        for seed in chosen.seeds or one["seeds"]:
+            file = chosen.output / f"{{number:03d}}-{{seed}}.png"
+            draw(pipeline, one, seed).save(file)
+            print(file)
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def as_diffusers(repaired: Sequence[RepairedPrompt]) -> bytes:
+    """A script that draws them all, of any pipeline whose denoiser is told the prompt by name."""
+    summaries = [
+        f"{number:03d}  {_printable(one.pair.prompt)}  ({_printable(one.model)})\n"
+        f"     {_printable(one.summary())}"
+        for number, one in enumerate(repaired)
+    ]
+    data = pformat([record(one) for one in repaired], width=96, sort_dicts=False)
+    text = _SCRIPT.format(summaries="\n".join(summaries), data=data)
+    return text.encode()
+
+
+def _printable(text: str) -> str:
+    """Text that can stand within a docstring and end neither it nor its line."""
+    letters = (c if c.isprintable() and c not in '\\"' else " " for c in text)
+    return textwrap.shorten("".join(letters), 200)

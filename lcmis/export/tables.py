@@ -1,0 +1,181 @@
+"""Repaired prompts as records: CSV, JSON lines and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lcmis.types import Certificate, LevelRange, Rate
+
+if TYPE_CHECKING:
+    import pyarrow
+
+from lcmis.export.repaired import RepairedPrompt
+
+
+def record(one: RepairedPrompt) -> dict[str, Any]:
+    """Everything about one repair, in the types of JSON; the same names in every format."""
+    certificate, nomination = one.certificate, one.certificate.nomination
+    return {
+        "pair": one.pair.key,
+        "a": one.pair.a.name,
+        "b": one.pair.b.name,
+        "original_prompt": one.pair.prompt,
+        "repaired": certificate.passed,
+        "prompt": one.stages[-1].prompt,
+        "stages": [
+            {"prompt": stage.prompt, "denoising_end": float(stage.denoising_end)}
+            for stage in one.stages
+        ],
+        "negative_prompt": one.negative_prompt,
+        "model": one.model,
+        "source": one.location,
+        "revision": one.revision,
+        "adapters": [{"name": a.name, "weight": float(a.weight)} for a in one.adapters],
+        "num_inference_steps": one.num_inference_steps,
+        "guidance_scale": float(one.guidance_scale),
+        "scheduler": one.scheduler,
+        "height": one.height,
+        "width": one.width,
+        "dtype": one.dtype,
+        "repairer": nomination.repairer,
+        "guide": nomination.guide,
+        "given": list(nomination.given),
+        "reference": nomination.reference,
+        "judge": certificate.judge,
+        "seeds": list(certificate.seeds),
+        "unjudged": certificate.unjudged,
+        "scores": [{"seed": seen.seed, "a": seen.a, "b": seen.b} for seen in one.seen],
+        **_figures(certificate),
+        "alpha": float(certificate.alpha),
+        "collateral": list(certificate.collateral),
+        "certificate": one.summary(),
+        "helps_on": [other.model for other in one.elsewhere if other.passed],
+        "harms_on": [other.model for other in one.elsewhere if other.harms],
+        "elsewhere": [
+            {
+                "model": other.model,
+                "judge": other.judge,
+                "seeds": list(other.seeds),
+                "unjudged": other.unjudged,
+                **_figures(other),
+                "collateral": list(other.collateral),
+            }
+            for other in one.elsewhere
+        ],
+    }
+
+
+def _figures(certificate: Certificate) -> dict[str, Any]:
+    return {
+        **_rate("before", certificate.before, certificate.levels_before),
+        **_rate("after", certificate.after, certificate.levels_after),
+        "wins": certificate.wins,
+        "losses": certificate.losses,
+        "p": float(certificate.p),
+    }
+
+
+def _rate(when: str, rate: Rate, levels: LevelRange) -> dict[str, Any]:
+    return {
+        f"{when}_right": float(rate.value),
+        f"{when}_low": float(rate.low),
+        f"{when}_high": float(rate.high),
+        f"{when}_total": rate.total,
+        f"{when}_level": str(levels),
+    }
+
+
+def as_csv(repaired: Sequence[RepairedPrompt]) -> bytes:
+    """One line a repair, lists as JSON.
+
+    No cell begins like a formula: those that would get an apostrophe in front.
+    """
+    rows = [record(one) for one in repaired]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow([_cell(value) for value in row.values()])
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        value = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and value.strip()[:1] in ("=", "+", "-", "@", "＝", "＋", "－", "＠"):
+        return f"'{value}"
+    return value
+
+
+def as_jsonl(repaired: Sequence[RepairedPrompt]) -> bytes:
+    """One line a repair, each an object."""
+    lines = [json.dumps(record(one), ensure_ascii=False, allow_nan=False) for one in repaired]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def as_parquet(repaired: Sequence[RepairedPrompt]) -> bytes:
+    """One row a repair, lists as lists."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.Table.from_pylist([record(one) for one in repaired], schema=_schema())
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def _schema() -> pyarrow.Schema:
+    """Spelled out, so that a column has its type also where all of its lists are empty."""
+    import pyarrow as pa
+
+    text, whole, real = pa.string(), pa.int64(), pa.float64()
+    stages = pa.list_(pa.struct({"prompt": text, "denoising_end": real}))
+    adapters = pa.list_(pa.struct({"name": text, "weight": real}))
+    scores = pa.list_(pa.struct({"seed": whole, "a": real, "b": real}))
+    rate = {"right": real, "low": real, "high": real, "total": whole, "level": text}
+    figures = {
+        **{f"{when}_{name}": kind for when in ("before", "after") for name, kind in rate.items()},
+        "wins": whole,
+        "losses": whole,
+        "p": real,
+    }
+    elsewhere = pa.struct(
+        {
+            **dict.fromkeys(("model", "judge"), text),
+            "seeds": pa.list_(whole),
+            "unjudged": whole,
+            **figures,
+            "collateral": pa.list_(text),
+        }
+    )
+    return pa.schema(
+        {
+            **dict.fromkeys(("pair", "a", "b", "original_prompt"), text),
+            "repaired": pa.bool_(),
+            "prompt": text,
+            "stages": stages,
+            **dict.fromkeys(("negative_prompt", "model", "source", "revision"), text),
+            "adapters": adapters,
+            "num_inference_steps": whole,
+            "guidance_scale": real,
+            "scheduler": text,
+            "height": whole,
+            "width": whole,
+            **dict.fromkeys(("dtype", "repairer", "guide"), text),
+            "given": pa.list_(text),
+            **dict.fromkeys(("reference", "judge"), text),
+            "seeds": pa.list_(whole),
+            "unjudged": whole,
+            "scores": scores,
+            **figures,
+            "alpha": real,
+            "collateral": pa.list_(text),
+            "certificate": text,
+            **dict.fromkeys(("helps_on", "harms_on"), pa.list_(text)),
+            "elsewhere": pa.list_(elsewhere),
+        }
+    )
