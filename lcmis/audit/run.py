@@ -24,11 +24,7 @@ from lcmis import findings, judge
 from lcmis.plugins import registry
 from lcmis.check import blank_picture, questions_of
 from lcmis.audit.config import AuditConfig
-from lcmis.errors import (
-    ConfigError,
-    ItemError,
-    RenderError,
-)
+from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
 from lcmis.propose.catalogue import catalogue, catalogues, select
 from lcmis.propose.formats import pairs_in
@@ -37,13 +33,7 @@ from lcmis.plugins.protocols import Checker, CheckerSettings, HostedSettings, Im
 from lcmis.render import draw
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.workers.here import Studio, drawn_as
-from lcmis.types import (
-    Adapter,
-    ConceptPair,
-    RenderSpec,
-    Run,
-    Stage,
-)
+from lcmis.types import Adapter, ConceptPair, RenderSpec, Run, Stage
 
 REPORTED_PACKAGES = (
     "lcmis",

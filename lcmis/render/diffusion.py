@@ -14,11 +14,7 @@ from lcmis.machine.device import choose_device, choose_dtype, choose_offload
 from lcmis.machine.hub import Located, fetch_weights, locate
 from lcmis.plugins.protocols import Denoiser, ModelSettings, Work
 from lcmis.render.conditioning import Conditioning, Defaults, Encoding
-from lcmis.render.pipeline_folder import (
-    PipelineFolder,
-    adapter_file,
-    scheduler_class,
-)
+from lcmis.render.pipeline_folder import PipelineFolder, adapter_file, scheduler_class
 from lcmis.render.stages import Clock, stage_starts, switching
 from lcmis.render.transformer import Flux, StableDiffusion3
 from lcmis.render.trunks import Trunks, beginning, sharing
