@@ -8,7 +8,7 @@ from lcmis import findings, judge
 from lcmis.audit.config import AuditConfig, StoppingSettings
 from lcmis.audit.run import Audit, chosen_pairs, replay
 from lcmis.errors import ConfigError, TooManyFailures, UnknownNameError, UserError
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings
+from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import to_toml
 from lcmis.store import Store
 from lcmis.types import Verdict

@@ -16,7 +16,7 @@ from lcmis import judge
 from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError
 from lcmis.findings import find_repairs
-from lcmis.plugins.protocols import ModelSettings
+from lcmis.plugins.settings import ModelSettings
 from lcmis.repair.certify import Certifying
 from lcmis.repair.evaluate import look, spec_of
 from lcmis.repair.search import Repair, RepairSettings

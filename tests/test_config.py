@@ -4,7 +4,7 @@ import pytest
 
 from lcmis.audit.config import AuditConfig, checker_settings, load_config, model_settings
 from lcmis.errors import ConfigError
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings
+from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.types import Adapter
 
 

@@ -13,7 +13,7 @@ from test_llm import CANARY, Server, http
 from lcmis.audit.config import AuditConfig, StoppingSettings, load_config
 from lcmis.audit.run import Audit, past_models
 from lcmis.errors import ConfigError, Refusal, RenderError
-from lcmis.plugins.protocols import CheckerSettings, HostedSettings, ModelSettings
+from lcmis.plugins.settings import CheckerSettings, HostedSettings, ModelSettings
 from lcmis.render import draw
 from lcmis.render.hosted import HostedModel
 from lcmis.store import Store

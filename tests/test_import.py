@@ -20,7 +20,7 @@ from lcmis.audit.config import AuditConfig
 from lcmis.audit.run import Audit, open_model
 from lcmis.cli import app
 from lcmis.errors import ConfigError
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings
+from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import read_pairs
 from lcmis.propose.formats.outcomes import Outcome
 from lcmis.propose.importing import import_sets

@@ -26,7 +26,7 @@ from lcmis.invert.applications import Wishes, examine
 from lcmis.invert.keeping import keep, overlay, prepared, sheet
 from lcmis.invert.masks import mask_of, middle, otsu, word_masks
 from lcmis.invert.run import Inversion, InversionSettings, invert, mean
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.teacup.world import FAMILIES, regions, render
 from lcmis.text.fluency import CausalLanguageModel, windows

@@ -18,7 +18,7 @@ from lcmis.audit.config import AuditConfig, StoppingSettings
 from lcmis.audit.proposals import Propose, ProposeSettings
 from lcmis.errors import ConfigError, TextModelError, TooManyFailures
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.propose.catalogue import names_both, read_kinds, read_pairs, to_toml
 from lcmis.store import Store
 from lcmis.text.chat import AsksForJson

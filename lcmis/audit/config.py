@@ -15,7 +15,7 @@ import pydantic
 from pydantic import SecretStr
 
 from lcmis.errors import ConfigError
-from lcmis.plugins.protocols import CheckerSettings, HostedSettings, ModelSettings, TextModelSettings
+from lcmis.plugins.settings import CheckerSettings, HostedSettings, ModelSettings, TextModelSettings
 from lcmis.types import FIRST_REPAIR_SEED, Adapter
 
 STORE_VARIABLE = "LCMIS_STORE"

@@ -37,19 +37,17 @@ from lcmis.errors import (
 from lcmis.machine.device import choose_device
 from lcmis.plugins import registry
 from lcmis.plugins.protocols import (
-    CheckerSettings,
     Denoiser,
     Encoder,
     ImageModel,
     Inverter,
-    ModelSettings,
     OffersDenoiser,
     OffersEncoder,
     TextModel,
-    TextModelSettings,
     Tools,
     Writer,
 )
+from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.render import draw
 from lcmis.types import FIRST_CERTIFICATE_SEED, FIRST_REPAIR_SEED, RenderSpec, Stage
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lcmis.errors import ConfigError, RenderError
 from lcmis.machine.hub import file_digest, safe_name
 from lcmis.machine.pictures import BROKEN, TooLargeError, opened
-from lcmis.plugins.protocols import ModelSettings
+from lcmis.plugins.settings import ModelSettings
 from lcmis.render.unfollowed import unfollowed
 from lcmis.types import RenderSpec, Stage
 

@@ -15,7 +15,8 @@ from lcmis.check import questions_of
 from lcmis.errors import ConfigError, OutOfBudget, RenderError
 from lcmis.judge import Difference, PairedCounts
 from lcmis.machine.files import replacing
-from lcmis.plugins.protocols import Checker, CheckerSettings, ImageModel, TextModelSettings
+from lcmis.plugins.protocols import Checker, ImageModel
+from lcmis.plugins.settings import CheckerSettings, TextModelSettings
 from lcmis.repair.evaluate import ASKED, SEARCH_SEEDS, look, number
 from lcmis.repair.methods.bigpe import Asked, Evolution, Plan, evolve
 from lcmis.repair.search import Repair, RepairSettings

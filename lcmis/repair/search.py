@@ -20,17 +20,16 @@ from lcmis.plugins import registry
 from lcmis.plugins.protocols import (
     Case,
     Checker,
-    CheckerSettings,
     CountsWork,
     ImageModel,
     OffersEncoder,
     Repairer,
     TakesNegativePrompts,
     TextModel,
-    TextModelSettings,
     Work,
     lost_of,
 )
+from lcmis.plugins.settings import CheckerSettings, TextModelSettings
 from lcmis.repair import references
 from lcmis.repair.certify import prove, refuse_too_few
 from lcmis.repair.evaluate import SEARCH_SEEDS, Bench, Evaluation, RepairProgress

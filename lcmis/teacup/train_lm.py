@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lcmis.machine.hub import locate
-from lcmis.plugins.protocols import TextModelSettings
+from lcmis.plugins.settings import TextModelSettings
 from lcmis.propose.rounds import REPEATS, Kind, Measured, Rounds
 from lcmis.teacup.concepts import FAMILIES
 from lcmis.teacup.lm_text import TEMPLATES, Conversation, converse, make_tokenizer

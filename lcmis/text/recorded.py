@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ItemError, OutOfBudget
-from lcmis.plugins.protocols import TextModel, TextModelSettings
+from lcmis.plugins.protocols import TextModel
+from lcmis.plugins.settings import TextModelSettings
 from lcmis.store import Store
 from lcmis.text.chat import request_of
 from lcmis.text.endpoint import clean

@@ -17,7 +17,7 @@ from lcmis import judge
 from lcmis.audit.config import AuditConfig
 from lcmis.audit.run import Audit
 from lcmis.judge import PairedCounts
-from lcmis.plugins.protocols import ModelSettings, TextModelSettings
+from lcmis.plugins.settings import ModelSettings, TextModelSettings
 from lcmis.repair.evolve import Evolved, EvolveSettings, Evolving, fresh_seeds
 from lcmis.repair.methods.bigpe import SELECTORS, Plan, Value
 from lcmis.store import Store

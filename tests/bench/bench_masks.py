@@ -15,7 +15,7 @@ from scipy.stats import t
 
 from lcmis.invert import edits
 from lcmis.invert.masks import mask_of
-from lcmis.plugins.protocols import ModelSettings
+from lcmis.plugins.settings import ModelSettings
 from lcmis.teacup import shipped
 from lcmis.teacup.world import FAMILIES, prompt_of, regions, render
 

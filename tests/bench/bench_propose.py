@@ -21,7 +21,7 @@ from lcmis import judge
 from lcmis.audit.config import AuditConfig, StoppingSettings, text_model_settings
 from lcmis.audit.proposals import SEVERE, Propose, ProposeSettings
 from lcmis.audit.run import Audit
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings
+from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import catalogue
 from lcmis.propose.rounds import LESS_LIKELY, REPEATS, Measured
 from lcmis.store import Store

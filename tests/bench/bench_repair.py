@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from lcmis import judge
 from lcmis.audit.config import AuditConfig, StoppingSettings
 from lcmis.audit.run import Audit
-from lcmis.plugins.protocols import CheckerSettings, ImageModel, ModelSettings, TextModelSettings
+from lcmis.plugins.protocols import ImageModel
+from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.repair.evaluate import spec_of
 from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store

@@ -15,13 +15,8 @@ from lcmis.audit.config import AuditConfig
 from lcmis.audit.run import Audit
 from lcmis.errors import CheckError, Refusal, RenderError, TextModelError
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import (
-    Case,
-    CheckerSettings,
-    Evaluate,
-    ModelSettings,
-    TextModelSettings,
-)
+from lcmis.plugins.protocols import Case, Evaluate
+from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.propose.catalogue import to_toml
 from lcmis.repair.search import Repair, RepairResult, RepairSettings
 from lcmis.store import Store
