@@ -6,7 +6,9 @@ from worlds.toys import ToyChecker, ToyModel, pair
 
 from lcmis import findings, judge
 from lcmis.audit.config import AuditConfig, StoppingSettings
-from lcmis.audit.run import Audit, chosen_pairs, replay
+from lcmis.audit.pairs import chosen_pairs
+from lcmis.audit.replay import replay
+from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError, TooManyFailures, UnknownNameError, UserError
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import to_toml

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from test_llm import CANARY, Server, http
 
 from lcmis.audit.config import AuditConfig, StoppingSettings, load_config
-from lcmis.audit.run import Audit, past_models
+from lcmis.audit.replay import past_models
+from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError, Refusal, RenderError
 from lcmis.plugins.settings import CheckerSettings, HostedSettings, ModelSettings
 from lcmis.render import draw

@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 from worlds.toys import COLOURS
 
 from lcmis.audit.config import AuditConfig
-from lcmis.audit.run import Audit, open_model
+from lcmis.audit.run import Audit
 from lcmis.cli import app
 from lcmis.errors import ConfigError
+from lcmis.plugins.opening import open_model
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import read_pairs
 from lcmis.propose.formats.outcomes import Outcome

@@ -15,8 +15,9 @@ from typing import Literal
 from PIL import Image, ImageDraw
 
 from lcmis.audit.config import AuditConfig
-from lcmis.audit.run import REPORTED_PACKAGES, open_checker, open_model
+from lcmis.audit.provenance import REPORTED_PACKAGES
 from lcmis.plugins import registry
+from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.protocols import Checker, ImageModel, KnownCase
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.render import draw

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from lcmis import findings, judge
 from lcmis.audit.config import AuditConfig
-from lcmis.audit.run import Audit, Watch, chosen_pairs, open_checker, open_model
+from lcmis.audit.pairs import chosen_pairs
+from lcmis.audit.run import Audit, Watch
 from lcmis.errors import ConfigError
 from lcmis.machine.files import replacing
 from lcmis.plugins import registry
+from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.protocols import OffersEncoder, TextModel
 from lcmis.plugins.settings import TextModelSettings
 from lcmis.propose.catalogue import read_kinds, read_pairs, to_toml

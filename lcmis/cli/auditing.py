@@ -92,7 +92,7 @@ def replay(
     json: JsonOption = False,
 ) -> None:
     """Draw one stored picture again and say whether it is the same; exit code 1 if it is not."""
-    from lcmis.audit.run import replay as draw_again
+    from lcmis.audit.replay import replay as draw_again
     from lcmis.cli import terminal
 
     with open_store(store, pictures, read_only=True) as facts:

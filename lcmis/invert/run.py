@@ -25,7 +25,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lcmis.audit.run import open_checker, open_model
 from lcmis.errors import (
     CheckError,
     ConfigError,
@@ -36,6 +35,7 @@ from lcmis.errors import (
 )
 from lcmis.machine.device import choose_device
 from lcmis.plugins import registry
+from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.protocols import (
     Denoiser,
     Encoder,

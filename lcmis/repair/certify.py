@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from lcmis import findings, judge
 from lcmis.audit.config import AuditConfig
-from lcmis.audit.run import open_checker, open_model, past_models, provenance
+from lcmis.audit.provenance import provenance
+from lcmis.audit.replay import past_models
 from lcmis.errors import ConfigError, RenderError
+from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.repair.evaluate import RepairProgress, look, spec_of
 from lcmis.store import Store

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from lcmis import findings, judge
 from lcmis.audit.config import AuditConfig
-from lcmis.audit.run import open_checker, provenance
+from lcmis.audit.provenance import provenance
 from lcmis.check import questions_of
 from lcmis.errors import ConfigError, OutOfBudget, RenderError
 from lcmis.judge import Difference, PairedCounts
 from lcmis.machine.files import replacing
+from lcmis.plugins.opening import open_checker
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import CheckerSettings, TextModelSettings
 from lcmis.repair.evaluate import ASKED, SEARCH_SEEDS, look, number

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from lcmis import findings, judge
 from lcmis.audit.config import AuditConfig
-from lcmis.audit.run import chosen_pairs, open_checker, open_model, past_models, provenance
+from lcmis.audit.pairs import chosen_pairs
+from lcmis.audit.provenance import provenance
+from lcmis.audit.replay import past_models
 from lcmis.errors import ConfigError, ItemError, OutOfBudget
 from lcmis.export.repaired import RepairedPrompt, repaired_prompt
 from lcmis.findings import PairFinding
 from lcmis.invert.run import open_writer
 from lcmis.plugins import registry
+from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.protocols import (
     Case,
     Checker,

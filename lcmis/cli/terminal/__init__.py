@@ -38,7 +38,8 @@ from lcmis.types import QuestionKind, Verdict
 if TYPE_CHECKING:
     from lcmis.audit.config import AuditConfig
     from lcmis.audit.doctor import Finding
-    from lcmis.audit.run import AuditResult, ModelPlan, Replay, Watch
+    from lcmis.audit.replay import Replay
+    from lcmis.audit.run import AuditResult, ModelPlan, Watch
     from lcmis.audit.run import Progress as AuditProgress
     from lcmis.findings import ModelFinding, PairFinding
     from lcmis.plugins.registry import Entry

@@ -1,0 +1,115 @@
+"""One stored picture drawn again, and compared bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lcmis.audit.config import AuditConfig
+from lcmis.audit.provenance import provenance
+from lcmis.errors import ConfigError, RenderError
+from lcmis.plugins.opening import open_model
+from lcmis.plugins.protocols import ImageModel
+from lcmis.plugins.settings import HostedSettings, ModelSettings
+from lcmis.render import draw
+from lcmis.store import Store, picture_hash
+from lcmis.types import Adapter, RenderSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A stored picture, drawn again."""
+
+    same: bool
+    sha256: str
+    """Of the picture drawn now."""
+    differing: float
+    """Share of the pixel values that differ, in [0, 1]."""
+    largest: int
+    """The largest difference of one value, of 255."""
+    changed: tuple[str, ...]
+    """What is different on this machine, one line each: package versions, device."""
+
+
+def replay(store: Store, key: str, config: AuditConfig) -> Replay:
+    """Draw a stored picture again and compare it, bit for bit.
+
+    The model is found among those of ``config`` and of the runs in the store.
+
+    Raises:
+        UserError: there is no such picture, or its model cannot be opened here.
+        RenderError: it cannot be drawn.
+    """
+    import numpy as np
+
+    spec, render = store.render(key)
+    if render.refusal:
+        raise ConfigError(f"{spec.key} was refused by its model: there is no picture to compare")
+    model = _model_of(spec, store, config)
+    (picture,) = draw(model, [spec])
+    if isinstance(picture, RenderError):
+        raise picture
+    before = np.asarray(store.image(render.sha256), dtype=np.int16)
+    now = np.asarray(picture, dtype=np.int16)
+    if before.shape != now.shape:
+        raise RenderError(f"{spec.key}: drawn at {now.shape[1]}x{now.shape[0]} this time")
+    distance = np.abs(before - now)
+    digest = picture_hash(picture)
+    return Replay(
+        same=digest == render.sha256,
+        sha256=digest,
+        differing=float((distance > 0).mean()),
+        largest=int(distance.max()),
+        changed=_changed(store),
+    )
+
+
+def past_models(store: Store) -> list[ModelSettings]:
+    """Every model that a run of this store has named, the latest first, each once."""
+    named = [
+        _model_settings(entry)
+        for run in reversed(store.runs())
+        for entry in json.loads(run.config)["models"]
+    ]
+    return list(dict.fromkeys(named))
+
+
+def _model_settings(entry: Mapping[str, Any]) -> ModelSettings:
+    """As a run kept them, which has no key."""
+    hosted = entry.get("hosted")
+    return ModelSettings(
+        **{
+            **entry,
+            "adapters": tuple(Adapter(**item) for item in entry["adapters"]),
+            "hosted": HostedSettings(**hosted) if hosted else None,
+        }
+    )
+
+
+def _model_of(spec: RenderSpec, store: Store, config: AuditConfig) -> ImageModel:
+    tried = []
+    for settings in dict.fromkeys([*past_models(store), *config.models]):
+        model = open_model(settings)
+        if model.model_id == spec.model:
+            usual = model.spec(spec.stages, spec.seed)
+            if dataclasses.replace(usual, negative_prompt=spec.negative_prompt) == spec:
+                return model
+        tried.append(model.model_id)
+    raise ConfigError(
+        f"{spec.key} was drawn by {spec.model} with {spec.profile}, {spec.num_inference_steps} "
+        f"steps; here are only {', '.join(dict.fromkeys(tried))}: name the model and settings it "
+        f"was drawn with"
+    )
+
+
+def _changed(store: Store) -> tuple[str, ...]:
+    now = json.loads(provenance(AuditConfig(), "").versions)
+    then = json.loads(store.runs()[-1].versions) if store.runs() else now
+    return tuple(
+        f"{name} was {then.get(name, 'absent')}, is {now[name]}"
+        for name in now
+        if then.get(name) != now[name]
+    )
