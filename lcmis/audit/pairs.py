@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lcmis.audit.config import AuditConfig
 from lcmis.errors import ConfigError
+from lcmis.plugins.settings import AuditSettings
 from lcmis.propose.catalogue import catalogue, catalogues, select
 from lcmis.propose.formats import pairs_in
 from lcmis.propose.formats.outcomes import SetRead
@@ -22,7 +22,7 @@ class Chosen:
     """Other people's sets among its files: not every line of theirs is a pair."""
 
 
-def chosen_pairs(config: AuditConfig) -> Chosen:
+def chosen_pairs(config: AuditSettings) -> Chosen:
     """The pairs that a configuration asks for.
 
     Raises:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from lcmis.audit.config import AuditConfig
+from lcmis.plugins.settings import AuditSettings
 from lcmis.types import Run
 
 REPORTED_PACKAGES = (
@@ -32,7 +32,7 @@ REPORTED_PACKAGES = (
 
 
 def provenance(
-    config: AuditConfig, command: str, models: Sequence[str] = (), checkers: Sequence[str] = ()
+    config: AuditSettings, command: str, models: Sequence[str] = (), checkers: Sequence[str] = ()
 ) -> Run:
     """What ran, on what, with which versions; stands beside the facts, never inside a key."""
     return Run(
@@ -40,15 +40,19 @@ def provenance(
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         config=json.dumps(dataclasses.asdict(config), sort_keys=True, default=_withheld),
-        versions=json.dumps(
-            {"python": platform.python_version()}
-            | {name: version(name) for name in REPORTED_PACKAGES}
-        ),
+        versions=json.dumps(versions()),
         git_revision=_git_revision(),
         device=f"{platform.system()} {platform.machine()}",
         models=tuple(models),
         checkers=tuple(checkers),
     )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of :data:`REPORTED_PACKAGES`, as they are installed here."""
+    return {"python": platform.python_version()} | {
+        name: version(name) for name in REPORTED_PACKAGES
+    }
 
 
 def _withheld(value: object) -> None:

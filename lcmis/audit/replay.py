@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from lcmis.audit.config import AuditConfig
-from lcmis.audit.provenance import provenance
+from lcmis import findings
+from lcmis.audit.provenance import versions
 from lcmis.errors import ConfigError, RenderError
 from lcmis.plugins.opening import open_model
 from lcmis.plugins.protocols import ImageModel
-from lcmis.plugins.settings import HostedSettings, ModelSettings
+from lcmis.plugins.settings import ModelSettings
 from lcmis.render import draw
 from lcmis.store import Store, picture_hash
-from lcmis.types import Adapter, RenderSpec
+from lcmis.types import RenderSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +33,10 @@ class Replay:
     """What is different on this machine, one line each: package versions, device."""
 
 
-def replay(store: Store, key: str, config: AuditConfig) -> Replay:
+def replay(store: Store, key: str, also: Sequence[ModelSettings]) -> Replay:
     """Draw a stored picture again and compare it, bit for bit.
 
-    The model is found among those of ``config`` and of the runs in the store.
+    The model is found among those of the runs in the store, and then those of ``also``.
 
     Raises:
         UserError: there is no such picture, or its model cannot be opened here.
@@ -48,7 +47,7 @@ def replay(store: Store, key: str, config: AuditConfig) -> Replay:
     spec, render = store.render(key)
     if render.refusal:
         raise ConfigError(f"{spec.key} was refused by its model: there is no picture to compare")
-    model = _model_of(spec, store, config)
+    model = _model_of(spec, store, also)
     (picture,) = draw(model, [spec])
     if isinstance(picture, RenderError):
         raise picture
@@ -67,31 +66,9 @@ def replay(store: Store, key: str, config: AuditConfig) -> Replay:
     )
 
 
-def past_models(store: Store) -> list[ModelSettings]:
-    """Every model that a run of this store has named, the latest first, each once."""
-    named = [
-        _model_settings(entry)
-        for run in reversed(store.runs())
-        for entry in json.loads(run.config)["models"]
-    ]
-    return list(dict.fromkeys(named))
-
-
-def _model_settings(entry: Mapping[str, Any]) -> ModelSettings:
-    """As a run kept them, which has no key."""
-    hosted = entry.get("hosted")
-    return ModelSettings(
-        **{
-            **entry,
-            "adapters": tuple(Adapter(**item) for item in entry["adapters"]),
-            "hosted": HostedSettings(**hosted) if hosted else None,
-        }
-    )
-
-
-def _model_of(spec: RenderSpec, store: Store, config: AuditConfig) -> ImageModel:
+def _model_of(spec: RenderSpec, store: Store, also: Sequence[ModelSettings]) -> ImageModel:
     tried = []
-    for settings in dict.fromkeys([*past_models(store), *config.models]):
+    for settings in dict.fromkeys([*findings.past_models(store), *also]):
         model = open_model(settings)
         if model.model_id == spec.model:
             usual = model.spec(spec.stages, spec.seed)
@@ -106,7 +83,7 @@ def _model_of(spec: RenderSpec, store: Store, config: AuditConfig) -> ImageModel
 
 
 def _changed(store: Store) -> tuple[str, ...]:
-    now = json.loads(provenance(AuditConfig(), "").versions)
+    now = versions()
     then = json.loads(store.runs()[-1].versions) if store.runs() else now
     return tuple(
         f"{name} was {then.get(name, 'absent')}, is {now[name]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from PIL.Image import Image
 
 from lcmis import findings, judge
-from lcmis.audit.config import AuditConfig
 from lcmis.audit.pairs import Chosen, chosen_pairs
 from lcmis.audit.provenance import provenance
 from lcmis.check import blank_picture, questions_of
@@ -19,6 +17,7 @@ from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
 from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.protocols import ImageModel, Priced
+from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Drawn, Store
 from lcmis.types import ConceptPair, RenderSpec, Stage
 from lcmis.workers.here import Studio, drawn_as
@@ -98,7 +97,7 @@ class Audit:
 
     def __init__(
         self,
-        config: AuditConfig,
+        config: AuditSettings,
         store: Store,
         watch: Watch | None = None,
         *,
@@ -111,7 +110,7 @@ class Audit:
         self.pairs, self.sets = chosen.pairs, chosen.sets
         self.models = [open_model(settings) for settings in config.models]
         self.checkers = [open_checker(settings) for settings in config.checkers]
-        self.rule = findings.stopping_rule(**dataclasses.asdict(config.stopping))
+        self.rule = findings.stopping_rule(config.stopping)
         self._questions = {pair.key: questions_of(pair) for pair in self.pairs}
         self._specs: dict[tuple[str, str], tuple[RenderSpec, ...]] = {}
         self.studio = Studio(store, config.max_failures)

@@ -15,7 +15,14 @@ from lcmis.findings.pairs import (
     verdict_of,
 )
 from lcmis.findings.repairs import BeforeAfter, RepairFinding, find_certificate, find_repairs
-from lcmis.findings.runs import deciding_checker, last_audit, rule_of, stopping_rule
+from lcmis.findings.runs import (
+    deciding_checker,
+    last_audit,
+    past_models,
+    rule_of,
+    settings_of,
+    stopping_rule,
+)
 
 __all__ = [
     "CONTROL_MODEL",
@@ -37,8 +44,10 @@ __all__ = [
     "is_control",
     "last_audit",
     "look_up",
+    "past_models",
     "picture",
     "rule_of",
+    "settings_of",
     "severity",
     "stopping_rule",
     "verdict_of",

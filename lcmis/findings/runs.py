@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pydantic
+
 from lcmis import judge
-from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.errors import StoreError, UnknownNameError
+from lcmis.plugins.settings import AuditSettings, ModelSettings, StoppingSettings
 from lcmis.store import Store
 from lcmis.types import Run
 
 
-def stopping_rule(
-    *,
-    rule: str,
-    threshold: float,
-    delta: float,
-    alpha: float,
-    beta: float,
-    block: int,
-    cap: int,
-) -> judge.StoppingRule:
-    """The stopping rule that settings describe.
+def stopping_rule(settings: StoppingSettings) -> judge.StoppingRule:
+    """The stopping rule that settings describe."""
+    match settings.rule:
+        case "sprt":
+            return judge.Sprt(
+                settings.threshold,
+                settings.delta,
+                settings.alpha,
+                settings.beta,
+                settings.block,
+                settings.cap,
+            )
+        case "curtailed":
+            return judge.Curtailed(settings.cap, settings.threshold, settings.block)
+        case "fixed":
+            return judge.FixedN(settings.cap, settings.threshold, settings.block)
+
+
+def settings_of(run: Run) -> AuditSettings:
+    """What a run was asked, as it was kept: without any key.
 
     Raises:
-        ConfigError: the rule is none of sprt, curtailed and fixed.
+        StoreError: it was kept by an lcmis whose settings this one cannot read.
     """
-    match rule:
-        case "sprt":
-            return judge.Sprt(threshold, delta, alpha, beta, block, cap)
-        case "curtailed":
-            return judge.Curtailed(cap, threshold, block)
-        case "fixed":
-            return judge.FixedN(cap, threshold, block)
-    raise ConfigError(f"there is no stopping rule {rule!r}: write sprt, curtailed or fixed")
+    try:
+        return pydantic.TypeAdapter(AuditSettings).validate_json(run.config)
+    except pydantic.ValidationError as error:
+        raise StoreError(
+            f"the settings of the run of {run.started_at} cannot be read: was it kept by another "
+            f"version of lcmis? Use that one, or audit into a new store"
+        ) from error
+
+
+def past_models(store: Store) -> list[ModelSettings]:
+    """Every model that a run of this store has named, the latest first, each once."""
+    named = [entry for run in reversed(store.runs()) for entry in settings_of(run).models]
+    return list(dict.fromkeys(named))
 
 
 def last_audit(runs: Sequence[Run]) -> Run | None:
@@ -49,7 +65,7 @@ def last_audit(runs: Sequence[Run]) -> Run | None:
 
 def rule_of(run: Run) -> judge.StoppingRule:
     """The stopping rule under which a run drew its pictures."""
-    return stopping_rule(**json.loads(run.config)["stopping"])
+    return stopping_rule(settings_of(run).stopping)
 
 
 def deciding_checker(store: Store, name: str | None = None) -> str:
@@ -74,7 +90,7 @@ def deciding_checker(store: Store, name: str | None = None) -> str:
     if deciding in known:
         return deciding
     # only runs of an lcmis that kept no ids: by the name in the configuration
-    named = json.loads(runs[-1].config)["checkers"][0]
-    words = [word for word in (named["name"], named["kind"]) if word]
+    named = settings_of(runs[-1]).checkers[0]
+    words = [word for word in (named.name, named.kind) if word]
     first = [checker for checker in known if any(Path(word).name in checker for word in words)]
     return first[0] if first else known[0]

@@ -342,6 +342,21 @@ class OffersDenoiser(Protocol):
         ...
 
 
+class LanguageModel(Protocol):
+    """Tells how natural a text reads."""
+
+    language_model_id: str
+    """``name@revision``: perplexities of two ids are never compared."""
+
+    def perplexity(self, text: str) -> float:
+        """In [1, ∞), lower is more fluent.
+
+        Raises:
+            CheckError: this text has none.
+        """
+        ...
+
+
 class Writer(Protocol):
     """Turns an embedding of a text encoder back into text."""
 

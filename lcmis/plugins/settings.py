@@ -1,9 +1,9 @@
-"""How a user names a model, a checker or a text model and wants it run."""
+"""How a user names models, checkers and text models, and wants an audit run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import SecretStr
 
@@ -13,6 +13,10 @@ from lcmis.types import (
 
 if TYPE_CHECKING:
     pass
+
+
+USUAL_STORE = "audit"
+"""The folder of facts where nobody names another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +98,45 @@ class TextModelSettings:
     """None leaves it to the endpoint."""
     deadline_seconds: float = 120.0
     """For one answer, all retries and second questions included."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingSettings:
+    """When a pair has been drawn often enough; probabilities and rates in (0, 1)."""
+
+    rule: Literal["sprt", "curtailed", "fixed"] = "sprt"
+    threshold: float = 0.5
+    """A pair fails when more than this share of its pictures is wrong."""
+    delta: float = 0.18
+    """Half the width of the zone around the threshold in which ``sprt`` may go either way."""
+    alpha: float = 0.05
+    beta: float = 0.05
+    block: int = 4
+    """Pictures drawn between two looks."""
+    cap: int = 20
+    """Pictures of one pair at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Everything an audit needs to know, in one value; a run keeps it."""
+
+    models: tuple[ModelSettings, ...]
+    checkers: tuple[CheckerSettings, ...]
+    """The first one decides; the others are second opinions, shown where they disagree."""
+    pairs: tuple[str, ...]
+    """Names of shipped catalogues, and pair files."""
+    patterns: tuple[str, ...] = ()
+    """Only pairs whose pattern contains one of these words; empty is all."""
+    limit: int | None = None
+    """At most so many pairs, spread evenly over the patterns."""
+    store: str = USUAL_STORE
+    """A folder, or a database URL together with ``pictures``."""
+    pictures: str | None = None
+    threshold: float = 0.5
+    """A concept counts as present from this score on."""
+    stopping: StoppingSettings = StoppingSettings()
+    first_seed: int = 0
+    """Picture i of every pair is drawn from seed ``first_seed + i``."""
+    max_failures: int = 20
+    """So many failed items stop the audit: something other than them is wrong."""
