@@ -24,6 +24,7 @@ from lcmis.cli import (
     reports,
 )
 from lcmis.errors import UserError
+from lcmis.machine.secrets import withheld
 
 CANNOT_PRINT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a full or broken disk says where our words are sent to a file."""
@@ -96,7 +97,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # a full disk is noticed here, or after our last word
     except UserError as error:
-        print(f"lcmis: {error}", file=sys.stderr)
+        print(f"lcmis: {withheld(str(error))}", file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
         if error.filename is not None or error.errno not in CANNOT_PRINT:
