@@ -151,9 +151,9 @@ def _address(text: str, what: str) -> Any:
         or not host
         or re.search(r"[\s\x00-\x1f\\]|%(?![0-9a-fA-F]{2})", text)
     ):
-        shown = f" {text!r}" if "@" not in text and "?" not in text and "#" not in text else ""
+        is_plain = what == "endpoint" and not set("@?#") & set(text)  # and so holds no secret
         raise ConfigError(
-            f"the {what} is{shown or ' no address'}: write an address such as "
+            f"the {what} is {repr(text) if is_plain else 'no address'}: write an address such as "
             f"http://localhost:8000/v1"
         )
     return parts
@@ -475,8 +475,9 @@ def mended(key: str) -> Callable[[str], str]:
 
 
 def cut(text: str, most: int) -> str:
-    """A text of no more letters than that, its end marked where something was cut off."""
-    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+    """A text in one line of no more letters than that, its end marked where it was cut off."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
 
 
 def redacted(text: str, key: str) -> str:
