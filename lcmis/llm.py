@@ -442,11 +442,10 @@ def read_json(reply: str, schema: dict[str, Any]) -> ReadJson:
         return pieces[last].read()
     if fitting:
         return ReadJson(problem="what comes after its JSON says something else", is_json=True)
-    if len(later) == 1 and later[0].value is None:
+    if len(later) == 1 and later[0].value is None and not later[0].begins_again(schema):
         mended = _mended(later[0])
         return replace(mended, problem=mended.problem or mended.wrong(schema)).read()
-    broken = [piece for piece in later if piece.value is None]
-    if len(broken) > 1:
+    if any(piece.value is None for piece in later):
         return ReadJson(problem="there are several pieces of broken JSON in it", is_json=True)
     tried = (later or pieces)[-1]
     return ReadJson(problem=tried.wrong(schema), is_json=True)
@@ -483,6 +482,12 @@ class _Piece:
         said = self.value if isinstance(self.value, list) else [self.value]
         wanted = set(schema.get("properties", ()))
         return any(isinstance(one, dict) and wanted & set(one) for one in said)
+
+    def begins_again(self, schema: dict[str, Any]) -> bool:
+        """Whether what was asked for begins within it once more."""
+        names = "|".join(map(re.escape, schema.get("properties", ())))
+        begins = rf"""\{{\s*["'“‘]?(?:{names})["'”’]?\s*:"""
+        return bool(names and re.search(begins, self.text[1:]))
 
     def read(self) -> ReadJson:
         """What is handed on."""

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import io
+import itertools
 import json
 from dataclasses import replace
 
@@ -10,11 +11,13 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 from test_llm import CANARY, Server, http
+from toys import COLOURS, pair
 
 from lcmis import endpoint
 from lcmis.audit import Audit, past_models
 from lcmis.config import AuditConfig, StoppingSettings, load_config
 from lcmis.errors import ConfigError, Refusal, RenderError, ServiceClosed
+from lcmis.propose.catalogue import to_toml
 from lcmis.protocols import CheckerSettings, HostedSettings, ModelSettings
 from lcmis.render import draw
 from lcmis.render.hosted import HostedModel
@@ -242,6 +245,16 @@ REFUSALS = {
     "a finish reason": ("200 OK", {"data": [{"finish_reason": "CONTENT_FILTERED"}]}, "filtered"),
     "a flag": ("200 OK", {"data": [{"url": ""}], "has_nsfw_concepts": [True]}, "nsfw"),
     "an error with 200": ("200 OK", {"error": {"code": "moderation_blocked"}}, "moderation_bl"),
+    "a Chinese service": (
+        "400 Bad",
+        {"error": {"code": "1301", "message": "可能包含敏感内容"}},
+        "敏感",
+    ),
+    "one word": (
+        "400 Bad",
+        {"error": {"code": "OutputImageSensitiveContentDetected"}},
+        "sensitive",
+    ),
     "a threat": (
         "400 Bad",
         {"error": "This violates our content policy. Your account may be suspended."},
@@ -302,6 +315,8 @@ SPENT = {
     "an account": ("403 Forbidden", {"error": {"code": "account_deactivated"}}),
     "an account in words": ("403 Forbidden", "Your account has been suspended."),
     "an error with 200": ("200 OK", {"error": {"code": 402, "message": "no more credits"}}),
+    "a Chinese service": ("403 Forbidden", {"code": "AccountOverdueError", "message": "欠费"}),
+    "a short balance": ("403 Forbidden", {"reason": "NOT_ENOUGH_BALANCE"}),
 }
 
 
@@ -400,6 +415,58 @@ def test_a_batch_is_drawn_as_far_as_the_money_goes_and_what_was_drawn_is_kept(se
         False,
     ]
     assert len(server.asked) == 2
+
+
+def hosted_audit(server, folder, prompts=9, **changes):
+    pairs = [pair(*names) for names in itertools.combinations(list(COLOURS)[:4], 2)][:prompts]
+    (folder / "pairs.toml").write_text(to_toml(pairs), "utf-8")
+    reached = replace(HostedSettings(server.endpoint, SecretStr(CANARY), price=1.0), **changes)
+    return AuditConfig(
+        models=(ModelSettings("hosted:painter-9", height=32, width=32, hosted=reached),),
+        checkers=(CheckerSettings("toy", "flatterer"),),
+        pairs=(str(folder / "pairs.toml"),),
+        stopping=StoppingSettings(cap=4),
+    )
+
+
+@pytest.mark.parametrize("name", [*USELESS, "429 without money"])
+def test_an_audit_of_a_service_of_no_use_asks_once(server, tmp_path, toys, name):
+    status, body = SPENT["quota"]
+    server.answers = [USELESS[name][0] if name in USELESS else http(json.dumps(body), status)]
+    config = hosted_audit(server, tmp_path, spend_limit=3.0)
+    with (
+        Store(tmp_path / "audit", create=True) as store,
+        pytest.raises(ServiceClosed, match="hosted:painter-9"),
+    ):
+        Audit(config, store).run()
+    assert len(server.asked) == 1
+
+
+def test_what_was_drawn_before_the_money_ran_out_is_kept_and_more_money_goes_on(
+    server, tmp_path, toys
+):
+    server.answers = [refusal(), picture()]
+    with Store(tmp_path / "audit", create=True) as store:
+        with pytest.raises(ServiceClosed, match="raise spend_limit"):
+            Audit(hosted_audit(server, tmp_path, 2, spend_limit=3.0), store).run()
+        assert len(server.asked) == len(store.renders()) == len(store.exchanges()) == 3
+        result = Audit(hosted_audit(server, tmp_path, 2, spend_limit=9.0), store).run()
+        assert (result.drawn, result.spent) == (5, 5.0)
+        assert len(server.asked) == 8
+        assert store.failures() == []
+
+
+def test_a_failure_in_the_batch_in_which_it_ends_is_recorded_beside_what_was_drawn(
+    server, tmp_path, toys
+):
+    server.answers = [picture(), picture(), http('{"data": []}'), picture()]
+    config = hosted_audit(server, tmp_path, 2, spend_limit=3.0)
+    with Store(tmp_path / "audit", create=True) as store:
+        with pytest.raises(ServiceClosed):
+            Audit(config, store).run()
+        assert (len(store.renders()), len(store.failures())) == (2, 1)
+        again = Audit(hosted_audit(server, tmp_path, 2), store).run()
+        assert (again.drawn, store.failures()) == (6, [])
 
 
 # ── how the picture itself is asked for ──────────────────────────────────────────────────────────

@@ -124,8 +124,10 @@ def test_no_thought_becomes_an_answer_wherever_it_stands(
     said = prompts(reply)
     if opens in ("analysis", "```thinking\n") and not (opened and closed):
         return  # a word of prose, or any fence: no mark by itself
+    if "thought" in opens and "</thought>" in thoughts:
+        return  # that is where it ends
     assert said in (None, ["dark cola"])
-    if answered and closed and (opened or "```" not in closes):
+    if answered and closed and ("```" not in closes or (opened and "```" not in thought)):
         assert said == ["dark cola"]
 
 
@@ -159,6 +161,9 @@ def test_the_last_whole_json_that_fits_is_the_answer(reply):
         '{"prompts": ["a glass"], "prompts": ["dark cola"]}',
         '{"prompts": ["a glass", "a dark co',
         f'{{"prompts": ["x", {DECOY}',
+        f'{{"prompts": ["a gl\n\n{TRUE}',
+        f"{{'prompts': ['a glass', {TRUE}",
+        f"```thinking\n```json\n{DECOY}\n```\nno, {DECOY}\n```\n",
         f'{{"thought": {DECOY}, "prompts": ["dark cola"',
         f"{DECOY}<think>",
     ],

@@ -60,28 +60,22 @@ MODERATED = re.compile(
     r"moderat(?!e(?:ly)?\b)|content[ _-]?(polic|filter|management|violat|checker|safety)|"
     r"safety[ _-]?(system|filter|polic|check|setting|guideline|violation|rating)|"
     r"usage[ _-]polic|responsible ?ai|\brai\b|nsfw|\bflagged\b|data_?inspection|"
-    r"(prohibited|sensitive|inappropriate|unsafe|harmful|explicit|disallowed)[ _]"
+    r"(prohibited|sensitive|inappropriate|unsafe|harmful|explicit|disallowed)[ _-]?"
     r"(content|image|prompt|word|material|text)|"
     r"(prompt|content|image)s? (was|were|has been|have been|is|are) "
     r"(blocked|rejected|filtered|refused)|"
-    r"violat\w* (of )?(\w+ ){0,5}(polic|guideline|terms|rule)|policy[ _-]?violation",
+    r"violat\w* (of )?(\w+ ){0,5}(polic|guideline|terms|rule)|policy[ _-]?violation|"
+    r"敏感|违规|不安全|内容安全",
     re.IGNORECASE,
 )
 """How services say that they will not do it for this prompt."""
 MODERATED_CODE = re.compile(r"(^|[_.:-])(safety|blocklist|nsfw)($|[_.:-])")
 SPENT_CODES = frozenset(
     {
-        "insufficient_quota",
-        "insufficient_balance",
-        "insufficient_credits",
-        "insufficient_funds",
-        "billing_hard_limit_reached",
         "billing_not_active",
-        "billing_limit_reached",
         "exceeded_current_quota_error",
         "credit_balance_too_low",
         "out_of_credits",
-        "payment_required",
         "arrearage",
         "account_deactivated",
         "account_disabled",
@@ -92,10 +86,11 @@ SPENT_CODES = frozenset(
     }
 )
 SPENT = re.compile(
-    r"insufficient[ _](quota|balance|credit|fund)|billing[ _](hard[ _])?limit|"
+    r"(insufficient|not[ _]enough)[ _]?(quota|balance|credit|fund)|billing[ _](hard[ _])?limit|"
+    r"account_?overdue|余额不足|欠费|"
     r"(billing|account|subscription) (is |details )?not (yet )?active|"
     r"(credit|account)s? balance is (too low|insufficient|negative|exhausted)|"
-    r"payment[ _](is )?required|(out of|not enough|no|no more) credits|"
+    r"payment[ _](is )?required|(out of|no|no more) credits|"
     r"exceeded your (monthly|included|prepaid)|"
     r"(account|organi[sz]ation|subscription|workspace|project)\b[^.]{0,60}? "
     r"(has been|have been|was|is|got) (\w+ )?"
@@ -148,7 +143,7 @@ class Complaint:
         Args:
             asked: our own words, which it may say again; they do not count.
         """
-        if self.codes & SPENT_CODES:
+        if self.codes & SPENT_CODES or any(map(SPENT.search, self.codes)):
             return Meant.SPENT
         if self.flags or any(
             MODERATED.search(code) or MODERATED_CODE.search(code) for code in self.codes

@@ -27,7 +27,7 @@ _MARK = re.compile(
       | <channel\|>
       | <unused95>
       | </details>
-      | </fence>
+      | \x00end
       | {_HERE}(?:final\ )?(?:response|answer)\b:?
     )
   | (?P<open>
@@ -37,17 +37,19 @@ _MARK = re.compile(
       | <\|channel>\s{{0,3}}(?:thought|analysis|thinking)\b
       | <unused94>\s{{0,3}}thought\b
       | <details{_MORE}>
-      | ```[ \t]{{0,3}}{_NAME}\b
+      | \x00begin
       | {_HERE}(?:thought\ process|thinking|reasoning)\b:?
     )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 _KIND = re.compile(
-    r"here|channel|unused|details|fence|think|thought|reason|reflect|analysis|scratch|deliberat|"
+    r"here|channel|unused|details|\x00|think|thought|reason|reflect|analysis|scratch|deliberat|"
     r"monologue|chain|cot|思考"
 )
-_FENCED = re.compile(rf"```[ \t]{{0,3}}{_NAME}\b[^\n]*\n.*?```", re.IGNORECASE | re.DOTALL)
+FENCE_BEGINS, FENCE_ENDS = "\x00begin", "\x00end"
+"""What no reply holds, which is cleaned before."""
+_FENCE = re.compile(rf"```[ \t]{{0,3}}{_NAME}\b", re.IGNORECASE)
 _CHANNEL = re.compile(
     r"<\|channel\|>\s{0,3}(\w{1,20})[^<]{0,80}(?:<\|[a-z]{1,20}\|>[^<]{0,80})??<\|message\|>"
 )
@@ -80,7 +82,9 @@ def answer_of(reply: str) -> Answer:
     never ends may hold anything.
     """
     text = _last_channel(reply)
-    text = _FENCED.sub("</fence>", text)
+    text = _with_marks_for_fences(text)
+    if FENCE_ENDS in text and text.rpartition(FENCE_ENDS)[2].count("```") % 2:
+        return Answer(problem="fences stand within a thought, so nobody can tell where it ends")
     marks = list(_MARK.finditer(text))
     unended: set[str] = set()
     for mark in marks:
@@ -93,6 +97,23 @@ def answer_of(reply: str) -> Answer:
     if not text.strip() and reply.strip():
         return Answer(problem="there is only a thought in it, and no answer after it")
     return Answer(text if text == reply else text.strip())
+
+
+def _with_marks_for_fences(text: str) -> str:
+    """A text with marks of our own for fenced thoughts, which end, as in Markdown, with a fence
+    that names nothing.
+    """
+    lines, is_inside = [], False
+    for line in text.split("\n"):
+        if is_inside and line.strip() == "```":
+            lines.append(FENCE_ENDS)
+            is_inside = False
+        elif not is_inside and (begins := _FENCE.search(line)):
+            lines.append(line[: begins.start()] + FENCE_BEGINS)
+            is_inside = True
+        else:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def _kind(mark: str) -> str:
