@@ -433,7 +433,8 @@ def refused(
         is_passing=status in RETRIED
         and meant is Meant.OTHER
         and headers.get("x-should-retry", "").casefold() != "false",
-        may_cost=meant is Meant.WITHHELD or not (status in FREE or 300 <= status < 400),
+        may_cost=meant is Meant.WITHHELD
+        or not (meant is Meant.SPENT or status in FREE or 300 <= status < 400),
     )
 
 

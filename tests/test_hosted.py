@@ -330,6 +330,7 @@ def test_a_service_without_money_ends_the_run_at_the_first_answer(server, name):
     assert isinstance(caught.value.drawn[0], Image.Image)
     assert caught.value.drawn[1:] == (None,) * 8
     assert len(server.asked) == 2
+    assert one.spent == 1
 
 
 def test_a_limit_of_a_minute_that_speaks_of_billing_is_waited_for(server):
