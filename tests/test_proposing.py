@@ -16,13 +16,13 @@ from toys import ToyChecker, ToyModel
 
 from lcmis.audit.config import AuditConfig, StoppingSettings
 from lcmis.audit.proposals import Propose, ProposeSettings
-from lcmis.errors import ConfigError, TextModelError, TooManyFailures
+from lcmis.errors import ConfigError, TooManyFailures
 from lcmis.plugins import registry
 from lcmis.plugins.protocols import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.propose.catalogue import names_both, read_kinds, read_pairs, to_toml
 from lcmis.store import Store
-from lcmis.text.chat import AsksForJson
-from lcmis.text.endpoint import Outcome, clean
+from lcmis.text import chat
+from lcmis.text.endpoint import Outcome
 from lcmis.types import NONE_OF_THESE, Answer, Concept, ConceptPair, QuestionKind
 
 
@@ -288,7 +288,7 @@ def elsewhere(tmp_path, propose):
 # ── what text models do ──────────────────────────────────────────────────────────────────────────
 
 
-class Vandal(AsksForJson):
+class Vandal(chat.AsksForJson):
     """Replies as the worst endpoints give them, through the same ladder as any other model."""
 
     model_id = "vandal@1"
@@ -303,7 +303,7 @@ class Vandal(AsksForJson):
     def _ask(self, request, deadline):
         reply, reason = self.dice.choice(WAYS)(self, request)
         Vandal.replies.append(reply or reason)
-        return Outcome(clean(reply), reason, 200 if reply else 500)
+        return Outcome(chat.clean(reply), reason, 200 if reply else 500)
 
     def fair(self, request):
         wanted = set(json.loads(request.schema)["properties"])
@@ -448,7 +448,7 @@ def test_too_many_failures_end_it_after_the_pairs_are_kept(propose, tmp_path, co
     class Tired(Scribe):
         def complete(self, messages, images=(), schema=None):
             if len(self.asked) >= 3:
-                raise TextModelError("it is tired")
+                raise chat.TextModelError("it is tired")
             return super().complete(messages, images, schema)
 
     monkeypatch.setattr("test_proposing.Scribe", Tired)

@@ -14,9 +14,9 @@ from typing import Literal
 
 from PIL import Image, ImageDraw
 
-from lcmis.plugins import registry
-from lcmis.audit.run import REPORTED_PACKAGES, open_checker, open_model
 from lcmis.audit.config import AuditConfig
+from lcmis.audit.run import REPORTED_PACKAGES, open_checker, open_model
+from lcmis.plugins import registry
 from lcmis.plugins.protocols import Checker, CheckerSettings, ImageModel, KnownCase
 from lcmis.render import draw
 from lcmis.types import Question, QuestionKind, Stage

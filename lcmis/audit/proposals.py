@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lcmis import findings, judge
-from lcmis.plugins import registry
-from lcmis.audit.run import Audit, Watch, chosen_pairs, open_checker, open_model
 from lcmis.audit.config import AuditConfig
+from lcmis.audit.run import Audit, Watch, chosen_pairs, open_checker, open_model
 from lcmis.errors import ConfigError
-from lcmis.text.recorded import Correspondence
+from lcmis.machine.files import replacing
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import OffersEncoder, TextModel, TextModelSettings
 from lcmis.propose.catalogue import read_kinds, read_pairs, to_toml
 from lcmis.propose.rounds import LICENCE, Embed, Kind, Measured, Proposal, Round, Rounds
-from lcmis.plugins.protocols import OffersEncoder, TextModel, TextModelSettings
 from lcmis.store import Store
-from lcmis.workers.here import Studio
+from lcmis.text.recorded import Correspondence
 from lcmis.types import ConceptPair, Rate
-from lcmis.machine.files import replacing
+from lcmis.workers.here import Studio
 
 SEVERE = 4
 """Level from which a proposed pair counts as a find."""

@@ -21,22 +21,28 @@ from PIL.Image import Image
 from pydantic import SecretStr
 
 from lcmis import findings, judge
-from lcmis.plugins import registry
-from lcmis.check import blank_picture, questions_of
 from lcmis.audit.config import AuditConfig
+from lcmis.check import blank_picture, questions_of
 from lcmis.errors import (
     ConfigError,
     ItemError,
     RenderError,
 )
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import (
+    Checker,
+    CheckerSettings,
+    HostedSettings,
+    ImageModel,
+    ModelSettings,
+    Priced,
+)
 from lcmis.propose.catalogue import catalogue, catalogues, select
 from lcmis.propose.formats import pairs_in
 from lcmis.propose.formats.outcomes import SetRead
-from lcmis.plugins.protocols import Checker, CheckerSettings, HostedSettings, ImageModel, ModelSettings, Priced
 from lcmis.render import draw
 from lcmis.store import Drawn, Store, picture_hash
-from lcmis.workers.here import Studio, drawn_as
 from lcmis.types import (
     Adapter,
     ConceptPair,
@@ -44,6 +50,7 @@ from lcmis.types import (
     Run,
     Stage,
 )
+from lcmis.workers.here import Studio, drawn_as
 
 REPORTED_PACKAGES = (
     "lcmis",

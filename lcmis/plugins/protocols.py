@@ -43,10 +43,15 @@ class HostedSettings:
     price: float | None = None
     """Of one picture, in the currency of your bill."""
     spend_limit: float | None = None
-    """That one run may spend, in the same currency; needs the price."""
+    """That one run may spend, in the same currency; needs the price. Whatever may have been billed
+    counts, answers that are of no use included."""
     requests_per_minute: float | None = None
     deadline_seconds: float = 180.0
     """For one picture, all retries included."""
+    proxy: SecretStr | None = None
+    """Through which it is reached: from LCMIS_PROXY only, since a password may stand in it."""
+    api_version: str | None = None
+    """As Azure wants it; ``?api-version=…`` behind the endpoint says the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,10 @@ class TextModelSettings:
     """None leaves it to the endpoint."""
     deadline_seconds: float = 120.0
     """For one answer, all retries and second questions included."""
+    proxy: SecretStr | None = None
+    """Through which it is reached: from LCMIS_PROXY only, since a password may stand in it."""
+    api_version: str | None = None
+    """As Azure wants it; ``?api-version=…`` behind the endpoint says the same."""
 
 
 @runtime_checkable
@@ -215,7 +224,7 @@ class Priced(Protocol):
     price: float | None
     """Of one picture; None where the user has not said it."""
     spent: float
-    """By now, in the same currency."""
+    """By now, in the same currency; what may have been billed counts."""
 
 
 @runtime_checkable
@@ -277,6 +286,14 @@ class TextModel(Protocol):
     ) -> str:
         """The reply's text; ``schema`` asks for JSON of that shape."""
         ...
+
+
+@runtime_checkable
+class TellsAttempts(Protocol):
+    """A text model that may ask more than once for one reply, and tells of each time."""
+
+    record: Callable[[Exchange], None] | None
+    """Told of every attempt as it ends, failed ones included; may be set."""
 
 
 # ── inversion: from a picture to a prompt ────────────────────────────────────────────────────────

@@ -84,8 +84,7 @@ class Bench:
     guard: Checker | None = None
     writer: Writer | None = None
     reference: Reference | str = ""
-    """A picture, one of :data:`lcmis.repair.references.KINDS`, or empty for the first that can be
-    had."""
+    """A picture, one of :data:`lcmis.repair.references.KINDS`, or empty for the first that can be had."""
 
 
 class Evaluation:

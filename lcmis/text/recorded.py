@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lcmis.errors import ItemError, OutOfBudget
-from lcmis.plugins.protocols import TextModel, TextModelSettings
+from lcmis.errors import ItemError, OutOfBudget, ServiceClosed
+from lcmis.plugins.protocols import TellsAttempts, TextModel, TextModelSettings
 from lcmis.store import Store
 from lcmis.text.chat import request_of
 from lcmis.text.endpoint import clean
@@ -23,7 +23,8 @@ class Correspondence:
     The n-th time that a search asks the same thing it gets the n-th reply that was ever given to
     it; where there are not so many, the model is asked, and its reply is kept. So a search that is
     done again, or was cut off, goes the same way and asks nothing twice, with no endpoint at all
-    if need be. What failed is kept too, and asked again.
+    if need be. What failed is kept too, and asked again. A model that asks several times for one
+    reply has each attempt kept as it was said, under a name of its own, as soon as it ends.
 
     Args:
         model: is asked what is not known.
@@ -58,6 +59,7 @@ class Correspondence:
             OutOfBudget: the calls are spent.
             TextModelError: no reply.
             ProposalError: a reply that cannot be used.
+            ServiceClosed: there will be none to anything.
         """
         if self._most is not None and self.calls >= self._most:
             raise OutOfBudget(f"the {self._most} calls of the text model are spent")
@@ -69,9 +71,11 @@ class Correspondence:
         if len(known) >= self._times[key]:
             return known[self._times[key] - 1]
         started = time.monotonic()
+        if isinstance(self._model, TellsAttempts):
+            self._model.record = self._store.add_exchange
         try:
             reply = clean(self._model.complete(messages, images, schema))
-        except ItemError as error:
+        except (ItemError, ServiceClosed) as error:
             self._store.add_exchange(request.exchange("", clean(str(error)), started))
             raise
         self._store.add_exchange(request.exchange(reply, "", started))
