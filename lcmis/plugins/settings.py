@@ -30,10 +30,15 @@ class HostedSettings:
     price: float | None = None
     """Of one picture, in the currency of your bill."""
     spend_limit: float | None = None
-    """That one run may spend, in the same currency; needs the price."""
+    """That one run may spend, in the same currency; needs the price. Whatever may have been billed
+    counts, answers that are of no use included."""
     requests_per_minute: float | None = None
     deadline_seconds: float = 180.0
     """For one picture, all retries included."""
+    proxy: SecretStr | None = None
+    """Through which it is reached: from LCMIS_PROXY only, since a password may stand in it."""
+    api_version: str | None = None
+    """As Azure wants it; ``?api-version=…`` behind the endpoint says the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,10 @@ class TextModelSettings:
     """None leaves it to the endpoint."""
     deadline_seconds: float = 120.0
     """For one answer, all retries and second questions included."""
+    proxy: SecretStr | None = None
+    """Through which it is reached: from LCMIS_PROXY only, since a password may stand in it."""
+    api_version: str | None = None
+    """As Azure wants it; ``?api-version=…`` behind the endpoint says the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +147,5 @@ class AuditSettings:
     """Picture i of every pair is drawn from seed ``first_seed + i``."""
     max_failures: int = 20
     """So many failed items stop the audit: something other than them is wrong."""
+    text_model: TextModelSettings | None = None
+    """Asked by commands that repair, propose and evolve; an audit asks none."""
