@@ -30,9 +30,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from lcmis.findings import AllPairs, Failures, OnePair, OnePicture
+from lcmis.findings import AllPairs, Failures, OnePair, OnePicture, words
 from lcmis.judge import Decision
-from lcmis.text import words
 from lcmis.types import QuestionKind, Verdict
 
 if TYPE_CHECKING:
@@ -390,7 +389,7 @@ def print_pair(found: Sequence[PairFinding], pair: ConceptPair) -> None:
 
 
 def _verdict_words(verdict: Verdict, pair: ConceptPair) -> str:
-    words = {
+    said = {
         Verdict.ALIGNED: "[green]right[/]",
         Verdict.A_MISSING: f"[red]no {escape(pair.a.name)}[/]",
         Verdict.B_MISSING: f"[red]no {escape(pair.b.name)}[/]",
@@ -398,7 +397,7 @@ def _verdict_words(verdict: Verdict, pair: ConceptPair) -> str:
         Verdict.UNSCORED: "[yellow]unscored[/]",
         Verdict.REFUSED: "[yellow]refused[/]",
     }
-    return words[verdict]
+    return said[verdict]
 
 
 def _probability(value: float | None) -> str:

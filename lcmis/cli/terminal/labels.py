@@ -115,8 +115,8 @@ def _print_raters(found: LabelFinding) -> None:
     table.add_column("the same when asked again", no_wrap=True)
     for one in found.raters:
         again = one.repeats.share
-        words = f"{percent(again).strip()} of {again.total}" if again.total else "never asked again"
-        table.add_row(escape(one.rater), str(one.answers), words)
+        said = f"{percent(again).strip()} of {again.total}" if again.total else "never asked again"
+        table.add_row(escape(one.rater), str(one.answers), said)
     console.print(table)
     between = found.between
     if between.value is not None:
