@@ -32,6 +32,8 @@ from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import AllPairs, Failures, OnePair, OnePicture, words
 from lcmis.findings.words import several
 from lcmis.judge import Decision
+from lcmis.machine.secrets import withheld
+from lcmis.plugins.settings import USUAL_STORE
 from lcmis.types import QuestionKind, Verdict
 
 if TYPE_CHECKING:
@@ -195,7 +197,7 @@ def print_failures(count: int) -> None:
 
 def in_store(store: str) -> str:
     """What a command needs to be told of this store; nothing of the usual one."""
-    return "" if store == "audit" else f" --store {shlex.quote(store)}"
+    return "" if store == USUAL_STORE else f" --store {shlex.quote(withheld(store))}"
 
 
 def print_next(*steps: tuple[str, str]) -> None:
