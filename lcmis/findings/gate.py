@@ -12,6 +12,7 @@ from lcmis import judge
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.findings import comparison
 from lcmis.findings.comparison import Audited, compare, right_rate
+from lcmis.findings.words import several
 from lcmis.judge import Ruling
 from lcmis.machine.files import replacing
 from lcmis.store import Store
@@ -117,7 +118,8 @@ def _absolute(side: Audited, limit: float, threshold: float) -> Condition:
     wrong = judge.failing(right)
     ruling = judge.ruling(wrong.low, wrong.high, limit)
     sentence = (
-        f"{wrong.value:.1%} of {wrong.total} pictures of {pairs} pairs are wrong, "
+        f"{wrong.value:.1%} of {several(wrong.total, 'picture')} of "
+        f"{several(pairs, 'pair')} are wrong, "
         f"{wrong.low:.1%} to {wrong.high:.1%} with 95 % confidence; allowed are {limit:.1%}"
     )
     sentence += _advice(ruling, pairs, wrong, limit)
@@ -140,9 +142,10 @@ def _relative(side: Audited, reference: Audited, margin: float, threshold: float
     )
     ruling = judge.ruling(worse.low, worse.high, margin)
     sentence = (
-        f"{worse.value:+.1%} wrong pictures against {reference.model} on {difference.pairs} pairs "
-        f"and {difference.pictures} shared seeds, {worse.low:+.1%} to {worse.high:+.1%} with 95 % "
-        f"confidence; allowed are {margin:+.1%}"
+        f"{worse.value:+.1%} wrong pictures against {reference.model} on "
+        f"{several(difference.pairs, 'pair')} and "
+        f"{several(difference.pictures, 'shared seed')}, {worse.low:+.1%} to {worse.high:+.1%} "
+        f"with 95 % confidence; allowed are {margin:+.1%}"
     )
     sentence += _advice(ruling, difference.pairs, worse, margin)
     name = "not worse than the reference"
@@ -156,7 +159,8 @@ def _advice(ruling: Ruling, pairs: int, measured: Rate, limit: float) -> str:
     needed = judge.pairs_needed(pairs, measured.value, measured.low, measured.high, limit)
     if needed is None:
         return "; it lies on the limit, so no number of pairs would settle it"
-    return f"; about {needed} pairs of this kind would settle it, if the share stays what it is"
+    more = several(needed, "pair")
+    return f"; about {more} of this kind would settle it, if the share stays what it is"
 
 
 # ── for other programs ───────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""Words in a prompt: on one line, with the article that fits, and where they stand; per cents."""
+"""Words in a prompt: on one line, with the article that fits, and where they stand."""
 
 from __future__ import annotations
 
@@ -52,13 +52,3 @@ def _lowered(text: str) -> str:
 
 def _in_word(letter: str) -> bool:
     return letter.isalnum() or letter == "_"
-
-
-def percent(share: float) -> str:
-    """A share in [0, 1] as per cent, spelled so that 0 and 100 are said of nothing else."""
-    number = 100 * share
-    if 0 < number < 1:
-        return f"{max(number, 0.1):.1f}"
-    if 99 < number < 100:
-        return f"{min(number, 99.9):.1f}"
-    return f"{number:.0f}"

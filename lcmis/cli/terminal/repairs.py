@@ -4,39 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from lcmis.cli.terminal import (
-    console,
-    duration,
-    in_store,
-    percent,
-    print_failures,
-    print_next,
-    short,
-)
+from lcmis.cli.terminal import console, in_store, print_failures, print_next
+from lcmis.cli.terminal.tables import Cell, Column, Grid, one_below_the_other, rate_cell
+from lcmis.findings import words
+from lcmis.findings.words import several
 from lcmis.types import Certificate
 
 if TYPE_CHECKING:
     from lcmis.repair.certify import CertifyResult, Proof
     from lcmis.repair.search import Repaired, RepairResult
 
-NOT_REPAIRED = "[red]not repaired[/]"
+NOT_REPAIRED = ("not repaired", "red")
 
 
 def print_repairs(result: RepairResult, store: str) -> None:
     """The closing table of a repair: before and after, and under each prompt the way found."""
-    table = _table("prompt, and the best way found", "before", "after")
-    for item in result.pairs:
-        table.add_row(*_repair_cells(item))
-    console.print(table)
+    columns = _columns("prompt, and the best way found")
+    console.print(Grid(columns, [_repair_cells(item) for item in result.pairs]))
     console.print(
-        f"{result.num_repaired} of {len(result.pairs)} pairs repaired by {escape(result.method)}. "
-        f"[dim]Guided by {escape(short(result.guide))}, judged by {escape(short(result.judge))} on "
-        f"fresh seeds, the same before and after; {result.drawn} pictures drawn in "
-        f"{duration(result.seconds)}.[/]"
+        f"{result.num_repaired} of {several(len(result.pairs), 'pair')} repaired by "
+        f"{escape(result.method)}. [dim]Guided by {escape(words.short_name(result.guide))}, judged "
+        f"by {escape(words.short_name(result.judge))} on fresh seeds, the same before and after; "
+        f"{several(result.drawn, 'picture')} drawn in {words.duration(result.seconds)}.[/]"
     )
     if result.work.skipped:
         console.print(
@@ -59,23 +51,23 @@ def print_repairs(result: RepairResult, store: str) -> None:
 def print_proofs(result: CertifyResult) -> None:
     """A row a nomination and model; elsewhere beside what it does on its own model."""
     elsewhere = [one for one in result.proofs if one.model != one.nomination.model]
-    table = _table("repaired prompt", "before", "after")
-    for one in result.proofs:
-        table.add_row(*_proof_cells(one))
-    console.print(table)
+    rows = [_proof_cells(one) for one in result.proofs]
+    console.print(Grid(_columns("repaired prompt"), rows))
     own = len(result.proofs) - len(elsewhere)
     if own:
         passed = result.num_repaired - sum(map(_passed, elsewhere))
-        console.print(f"{passed} of {own} repairs pass again on the model they were found for.")
+        console.print(
+            f"{passed} of {several(own, 'repair')} pass again on the model they were found for."
+        )
     if elsewhere:
         console.print(
             f"{sum(map(_passed, elsewhere))} of {len(elsewhere)} help on another model too; "
             f"{sum(map(_harms, elsewhere))} do harm there."
         )
     console.print(
-        f"[dim]Judged by {escape(short(result.judge))} on seeds that belong to each repair alone, "
-        f"the same before and after; {result.drawn} pictures drawn in "
-        f"{duration(result.seconds)}.[/]"
+        f"[dim]Judged by {escape(words.short_name(result.judge))} on seeds that belong to each "
+        f"repair alone, the same before and after; {several(result.drawn, 'picture')} drawn in "
+        f"{words.duration(result.seconds)}.[/]"
     )
     print_failures(result.failures)
 
@@ -88,59 +80,63 @@ def _harms(one: Proof) -> bool:
     return one.certificate is not None and one.certificate.harms
 
 
-def _table(first: str, before: str, after: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, overflow="fold", ratio=1)
-    for name in (before, after, ""):
-        table.add_column(name, no_wrap=True)
-    return table
+def _columns(first: str) -> list[Column]:
+    return [
+        Column(name=first, wraps=True),
+        Column(name="before"),
+        Column(name="after"),
+        Column(name=""),
+    ]
 
 
-def _repair_cells(item: Repaired) -> list[str]:
-    prompt, proof = escape(item.finding.pair.prompt), item.certificate
+def _repair_cells(item: Repaired) -> list[Cell]:
+    prompt, proof = item.finding.pair.prompt, item.certificate
     if proof is None:
-        before = percent(item.finding.judgement.aligned)
-        return [f"{prompt}\n[dim]nothing could be tried[/]", before, "", NOT_REPAIRED]
-    return [_lines(prompt, proof), *_before_after(proof), _outcome(proof)]
+        before = rate_cell(item.finding.judgement.aligned)
+        tried = one_below_the_other((prompt, "bold"), ("nothing could be tried", "dim"))
+        return [tried, before, "", one_below_the_other(NOT_REPAIRED)]
+    return [_prompts(prompt, "", proof), *_before_after(proof), _outcome(proof)]
 
 
-def _proof_cells(one: Proof) -> list[str]:
+def _proof_cells(one: Proof) -> list[Cell]:
     elsewhere = one.model != one.nomination.model
-    where = f" [dim]on {escape(short(one.model))}[/]" if elsewhere else ""
-    prompt = f"{escape(one.pair.prompt)}{where}"
-    own = f"\n[dim]its own {percent(one.own.after).strip()}[/]" if elsewhere and one.own else ""
+    where = f"on {words.short_name(one.model)}" if elsewhere else ""
+    own = f"its own {words.rate(one.own.after)}" if elsewhere and one.own else ""
     proof = one.certificate
     if proof is None:
-        reason = f"{prompt}\n[yellow]{escape(one.reason)}[/]"
-        return [reason, "", own.strip(), "[red]no picture[/]"]
+        reason = one_below_the_other(
+            (one.pair.prompt, "bold"), (where, "dim"), (one.reason, "yellow")
+        )
+        told = one_below_the_other((own, "dim"))
+        return [reason, "", told, one_below_the_other(("no picture", "red"))]
     before, after = _before_after(proof)
     outcome = _outcome(proof)
     if elsewhere:
-        word = "[green]helps[/]" if proof.passed else "[yellow]no gain[/]"
-        outcome = f"{'[red]harms[/]' if _harms(one) else word}\n[dim]{_chance(proof)}[/]"
-    return [_lines(prompt, proof), before, f"{after}{own}", outcome]
+        helps = ("helps", "green") if proof.passed else ("no gain", "yellow")
+        word = ("harms", "red") if proof.harms else helps
+        outcome = one_below_the_other(word, (words.p_value(proof.p), "dim"))
+    told = Text("\n").join([after, Text(own, style="dim")]) if own else after
+    return [_prompts(one.pair.prompt, where, proof), before, told, outcome]
 
 
-def _lines(prompt: str, proof: Certificate) -> str:
-    said = [
-        f"[bold]{prompt}[/]",
-        f"→ {escape(str(proof.nomination.candidate))}",
-        *(f"[yellow]but {escape(cost)}[/]" for cost in proof.collateral),
-    ]
-    return "\n".join(said)
-
-
-def _before_after(proof: Certificate) -> tuple[str, str]:
-    return (
-        f"{percent(proof.before)}\n[dim]level {proof.levels_before}[/]",
-        f"{percent(proof.after)}\n[dim]level {proof.levels_after}[/]",
+def _prompts(prompt: str, where: str, proof: Certificate) -> Text:
+    return one_below_the_other(
+        (prompt, "bold"),
+        (where, "dim"),
+        (f"→ {proof.nomination.candidate}", ""),
+        *((f"but {cost}", "yellow") for cost in proof.collateral),
     )
 
 
-def _outcome(proof: Certificate) -> str:
-    word = "[green]repaired[/]" if proof.passed else NOT_REPAIRED
-    return f"{word}\n[dim]{_chance(proof)}[/]"
+def _before_after(proof: Certificate) -> tuple[Text, Text]:
+    sides = ((proof.before, proof.levels_before), (proof.after, proof.levels_after))
+    before, after = (
+        Text("\n").join([rate_cell(rate), Text(f"level {words.level(levels)}", style="dim")])
+        for rate, levels in sides
+    )
+    return before, after
 
 
-def _chance(proof: Certificate) -> str:
-    return f"p = {proof.p:.3f}" if proof.p >= 0.001 else "p < .001"
+def _outcome(proof: Certificate) -> Text:
+    word = ("repaired", "green") if proof.passed else NOT_REPAIRED
+    return one_below_the_other(word, (words.p_value(proof.p), "dim"))

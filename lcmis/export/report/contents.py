@@ -10,9 +10,8 @@ from itertools import islice
 
 from lcmis import findings, judge
 from lcmis.errors import ConfigError
-from lcmis.export.report import words
 from lcmis.export.report.album import Album, Copy
-from lcmis.findings import BeforeAfter, ModelFinding, PairFinding, RepairFinding, calibration
+from lcmis.findings import BeforeAfter, ModelFinding, PairFinding, RepairFinding, calibration, words
 from lcmis.findings.calibration import LabelFinding
 from lcmis.judge import Decision
 from lcmis.store import Evidence, Store, StoreCounts
