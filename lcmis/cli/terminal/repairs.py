@@ -20,6 +20,9 @@ from lcmis.cli.terminal import (
 from lcmis.types import Certificate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lcmis.export.formats import Exported
     from lcmis.repair.certify import CertifyResult, Proof
     from lcmis.repair.search import Repaired, RepairResult
 
@@ -144,3 +147,12 @@ def _outcome(proof: Certificate) -> str:
 
 def _chance(proof: Certificate) -> str:
     return f"p = {proof.p:.3f}" if proof.p >= 0.001 else "p < .001"
+
+
+def print_exported(found: Exported, path: Path) -> None:
+    """How many repairs are in a file, and what its format cannot say."""
+    console.print(f"{found.num_repairs} repaired prompts in {escape(str(path))}", soft_wrap=True)
+    for sentence in found.left_out:
+        console.print(f"  [yellow]left out[/]: {escape(sentence)}")
+    for sentence in found.notes:
+        console.print(f"  [yellow]note[/]: {escape(sentence)}")
