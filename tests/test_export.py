@@ -461,40 +461,15 @@ def test_letters_that_mean_something_there_are_only_letters(tmp_path):
     assert "#" not in positive
 
 
-MARKED = (
-    st.lists(
-        st.one_of(
-            st.sampled_from(
-                [
-                    "(",
-                    ")",
-                    "[",
-                    "]",
-                    "\\",
-                    ":",
-                    "|",
-                    "#",
-                    "AND",
-                    "BREAK",
-                    "<lora:x:1>",
-                    "{",
-                    "}",
-                    "//",
-                    "/*",
-                    "*/",
-                    "embedding:",
-                    "(3:15)",
-                    "\\(",
-                ]
-            ),
-            st.sampled_from([" ", "\n", "\t", "\0\1", "\0"]),
-            st.text(st.characters(codec="utf-8"), min_size=1),
-        ),
-        min_size=1,
-    )
-    .map("".join)
-    .filter(str.strip)
-)
+SYNTAX = r"( ) [ ] \ : | # AND BREAK <lora:x:1> { } // /* */ embedding: (3:15) \( \)"
+MARKED = st.lists(
+    st.one_of(
+        st.sampled_from([*SYNTAX.split(), " ", "\n", "\t", "\0\1", "\0"]),
+        st.text(st.characters(codec="utf-8"), min_size=1),
+    ),
+    min_size=1,
+).map("".join)
+MARKED = MARKED.filter(str.strip)
 """Prompts, and what other programs take for more than letters."""
 
 

@@ -58,7 +58,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
         "workers",
     },
     "repair/methods": {"errors", "plugins", "text", "text/prompts", "types"},
-    "export": {"errors", "findings", "machine", "plugins", "store", "text", "types"},
+    "export": {"errors", "findings", "judge", "machine", "plugins", "store", "text", "types"},
     "export/report": {"errors", "findings", "judge", "store", "text", "types"},
     "cli": {
         "audit",

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lcmis.errors import ConfigError, ProposalError, TextModelError
+from lcmis.machine.pictures import flat
 from lcmis.plugins.settings import TextModelSettings
 from lcmis.text.endpoint import Outcome, clean, client, finish, host_of, persist, redacted, send
 from lcmis.text.prompts import wording
@@ -360,7 +361,7 @@ def _opened(body: bytes) -> Outcome:
 
 def _data_url(picture: Image) -> dict[str, str]:
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "PNG")
+    flat(picture).save(buffer, "PNG")
     return {"url": f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"}
 
 
