@@ -91,8 +91,8 @@ def _eight_bits(grey: Image) -> Image:
     from PIL import Image
 
     wide = grey.convert("I")
-    low, high = wide.getextrema()
-    if low < 0 or high > 65535:
+    extremes = wide.getextrema()
+    if not all(isinstance(value, int | float) and 0 <= value <= 65535 for value in extremes):
         raise UnscaledError
     narrow = wide.point(lambda value: value * (1 / 257) + 0.5).convert("L")
     clear = grey.info.get("transparency")
