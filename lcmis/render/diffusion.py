@@ -16,12 +16,12 @@ from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.conditioning import Conditioning, Defaults, Encoding
 from lcmis.render.pipeline_folder import PipelineFolder, adapter_file, scheduler_class
-from lcmis.render.stages import Clock, stage_starts, switching
+from lcmis.render.stages import Clock, switching
 from lcmis.render.transformer import Flux, StableDiffusion3
 from lcmis.render.trunks import Trunks, beginning, sharing
 from lcmis.render.unet import StableDiffusion, StableDiffusionXL
 from lcmis.render.unproved import Unproved
-from lcmis.types import Adapter, RenderSpec, Stage
+from lcmis.types import Adapter, RenderSpec, Stage, stage_starts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,8 @@ FAMILIES: Mapping[str, type[Conditioning]] = {
 """Pipeline class, as a model's ``model_index.json`` names it, to how it is conditioned; all others
 are :class:`lcmis.render.unproved.Unproved`."""
 
+LONGEST_PROMPT = 100_000
+"""Letters; what is longer is not even counted in tokens, which would take seconds."""
 ENCODINGS_KEPT = 128
 """Prompts whose text encodings stay in memory; a FLUX encoding takes 4 MB."""
 
@@ -119,6 +121,8 @@ class DiffusersModel:
                 profile="",
                 adapters=tuple(adapter for _, adapter in self._adapters),
                 negative_prompt=settings.negative_prompt,
+                device=self._device.partition(":")[0],
+                dtype=self._dtype,
             )
         except ValueError as error:
             raise ConfigError(f"{self.model_id} cannot be run so: {error}") from error
@@ -144,7 +148,7 @@ class DiffusersModel:
     @property
     def profile(self) -> str:
         """Numerics profile, e.g. ``"cpu-float32-b16"``."""
-        return f"{self._device.partition(':')[0]}-{self._dtype}-b{self.batch_size}"
+        return f"{self._template.device}-{self._template.dtype}-b{self.batch_size}"
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
         """The full specification of one picture under this model's settings.
@@ -313,6 +317,10 @@ class DiffusersModel:
         )
 
     def _refuse_too_long(self, prompt: str) -> None:
+        if len(prompt) > LONGEST_PROMPT:
+            raise RenderError(
+                f"the prompt {prompt[:60]!r}… has {len(prompt):,} letters: no model reads so many"
+            )
         for tokenizer, limit in self._family.token_limits().items():
             count, reads = self._token_count(prompt, tokenizer)
             if count > min(limit, reads):

@@ -102,6 +102,7 @@ class FolderModel:
             height=height,
             width=width,
             profile="file",
+            device="file",
         )
 
     def generate(self, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:
