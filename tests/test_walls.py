@@ -58,7 +58,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
         "workers",
     },
     "repair/methods": {"errors", "plugins", "text", "text/prompts", "types"},
-    "export": {"errors", "findings", "machine", "plugins", "store", "types"},
+    "export": {"errors", "findings", "judge", "machine", "plugins", "store", "types"},
     "export/report": {"errors", "findings", "judge", "store", "types"},
     "cli": {
         "audit",
@@ -104,14 +104,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
         "types",
     },
     "moved": {"audit", "plugins"},
-    "dashboard": {
-        "errors",
-        "export",
-        "findings",
-        "judge",
-        "store",
-        "types",
-    },
+    "dashboard": {"errors", "export", "findings", "judge", "store", "types"},
     "__main__": {"cli"},
 }
 HEAVY = {"torch", "diffusers", "transformers", "open_clip", "streamlit"}

@@ -149,11 +149,11 @@ def export(
     pictures: PicturesOption = None,
 ) -> None:
     """Take repaired prompts to your own tool, with their seeds, scores and certificates."""
+    from lcmis.cli.terminal.repairs import print_exported
     from lcmis.export.formats import export as write
     from lcmis.export.repaired import repaired_prompts
     from lcmis.findings import deciding_checker
 
     with open_store(store, pictures, read_only=True) as facts:
         found = repaired_prompts(facts, deciding_checker(facts, checker), every=every)
-    write(found, form, path)
-    print(f"{len(found)} repaired prompts in {path}")
+    print_exported(write(found, form, path), path)

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, RenderError
 from lcmis.machine.hub import file_digest, safe_name
-from lcmis.machine.pictures import BROKEN, IMPORTED, MANIFESTS, TooLargeError, opened
+from lcmis.machine.pictures import (
+    BROKEN,
+    IMPORTED,
+    MANIFESTS,
+    TooLargeError,
+    UnscaledError,
+    flat,
+    opened,
+    upright_size,
+)
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.unfollowed import unfollowed
 from lcmis.types import RenderSpec, Stage
@@ -97,7 +106,7 @@ class FolderModel:
         )
 
     def generate(self, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:
-        """Open every picture; RGB, turned as its file says, or the reason there is none."""
+        """Open every picture, as :func:`~lcmis.machine.pictures.flat` makes it, or say why not."""
         return [self._open(spec) for spec in specs]
 
     def _find(self, prompt: str, seed: int) -> str:
@@ -129,17 +138,17 @@ class FolderModel:
 
     def _read_size(self, file: str) -> tuple[int, int]:
         with self._opened(file) as picture:
-            return picture.height, picture.width
+            return upright_size(picture)
 
     def _open(self, spec: RenderSpec) -> Image | RenderError:
-        from PIL import ImageOps
-
         try:
             file = self._find(spec.prompt, spec.seed)
             with self._opened(file) as picture:
-                return ImageOps.exif_transpose(picture).convert("RGB")
+                return flat(picture)
         except RenderError as error:
             return error
+        except UnscaledError as error:
+            return RenderError(f"{self.model_id}: {file} {error}")
         except BROKEN as error:
             return RenderError(f"{self.model_id}: {file} is damaged ({error})")
 

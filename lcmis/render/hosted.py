@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, Refusal, RenderError, ServiceClosed
-from lcmis.machine.pictures import BROKEN, TooLargeError, opened
+from lcmis.machine.pictures import BROKEN, TooLargeError, flat, opened
 from lcmis.plugins.settings import HostedSettings, ModelSettings
 from lcmis.render.unfollowed import unfollowed
 from lcmis.text.complaints import Meant, complaint_in, parsed
@@ -354,7 +354,7 @@ class _Found:
     def picture(self, model_id: str, prompt: str) -> Image | RenderError:
         """The picture; a filter may have struck it out and sent one colour instead."""
         try:
-            picture = opened(io.BytesIO(decoded(self.encoded))).convert("RGB")
+            picture = flat(opened(io.BytesIO(decoded(self.encoded))))
         except TooLargeError as error:
             return RenderError(f"{model_id} sent a picture that {error}")
         except BROKEN as error:

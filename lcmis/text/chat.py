@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, ProposalError, ServiceClosed, TextModelError
+from lcmis.machine.pictures import flat
 from lcmis.plugins.settings import TextModelSettings
 from lcmis.text.complaints import Meant, parsed
 from lcmis.text.endpoint import (
@@ -400,7 +401,7 @@ def _opened(body: bytes, mend: Callable[[str], str]) -> Outcome:
 
 def _data_url(picture: Image) -> dict[str, str]:
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "PNG")
+    flat(picture).save(buffer, "PNG")
     return {"url": f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"}
 
 

@@ -72,6 +72,9 @@ def print_published(found: Sequence[Published]) -> None:
             f"{escape(str(item.folder))}",
             soft_wrap=True,
         )
+        if item.left_out:
+            every = item.num_prompts + len(item.left_out)
+            console.print(f"  {item.num_prompts} of {every} prompts, {len(item.left_out)} left out")
         for sentence in item.left_out:
             console.print(f"  [yellow]left out[/]: {escape(sentence)}")
 

@@ -14,6 +14,9 @@ from lcmis.findings.words import several
 from lcmis.types import Certificate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lcmis.export.formats import Exported
     from lcmis.repair.certify import CertifyResult, Proof
     from lcmis.repair.search import Repaired, RepairResult
 
@@ -140,3 +143,12 @@ def _before_after(proof: Certificate) -> tuple[Text, Text]:
 def _outcome(proof: Certificate) -> Text:
     word = ("repaired", "green") if proof.passed else NOT_REPAIRED
     return one_below_the_other(word, (words.p_value(proof.p), "dim"))
+
+
+def print_exported(found: Exported, path: Path) -> None:
+    """How many repairs are in a file, and what its format cannot say."""
+    console.print(f"{found.num_repairs} repaired prompts in {escape(str(path))}", soft_wrap=True)
+    for sentence in found.left_out:
+        console.print(f"  [yellow]left out[/]: {escape(sentence)}")
+    for sentence in found.notes:
+        console.print(f"  [yellow]note[/]: {escape(sentence)}")

@@ -19,6 +19,8 @@ from lcmis.machine.pictures import (
     LARGEST_PICTURE,
     MANIFESTS,
     TooLargeError,
+    UnscaledError,
+    flat,
     opened,
 )
 from lcmis.propose.formats import Line, Picture, open_set
@@ -259,7 +261,9 @@ def _damage(path: Path) -> tuple[str, str]:
     try:
         with opened(path) as picture:
             try:
-                picture.load()
+                flat(picture)
+            except UnscaledError as error:
+                return str(error), ""
             except BROKEN as error:
                 return "is truncated or damaged", str(error)
     except TooLargeError as error:
