@@ -64,6 +64,7 @@ def import_pictures(
     manifest: Path | None = None,
     *,
     form: str | None = None,
+    column: str = "",
     encoding: Encoding = "utf-8",
     source: str = "",
     licence: str = "",
@@ -79,6 +80,7 @@ def import_pictures(
         into: the file of pairs that gains those of the prompts.
         manifest: any set of prompts; by default the one in the folder, or GenEval's folders.
         form: the manifest's format; recognised by default.
+        column: of the manifest, the one that holds the prompts; recognised by default.
         encoding: of the manifest.
         source: who made the prompts.
         licence: of the prompts.
@@ -97,7 +99,9 @@ def import_pictures(
         title, path, says, terms = "GenEval folder", folder, source, licence
         collected = list(_geneval(folder, asked, source, licence))
     else:
-        opened = open_set(listed, form, encoding=encoding, source=source, licence=licence)
+        opened = open_set(
+            listed, form, column=column, encoding=encoding, source=source, licence=licence
+        )
         title, path, says, terms = (
             opened.format.title,
             opened.path,

@@ -14,12 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.paths import shipped
 from lcmis.types import Concept, ConceptPair, Intruder, Side, content_key
-from lcmis.words import Span, indefinite, places
+from lcmis.words import Span, indefinite, lines, places, plain
 
 # ── what a file may say ──────────────────────────────────────────────────────────────────────────
 
@@ -32,7 +32,11 @@ def _one_line(text: str) -> str:
     return text
 
 
-Line = Annotated[str, AfterValidator(_one_line)]
+def _plain(value: Any) -> Any:
+    return plain(value) if isinstance(value, str) else value
+
+
+Line = Annotated[str, BeforeValidator(_plain), AfterValidator(_one_line)]
 
 
 class Entry(BaseModel):
@@ -271,7 +275,8 @@ def _kinds(file: CatalogueFile) -> Mapping[str, Mapping[str, str]]:
 
 def _from_toml(file: CatalogueFile, name: str) -> Iterator[Placed]:
     concepts: dict[str, Concept] = {}
-    for concept, fields in file.concepts.items():
+    for said, fields in file.concepts.items():
+        concept = plain(said)
         entry = _checked(ConceptEntry, fields, f"{name}, concept {concept!r}")
         concepts[concept] = Concept(concept, entry.description, entry.synonyms)
     for number, table in enumerate(file.patterns, 1):
@@ -342,7 +347,7 @@ def _from_csv(text: str, name: str) -> Iterator[Placed]:
 
 
 def _from_jsonl(text: str, name: str) -> Iterator[Placed]:
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in lines(text):
         if not line.strip():
             continue
         where = f"{name}, line {number}"

@@ -9,8 +9,8 @@ from typing import Any
 
 from lcmis.errors import ConfigError
 from lcmis.propose.catalogue import names_both, pair_of_record
-from lcmis.propose.formats.phrases import NoPairError, read_off, two_of
-from lcmis.propose.formats.rows import Container
+from lcmis.propose.formats.phrases import NoPairError, listed, read_off, two_of
+from lcmis.propose.formats.rows import HEADINGS, WHOLE, Container
 from lcmis.types import Concept, ConceptPair
 from lcmis.words import without_article
 
@@ -58,15 +58,18 @@ class Format:
         Raises:
             UnreadableError: it asks for nothing, or a field of the format is not there.
         """
-        for name in self.has:
+        for name in () if WHOLE in fields else self.has:
             if name not in fields:
                 raise UnreadableError(f"the field {name!r} is missing")
-        text = fields.get(self.prompt)
+        whole = fields.get(WHOLE)
+        text = whole.get("prompt") if whole else fields.get(self.prompt)
+        if text is None:
+            raise UnreadableError(f"the field {self.prompt!r} is missing or empty")
         if not isinstance(text, str):
             raise UnreadableError(f"the field {self.prompt!r} is no text")
         if self is T2I_COMPBENCH:
             text = text.partition("\t")[0]  # as its own generator cuts it
-        text = text.strip()
+        text = listed(text) if self is TEXT and not whole else text.strip()
         if not text:
             raise UnreadableError("an empty prompt")
         if len(text) > LONGEST_PROMPT:
@@ -216,8 +219,18 @@ T2I_COMPBENCH = Format(
     licence="MIT",
 )
 TEXT = Format("text", "a prompt a line", (), _off_the_prompt, container=Container.TEXT)
+CARRIED = Format("lcmis", "lcmis's own files, which carry whole pairs", (WHOLE,), _off_the_prompt)
+
+
+def column_of_prompts(name: str) -> Format:
+    """Rows of which one column holds the prompts, and the others say nothing that is read."""
+    return Format(
+        "prompts", "a column of prompts", (name,), _off_the_prompt, name, pattern="category"
+    )
+
 
 FORMATS: tuple[Format, ...] = (
+    CARRIED,
     PAIRS,
     Format(
         "lc-mis",
@@ -276,17 +289,7 @@ FORMATS: tuple[Format, ...] = (
         licence="MIT",
     ),
     Format("evalscope", "EvalScope", ("prompt", "image_path"), _off_the_prompt, pattern="category"),
-    *(
-        Format(
-            "prompts",
-            "a column called prompt, text, caption or sentence",
-            (column,),
-            _off_the_prompt,
-            prompt=column,
-            pattern="category",
-        )
-        for column in ("prompt", "text", "caption", "sentence")
-    ),
+    *map(column_of_prompts, HEADINGS),
     T2I_COMPBENCH,
     TEXT,
 )
