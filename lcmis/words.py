@@ -62,6 +62,20 @@ def indefinite(noun: str) -> str:
     return f"{article(noun)} {noun}"
 
 
+def singulars(plural: str) -> tuple[str, ...]:
+    """What may be the one of which a word says many, likeliest first; no dictionary is asked."""
+    first, _, last = plural.rpartition(" ")
+    found = [one + by for many, by in _PLURALS if (one := last.removesuffix(many)) != last]
+    return tuple(f"{first} {one}".strip() for one in dict.fromkeys(found) if one)
+
+
+_PLURALS = (
+    *(("men", "man"), ("people", "person"), ("children", "child"), ("mice", "mouse")),
+    *(("geese", "goose"), ("feet", "foot"), ("teeth", "tooth"), ("ies", "y"), ("ves", "f")),
+    *(("ves", "fe"), ("s", ""), ("es", "")),
+)
+
+
 def places(text: str, words: str) -> list[Span]:
     """Where the words stand whole, in any case; a pattern for each name costs far more time."""
     text, wanted = _lowered(text), _lowered(words)
