@@ -45,10 +45,13 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+MaybeLine = Line | Literal[""]
+
+
 class ConceptEntry(Entry):
     """One concept, under its name in ``[concepts]``."""
 
-    description: Line | Literal[""] = ""
+    description: MaybeLine = ""
     synonyms: tuple[Line, ...] = ()
 
 
@@ -68,14 +71,14 @@ class PairEntry(Entry):
     sentences: tuple[Line, ...] = ()
     instead_of_a: tuple[Line | dict[str, Any], ...] = ()
     instead_of_b: tuple[Line | dict[str, Any], ...] = ()
-    source: Line | None = None
+    source: MaybeLine | None = None
     """Where it is not the file's."""
 
 
 class PatternEntry(Entry):
     """One kind of conflict and its pairs."""
 
-    name: Line
+    name: MaybeLine
     explanation: Line | None = None
     """Why it fails; for people and text models."""
     first: Line | None = None
@@ -87,8 +90,8 @@ class PatternEntry(Entry):
 class CatalogueFile(Entry):
     """A whole TOML file; what lies deeper is checked entry by entry."""
 
-    source: Line
-    licence: Line
+    source: MaybeLine
+    licence: MaybeLine
     concepts: dict[str, dict[str, Any]]
     patterns: tuple[dict[str, Any], ...]
 
@@ -106,6 +109,33 @@ class Record(Entry):
     pattern: Line | None = None
     source: Line | None = None
     licence: Line | None = None
+
+
+class NamedConcept(ConceptEntry):
+    """A concept that stands by itself."""
+
+    name: Line
+
+
+class WholeIntruder(Entry):
+    """An intruder with all that is said of it."""
+
+    concept: NamedConcept
+    replaces: Side
+    prompt: Line
+
+
+class WholePair(Entry):
+    """A pair with all that is said of it, as :meth:`lcmis.types.ConceptPair.as_json` has it."""
+
+    a: NamedConcept
+    b: NamedConcept
+    prompt: Line
+    sentences: tuple[Line, ...] = ()
+    intruders: tuple[WholeIntruder, ...] = ()
+    pattern: MaybeLine = ""
+    source: MaybeLine | None = None
+    licence: MaybeLine = ""
 
 
 # ── the shipped sets ─────────────────────────────────────────────────────────────────────────────
@@ -319,7 +349,7 @@ def _pair_of(
         where,
         sentences=entry.sentences,
         pattern=pattern,
-        source=entry.source or file.source,
+        source=file.source if entry.source is None else entry.source,
         licence=file.licence,
     )
 
@@ -364,13 +394,15 @@ def pair_of_record(fields: Mapping[str, Any], where: str, name: str) -> ConceptP
     """The pair that one row or one object of a table asks for.
 
     Args:
-        fields: as :class:`Record` has them.
+        fields: as :class:`Record` has them, or :class:`WholePair`.
         where: what every error begins with.
         name: of the file; the source of a row that names none.
 
     Raises:
         ConfigError: what is wrong, and what to write instead.
     """
+    if isinstance(fields.get("a"), Mapping):
+        return _whole(_checked(WholePair, fields, where), where, name)
     record = _checked(Record, fields, where)
     if (record.intruder is None) != (record.intruder_replaces is None):
         raise ConfigError(f"{where}: write both 'intruder' and 'intruder_replaces', or neither")
@@ -386,6 +418,23 @@ def pair_of_record(fields: Mapping[str, Any], where: str, name: str) -> ConceptP
         pattern=record.pattern or "",
         source=record.source or Path(name).name,
         licence=record.licence or "",
+    )
+
+
+def _whole(said: WholePair, where: str, name: str) -> ConceptPair:
+    def concept(entry: NamedConcept) -> Concept:
+        return Concept(entry.name, entry.description, entry.synonyms)
+
+    return make_pair(
+        concept(said.a),
+        concept(said.b),
+        said.prompt,
+        [(concept(one.concept), one.replaces, one.prompt) for one in said.intruders],
+        where,
+        sentences=said.sentences,
+        pattern=said.pattern,
+        source=Path(name).name if said.source is None else said.source,
+        licence=said.licence,
     )
 
 
@@ -532,14 +581,13 @@ def to_toml(
     return "\n".join(lines) + "\n"
 
 
-def to_record(pair: ConceptPair) -> dict[str, str]:
+def to_record(pair: ConceptPair) -> dict[str, Any]:
     """One object of a JSON-lines file that reads back as this pair.
 
-    Raises:
-        ValueError: the pair says more than one line can: sentences, synonyms, a described or
-            spelled-out intruder, or more than one.
+    A pair without sentences, synonyms or more than a plain intruder is a row that a spreadsheet
+    could hold; any other is written whole.
     """
-    fields = {"a": pair.a.name, "b": pair.b.name, "prompt": pair.prompt}
+    fields: dict[str, Any] = {"a": pair.a.name, "b": pair.b.name, "prompt": pair.prompt}
     for name, text in (
         ("a_description", pair.a.description),
         ("b_description", pair.b.description),
@@ -551,9 +599,8 @@ def to_record(pair: ConceptPair) -> dict[str, str]:
             fields[name] = text
     for intruder in pair.intruders[:1]:
         fields |= {"intruder": intruder.concept.name, "intruder_replaces": intruder.replaces.value}
-    if pair_of_record(fields, pair.prompt, pair.source) != pair:
-        raise ValueError(f"{pair.prompt!r} says more than one line of a table can")
-    return fields
+    flat = pair.source and pair_of_record(fields, pair.prompt, pair.source) == pair
+    return fields if flat else dict(json.loads(pair.as_json()))
 
 
 def _pair_lines(pair: ConceptPair) -> Iterator[str]:

@@ -138,6 +138,8 @@ class PromptSet:
             )
         try:
             pair = self._pair(prompt, fields)
+        except UnreadableError as error:
+            return Line(number, Outcome.REFUSED, reason=str(error), detail=error.detail)
         except NoPairError as error:
             line = Line(number, Outcome.NO_PAIR, prompt, str(error), error.detail, None, pictures)
         else:
