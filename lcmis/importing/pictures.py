@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import json
 import re
@@ -14,14 +15,17 @@ from pathlib import Path
 from lcmis.errors import ConfigError
 from lcmis.importing import Imported, Source, pairs_before, whole, write_pairs
 from lcmis.opening import BROKEN, LARGEST_PICTURE, TooLargeError, opened
+from lcmis.propose.catalogue import read_pairs
 from lcmis.propose.formats import Line, Picture, open_set
 from lcmis.propose.formats.outcomes import Outcome, Reason, Tally
 from lcmis.propose.formats.rows import Encoding
 from lcmis.render.folder import IMPORTED, MANIFESTS
 from lcmis.revision import safe_name
 
-FOUND_MANIFESTS = (*MANIFESTS, "metadata.csv", "metadata.jsonl")
-"""Manifests that are looked for; the latter two are what Hugging Face's imagefolder has."""
+WHOLE_PAIRS = "lcmis_pairs.jsonl"
+"""Left by ``lcmis publish`` where a layout has no room in its own files for all of a pair."""
+FOUND_MANIFESTS = (*MANIFESTS, "metadata.csv", "metadata.jsonl", WHOLE_PAIRS)
+"""Manifests that are looked for; ``metadata`` is what Hugging Face's imagefolder has."""
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
@@ -109,6 +113,7 @@ def import_pictures(
             opened.licence,
         )
         collected = list(opened.lines(asked))
+    collected = _made_whole(folder, collected)
     claims = list(_claims(folder, collected, named=listed is not None))
     taken, tally, told = _examined(folder, claims)
     if not taken:
@@ -125,6 +130,22 @@ def import_pictures(
             table.writerows(told)
         pairs = write_pairs([Source(path, title, says, terms, collected)], into, before, report)
     return PicturesImported(tuple(folders), len(claims), tally.reasons(), pairs)
+
+
+def _made_whole(folder: Path, read: Sequence[Line]) -> list[Line]:
+    """The lines, with the pairs that the folder carries along for their prompts.
+
+    Raises:
+        ConfigError: it carries a file that holds no pairs.
+    """
+    carried = folder / WHOLE_PAIRS
+    pairs = {one.prompt: one for one in read_pairs(carried)} if carried.is_file() else {}
+    return [
+        dataclasses.replace(line, outcome=Outcome.PAIR, reason="", detail="", pair=pair)
+        if line.outcome in (Outcome.PAIR, Outcome.NO_PAIR) and (pair := pairs.get(line.prompt))
+        else line
+        for line in read
+    ]
 
 
 # ── which picture answers which prompt ───────────────────────────────────────────────────────────
