@@ -62,6 +62,15 @@ class IntruderEntry(Entry):
     prompt: Line
 
 
+class SuspectEntry(Entry):
+    """An intruder and the side it displaces."""
+
+    concept: Line
+    replaces: Side
+    prompt: Line | None = None
+    """Where it has to be spelled out."""
+
+
 class PairEntry(Entry):
     """One pair; every concept is referred to by its name in ``[concepts]``."""
 
@@ -71,6 +80,8 @@ class PairEntry(Entry):
     sentences: tuple[Line, ...] = ()
     instead_of_a: tuple[Line | dict[str, Any], ...] = ()
     instead_of_b: tuple[Line | dict[str, Any], ...] = ()
+    intruders: tuple[SuspectEntry, ...] = ()
+    """In place of the two, where the likeliest of one side stand between those of the other."""
     source: MaybeLine | None = None
     """Where it is not the file's."""
 
@@ -332,7 +343,9 @@ def _pair_of(
             )
         return concepts[name]
 
-    intruders: list[tuple[Concept, Side, str]] = []
+    intruders: list[tuple[Concept, Side, str]] = [
+        (concept(one.concept), one.replaces, one.prompt or "") for one in entry.intruders
+    ]
     for side, suspects in ((Side.A, entry.instead_of_a), (Side.B, entry.instead_of_b)):
         for suspect in suspects:
             if isinstance(suspect, str):
@@ -607,12 +620,23 @@ def _pair_lines(pair: ConceptPair) -> Iterator[str]:
     for field, text in (("a", pair.a.name), ("b", pair.b.name), ("prompt", pair.prompt)):
         yield f"{field} = {_quoted(text)}"
     spans = _spans(pair.prompt, pair.a, pair.b)
-    for side in Side:
+
+    def spelled(intruder: Intruder) -> str:
+        swapped = _swap(pair.prompt, spans[intruder.replaces], intruder.concept.name)
+        return "" if intruder.prompt == swapped else f", prompt = {_quoted(intruder.prompt)}"
+
+    in_order = sorted(pair.intruders, key=lambda one: one.replaces) == list(pair.intruders)
+    if not in_order:
+        yield "intruders = ["
+        for one in pair.intruders:
+            named = f"concept = {_quoted(one.concept.name)}, replaces = {_quoted(one.replaces)}"
+            yield f"  {{ {named}{spelled(one)} }},"
+        yield "]"
+    for side in Side if in_order else ():
         entries = [
-            _quoted(intruder.concept.name)
-            if intruder.prompt == _swap(pair.prompt, spans[side], intruder.concept.name)
-            else f"{{ concept = {_quoted(intruder.concept.name)}, "
-            f"prompt = {_quoted(intruder.prompt)} }}"
+            f"{{ concept = {_quoted(intruder.concept.name)}{more} }}"
+            if (more := spelled(intruder))
+            else _quoted(intruder.concept.name)
             for intruder in pair.intruders_of(side)
         ]
         if any(entry.startswith("{") for entry in entries):

@@ -229,14 +229,13 @@ def _plain(value: Any) -> Any:
 
 
 def _with_whole(row: Row) -> Row:
-    """The row with the pair that it carries as an object, whichever way it does."""
+    """The row with the pair that it carries as an object, where its JSON can be read."""
     whole = row.fields.get(WHOLE)
-    if whole is None or isinstance(whole, dict):
-        return row
-    value = _plain(_value(whole)) if isinstance(whole, str) else None
-    if not isinstance(value, dict):
-        return Row(row.line, {}, f"the field {WHOLE!r} holds no pair", repr(whole)[:40])
-    return Row(row.line, {**row.fields, WHOLE: value})
+    if isinstance(whole, str) and whole and (value := _plain(_value(whole))) is not None:
+        return Row(row.line, {**row.fields, WHOLE: value})
+    if not whole and WHOLE in row.fields:
+        return Row(row.line, {name: one for name, one in row.fields.items() if name != WHOLE})
+    return row
 
 
 def _from_document(path: Path, encoding: Encoding) -> Iterator[Row]:

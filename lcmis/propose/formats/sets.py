@@ -61,7 +61,9 @@ class Format:
         for name in () if WHOLE in fields else self.has:
             if name not in fields:
                 raise UnreadableError(f"the field {name!r} is missing")
-        whole = fields.get(WHOLE)
+        whole = fields.get(WHOLE, {})
+        if not isinstance(whole, Mapping):
+            raise UnreadableError(f"the field {WHOLE!r} holds no pair", repr(whole)[:40])
         text = whole.get("prompt") if whole else fields.get(self.prompt)
         if text is None:
             raise UnreadableError(f"the field {self.prompt!r} is missing or empty")
