@@ -40,6 +40,12 @@ def lines(text: str) -> Iterator[tuple[int, str]]:
     return enumerate((line.removesuffix("\r") for line in text.split("\n")), 1)
 
 
+def by_number(name: str) -> tuple[tuple[int, str], ...]:
+    """A key for sorting names as people count: ``2.png`` before ``10.png``."""
+    pieces = re.split(r"([0-9]+)", name)
+    return tuple((int(piece) if place % 2 else 0, piece) for place, piece in enumerate(pieces))
+
+
 def one_line(text: str) -> str:
     """Words apart by single spaces."""
     return " ".join(text.split())

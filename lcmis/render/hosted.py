@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.endpoint import Outcome, clean, client, finish, host_of, persist, redacted, send
 from lcmis.errors import ConfigError, Refusal, RenderError
-from lcmis.opening import BROKEN, TooLargeError, opened
+from lcmis.opening import BROKEN, TooLargeError, flat, opened
 from lcmis.protocols import HostedSettings, ModelSettings
 from lcmis.render.unfollowed import unfollowed
 from lcmis.types import Exchange, RenderSpec, Stage
@@ -221,7 +221,7 @@ def _opened(body: bytes) -> Outcome:
 
 def _picture(encoded: str, model_id: str) -> Image | RenderError:
     try:
-        return opened(io.BytesIO(base64.b64decode(encoded, validate=True))).convert("RGB")
+        return flat(opened(io.BytesIO(base64.b64decode(encoded, validate=True))))
     except TooLargeError as error:
         return RenderError(f"{model_id} sent a picture that {error}")
     except BROKEN as error:
