@@ -367,3 +367,11 @@ def test_a_pair_says_all_of_itself_on_one_line() -> None:
     pair = dataclasses.replace(COKE, sentences=("x\u2028y",), source="é")
     assert "\n" not in pair.as_json()
     assert json.loads(pair.as_json())["source"] == "é"
+
+
+@pytest.mark.parametrize(
+    "odd", ["two\nlines", " space", "un\u202eprintable", "cafe\u0301", "a\u00a0b"]
+)
+def test_what_a_line_could_not_give_back_is_not_written(odd: str) -> None:
+    with pytest.raises(ConfigError, match="'source' must be one line of printable text"):
+        to_record(dataclasses.replace(COKE, intruders=(), source=odd))

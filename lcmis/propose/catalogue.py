@@ -599,6 +599,9 @@ def to_record(pair: ConceptPair) -> dict[str, Any]:
 
     A pair without sentences, synonyms or more than a plain intruder is a row that a spreadsheet
     could hold; any other is written whole.
+
+    Raises:
+        ConfigError: a text is more than a line, or would be read in another spelling.
     """
     fields: dict[str, Any] = {"a": pair.a.name, "b": pair.b.name, "prompt": pair.prompt}
     for name, text in (
@@ -612,8 +615,31 @@ def to_record(pair: ConceptPair) -> dict[str, Any]:
             fields[name] = text
     for intruder in pair.intruders[:1]:
         fields |= {"intruder": intruder.concept.name, "intruder_replaces": intruder.replaces.value}
-    flat = pair.source and pair_of_record(fields, pair.prompt, pair.source) == pair
-    return fields if flat else dict(json.loads(pair.as_json()))
+    if not _is_a_row(pair):
+        fields = json.loads(pair.as_json())
+        _checked(WholePair, fields, repr(pair.prompt))
+    for name, text in fields.items():
+        if (
+            isinstance(text, str)
+            and text
+            and (text != plain(text).strip() or not text.isprintable())
+        ):
+            raise ConfigError(
+                f"{pair.prompt!r}: {name!r} must be one line of printable text with no space at "
+                f"either end: write it so"
+            )
+    return fields
+
+
+def _is_a_row(pair: ConceptPair) -> bool:
+    """Whether the columns of :class:`Record` say all of a pair."""
+    if pair.sentences or pair.a.synonyms or pair.b.synonyms or not pair.source:
+        return False
+    if not pair.intruders:
+        return True
+    (first, *more), spans = pair.intruders, _spans(pair.prompt, pair.a, pair.b)
+    swapped = _swap(pair.prompt, spans[first.replaces], first.concept.name)
+    return not more and first.concept == Concept(first.concept.name) and first.prompt == swapped
 
 
 def _pair_lines(pair: ConceptPair) -> Iterator[str]:

@@ -216,7 +216,8 @@ def _parts(words: Sequence[str]) -> list[Part]:
     Raises:
         NoPairError: a word of another kind of prompt, or nothing where a thing is expected.
     """
-    if found := next((word for word in words if word in REFUSED), None):
+    if not REFUSED.isdisjoint(words):
+        found = next(word for word in words if word in REFUSED)
         if found in NEGATIONS:
             raise NoPairError("a negation: what must not be there is no concept asked for", found)
         raise NoPairError("another language than English" if found in FOREIGN else SENTENCE, found)
@@ -312,6 +313,8 @@ def _says(words: Sequence[str], start: int, place: int) -> bool:
     Raises:
         NoPairError: it says something, and a second thing does not follow plainly.
     """
+    if place == start:
+        return False
     word, before = words[place], words[start:place]
     part = "of" in before
     if part:
@@ -387,8 +390,10 @@ def _refuse_no_name(words: Sequence[str], part: Part) -> None:
     """Raise where the words of a phrase are no name of a thing."""
     before, name = words[part.start : part.first], words[part.first : part.end]
     said, last = " ".join(words[part.start : part.end]), name[-1]
-    inner = [word for left, word in pairwise(("", *name)) if left != "of"]
-    if len(name) > LONGEST_NAME or not DETERMINERS.isdisjoint(inner):
+    inner = not DETERMINERS.isdisjoint(name) and any(
+        word in DETERMINERS and left != "of" for left, word in pairwise(name)
+    )
+    if len(name) > LONGEST_NAME or inner:
         raise NoPairError(SENTENCE, said)
     fruit = before and last == "orange"
     if (last in ADJECTIVES and not fruit) or last.endswith(ENDS_OF_ADJECTIVES):
@@ -398,7 +403,7 @@ def _refuse_no_name(words: Sequence[str], part: Part) -> None:
     unseen = last in ("camera", "cameras") and part.joint[-1:] in (["at"], ["facing"], ["towards"])
     if last in NO_THINGS or name[0] in KINDS or unseen or (last in MEDIA and not before):
         raise NoPairError("no thing that a picture could show as one of two", said)
-    if any(word in NUMBERS or (word.isdecimal() and word != "1") for word in before):
+    if before and any(word in NUMBERS or (word.isdecimal() and word != "1") for word in before):
         many = _looks(last).is_plural or last in ALSO_PLURALS or last.endswith(ENDS_OF_PLURALS)
         if not many and "of" not in name:
             raise NoPairError("a number before one thing", said)  # a two lane road

@@ -93,14 +93,10 @@ def rows(path: Path, container: Container, encoding: Encoding = "utf-8") -> Iter
         case Container.PARQUET:
             return _from_parquet(path)
         case Container.TEXT:
-            return (_of_text(line) for line in _lines(path, encoding))
-
-
-def _of_text(line: _Line) -> Row:
-    prompt, tab, rest = line.text.partition("\t")
-    if tab and rest.startswith("{"):
-        return _row(line.number, {"prompt": prompt, WHOLE: rest})
-    return Row(line.number, {"prompt": plain(line.text)}, line.reason, line.detail)
+            return (
+                Row(line.number, {"prompt": plain(line.text)}, line.reason, line.detail)
+                for line in _lines(path, encoding)
+            )
 
 
 def container_of(path: Path, encoding: Encoding = "utf-8") -> Container:
@@ -204,17 +200,23 @@ def _from_json_lines(path: Path, encoding: Encoding) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             yield Row(line.number, {}, "not JSON", str(error))
         else:
-            yield _row(line.number, value)
+            yield _row(line.number, value if _is_plain(line.text) else _plain(value))
 
 
 def _row(number: int, value: Any, key: str = "") -> Row:
     if isinstance(value, dict):
-        fields = {plain(name).casefold(): _plain(item) for name, item in value.items()}
-        return _with_whole(Row(number, fields))
+        if not all(name.islower() for name in value):
+            value = {name.casefold(): item for name, item in value.items()}
+        return _with_whole(Row(number, value)) if WHOLE in value else Row(number, value)
     if isinstance(value, str) and " " in key.strip():  # GenEval 2 and kin: prompt → picture
-        return Row(number, {"prompt": plain(key), "file": value})
+        return Row(number, {"prompt": key, "file": value})
     kind = {list: "a list", str: "a text", type(None): "null"}.get(type(value), "a number")
     return Row(number, {}, "not an object of fields", f"{kind} instead")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether no text in some JSON can be anything but plain."""
+    return text.isascii() and "\\u" not in text
 
 
 def _plain(value: Any) -> Any:
@@ -224,7 +226,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {plain(name): _plain(item) for name, item in value.items()}
     return value
 
 
@@ -242,6 +244,7 @@ def _from_document(path: Path, encoding: Encoding) -> Iterator[Row]:
     """The items of the outermost list or object, with the lines they begin on."""
     text = _document(path, encoding)
     scan = json.JSONDecoder().raw_decode
+    plainly = _is_plain(text)
     place, line = _skip(text, 0), 1
     opening = text[place : place + 1]
     closing = {"[": "]", "{": "}"}.get(opening)
@@ -259,7 +262,7 @@ def _from_document(path: Path, encoding: Encoding) -> Iterator[Row]:
                     raise json.JSONDecodeError("Expecting a name in quotes", text, counted)
                 place = _skip(text, _past(text, place, ":"))
             value, place = scan(text, place)
-            yield _row(line, value, key)
+            yield _row(line, value, key) if plainly else _row(line, _plain(value), plain(key))
             place = _skip(text, place)
             if text[place : place + 1] != closing:
                 place = _skip(text, _past(text, place, ","))
@@ -441,7 +444,7 @@ def _from_parquet(path: Path) -> Iterator[Row]:
                 for fields in batch.to_pylist():
                     number += 1
                     said = {name: value for name, value in fields.items() if value is not None}
-                    yield _row(number, said)
+                    yield _row(number, _plain(said))
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"{path}: not Parquet that can be read ({reason}): mend it") from error

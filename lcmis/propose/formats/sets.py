@@ -12,7 +12,7 @@ from lcmis.propose.catalogue import names_both, pair_of_record
 from lcmis.propose.formats.phrases import NoPairError, listed, read_off, two_of
 from lcmis.propose.formats.rows import HEADINGS, WHOLE, Container
 from lcmis.types import Concept, ConceptPair
-from lcmis.words import places, singulars, without_article
+from lcmis.words import one_line, places, singulars, without_article
 
 Fields = Mapping[str, Any]
 """One row, as its file names things."""
@@ -94,7 +94,7 @@ def _first_and_second(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Con
     concepts = tuple(
         Concept(
             without_article(_text(fields, f"{place}_prompt")),
-            " ".join(str(fields.get(f"{place}_describe") or "").split()),
+            _description(fields, f"{place}_describe"),
         )
         for place in ("first", "second")
     )
@@ -104,6 +104,13 @@ def _first_and_second(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Con
     if not names_both(prompt, a, b):
         raise NoPairError("the prompt does not name both, word for word", f"{a.name}, {b.name}")
     return a, b
+
+
+def _description(fields: Fields, name: str) -> str:
+    text = one_line(str(fields.get(name) or ""))
+    if not text.isprintable():
+        raise NoPairError(f"{name!r} holds a letter that cannot be printed", repr(text)[:40])
+    return text
 
 
 def _included(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Concept]:
