@@ -32,7 +32,7 @@ from lcmis.types import (
     certificate_block,
     content_key,
 )
-from lcmis.words import one_line
+from lcmis.words import one_line, plain
 from lcmis.writing import replacing
 
 LEAST_PAIRS = 2
@@ -472,7 +472,7 @@ def read_experts(path: Path) -> dict[str, tuple[str, ...]]:
 def _lines(path: Path) -> list[str]:
     """Each without the space around it."""
     try:
-        return [one_line(line) for line in path.read_text("utf-8").splitlines()]
+        return [one_line(plain(line)) for line in path.read_text("utf-8").splitlines()]
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist: name a text file") from error
     except (OSError, UnicodeDecodeError) as error:

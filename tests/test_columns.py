@@ -58,6 +58,14 @@ def test_the_only_column_that_is_known_to_hold_prompts_is_found(
     assert [pair.prompt for pair in pairs_in(tmp_path / name)[0]] == [PROMPT]
 
 
+@pytest.mark.parametrize("name", ["Short Description", "prompt-en", "TEXT  PROMPT"])
+def test_the_name_of_a_column_may_be_spelled_with_spaces_and_dashes(
+    tmp_path: Path, name: str
+) -> None:
+    for form in ("x.csv", "x"):
+        assert prompts(read(tmp_path, form, f"id,{name}\n1,{PROMPT}\n")) == [PROMPT]
+
+
 def test_a_column_called_prompt_goes_before_all_others(tmp_path: Path) -> None:
     content = f"text,prompt,caption\nx,{PROMPT},y\n"
     assert prompts(read(tmp_path, "p.csv", content)) == [PROMPT]
@@ -71,7 +79,7 @@ def test_a_column_called_prompt_goes_before_all_others(tmp_path: Path) -> None:
             "text,caption\nx,y\n",
             r"several columns may hold the prompts \(text, caption\).*--column",
         ),
-        ("Ask,size\nx,y\n", "its columns are ask, size: name the one that holds .* --column"),
+        ("Ask,size\nx,y\n", "no column is known .* of ask, size: name the one .* --column"),
     ],
 )
 def test_where_no_one_column_can_be_told_a_sentence_lists_them(

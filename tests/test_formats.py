@@ -435,7 +435,7 @@ def test_an_odd_line_has_its_reason(tmp_path: Path, text: str | bytes, reason: s
         (b'[{"prompt": "a fork"}] x', "not JSON"),
         (b"[" * 100_000, "not JSON that can be read"),
         (b'[{"prompt": "caf\xe9"}]', r"line 1: not utf-8 \(a byte 0xe9\)"),
-        (b'{"name": {"x": 1}}', "JSON in no known format: there are .*lc-mis"),
+        (b'{"name": {"x": 1}}', "no column is known to hold prompts, of x: .*--format .*lc-mis"),
         (b"\xff\xfea\0", "UTF-16"),
         (b"\n\n", "no line of text"),
         (b"", "no line of text"),

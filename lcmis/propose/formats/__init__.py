@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from lcmis.propose import catalogue
 from lcmis.propose.formats.outcomes import Outcome, SetRead, Tally
 from lcmis.propose.formats.phrases import NoPairError
 from lcmis.propose.formats.rows import (
-    HEADINGS,
     PART,
     SAMPLE,
     WHOLE,
@@ -23,11 +22,13 @@ from lcmis.propose.formats.rows import (
     Encoding,
     Row,
     container_of,
+    is_heading,
     rows,
 )
 from lcmis.propose.formats.sets import (
     FORMATS,
     PAIRS,
+    PROMPTS,
     T2I_COMPBENCH,
     TEXT,
     Format,
@@ -288,23 +289,39 @@ def _recognised(
         read = _sample(path, container, encoding)
         columns = list(dict.fromkeys(name for fields in read for name in fields))
         for item in fitting:
-            if item.container is None and any(item.fits(fields) for fields in read):
-                others = [name for name in columns if name in HEADINGS and name != item.prompt]
-                if item.prompt == "prompt" or item.name != "prompts" or not others:
-                    return item
-                raise ConfigError(
-                    f"{path}: {container} of which several columns may hold the prompts "
-                    f"({', '.join([item.prompt, *others])}): name one with --column"
-                )
-    if named and known[0].name != "prompts":
+            if item.has and item is not PROMPTS and any(item.fits(fields) for fields in read):
+                return item
+        if PROMPTS in fitting and (column := _only_heading(path, columns)):
+            return column_of_prompts(column)
+    if named and known[0] is not PROMPTS:
         return known[0]  # each line will say what of the format it lacks
-    there = f"; its columns are {', '.join(columns)}: name" if columns else ": name"
-    prompts = " the one that holds the prompts with --column, or" if columns else ""
+    if columns:
+        raise ConfigError(
+            f"{path}: no column is known to hold prompts, of {', '.join(columns)}: name the one "
+            f"that does with --column, or the format with --format ({', '.join(NAMES)})"
+        )
     raise ConfigError(
         f"{path}: {container} in no known format: there are "
-        f"{', '.join(f'{item.name} ({item.title})' for item in _each_once())}{there}{prompts} "
-        f"the format with --format"
+        f"{', '.join(f'{item.name} ({item.title})' for item in _each_once())}: name one with "
+        f"--format"
     )
+
+
+def _only_heading(path: Path, columns: Sequence[str]) -> str:
+    """The column that is known to hold prompts; empty where none is.
+
+    Raises:
+        ConfigError: several are, and none of them is called prompt.
+    """
+    found = [name for name in columns if is_heading(name)]
+    if "prompt" in found:
+        return "prompt"
+    if len(found) > 1:
+        raise ConfigError(
+            f"{path}: several columns may hold the prompts ({', '.join(found)}): name one with "
+            f"--column"
+        )
+    return found[0] if found else ""
 
 
 def _by_column(

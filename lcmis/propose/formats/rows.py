@@ -328,7 +328,12 @@ def _is_header(line: str) -> bool:
     names = line.strip()
     cells = names.split(_delimiter(names))
     plainly = all(len(cell.split()) <= 3 for cell in cells) and not names.endswith((".", "!"))
-    return plainly and not {cell.strip(' "').casefold() for cell in cells}.isdisjoint(HEADINGS)
+    return plainly and any(is_heading(cell.strip(' "')) for cell in cells)
+
+
+def is_heading(name: str) -> bool:
+    """Whether a column of this name is known to hold prompts: ``Short Description`` is."""
+    return re.sub(r"[ _-]+", "_", name.casefold()) in HEADINGS
 
 
 def _from_table(path: Path, encoding: Encoding) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from typing import Any
 from lcmis.errors import ConfigError
 from lcmis.propose.catalogue import names_both, pair_of_record
 from lcmis.propose.formats.phrases import NoPairError, listed, read_off, two_of
-from lcmis.propose.formats.rows import HEADINGS, WHOLE, Container
+from lcmis.propose.formats.rows import WHOLE, Container
 from lcmis.types import Concept, ConceptPair
 from lcmis.words import one_line, places, singulars, without_article
 
@@ -263,6 +263,9 @@ def column_of_prompts(name: str) -> Format:
     )
 
 
+PROMPTS = column_of_prompts("prompt")
+
+
 FORMATS: tuple[Format, ...] = (
     CARRIED,
     PAIRS,
@@ -323,7 +326,7 @@ FORMATS: tuple[Format, ...] = (
         licence="MIT",
     ),
     Format("evalscope", "EvalScope", ("prompt", "image_path"), _off_the_prompt, pattern="category"),
-    *map(column_of_prompts, HEADINGS),
+    PROMPTS,
     T2I_COMPBENCH,
     TEXT,
 )
