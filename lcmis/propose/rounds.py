@@ -24,7 +24,7 @@ from lcmis.prompts.shapes import TEXT, Schema, several, whole
 from lcmis.propose.catalogue import make_pair, names_both
 from lcmis.protocols import TextModel
 from lcmis.types import Concept, ConceptPair, Side
-from lcmis.words import one_line, places, without_article
+from lcmis.words import one_line, places, plain, without_article
 
 MOST_WORDS = 5
 """Of a concept's name."""
@@ -541,7 +541,7 @@ def _name(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return one_line("".join(c if c.isprintable() else " " for c in text))
+    return one_line("".join(c if c.isprintable() else " " for c in plain(text)))
 
 
 def _letters(*names: str) -> frozenset[str]:
