@@ -15,7 +15,12 @@ import pydantic
 from pydantic import SecretStr
 
 from lcmis.errors import ConfigError
-from lcmis.plugins.protocols import CheckerSettings, HostedSettings, ModelSettings, TextModelSettings
+from lcmis.plugins.protocols import (
+    CheckerSettings,
+    HostedSettings,
+    ModelSettings,
+    TextModelSettings,
+)
 from lcmis.types import FIRST_REPAIR_SEED, Adapter
 
 STORE_VARIABLE = "LCMIS_STORE"
@@ -66,6 +71,8 @@ class AuditConfig:
     """The first one decides; the others are second opinions, shown where they disagree."""
     pairs: tuple[str, ...] = ("teacup",)
     """Names of shipped catalogues, and pair files."""
+    column: str = ""
+    """Of the files of pairs, the one that holds the prompts; found where it is not named."""
     patterns: tuple[str, ...] = ()
     """Only pairs whose pattern contains one of these words; empty is all."""
     limit: int | None = None

@@ -21,22 +21,28 @@ from PIL.Image import Image
 from pydantic import SecretStr
 
 from lcmis import findings, judge
-from lcmis.plugins import registry
-from lcmis.check import blank_picture, questions_of
 from lcmis.audit.config import AuditConfig
+from lcmis.check import blank_picture, questions_of
 from lcmis.errors import (
     ConfigError,
     ItemError,
     RenderError,
 )
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import (
+    Checker,
+    CheckerSettings,
+    HostedSettings,
+    ImageModel,
+    ModelSettings,
+    Priced,
+)
 from lcmis.propose.catalogue import catalogue, catalogues, select
 from lcmis.propose.formats import pairs_in
 from lcmis.propose.formats.outcomes import SetRead
-from lcmis.plugins.protocols import Checker, CheckerSettings, HostedSettings, ImageModel, ModelSettings, Priced
 from lcmis.render import draw
 from lcmis.store import Drawn, Store, picture_hash
-from lcmis.workers.here import Studio, drawn_as
 from lcmis.types import (
     Adapter,
     ConceptPair,
@@ -44,6 +50,7 @@ from lcmis.types import (
     Run,
     Stage,
 )
+from lcmis.workers.here import Studio, drawn_as
 
 REPORTED_PACKAGES = (
     "lcmis",
@@ -172,7 +179,7 @@ def chosen_pairs(config: AuditConfig) -> Chosen:
         if name in catalogues():
             pairs = catalogue(name)
         elif Path(name).is_file():
-            pairs, read = pairs_in(Path(name))
+            pairs, read = pairs_in(Path(name), config.column)
             sets += [read] if read else []
         else:
             raise ConfigError(
@@ -180,6 +187,11 @@ def chosen_pairs(config: AuditConfig) -> Chosen:
                 f"catalogues {', '.join(catalogues())}"
             )
         found.update((pair.key, pair) for pair in pairs)
+    if config.column and not sets:
+        raise ConfigError(
+            f"column is {config.column!r}, but none of the files of pairs has columns of other "
+            f"people's: leave it out"
+        )
     words = [word.casefold() for word in config.patterns]
     wanted = tuple(
         pair
@@ -505,7 +517,7 @@ def _withheld(value: object) -> None:
 
 def _git_revision() -> str:
     """Of the checkout that lcmis runs from; empty where it is a wheel, or git is not there."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parent
     if not (package.parent / ".git").exists() or shutil.which("git") is None:
         return ""
     asked = subprocess.run(

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lcmis.errors import ConfigError
-from lcmis.machine.pictures import BROKEN, TooLargeError, opened
+from lcmis.machine.pictures import BROKEN, NoScaleError, TooLargeError, flat, opened
 from lcmis.types import Answer, Question
 
 
@@ -25,28 +25,19 @@ def open_picture(path: str | Path) -> Image.Image:
         raise ConfigError(f"{path} is a folder: name one picture in it")
     try:
         with opened(path) as picture:
-            return _flat(ImageOps.exif_transpose(picture), path)
+            return flat(ImageOps.exif_transpose(picture))
     except FileNotFoundError as error:
         raise ConfigError(f"there is no picture {path}: check the path") from error
     except TooLargeError as error:
         raise ConfigError(f"{path} {error}: make it smaller") from error
+    except NoScaleError as error:
+        raise ConfigError(f"{path} {error}") from error
     except PermissionError as error:
         raise ConfigError(f"{path} may not be read by you: change its permissions") from error
     except UnidentifiedImageError as error:
         raise ConfigError(f"{path} is no picture: name a PNG, JPEG or WebP file") from error
     except BROKEN as error:
         raise ConfigError(f"{path} is damaged ({error}): copy it again, whole") from error
-
-
-def _flat(picture: Image.Image, path: Path) -> Image.Image:
-    if picture.mode == "F":
-        raise ConfigError(f"{path} holds numbers without a scale: save it as PNG or JPEG")
-    if picture.mode.startswith("I"):
-        return picture.convert("I").point(lambda value: value * (1 / 257)).convert("RGB")
-    if picture.has_transparency_data:
-        clear = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
-    return picture.convert("RGB")
 
 
 def readable(image: object) -> Image.Image | str:
@@ -56,7 +47,7 @@ def readable(image: object) -> Image.Image | str:
     if min(image.size) < 1:
         return f"the picture is empty: {image.width}x{image.height} pixels"
     try:
-        return image.convert("RGB")
+        return flat(image)
     except (OSError, SyntaxError, ValueError) as error:  # what PIL raises for broken files
         return f"the picture cannot be read: {error}"
 

@@ -160,19 +160,26 @@ def _geneval(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> No
         include = [{"class": concept.name, "count": 1} for concept in (pair.a, pair.b)]
         _write_lines(
             place / "metadata.jsonl",
-            [{"tag": "two_object", "include": include, "prompt": pair.prompt}],
+            [
+                {"tag": "two_object", "include": include, "prompt": pair.prompt}
+                | {"concept_pair": pair.as_json()}
+            ],
         )
         for number, one in enumerate(shown):
             _save(store, one, place / "samples" / f"{number:05}.png")
 
 
 def _compbench(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
-    """``samples/<prompt>_<6 digits>.png``, numbered over all, and the prompts as a text file."""
+    """``samples/<prompt>_<6 digits>.png``, numbered over all, the prompts as a text file, and the
+    whole pairs beside it.
+    """
     pictures = [one for shown in pairs for one in shown]
     for number, one in enumerate(pictures):
         _save(store, one, folder / "samples" / f"{one.pair.prompt}_{number:06}.png")
     text = "".join(f"{shown[0].pair.prompt}\n" for shown in pairs)
     (folder / "prompts.txt").write_text(text, encoding="utf-8")
+    whole = "".join(f"{shown[0].pair.as_json()}\n" for shown in pairs)
+    (folder / "lcmis_pairs.jsonl").write_text(whole, encoding="utf-8")
 
 
 def _evalscope(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
@@ -182,6 +189,7 @@ def _evalscope(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> 
         file = f"images/{number:06}.png"
         _save(store, one, folder / file)
         row = {"id": number, "prompt": one.pair.prompt, "image_path": file}
+        row |= {"concept_pair": one.pair.as_json()}
         rows.append(row | ({"category": one.pair.pattern} if one.pair.pattern else {}))
     _write_lines(folder / "evalscope.jsonl", rows)
 
@@ -334,6 +342,7 @@ def _record(one: Shown) -> dict[str, Any]:
         "verdict": one.verdict,
         **_values(one.evidence),
         "pair_key": pair.key,
+        "concept_pair": pair.as_json(),
         "spec_key": one.evidence.spec_key,
         "sha256": one.sha256,
     }

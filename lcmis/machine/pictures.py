@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import unicodedata
 import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -14,6 +15,13 @@ LARGEST_PICTURE = 2**26
 """Pixels; a file that claims more is refused unread."""
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 """What Pillow lets out where a file is no picture, or half of one."""
+
+
+class NoScaleError(ValueError):
+    """A picture whose numbers say nothing about how bright they are."""
+
+    def __init__(self) -> None:
+        super().__init__("holds numbers without a scale: save it as PNG or JPEG")
 
 
 class TooLargeError(ValueError):
@@ -46,3 +54,38 @@ def opened(file: str | Path | IO[bytes]) -> Image:
         picture.close()
         raise TooLargeError(f"{picture.width}x{picture.height}")
     return picture
+
+
+def flat(picture: Image) -> Image:
+    """Any picture in RGB, as a person sees it: on white where it is clear, sixteen-bit greys as
+    eight-bit ones.
+
+    Raises:
+        NoScaleError: it is in floating point.
+    """
+    from PIL import Image
+
+    if picture.mode == "F":
+        raise NoScaleError
+    if picture.mode.startswith("I"):
+        return picture.convert("I").point(lambda value: value * (1 / 257)).convert("RGB")
+    if picture.has_transparency_data:
+        clear = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    return picture.convert("RGB")
+
+
+def within(folder: Path, name: str) -> Path:
+    """The file that a manifest names, however it is spelled in the folder.
+
+    A manifest from Windows has backslashes; accents may be letters of their own in the one and not
+    in the other. Where no spelling is that of a file, the name as it stands.
+
+    Raises:
+        OSError: it is too long for a name.
+    """
+    for one in (name, name.replace("\\", "/")):
+        for spelled in (one, *(unicodedata.normalize(form, one) for form in ("NFC", "NFD"))):
+            if (folder / spelled).exists():
+                return folder / spelled
+    return folder / name

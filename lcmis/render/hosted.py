@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, Refusal, RenderError
-from lcmis.machine.pictures import BROKEN, TooLargeError, opened
+from lcmis.machine.pictures import BROKEN, TooLargeError, flat, opened
 from lcmis.plugins.protocols import HostedSettings, ModelSettings
 from lcmis.render.unfollowed import unfollowed
 from lcmis.text.endpoint import Outcome, clean, client, finish, host_of, persist, redacted, send
@@ -221,7 +221,7 @@ def _opened(body: bytes) -> Outcome:
 
 def _picture(encoded: str, model_id: str) -> Image | RenderError:
     try:
-        return opened(io.BytesIO(base64.b64decode(encoded, validate=True))).convert("RGB")
+        return flat(opened(io.BytesIO(base64.b64decode(encoded, validate=True))))
     except TooLargeError as error:
         return RenderError(f"{model_id} sent a picture that {error}")
     except BROKEN as error:
