@@ -86,6 +86,13 @@ def test_a_picture_is_asked_for_by_model_prompt_size_and_quality(server):
     ]
 
 
+def test_a_picture_that_is_clear_in_part_stands_on_white(server):
+    server.answers[:] = [picture(b64_json=png((255, 0, 0, 0), mode="RGBA"))]
+    one = model(server)
+    (drawn,) = one.generate(specs(one))
+    assert drawn.getpixel((0, 0)) == (255, 255, 255)
+
+
 def test_what_the_service_says_beside_it_is_kept_under_the_pictures_key_without_marks(server):
     one = model(server)
     (spec,) = specs(one)

@@ -92,7 +92,11 @@ def test_what_a_format_cannot_say_is_named(folder: Path, tmp_path: Path) -> None
     wrote = published(folder, "t2i-compbench", tmp_path / "out")
     (sentence,) = wrote.left_out
     assert "holds a _ or a /" in sentence
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["prompts.txt", "samples"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "lcmis_pairs.jsonl",
+        "prompts.txt",
+        "samples",
+    ]
     names = sorted(path.name for path in (tmp_path / "out" / "samples").iterdir())
     assert (names[0], names[-1]) == (
         "a pot of roses_000000.png",

@@ -21,7 +21,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     "findings": {"errors", "judge", "machine", "plugins", "store", "types"},
     "propose": {"errors", "machine", "plugins", "text", "text/prompts", "types"},
     "propose/formats": {"errors", "propose", "text", "types"},
-    "propose/importing": {"errors", "machine", "propose", "propose/formats"},
+    "propose/importing": {"errors", "machine", "propose", "propose/formats", "text"},
     "render": {"errors", "machine", "plugins", "text", "types"},
     "check": {"errors", "machine", "plugins", "text", "text/prompts", "types"},
     "invert": {"errors", "machine", "plugins", "render", "text", "types"},

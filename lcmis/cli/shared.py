@@ -102,6 +102,10 @@ def settings(
             "-p",
         ),
     ] = None,
+    column: Annotated[
+        str | None,
+        option("What is audited", "Of a set, the column that holds the prompts.", "--column"),
+    ] = None,
     patterns: Annotated[
         list[str] | None,
         option("What is audited", "Only pairs whose pattern contains this.", "--pattern"),
@@ -158,6 +162,7 @@ def settings(
         models=[model_settings(text) for text in model] if model else None,
         checkers=[checker_settings(text) for text in checker] if checker else None,
         pairs=pairs or None,
+        column=column,
         patterns=patterns or None,
         limit=limit,
         threshold=threshold,

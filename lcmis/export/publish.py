@@ -288,7 +288,8 @@ def _geneval_asks(pair: ConceptPair) -> dict[str, Any]:
         include[1]["position"] = [said["where"].casefold(), 0]
     if pair.pattern in GENEVAL_TAGS:
         tag = pair.pattern
-    return {"tag": tag, "include": include, "prompt": pair.prompt}
+    asked = {"tag": tag, "include": include, "prompt": pair.prompt}
+    return asked | {"concept_pair": pair.as_json()}
 
 
 GENEVAL_TAGS = frozenset({"two_object", "position", "colors", "color_attr"})
@@ -331,6 +332,8 @@ def _compbench(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: 
         _save(store, one, folder / "samples" / f"{one.pair.prompt}_{number:06}.png")
     text = "".join(f"{shown[0].pair.prompt}\n" for shown in pairs)
     (folder / "prompts.txt").write_text(text, encoding="utf-8")
+    whole = "".join(f"{shown[0].pair.as_json()}\n" for shown in pairs)
+    (folder / "lcmis_pairs.jsonl").write_text(whole, encoding="utf-8")
 
 
 def _evalscope(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, final: Path) -> None:
@@ -344,6 +347,7 @@ def _evalscope(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, fin
         file = f"images/{number:06}.png"
         _save(store, one, folder / file)
         row = {"id": number, "prompt": one.pair.prompt, "image_path": str(final / file)}
+        row |= {"concept_pair": one.pair.as_json()}
         rows.append(row | ({"category": one.pair.pattern} if one.pair.pattern else {}))
     _write_lines(folder / "evalscope.jsonl", rows)
 
@@ -505,6 +509,7 @@ def _record(one: Shown) -> dict[str, Any]:
         "verdict": one.verdict,
         **_values(one.evidence),
         "pair_key": pair.key,
+        "concept_pair": pair.as_json(),
         "spec_key": one.evidence.spec_key,
         "sha256": one.sha256,
     }

@@ -24,6 +24,7 @@ def record(one: RepairedPrompt) -> dict[str, Any]:
         "a": one.pair.a.name,
         "b": one.pair.b.name,
         "original_prompt": one.pair.prompt,
+        "concept_pair": one.pair.as_json(),
         "repaired": certificate.passed,
         "prompt": one.stages[-1].prompt,
         "stages": [
@@ -154,7 +155,7 @@ def _schema() -> pyarrow.Schema:
     )
     return pa.schema(
         {
-            **dict.fromkeys(("pair", "a", "b", "original_prompt"), text),
+            **dict.fromkeys(("pair", "a", "b", "original_prompt", "concept_pair"), text),
             "repaired": pa.bool_(),
             "prompt": text,
             "stages": stages,

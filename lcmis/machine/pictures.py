@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import unicodedata
 import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -113,3 +114,19 @@ def upright_size(picture: Image) -> tuple[int, int]:
 
 _ORIENTATION = 0x0112
 """EXIF's tag; from 5 to 8 the picture lies on its side."""
+
+
+def within(folder: Path, name: str) -> Path:
+    """The file that a manifest names, however it is spelled in the folder.
+
+    A manifest from Windows has backslashes; accents may be letters of their own in the one and not
+    in the other. Where no spelling is that of a file, the name as it stands.
+
+    Raises:
+        OSError: it is too long for a name.
+    """
+    for one in (name, name.replace("\\", "/")):
+        for spelled in (one, *(unicodedata.normalize(form, one) for form in ("NFC", "NFD"))):
+            if (folder / spelled).exists():
+                return folder / spelled
+    return folder / name

@@ -133,6 +133,8 @@ class AuditSettings:
     """The first one decides; the others are second opinions, shown where they disagree."""
     pairs: tuple[str, ...]
     """Names of shipped catalogues, and pair files."""
+    column: str = ""
+    """Of the files of pairs, the one that holds the prompts; found where it is not named."""
     patterns: tuple[str, ...] = ()
     """Only pairs whose pattern contains one of these words; empty is all."""
     limit: int | None = None

@@ -25,9 +25,11 @@ from lcmis.machine.pictures import (
     flat,
     opened,
     upright_size,
+    within,
 )
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.unfollowed import unfollowed
+from lcmis.text.words import lines, plain
 from lcmis.types import RenderSpec, Stage
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ class FolderModel:
         return [self._open(spec) for spec in specs]
 
     def _find(self, prompt: str, seed: int) -> str:
-        files = self._files.get(prompt)
+        files = self._files.get(plain(prompt))
         if files is None:
             near = difflib.get_close_matches(prompt, self._files, n=1)
             hint = f"; the nearest is {near[0]!r}" if near else ""
@@ -123,7 +125,7 @@ class FolderModel:
         return files[seed]
 
     def _path(self, file: str) -> Path:
-        path = (self._folder / file).resolve()
+        path = within(self._folder, file).resolve()
         if not path.is_relative_to(self._folder):
             raise ConfigError(
                 f"the manifest of {self._folder.name} names {file!r}, which lies outside the "
@@ -193,7 +195,7 @@ def _read(manifest: Path) -> list[Entry]:
         file, prompt, seed = fields.get("file"), fields.get("prompt"), fields.get("seed")
         if not isinstance(file, str) or not isinstance(prompt, str) or not file or not prompt:
             raise ConfigError(f"{manifest}, line {number}: file and prompt must both be given")
-        entries.append(Entry(file, prompt, _seed(seed, manifest, number)))
+        entries.append(Entry(file, plain(prompt), _seed(seed, manifest, number)))
     if not entries:
         raise ConfigError(f"{manifest} names no pictures: add a line for each")
     return entries
@@ -203,8 +205,8 @@ def _lines(manifest: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
     if manifest.suffix == ".csv":
         reader = csv.DictReader(io.StringIO(text, newline=""))
         return [(reader.line_num, row) for row in reader]
-    lines = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    read = []
+    for number, line in lines(text):
         if not line.strip():
             continue
         try:
@@ -213,8 +215,8 @@ def _lines(manifest: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
             raise ConfigError(f"{manifest}, line {number} is no JSON: {error}") from error
         if not isinstance(fields, dict):
             raise ConfigError(f"{manifest}, line {number} is no JSON object")
-        lines.append((number, fields))
-    return lines
+        read.append((number, fields))
+    return read
 
 
 def _seed(value: Any, manifest: Path, number: int) -> int | None:
@@ -246,6 +248,6 @@ def _content_hash(folder: Path, manifest: Path, entries: Sequence[Entry]) -> str
     """Twelve hex digits over the manifest and every picture it names."""
     total = hashlib.blake2b(file_digest(manifest), digest_size=6)
     with ThreadPoolExecutor() as pool:
-        for digest in pool.map(file_digest, [folder / entry.file for entry in entries]):
+        for digest in pool.map(file_digest, [within(folder, one.file) for one in entries]):
             total.update(digest)
     return total.hexdigest()
