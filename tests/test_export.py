@@ -22,10 +22,11 @@ from PIL import Image
 from worlds import tiny_pipelines
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.export.formats import FORMATS, SUFFIXES, export
+from lcmis.export.formats import export, open_exporter
 from lcmis.export.repaired import RepairedPrompt, repaired_prompt
 from lcmis.export.tables import record
 from lcmis.findings import RepairFinding
+from lcmis.plugins import registry
 from lcmis.types import (
     Candidate,
     Certificate,
@@ -121,7 +122,7 @@ MANY = [
 
 
 def written(tmp_path: Path, format: str, many: list[RepairedPrompt] | None = None) -> Path:
-    path = tmp_path / f"repaired{SUFFIXES[format]}"
+    path = tmp_path / f"repaired{open_exporter(format).suffix}"
     export(many or MANY, format, path)
     return path
 
@@ -129,7 +130,7 @@ def written(tmp_path: Path, format: str, many: list[RepairedPrompt] | None = Non
 # ── all of them ──────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", registry.names("exporters"))
 def test_every_format_names_model_seeds_scores_and_certificate(tmp_path, format):
     path = written(tmp_path, format, [repaired()])
     content = path.read_bytes()
@@ -147,14 +148,14 @@ def test_every_format_names_model_seeds_scores_and_certificate(tmp_path, format)
         assert fact in content, fact
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", registry.names("exporters"))
 def test_a_repair_that_did_not_pass_is_called_not_repaired(tmp_path, format):
     one = repaired()
     failed = replace(one, certificate=replace(one.certificate, wins=1, losses=1, p=1.0))
     assert b"NOT repaired: 0% right before" in written(tmp_path, format, [failed]).read_bytes()
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", registry.names("exporters"))
 def test_nothing_to_export_is_a_sentence(tmp_path, format):
     with pytest.raises(ConfigError, match="lcmis repair"):
         export([], format, tmp_path / "x")
@@ -250,7 +251,7 @@ def test_csv_reads_back_but_for_the_apostrophes(tmp_path):
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip))
 def test_no_csv_cell_begins_like_a_formula(prompt):
-    text = FORMATS["csv"]([repaired(Stage(prompt), negative_prompt=prompt)]).decode()
+    text = open_exporter("csv").write([repaired(Stage(prompt), negative_prompt=prompt)]).decode()
     for row in csv.reader(io.StringIO(text, newline="")):
         for cell in row:
             assert cell.strip()[:1] not in ("=", "+", "-", "@")
@@ -318,7 +319,7 @@ def test_prompt_editing_switches_at_the_same_step_as_ours(steps):
     for end, later in zip(ends, [*ends[1:], 0.999], strict=True):
         stages = (Stage("one", end), Stage("two", later), Stage("three"))
         one = repaired(*stages, num_inference_steps=steps)
-        text, _, _ = parse_infotext(FORMATS["a1111"]([one]).decode())
+        text, _, _ = parse_infotext(open_exporter("a1111").write([one]).decode())
         for step in range(steps):
             ruling = [prompt for start, prompt in one.starts() if start <= step][-1]
             assert at_step(text, step, steps) == ruling
@@ -352,7 +353,7 @@ def test_letters_that_mean_something_there_are_only_letters(tmp_path):
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip))
 def test_any_prompt_is_one_block_that_reads_back(prompt):
-    text = FORMATS["a1111"]([repaired(Stage(prompt), negative_prompt=prompt)]).decode()
+    text = open_exporter("a1111").write([repaired(Stage(prompt), negative_prompt=prompt)]).decode()
     positive, negative, parameters = parse_infotext(text)
     expected = " ".join(prompt.replace("#", " ").split())
     assert at_step(positive, 0, 20).casefold() == expected.casefold()
@@ -435,7 +436,7 @@ def test_the_graph_is_one_that_its_nodes_accept(tmp_path):
 def test_exactly_one_stage_of_the_graph_rules_at_every_step_and_it_is_ours(steps):
     stages = (Stage("one", 0.1), Stage("two", 0.34), Stage("three"))
     one = repaired(*stages, num_inference_steps=steps)
-    graph = json.loads(FORMATS["comfyui"]([one]))
+    graph = json.loads(open_exporter("comfyui").write([one]))
     validate(graph)
     ranges = [n["inputs"] for n in graph.values() if n["class_type"].endswith("TimestepRange")]
     if not ranges:  # too few steps for more than one stage
@@ -531,7 +532,9 @@ def test_the_script_reads_nothing_of_lcmis(tmp_path):
 @given(st.text(min_size=1).filter(str.strip))
 def test_no_prompt_breaks_out_of_the_script(prompt):
     pair = ConceptPair(Concept("a"), Concept("b"), prompt)
-    text = FORMATS["diffusers"]([repaired(Stage(prompt), pair=pair, negative_prompt=prompt)])
+    text = open_exporter("diffusers").write(
+        [repaired(Stage(prompt), pair=pair, negative_prompt=prompt)]
+    )
     names = {}
     source = text.decode()
     head = source[source.index("REPAIRED =") : source.index("\nTEXT = ")]
@@ -541,7 +544,7 @@ def test_no_prompt_breaks_out_of_the_script(prompt):
     assert names["REPAIRED"][0]["original_prompt"] == prompt
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", registry.names("exporters"))
 @pytest.mark.parametrize("profile", ["service", "file", "cuda", "my-own-profile"])
 def test_a_repair_is_exported_whoever_drew_it(tmp_path, format, profile):
     one = repaired(Stage("a small cup of cold cola"))

@@ -20,6 +20,7 @@ from lcmis.cli import (
     repairs,
     reports,
 )
+from lcmis.cli.registered import NamesPlugins
 from lcmis.errors import UserError
 
 app = typer.Typer(
@@ -27,7 +28,6 @@ app = typer.Typer(
     "coke, a model paints a glass. lcmis draws such pairs, checks every picture, and says which "
     "pairs fail, how often, with what certainty, and what is painted instead.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (
@@ -44,6 +44,7 @@ for command in (
     labels.calibrate,
     gates.compare,
     gates.gate,
+    looking.plugins,
     looking.models,
     looking.checkers,
     looking.doctor,
@@ -51,14 +52,14 @@ for command in (
     looking.dashboard,
     reports.report,
 ):
-    app.command()(command)
+    app.command(cls=NamesPlugins)(command)
 
 db = typer.Typer(help="Look after the database.", no_args_is_help=True)
 for command in (looking.upgrade, looking.check):
     db.command()(command)
 app.add_typer(db, name="db")
-app.command("import")(imports.import_)
-app.command()(imports.publish)
+app.command("import", cls=NamesPlugins)(imports.import_)
+app.command(cls=NamesPlugins)(imports.publish)
 
 
 def _version(wanted: bool) -> None:
@@ -82,7 +83,7 @@ def _root(
 def main() -> None:
     """Run a command; what the user can mend is one sentence and exit code 2."""
     try:
-        app()
+        app(prog_name="lcmis")  # also where it runs as `python -m lcmis`
     except UserError as error:
         print(f"lcmis: {error}", file=sys.stderr)
         raise SystemExit(2) from None

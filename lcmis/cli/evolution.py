@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lcmis.cli.registered import complete
 from lcmis.cli.shared import (
     EndpointOption,
     JsonOption,
@@ -35,7 +36,9 @@ def evolve(
     text_model: Annotated[
         str,
         typer.Option(
-            help="Writes, analyses and amends: KIND or KIND:NAME, such as openai:MODEL.",
+            help="Writes, analyses and amends: KIND or KIND:NAME, such as openai:MODEL; kinds are "
+            "{text_models}.",
+            autocompletion=complete("text_models"),
             show_default=False,
         ),
     ],
@@ -47,7 +50,8 @@ def evolve(
         str | None,
         typer.Option(
             help="What a picture is worth, instead of the second checker: KIND:NAME, such as "
-            "hps:FOLDER for HPS v2.",
+            "hps:FOLDER for HPS v2; kinds are {checkers}.",
+            autocompletion=complete("checkers"),
             show_default=False,
         ),
     ] = None,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lcmis.cli.registered import complete
 from lcmis.cli.shared import EndpointOption, JsonOption, command_line, open_store, with_settings
 from lcmis.plugins.settings import AuditSettings
 
@@ -17,7 +18,10 @@ def propose(
     *,
     text_model: Annotated[
         str,
-        typer.Option(help="Who proposes: KIND or KIND:NAME, such as openai:MODEL."),
+        typer.Option(
+            help="Who proposes: KIND or KIND:NAME, such as openai:MODEL; kinds are {text_models}.",
+            autocompletion=complete("text_models"),
+        ),
     ] = "teacup-lm",
     endpoint: EndpointOption = None,
     rounds: Annotated[int, typer.Option(help="Rounds to add.")] = 3,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lcmis.audit.config import load_config
+from lcmis.cli.registered import complete, complete_or_path
 from lcmis.cli.shared import (
     CheckerOption,
     EndpointOption,
@@ -29,8 +30,8 @@ def repair(
     method: Annotated[
         str,
         typer.Option(
-            help="portfolio, or one alone: moce, moce-bisect, moce-replicate, rewrite, proxies, "
-            "pez, editor, arpo, arpo-vanilla, bigpe, bigpe-epsilon, bigpe-greedy."
+            help="One of {repairers}; portfolio tries several.",
+            autocompletion=complete("repairers"),
         ),
     ] = "portfolio",
     budget: Annotated[int, typer.Option(help="Pictures that one pair's search may ask for.")] = 120,
@@ -42,8 +43,10 @@ def repair(
     text_model: Annotated[
         str | None,
         typer.Option(
-            help="Asked for other prompts: KIND or KIND:NAME, such as openai:MODEL.",
+            help="Asked for other prompts: KIND or KIND:NAME, such as openai:MODEL; kinds are "
+            "{text_models}.",
             show_default=False,
+            autocompletion=complete("text_models"),
         ),
     ] = None,
     endpoint: EndpointOption = None,
@@ -68,15 +71,18 @@ def repair(
     guard: Annotated[
         str | None,
         typer.Option(
-            help="KIND:NAME of a checker whose encoder neither guides nor judges, for inversions.",
+            help="KIND:NAME of a checker whose encoder neither guides nor judges, for inversions; "
+            "kinds are {checkers}.",
             show_default=False,
+            autocompletion=complete("checkers"),
         ),
     ] = None,
     writer: Annotated[
         str | None,
         typer.Option(
-            help="Turns embeddings into text, for editor: a registered name or a folder.",
+            help="Turns embeddings into text, for editor: {writers}, or a folder.",
             show_default=False,
+            autocompletion=complete_or_path("writers"),
         ),
     ] = None,
     json: JsonOption = False,
@@ -140,7 +146,11 @@ def certify(
 def export(
     form: Annotated[
         str,
-        typer.Argument(metavar="FORMAT", help="csv, jsonl, parquet, diffusers, a1111 or comfyui."),
+        typer.Argument(
+            metavar="FORMAT",
+            help="One of {exporters}.",
+            autocompletion=complete("exporters"),
+        ),
     ],
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; it is replaced.")],
     every: Annotated[

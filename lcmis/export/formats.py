@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.machine.files import replacing
-
-if TYPE_CHECKING:
-    pass
+from lcmis.errors import ConfigError
 from lcmis.export.repaired import RepairedPrompt
 from lcmis.export.script import as_diffusers
 from lcmis.export.tables import as_csv, as_jsonl, as_parquet
 from lcmis.export.webui import as_a1111, as_comfyui
+from lcmis.machine.files import replacing
+from lcmis.plugins import registry
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """Makes a file of repaired prompts for another tool."""
+
+    suffix: str
+    """How its files are usually called: ``.csv``."""
+    write: Callable[[Sequence[RepairedPrompt]], bytes]
+    """The whole file; never asked for none."""
+
+
+CSV = Exporter(".csv", as_csv)
+"""Spreadsheets."""
+JSONL = Exporter(".jsonl", as_jsonl)
+"""Programs, one JSON a line."""
+PARQUET = Exporter(".parquet", as_parquet)
+"""pandas, DuckDB, Spark."""
+DIFFUSERS = Exporter(".py", as_diffusers)
+"""A Python script that draws them."""
+A1111 = Exporter(".txt", as_a1111)
+"""Pasted into AUTOMATIC1111 and its kin."""
+COMFYUI = Exporter(".json", as_comfyui)
+"""A graph in ComfyUI's API format."""
+
+
+def open_exporter(name: str) -> Exporter:
+    """Find an exporter by its registered name.
+
+    Raises:
+        UnknownNameError: no such format.
+    """
+    exporter: Exporter = registry.load("exporters", name)
+    return exporter
 
 
 def export(repaired: Sequence[RepairedPrompt], format: str, path: Path) -> None:
@@ -24,44 +54,16 @@ def export(repaired: Sequence[RepairedPrompt], format: str, path: Path) -> None:
 
     Args:
         repaired: in the order in which they are to stand.
-        format: a key of :data:`FORMATS`.
+        format: a registered exporter.
         path: the file; its folder must exist.
 
     Raises:
         UnknownNameError: no such format.
         ConfigError: there is nothing to export, or the file cannot be written.
     """
-    if format not in FORMATS:
-        near = difflib.get_close_matches(format, FORMATS, n=3) or sorted(FORMATS)
-        raise UnknownNameError(f"no export format is called {format!r}; try {', '.join(near)}")
+    exporter = open_exporter(format)
     if not repaired:
         raise ConfigError("there is no repaired prompt to export: run lcmis repair first")
-    content = FORMATS[format](repaired)
+    content = exporter.write(repaired)
     with replacing(path) as draft:
         draft.write_bytes(content)
-
-
-FORMATS: Mapping[str, Callable[[Sequence[RepairedPrompt]], bytes]] = MappingProxyType(
-    {
-        "csv": as_csv,
-        "jsonl": as_jsonl,
-        "parquet": as_parquet,
-        "diffusers": as_diffusers,
-        "a1111": as_a1111,
-        "comfyui": as_comfyui,
-    }
-)
-"""Name of a format to what makes a file of it."""
-
-
-SUFFIXES: Mapping[str, str] = MappingProxyType(
-    {
-        "csv": ".csv",
-        "jsonl": ".jsonl",
-        "parquet": ".parquet",
-        "diffusers": ".py",
-        "a1111": ".txt",
-        "comfyui": ".json",
-    }
-)
-"""How a file of each format is usually called."""

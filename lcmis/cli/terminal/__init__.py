@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from lcmis.audit.run import AuditResult, ModelPlan, Watch
     from lcmis.audit.run import Progress as AuditProgress
     from lcmis.findings import ModelFinding, PairFinding
-    from lcmis.plugins.registry import Entry
     from lcmis.plugins.settings import AuditSettings
     from lcmis.repair.evaluate import RepairProgress
     from lcmis.repair.search import Watch as RepairWatch
@@ -500,18 +499,6 @@ def _(found: Failures) -> None:
 
 
 # ── plugs, health, replay ────────────────────────────────────────────────────────────────────────
-
-
-def print_names(entries: Sequence[Entry], hint: str) -> None:
-    """Registered plugs: what they are called, what they are, and where they live."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("name", style="bold")
-    table.add_column("what it is", overflow="fold")
-    table.add_column("where", style="dim")
-    for entry in entries:
-        table.add_row(escape(entry.name), escape(entry.summary), escape(entry.where))
-    console.print(table)
-    console.print(f"[dim]{escape(hint)}[/]")
 
 
 def print_health(results: Sequence[Finding]) -> None:

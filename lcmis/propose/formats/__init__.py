@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.plugins import registry
 from lcmis.propose import catalogue
 from lcmis.propose.formats.outcomes import Outcome, SetRead, Tally
 from lcmis.propose.formats.phrases import NoPairError
@@ -23,18 +24,15 @@ from lcmis.propose.formats.rows import (
     rows,
 )
 from lcmis.propose.formats.sets import (
-    FORMATS,
     PAIRS,
     T2I_COMPBENCH,
     TEXT,
     Format,
     UnreadableError,
+    formats,
     own_pair,
 )
 from lcmis.types import ConceptPair
-
-NAMES = tuple(dict.fromkeys(form.name for form in FORMATS))
-"""What ``--format`` may say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +168,7 @@ def open_set(
 
     Args:
         path: the file.
-        form: one of :data:`NAMES`; by default the first format whose fields a row has.
+        form: a registered importer; by default the first format whose fields a row has.
         encoding: of the text; nothing but UTF-8 is ever assumed.
         source: who made the set; by default the format's title and the file's name.
         licence: of the set; by default what the published set of this format is under, and said to
@@ -181,10 +179,10 @@ def open_set(
         ConfigError: the file cannot be read, or is in no known format.
     """
     path = Path(path)
-    if form is not None and form not in NAMES:
-        near = catalogue.near(form, NAMES)
-        raise UnknownNameError(f"no format is called {form!r}: there are {', '.join(NAMES)}{near}")
-    known = [item for item in FORMATS if form in (None, item.name)]
+    if form is not None and form not in (names := registry.names("importers")):
+        near = catalogue.near(form, tuple(names))
+        raise UnknownNameError(f"no format is called {form!r}: there are {', '.join(names)}{near}")
+    known = [item for item in formats() if form in (None, item.name)]
     only_text = all(item.container is Container.TEXT for item in known)
     container = container_of(path, encoding)
     if only_text:
@@ -268,7 +266,7 @@ def _recognised(
 
 
 def _each_once() -> Iterator[Format]:
-    return iter({item.name: item for item in reversed(FORMATS)}.values())
+    return iter({item.name: item for item in reversed(formats())}.values())
 
 
 def _with_small_names(row: Row) -> Row:
