@@ -31,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
+    auditing.init,
     auditing.audit,
     auditing.plan,
     auditing.show,

@@ -34,6 +34,7 @@ class HostedSettings:
     spend_limit: float | None = None
     """That one run may spend, in the same currency; needs the price."""
     requests_per_minute: float | None = None
+    """No faster than the service allows."""
     deadline_seconds: float = 180.0
     """For one picture, all retries included."""
 
@@ -45,7 +46,9 @@ class ModelSettings:
     name: str
     """A registered name, a hub name or a folder."""
     revision: str | None = None
+    """A branch, tag or commit of the hub; its main branch otherwise."""
     adapters: tuple[Adapter, ...] = ()
+    """LoRA weights laid over the model, in order."""
     device: str = "auto"
     """``auto`` takes an accelerator if there is one; ``cuda`` where there is none is an error."""
     dtype: str = "auto"
@@ -53,13 +56,19 @@ class ModelSettings:
     offload: str = "none"
     """``none``, ``model`` or ``sequential``: what rests in main memory between uses."""
     num_inference_steps: int | None = None
+    """Denoising steps of one picture."""
     guidance_scale: float | None = None
+    """How strongly the prompt is followed: classifier-free guidance, or what the model has of it."""
     scheduler: str | None = None
     """A diffusers scheduler class, e.g. ``EulerDiscreteScheduler``."""
     height: int | None = None
+    """In pixels."""
     width: int | None = None
+    """In pixels."""
     negative_prompt: str = ""
+    """What every picture is steered away from."""
     batch_size: int | None = None
+    """Pictures drawn at once."""
     hosted: HostedSettings | None = None
     """Only for models behind an API."""
 
@@ -74,9 +83,13 @@ class CheckerSettings:
     """What that kind calls a model: ``ViT-B-32/laion2b_s34b_b79k``, a hub name, a folder; empty
     where the kind is one model."""
     revision: str | None = None
+    """A branch, tag or commit of the hub; its main branch otherwise."""
     device: str = "auto"
+    """As for models."""
     dtype: str = "auto"
+    """As for models."""
     batch_size: int | None = None
+    """Pictures looked at at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +118,15 @@ class StoppingSettings:
     """When a pair has been drawn often enough; probabilities and rates in (0, 1)."""
 
     rule: Literal["sprt", "curtailed", "fixed"] = "sprt"
+    """A sequential test, as many as still matter, or always ``cap``."""
     threshold: float = 0.5
     """A pair fails when more than this share of its pictures is wrong."""
     delta: float = 0.18
     """Half the width of the zone around the threshold in which ``sprt`` may go either way."""
     alpha: float = 0.05
+    """Chance of calling a sound pair failing."""
     beta: float = 0.05
+    """Chance of calling a failing pair sound."""
     block: int = 4
     """Pictures drawn between two looks."""
     cap: int = 20
@@ -122,6 +138,7 @@ class AuditSettings:
     """Everything an audit needs to know, in one value; a run keeps it."""
 
     models: tuple[ModelSettings, ...]
+    """What is audited."""
     checkers: tuple[CheckerSettings, ...]
     """The first one decides; the others are second opinions, shown where they disagree."""
     pairs: tuple[str, ...]
@@ -133,9 +150,11 @@ class AuditSettings:
     store: str = USUAL_STORE
     """A folder, or a database URL together with ``pictures``."""
     pictures: str | None = None
+    """The folder of the pictures, where the store is a database URL."""
     threshold: float = 0.5
     """A concept counts as present from this score on."""
     stopping: StoppingSettings = StoppingSettings()
+    """When a pair has been drawn often enough."""
     first_seed: int = 0
     """Picture i of every pair is drawn from seed ``first_seed + i``."""
     max_failures: int = 20
