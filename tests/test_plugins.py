@@ -1,5 +1,6 @@
 """Plugins of every kind: listed, named in helps, completed, and brought by another package."""
 
+import itertools
 import json
 import os
 import re
@@ -38,8 +39,8 @@ NAMED_IN = {  # the flag or argument of a command whose help lists a kind
     ("invert", "--writer"): ("writers",),
     ("invert", "--fluency"): ("language_models",),
     ("import", "--format"): ("importers",),
-    ("export", "format"): ("exporters",),
-    ("publish", "format"): ("publishers",),
+    ("export", "form"): ("exporters",),
+    ("publish", "form"): ("publishers",),
 }
 WORDS = re.compile(r"[\w-]+")
 
@@ -57,8 +58,10 @@ def helps():
         context = command.make_context(name, [], resilient_parsing=True)
         command.get_help(context)
         for parameter in command.params:
-            spelled = [*parameter.opts, str(parameter.metavar or "").lower()]
-            found |= {(name, word): getattr(parameter, "help", "") or "" for word in spelled}
+            said = getattr(parameter, "help", "") or ""
+            found |= {
+                (name, word): said for word in parameter.opts if word not in ("-m", "-c", "-p")
+            }
     return found
 
 
@@ -177,7 +180,7 @@ def test_every_default_that_it_shows_is_accepted_when_it_is_taken_in(tmp_path):
 
 def test_it_comments_every_setting_and_names_no_secret():
     lines = template().splitlines()
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in itertools.pairwise(lines):
         if re.match(r"#\w+ = ", line):
             assert before.startswith("# "), line
     assert not re.search(r"^#?key = ", template(), re.M)
@@ -203,8 +206,8 @@ def theirs(tmp_path_factory):
     source = shutil.copytree(THEIRS, tmp_path_factory.mktemp("source") / "verse")
     target = tmp_path_factory.mktemp("installed")
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-        + ["--no-index", "--target", str(target), str(source)],
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+        + ["--no-build-isolation", "--target", str(target), str(source)],  # noqa: RUF005
         check=True,
     )
     return target
@@ -246,9 +249,11 @@ def test_another_packages_plugins_are_listed_with_its_name(beside, lcmis):
 
 
 def test_another_packages_plugins_import_audit_repair_and_export(beside, lcmis, tmp_path):
-    verses = tmp_path / "verses.csv"
+    verses = tmp_path / "verses.jsonl"
     verses.write_text(
-        "verse,one,other\na sun and a moon,sun,moon\na cat and a fiddle,cat,fiddle\n", "utf-8"
+        '{"verse": "a sun and a moon", "one": "sun", "other": "moon"}\n'
+        '{"verse": "a cat and a fiddle", "one": "cat", "other": "fiddle"}\n',
+        "utf-8",
     )
     pairs, store = tmp_path / "pairs.jsonl", tmp_path / "audit"
     code, out, said = lcmis("import", verses, "--into", pairs)

@@ -58,7 +58,7 @@ class ModelSettings:
     num_inference_steps: int | None = None
     """Denoising steps of one picture."""
     guidance_scale: float | None = None
-    """How strongly the prompt is followed: classifier-free guidance, or what the model has of it."""
+    """How strongly the prompt is followed."""
     scheduler: str | None = None
     """A diffusers scheduler class, e.g. ``EulerDiscreteScheduler``."""
     height: int | None = None
@@ -124,9 +124,9 @@ class StoppingSettings:
     delta: float = 0.18
     """Half the width of the zone around the threshold in which ``sprt`` may go either way."""
     alpha: float = 0.05
-    """Chance of calling a sound pair failing."""
+    """Chance that a pair at the lower edge of that zone is called failing."""
     beta: float = 0.05
-    """Chance of calling a failing pair sound."""
+    """Chance that a pair at its upper edge is called sound."""
     block: int = 4
     """Pictures drawn between two looks."""
     cap: int = 20
