@@ -205,11 +205,9 @@ def theirs(tmp_path_factory):
     """The package of tests/assets/third-party, built and installed into a folder by pip."""
     source = shutil.copytree(THEIRS, tmp_path_factory.mktemp("source") / "verse")
     target = tmp_path_factory.mktemp("installed")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-        + ["--no-build-isolation", "--target", str(target), str(source)],  # noqa: RUF005
-        check=True,
-    )
+    pytest.importorskip("pip", reason="it is pip that installs their package")
+    options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--target", target]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, source], check=True)
     return target
 
 

@@ -112,11 +112,15 @@ def _fields(kind: type) -> list[_Field]:
                 entry.name,
                 said.get(entry.name, ""),
                 None if entry.default is dataclasses.MISSING else entry.default,
-                next((one for one in parts if dataclasses.is_dataclass(one)), None),
+                next((one for one in parts if _is_table(one)), None),
                 typing.get_origin(hint) is tuple,
             )
         )
     return found
+
+
+def _is_table(hint: Any) -> bool:
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
 
 
 def _docstrings(kind: type) -> dict[str, str]:

@@ -4,7 +4,7 @@ From Python::
 
     from lcmis.check.pictures import open_picture
     from lcmis.invert.run import InversionSettings, invert
-    from lcmis.plugins.protocols import CheckerSettings, ModelSettings
+    from lcmis.plugins.settings import CheckerSettings, ModelSettings
 
     settings = InversionSettings(
         ModelSettings("stable-diffusion-v1-5/stable-diffusion-v1-5"),
@@ -42,12 +42,12 @@ from lcmis.plugins.opening import (
     open_text_model,
     open_writer,
 )
+from lcmis.plugins.optional import denoiser_of
 from lcmis.plugins.protocols import (
     Denoiser,
     Encoder,
     ImageModel,
     Inverter,
-    OffersDenoiser,
     TextModel,
     Tools,
     Writer,
@@ -412,12 +412,11 @@ class _Counted:
 
 def _denoiser_of(model: ImageModel) -> tuple[Denoiser | None, str]:
     """The parts of a model that can be differentiated, or why it has none."""
-    if not isinstance(model, OffersDenoiser):
-        return None, f"{model.model_id} gives no gradients"
     try:
-        return model.denoiser(), ""
+        denoiser = denoiser_of(model)
     except InversionError as error:
         return None, str(error)
+    return denoiser, "" if denoiser else f"{model.model_id} gives no gradients"
 
 
 def _one_by_one(settings: ModelSettings) -> ModelSettings:

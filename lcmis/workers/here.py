@@ -11,7 +11,8 @@ from typing import TypeVar
 from PIL.Image import Image
 
 from lcmis.errors import CheckError, ItemError, OutOfBudget, Refusal, RenderError, TooManyFailures
-from lcmis.plugins.protocols import Checker, ImageModel, LeavesRemarks
+from lcmis.plugins.optional import remarks_of
+from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.render import draw, in_trunk_order
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
@@ -60,9 +61,8 @@ class Studio:
                 else:
                     drawn.append(drawn_as(owner[spec.key], spec, picture, seconds))
             self.store.add_renders(drawn)
-            if isinstance(model, LeavesRemarks):
-                for remark in model.remarks():
-                    self.store.add_exchange(remark)
+            for remark in remarks_of(model):
+                self.store.add_exchange(remark)
             self.drawn += len(drawn)
             yield drawn
 
