@@ -15,6 +15,7 @@ import pytest
 from lcmis.audit.config import load_config
 from lcmis.audit.template import template
 from lcmis.cli.registered import known
+from lcmis.cli.terminal.plugins import HINTS
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.plugins import registry
 
@@ -322,3 +323,7 @@ def test_a_plugin_that_is_not_there_is_the_fault_of_its_package(monkeypatch):
         registry.load("checkers", "gone")
     with pytest.raises(UnknownNameError, match="no text model is called 'opennai'; try openai"):
         registry.load("text_models", "opennai")
+
+
+def test_every_kind_says_how_it_is_asked_for():
+    assert set(HINTS) == set(registry.KINDS)
