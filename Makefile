@@ -7,6 +7,7 @@ export OMP_NUM_THREADS ?= 2
 
 ifeq ($(UV),)
 WITH := pip
+HELD := , .venv holds $$(du -sh .venv 2>/dev/null | cut -f1)
 VENV := $(PYTHON) -m venv .venv
 # pip unpacks inside .venv, so that what it has fetched can be counted.
 INSTALL := mkdir -p .venv/tmp && TMPDIR=$(CURDIR)/.venv/tmp $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -16,10 +17,9 @@ VENV := $(UV) venv --quiet --seed --allow-existing --python $(PYTHON) .venv
 INSTALL := $(UV) pip install --python $(BIN)/python
 endif
 
-# A line every 15 seconds while something long runs, in a terminal and in a pipe.
+# A line every 15 seconds while something long runs, also where no terminal shows a bar.
 TELL = ( seconds=0; while sleep 15 >/dev/null 2>&1; do seconds=$$((seconds + 15)); \
-	echo "     … $$seconds s, .venv holds $$(du -sh .venv 2>/dev/null | cut -f1)"; done ) & \
-	told=$$!; trap 'kill $$told 2>/dev/null' EXIT
+	echo "     … $$seconds s$(1)"; done ) & told=$$!; trap 'kill $$told 2>/dev/null' EXIT
 
 .PHONY: help audit test check bench bench-repair dashboard site clean
 
@@ -28,7 +28,7 @@ help:  ## This list
 
 audit: .venv/ready  ## Audit both teacup models and print what they get wrong
 	@echo "3/3  auditing teacup-narrow and teacup-broad on 40 pairs; stop it anywhere, it goes on where it was"
-	$(BIN)/lcmis audit --limit 40
+	@if [ ! -t 1 ]; then $(call TELL,); fi; $(BIN)/lcmis audit --limit 40
 
 dashboard: .venv/ready  ## Look at the last audit in a browser
 	$(BIN)/lcmis dashboard
@@ -42,8 +42,7 @@ check: .venv/ready-dev  ## Lint, format, types
 	$(BIN)/mypy
 
 site: .venv/ready-docs  ## These docs and a reference of the code as pages, in build/site; no network needed to read them
-	$(BIN)/mkdocs build --strict --quiet
-	@echo "build/site/index.html"
+	$(BIN)/python docs/site/build.py
 
 bench: .venv/ready-dev  ## What is measured, not asserted: ratios in one run
 	$(BIN)/python tests/bench/bench_render.py data/teacup/teacup-narrow
@@ -57,19 +56,19 @@ bench-repair: .venv/ready-dev  ## Methods of repair at equal budgets, by the ora
 	@echo "1/3  creating an environment in .venv, with $(WITH)"
 	@$(VENV)
 	@echo "2/3  installing what lcmis needs, the first time only: 3 to 5 minutes, 6.5 GB on the disk, most of it PyTorch"
-	@$(TELL); $(INSTALL) -c constraints.txt -e .
+	@$(call TELL,$(HELD)); $(INSTALL) -c constraints.txt -e .
 	@rm -rf .venv/tmp
 	@touch $@
 
 .venv/ready-dev: .venv/ready
 	@echo "     installing what the tests need, the first time only"
-	@$(TELL); $(INSTALL) -c constraints.txt -e ".[dev]"
+	@$(call TELL,$(HELD)); $(INSTALL) -c constraints.txt -e ".[dev]"
 	@rm -rf .venv/tmp
 	@touch $@
 
 .venv/ready-docs: .venv/ready
 	@echo "     installing what makes the pages, the first time only"
-	@$(TELL); $(INSTALL) -c constraints.txt -e ".[docs]"
+	@$(call TELL,$(HELD)); $(INSTALL) -c constraints.txt -e ".[docs]"
 	@rm -rf .venv/tmp
 	@touch $@
 
