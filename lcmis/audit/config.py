@@ -43,6 +43,9 @@ USUAL = {
 }
 """What is audited where neither a flag nor a file names anything: what comes with lcmis."""
 
+DEEPEST = 16
+"""Dots in the name of a setting; reading far more would take minutes."""
+
 HOSTED = "hosted:"
 """The name of a model behind an API begins so."""
 
@@ -128,7 +131,10 @@ def checker_settings(text: str) -> CheckerSettings:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        if any(line.partition("=")[0].count(".") > DEEPEST for line in text.splitlines()):
+            raise ConfigError(f"{path} has a name with more than {DEEPEST} dots: no setting has")
+        return tomllib.loads(text)
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist: name an audit.toml, or leave it out") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -143,9 +149,9 @@ def _refuse_unknown(table: Any, kind: type, where: str) -> None:
     known = [entry.name for entry in dataclasses.fields(kind)]
     for name in table:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
+            near = difflib.get_close_matches(str(name)[:60], known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"{where} has no setting {name!r}: {hint}")
+            raise ConfigError(f"{where} has no setting {str(name)[:60]!r}: {hint}")
 
 
 def _refuse_impossible(config: AuditSettings, where: str) -> None:

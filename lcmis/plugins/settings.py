@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import SecretStr
 
-from lcmis.types import (
-    Adapter,
-)
+from lcmis.types import Adapter
 
 if TYPE_CHECKING:
     pass

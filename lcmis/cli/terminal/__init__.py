@@ -32,6 +32,8 @@ from rich.text import Text
 
 from lcmis.findings import AllPairs, Failures, OnePair, OnePicture
 from lcmis.judge import Decision
+from lcmis.machine.secrets import withheld
+from lcmis.plugins.settings import USUAL_STORE
 from lcmis.text import words
 from lcmis.types import QuestionKind, Verdict
 
@@ -210,7 +212,7 @@ def print_failures(count: int) -> None:
 
 def in_store(store: str) -> str:
     """What a command needs to be told of this store; nothing of the usual one."""
-    return "" if store == "audit" else f" --store {shlex.quote(store)}"
+    return "" if store == USUAL_STORE else f" --store {shlex.quote(withheld(store))}"
 
 
 def print_next(*steps: tuple[str, str]) -> None:
