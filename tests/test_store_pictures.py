@@ -160,7 +160,7 @@ def test_what_a_killed_process_left_is_no_fault_and_is_swept_by_the_next_writer(
     old.parent.mkdir(exist_ok=True)
     old.touch()
     alive = draft.with_name(re.sub(r"-\d+-", f"-{os.getpid()}-", draft.name))
-    elsewhere = draft.with_name(f"00000000-{draft.name.partition('-')[2]}")
+    elsewhere = draft.with_name(re.sub(r"\.[0-9a-f]{8}-", ".00000000-", draft.name))
     for other in (alive, elsewhere):
         other.touch()
     with Store(folder, read_only=True) as store:

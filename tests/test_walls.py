@@ -82,6 +82,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
         "findings",
         "invert",
         "judge",
+        "machine",
         "plugins",
         "propose/formats",
         "propose/importing",

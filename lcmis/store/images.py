@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
-import platform
 import re
-import secrets
 from typing import TYPE_CHECKING
 
-import psutil
 from PIL import Image
 
 from lcmis.errors import StoreError
+from lcmis.machine.drafts import draft_name, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -120,7 +117,7 @@ class PictureFolder:
     def _write_whole(self, path: Path, image: Image.Image) -> None:
         drafts = self.root / DRAFTS
         drafts.mkdir(exist_ok=True)
-        draft = drafts / f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        draft = drafts / draft_name(path.stem)
         try:
             with draft.open("xb") as file:
                 image.save(file, format="WEBP", lossless=True, method=0, quality=0)
@@ -144,16 +141,7 @@ class PictureFolder:
         if self._swept:
             return
         self._swept = True
-        for draft in (self.root / DRAFTS).glob(f"{_machine()}-*.tmp"):
-            writer = draft.name.split("-")[1]
-            if writer.isdecimal() and not psutil.pid_exists(int(writer)):
-                with contextlib.suppress(OSError):  # another one was quicker, or owns it
-                    draft.unlink()
-
-
-def _machine() -> str:
-    """Names this machine where several share a folder: a process is looked for only here."""
-    return hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
+        sweep((self.root / DRAFTS).glob("*"))
 
 
 def _sync(folder: Path) -> None:
