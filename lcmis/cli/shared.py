@@ -252,8 +252,8 @@ def text_model_flags(
         str | None,
         option(
             _ASKED,
-            "KIND or KIND:NAME, such as openai:MODEL or local:FOLDER; kinds are {text_models}; else "
-            "the file's.",
+            "KIND or KIND:NAME, such as openai:MODEL or local:FOLDER; kinds are {text_models}; "
+            "else the file's.",
             autocompletion=complete("text_models"),
         ),
     ] = None,

@@ -359,8 +359,8 @@ def formats() -> tuple[Format, ...]:
                 f"in both places; uninstall its package until then"
             )
         (ours if name in registry.BUILT_IN["importers"] else others).extend(several)
-    telling = [one for one in ours if len(one.has) > 1]
-    return (*telling, *others, *(one for one in ours if len(one.has) <= 1))
+    telling = [one for one in ours if one is CARRIED or len(one.has) > 1]
+    return (*telling, *others, *(one for one in ours if one not in telling))
 
 
 def own_pair(fields: Fields, name: str) -> ConceptPair:
