@@ -72,6 +72,7 @@ ROOMS = {  # room: the rooms it may import
         "types",
         "protocols",
         "errors",
+        "judge",
         "render",
         "check",
         "propose",

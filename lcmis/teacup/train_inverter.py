@@ -14,6 +14,7 @@ from itertools import islice
 
 import torch
 
+from lcmis import judge
 from lcmis.e2t.network import load, save
 from lcmis.e2t.reading import FrozenReader
 from lcmis.e2t.training import Lesson, disturbed, lines_of, shuffled, teach
@@ -22,7 +23,7 @@ from lcmis.errors import ConfigError
 from lcmis.paths import shipped
 from lcmis.teacup.captions import BALANCED, BROAD, NARROW, caption, sample
 from lcmis.teacup.concepts import FAMILIES
-from lcmis.teacup.measure import as_dict, wilson
+from lcmis.teacup.measure import as_dict
 from lcmis.teacup.training import LossLog, TrainOptions, training_facts, write_card
 from lcmis.teacup.world import BACKGROUNDS, TABLES
 
@@ -118,11 +119,11 @@ def measure(
             for texts in writer.write(heard[i : i + 50], 4)
         ]
         exact = sum(a == b for a, b in zip(given, written, strict=True))
-        rows = {"word for word": as_dict(wilson(exact, len(given)))}
+        rows = {"word for word": as_dict(judge.rate(exact, len(given)))}
         meant = [(concepts_in(a), concepts_in(b)) for a, b in zip(given, written, strict=True)]
         both = [one == other for one, other in meant if one]
         if both:
-            rows["the same concepts"] = as_dict(wilson(sum(both), len(both)))
+            rows["the same concepts"] = as_dict(judge.rate(sum(both), len(both)))
         measured[f"noise of {noise} deviations" if noise else "as read"] = rows
     return measured
 
