@@ -96,6 +96,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
         "check",
         "errors",
         "invert/e2t",
+        "judge",
         "machine",
         "plugins",
         "propose",
