@@ -68,6 +68,7 @@ def repaired(*stages: Stage, pair: ConceptPair = PAIR, model="tiny@1", **changes
         wins=15,
         losses=0,
         p=6.1e-5,
+        anytime_p=3.5e-4,
         collateral=("the prompt is longer",),
     )
     one = RepairedPrompt(
@@ -87,9 +88,9 @@ def repaired(*stages: Stage, pair: ConceptPair = PAIR, model="tiny@1", **changes
 def on_other_models(one: RepairedPrompt) -> RepairedPrompt:
     """The same with certificates on three models: it helps, harms, and does neither."""
     shown = (
-        ("helps@1", Rate(0.1, 0.0, 0.4, 10), Rate(0.9, 0.6, 1.0, 10), 9, 1, 0.021),
-        ("harms@2", Rate(1.0, 0.7, 1.0, 10), Rate(0.2, 0.1, 0.5, 10), 0, 8, 0.0078),
-        ("neither@3", Rate(0.5, 0.2, 0.8, 10), Rate(0.6, 0.3, 0.8, 10), 2, 1, 1.0),
+        ("helps@1", Rate(0.1, 0.0, 0.4, 10), Rate(0.9, 0.6, 1.0, 10), 9, 1, 0.021, 0.048),
+        ("harms@2", Rate(1.0, 0.7, 1.0, 10), Rate(0.2, 0.1, 0.5, 10), 0, 8, 0.0078, 0.022),
+        ("neither@3", Rate(0.5, 0.2, 0.8, 10), Rate(0.6, 0.3, 0.8, 10), 2, 1, 1.0, 1.0),
     )
     elsewhere = tuple(
         replace(
@@ -100,9 +101,10 @@ def on_other_models(one: RepairedPrompt) -> RepairedPrompt:
             wins=wins,
             losses=losses,
             p=p,
+            anytime_p=anytime_p,
             collateral=("iced coke is lost in 3 pictures that had it before",),
         )
-        for model, before, after, wins, losses, p in shown
+        for model, before, after, wins, losses, p, anytime_p in shown
     )
     return replace(one, elsewhere=elsewhere)
 
@@ -148,7 +150,9 @@ def test_every_format_names_model_seeds_scores_and_certificate(tmp_path, format)
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_repair_that_did_not_pass_is_called_not_repaired(tmp_path, format):
     one = repaired()
-    failed = replace(one, certificate=replace(one.certificate, wins=1, losses=1, p=1.0))
+    failed = replace(
+        one, certificate=replace(one.certificate, wins=1, losses=1, p=1.0, anytime_p=1.0)
+    )
     assert b"NOT repaired: 0% right before" in written(tmp_path, format, [failed]).read_bytes()
 
 
