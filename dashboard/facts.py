@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
 import re
 import time
 from collections import deque
@@ -263,7 +262,7 @@ def _settings(newest_first: list[Run]) -> tuple[float, judge.StoppingRule | None
     audit = findings.last_audit(newest_first[::-1])
     if audit is None:
         return 0.5, None
-    return float(json.loads(audit.config)["threshold"]), findings.rule_of(audit)
+    return findings.settings_of(audit).threshold, findings.rule_of(audit)
 
 
 # ── what the sidebar chose ───────────────────────────────────────────────────────────────────────

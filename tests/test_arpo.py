@@ -21,7 +21,8 @@ from lcmis.errors import (
 )
 from lcmis.invert.methods.arpo import Arpo, _Fit, ascend, variants
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings, TextModelSettings, Tools
+from lcmis.plugins.protocols import Tools
+from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.teacup import shipped
 from lcmis.teacup.phrasebook import Phrasebook
 from lcmis.teacup.world import FAMILIES, render

@@ -9,7 +9,8 @@ from worlds.toys import Scripted
 
 from lcmis.errors import ProposalError, TextModelError
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import TextModel, TextModelSettings
+from lcmis.plugins.protocols import TextModel
+from lcmis.plugins.settings import TextModelSettings
 from lcmis.teacup.pairs import pairs
 from lcmis.teacup.phrasebook import Phrasebook
 from lcmis.teacup.world import FAMILIES, render

@@ -5,10 +5,11 @@ import pytest
 from worlds.toys import ToyChecker, ToyModel, pair
 
 from lcmis import findings, judge
-from lcmis.audit.config import AuditConfig, StoppingSettings
-from lcmis.audit.run import Audit, chosen_pairs, replay
+from lcmis.audit.pairs import chosen_pairs
+from lcmis.audit.replay import replay
+from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError, TooManyFailures, UnknownNameError, UserError
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings
+from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings, StoppingSettings
 from lcmis.propose.catalogue import to_toml
 from lcmis.store import Store
 from lcmis.types import Verdict
@@ -26,7 +27,7 @@ def config(tmp_path):
 
     def make(behaviour="right", checker="", **changes):
         return dataclasses.replace(
-            AuditConfig(
+            AuditSettings(
                 models=(ModelSettings("toy", scheduler=behaviour),),
                 checkers=(CheckerSettings("toy", checker),),
                 pairs=(str(file),),
@@ -208,10 +209,10 @@ def test_a_stored_picture_can_be_drawn_again(config):
     run(config())
     with Store(config().store, read_only=True) as store:
         key = store.renders(limit=1)[0].spec.key
-        again = replay(store, key, config())
+        again = replay(store, key, config().models)
         assert (again.same, again.differing) == (True, 0.0)
         with pytest.raises(UnknownNameError):
-            replay(store, "k1:nothing", config())
+            replay(store, "k1:nothing", config().models)
 
 
 def test_what_a_person_looks_up_is_found(config):

@@ -16,7 +16,7 @@ from worlds.toys import COLOURS, Scripted, audited, pair
 
 from lcmis.errors import ConfigError, ItemError, OutOfBudget, ProposalError, TextModelError
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import CheckerSettings, TextModelSettings
+from lcmis.plugins.settings import CheckerSettings, TextModelSettings
 from lcmis.repair.evolve import (
     EvolveSettings,
     Evolving,

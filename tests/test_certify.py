@@ -16,18 +16,12 @@ from lcmis import judge
 from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError
 from lcmis.findings import find_repairs
-from lcmis.plugins.protocols import ModelSettings
+from lcmis.plugins.settings import ModelSettings
 from lcmis.repair.certify import Certifying
 from lcmis.repair.evaluate import look, spec_of
 from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
-from lcmis.types import (
-    CERTIFICATE_BLOCK,
-    FIRST_CERTIFICATE_SEED,
-    Candidate,
-    Nomination,
-    Stage,
-)
+from lcmis.types import CERTIFICATE_BLOCK, FIRST_CERTIFICATE_SEED, Candidate, Nomination, Stage
 from lcmis.workers.here import Studio
 
 PAIRS = (pair("rubine", "azure"), pair("lime", "amber"))

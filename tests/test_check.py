@@ -27,7 +27,8 @@ from lcmis.check.preference import PreferenceChecker
 from lcmis.check.vqa import MASS_FLOOR, VqaChecker, first_token_ids
 from lcmis.errors import CheckError, ConfigError, UnknownNameError
 from lcmis.machine.hub import folder_revision
-from lcmis.plugins.protocols import Checker, CheckerSettings
+from lcmis.plugins.protocols import Checker
+from lcmis.plugins.settings import CheckerSettings
 from lcmis.testing import CheckerContract, contract_pair, contract_pictures
 from lcmis.text.prompts import wording
 from lcmis.types import (

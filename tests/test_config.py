@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from lcmis.audit.config import AuditConfig, checker_settings, load_config, model_settings
+from lcmis.audit.config import checker_settings, load_config, model_settings
 from lcmis.errors import ConfigError
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings
+from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings
 from lcmis.types import Adapter
 
 
@@ -16,7 +16,11 @@ def write(folder: Path, text: str) -> Path:
 
 def test_without_a_file_the_embedded_default_is_audited(monkeypatch):
     monkeypatch.delenv("LCMIS_STORE", raising=False)
-    assert load_config() == AuditConfig()
+    assert load_config() == AuditSettings(
+        models=(ModelSettings("teacup-narrow"), ModelSettings("teacup-broad")),
+        checkers=(CheckerSettings("teacup-judge"), CheckerSettings("teacup-clip")),
+        pairs=("teacup",),
+    )
 
 
 def test_a_file_says_everything_the_flags_do(tmp_path):

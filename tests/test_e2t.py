@@ -21,7 +21,7 @@ from lcmis.invert.e2t.writer import EmbeddingToText
 from lcmis.machine.hub import weights_fingerprint
 from lcmis.machine.paths import shipped
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import ModelSettings
+from lcmis.plugins.settings import ModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.teacup import train
 from lcmis.teacup.train_inverter import concepts_in, measure, world_captions

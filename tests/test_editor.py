@@ -16,7 +16,8 @@ from lcmis.invert.e2t.training import Lesson, shuffled, teach
 from lcmis.invert.e2t.writer import EmbeddingToText
 from lcmis.invert.methods.editor import Editor
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings, Tools
+from lcmis.plugins.protocols import Tools
+from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.render.diffusion import DiffusersModel
 
 TEXTS = [f"{colour} {thing}" for colour in ("red", "blue", "green") for thing in ("cat", "cup")]

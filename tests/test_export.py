@@ -474,7 +474,7 @@ CASES = {  # family: stages, settings
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> tuple[dict[str, Image.Image], dict[str, Image.Image]]:
     """The same pictures, ours and the script's, in the order of the cases."""
-    from lcmis.plugins.protocols import ModelSettings
+    from lcmis.plugins.settings import ModelSettings
     from lcmis.render.diffusion import DiffusersModel
 
     root = tmp_path_factory.mktemp("export")

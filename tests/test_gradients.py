@@ -14,7 +14,8 @@ from lcmis.check.clip import ClipChecker
 from lcmis.check.encoder import ClipEncoder
 from lcmis.errors import InversionError
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings, OffersDenoiser, OffersEncoder
+from lcmis.plugins.protocols import OffersDenoiser, OffersEncoder
+from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.testing import DenoiserContract, EncoderContract, contract_pictures
 from lcmis.text.vocabulary import Vocabulary

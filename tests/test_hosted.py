@@ -10,10 +10,17 @@ from PIL import Image
 from pydantic import SecretStr
 from test_llm import CANARY, Server, http
 
-from lcmis.audit.config import AuditConfig, StoppingSettings, load_config
-from lcmis.audit.run import Audit, past_models
+from lcmis.audit.config import load_config
+from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError, Refusal, RenderError
-from lcmis.plugins.protocols import CheckerSettings, HostedSettings, ModelSettings
+from lcmis.findings import past_models
+from lcmis.plugins.settings import (
+    AuditSettings,
+    CheckerSettings,
+    HostedSettings,
+    ModelSettings,
+    StoppingSettings,
+)
 from lcmis.render import draw
 from lcmis.render.hosted import HostedModel
 from lcmis.store import Store
@@ -193,7 +200,7 @@ def test_key_and_address_come_from_the_environment_and_never_from_a_file(monkeyp
 def test_a_hosted_model_is_audited_like_any_other(server, tmp_path, toys):
     server.answers = [refusal(), picture()]
     hosted = HostedSettings(server.endpoint, SecretStr(CANARY), price=0.25)
-    config = AuditConfig(
+    config = AuditSettings(
         models=(ModelSettings("hosted:painter-9", height=32, width=32, hosted=hosted),),
         checkers=(CheckerSettings("toy", "flatterer"),),
         limit=2,

@@ -16,11 +16,11 @@ from PIL import Image
 from typer.testing import CliRunner
 from worlds.toys import COLOURS
 
-from lcmis.audit.config import AuditConfig
-from lcmis.audit.run import Audit, open_model
+from lcmis.audit.run import Audit
 from lcmis.cli import app
 from lcmis.errors import ConfigError
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings
+from lcmis.plugins.opening import open_model
+from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import read_pairs
 from lcmis.propose.formats.outcomes import Outcome
 from lcmis.propose.importing import import_sets
@@ -217,7 +217,7 @@ def test_a_geneval_folder_is_audited_without_drawing_anything(tmp_path: Path, to
     assert (found.num_claimed, found.folders[0].num_pictures) == (16, 16)
     assert found.pairs.sets[0].count(Outcome.PAIR) == 1
     assert found.pairs.sets[0].count(Outcome.NO_PAIR) == 1
-    config = AuditConfig(
+    config = AuditSettings(
         models=(ModelSettings(f"folder:{folder / 'imported.jsonl'}"),),
         checkers=(CheckerSettings("toy"),),
         pairs=(str(into),),

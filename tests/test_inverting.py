@@ -21,14 +21,14 @@ from worlds.toys import COLOURS, ToyModel
 from lcmis.check.pictures import open_picture
 from lcmis.cli.terminal import as_json
 from lcmis.errors import CheckError, ConfigError, UserError
-from lcmis.invert import edits
 from lcmis.invert.applications import Wishes, examine
 from lcmis.invert.keeping import keep, overlay, prepared, sheet
 from lcmis.invert.masks import mask_of, middle, otsu, word_masks
 from lcmis.invert.run import Inversion, InversionSettings, invert, mean
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.teacup.world import FAMILIES, regions, render
+from lcmis.text import edits
 from lcmis.text.fluency import CausalLanguageModel, windows
 from lcmis.types import FIRST_CERTIFICATE_SEED
 

@@ -19,7 +19,8 @@ from PIL import Image
 from pydantic import SecretStr
 
 from lcmis.errors import ConfigError, ProposalError, TextModelError
-from lcmis.plugins.protocols import TextModel, TextModelSettings
+from lcmis.plugins.protocols import TextModel
+from lcmis.plugins.settings import TextModelSettings
 from lcmis.store import Store
 from lcmis.text import endpoint
 from lcmis.text.chat import ChatModel, Rung, clean, read_json, request_of

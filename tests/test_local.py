@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from lcmis.errors import ConfigError, ItemError, TextModelError, UnknownNameError
 from lcmis.machine.paths import shipped
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import TextModelSettings
+from lcmis.plugins.settings import TextModelSettings
 from lcmis.propose.catalogue import names_both
 from lcmis.propose.rounds import Kind, Measured, Rounds
 from lcmis.teacup.lm_text import TEMPLATES, converse

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from worlds.small_store import BROAD, COKE, JUDGE, NARROW, ROSES, SECOND, STRANGE, fill
 
-from lcmis.audit.run import open_model
 from lcmis.errors import UserError
 from lcmis.export.publish import Published, publish
-from lcmis.plugins.protocols import ModelSettings
+from lcmis.plugins.opening import open_model
+from lcmis.plugins.settings import ModelSettings
 from lcmis.propose.catalogue import read_pairs
 from lcmis.propose.importing.pictures import import_pictures
 from lcmis.store import Store, picture_hash

@@ -13,7 +13,8 @@ from lcmis.check.clip import ClipChecker
 from lcmis.errors import InversionError, ItemError, OutOfBudget
 from lcmis.invert.methods.pez import Pez
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import Case, CheckerSettings, ModelSettings, Tools
+from lcmis.plugins.protocols import Case, Tools
+from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.repair.methods import halve
 from lcmis.repair.methods.inversion import Inversion, candidates

@@ -14,11 +14,16 @@ from pydantic import SecretStr
 from test_llm import CANARY, Server, chat, http
 from worlds.toys import ToyChecker, ToyModel
 
-from lcmis.audit.config import AuditConfig, StoppingSettings
 from lcmis.audit.proposals import Propose, ProposeSettings
 from lcmis.errors import ConfigError, TextModelError, TooManyFailures
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.plugins.settings import (
+    AuditSettings,
+    CheckerSettings,
+    ModelSettings,
+    StoppingSettings,
+    TextModelSettings,
+)
 from lcmis.propose.catalogue import names_both, read_kinds, read_pairs, to_toml
 from lcmis.store import Store
 from lcmis.text.chat import AsksForJson
@@ -135,7 +140,7 @@ def world(monkeypatch):
 def config(tmp_path):
     file = tmp_path / "seeds.toml"
     file.write_text(to_toml(SEEDS), "utf-8")
-    return AuditConfig(
+    return AuditSettings(
         models=(ModelSettings("toy"),),
         checkers=(CheckerSettings("toy"),),
         pairs=(str(file),),
@@ -276,7 +281,7 @@ def test_stopped_while_drawing_it_goes_on_where_it_was(propose, tmp_path, monkey
 def elsewhere(tmp_path, propose):
     """The same settings with a store of their own."""
     file = tmp_path / "seeds.toml"
-    return AuditConfig(
+    return AuditSettings(
         models=(ModelSettings("toy"),),
         checkers=(CheckerSettings("toy"),),
         pairs=(str(file),),

@@ -11,7 +11,8 @@ from worlds.toys import Scripted, audited, pair
 
 from lcmis.errors import ProposalError, TextModelError
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import Case, TextModelSettings
+from lcmis.plugins.protocols import Case
+from lcmis.plugins.settings import TextModelSettings
 from lcmis.repair.methods import proxies
 from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store

@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 
 from lcmis.errors import ConfigError, Refusal, RenderError, UnknownNameError
 from lcmis.machine.pictures import LARGEST_PICTURE
-from lcmis.plugins.protocols import ImageModel, ModelSettings
+from lcmis.plugins.protocols import ImageModel
+from lcmis.plugins.settings import ModelSettings
 from lcmis.render import draw, stage_starts
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.folder import FolderModel

@@ -20,7 +20,8 @@ from lcmis import judge
 from lcmis.errors import ConfigError, OutOfBudget, UnknownNameError
 from lcmis.findings import find_pairs, find_repairs
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import Case, CheckerSettings, Evaluate, Repairer, TextModelSettings
+from lcmis.plugins.protocols import Case, Evaluate, Repairer
+from lcmis.plugins.settings import CheckerSettings, TextModelSettings
 from lcmis.repair.evaluate import SEARCH_SEEDS
 from lcmis.repair.methods import moce, phrases, ranked, rewrite
 from lcmis.repair.methods.moce import Moce

@@ -12,7 +12,7 @@ from worlds.toys import COLOURS, ToyModel, pair, repair
 
 from lcmis.errors import ConfigError, InversionError, TextModelError
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import CheckerSettings, TextModelSettings
+from lcmis.plugins.settings import CheckerSettings, TextModelSettings
 from lcmis.repair.evaluate import SEARCH_SEEDS
 from lcmis.repair.methods.inversion import Inversion
 from lcmis.store import Store

@@ -20,15 +20,7 @@ from lcmis.teacup.checker_data import (
     true_caption,
     usual_partner,
 )
-from lcmis.teacup.judge_text import (
-    CHOICE,
-    DESCRIBE,
-    LETTERS,
-    NONE,
-    PRESENCE,
-    Exchange,
-    ask,
-)
+from lcmis.teacup.judge_text import CHOICE, DESCRIBE, LETTERS, NONE, PRESENCE, Exchange, ask
 from lcmis.teacup.measure_checkers import (
     Answered,
     ClipReader,

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from lcmis.plugins.protocols import CountsWork, ModelSettings, Work
+from lcmis.plugins.protocols import CountsWork, Work
+from lcmis.plugins.settings import ModelSettings
 from lcmis.render import draw, in_trunk_order
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.trunks import Beginning, Trunks, beginning

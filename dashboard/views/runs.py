@@ -13,7 +13,7 @@ import opinions
 import pandas as pd
 import streamlit as st
 
-from lcmis import judge
+from lcmis import findings, judge
 from lcmis.export.report import words
 from lcmis.types import Run
 
@@ -204,11 +204,10 @@ def _money(names: dict[str, str]) -> None:
 
 def _prices(run: Run) -> dict[str, float]:
     """The price of one picture by model, as a run's configuration had it."""
-    entries = json.loads(run.config).get("models", [])
     return {
-        model: entry["hosted"]["price"]
-        for model, entry in zip(run.models, entries, strict=False)
-        if (entry.get("hosted") or {}).get("price") is not None
+        model: entry.hosted.price
+        for model, entry in zip(run.models, findings.settings_of(run).models, strict=False)
+        if entry.hosted is not None and entry.hosted.price is not None
     }
 
 

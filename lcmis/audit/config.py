@@ -1,4 +1,4 @@
-"""audit.toml, flags and environment → one frozen AuditConfig."""
+"""audit.toml, flags and environment → one frozen AuditSettings."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 from pydantic import SecretStr
 
 from lcmis.errors import ConfigError
-from lcmis.plugins.protocols import CheckerSettings, HostedSettings, ModelSettings, TextModelSettings
+from lcmis.plugins.settings import (
+    AuditSettings,
+    CheckerSettings,
+    HostedSettings,
+    ModelSettings,
+    StoppingSettings,
+    TextModelSettings,
+)
 from lcmis.types import FIRST_REPAIR_SEED, Adapter
 
 STORE_VARIABLE = "LCMIS_STORE"
@@ -30,59 +36,18 @@ ENDPOINT_VARIABLE = "LCMIS_ENDPOINT"
 KEY_VARIABLE = "LCMIS_API_KEY"
 """The environment variable that holds the key of a service, a text or an image model's."""
 
+USUAL = {
+    "models": ("teacup-narrow", "teacup-broad"),
+    "checkers": ("teacup-judge", "teacup-clip"),
+    "pairs": ("teacup",),
+}
+"""What is audited where neither a flag nor a file names anything: what comes with lcmis."""
+
 HOSTED = "hosted:"
 """The name of a model behind an API begins so."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoppingSettings:
-    """When a pair has been drawn often enough; probabilities and rates in (0, 1)."""
-
-    rule: Literal["sprt", "curtailed", "fixed"] = "sprt"
-    threshold: float = 0.5
-    """A pair fails when more than this share of its pictures is wrong."""
-    delta: float = 0.18
-    """Half the width of the zone around the threshold in which ``sprt`` may go either way."""
-    alpha: float = 0.05
-    beta: float = 0.05
-    block: int = 4
-    """Pictures drawn between two looks."""
-    cap: int = 20
-    """Pictures of one pair at the most."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditConfig:
-    """Everything an audit needs to know; nothing else reads the user's files or environment."""
-
-    models: tuple[ModelSettings, ...] = (
-        ModelSettings("teacup-narrow"),
-        ModelSettings("teacup-broad"),
-    )
-    checkers: tuple[CheckerSettings, ...] = (
-        CheckerSettings("teacup-judge"),
-        CheckerSettings("teacup-clip"),
-    )
-    """The first one decides; the others are second opinions, shown where they disagree."""
-    pairs: tuple[str, ...] = ("teacup",)
-    """Names of shipped catalogues, and pair files."""
-    patterns: tuple[str, ...] = ()
-    """Only pairs whose pattern contains one of these words; empty is all."""
-    limit: int | None = None
-    """At most so many pairs, spread evenly over the patterns."""
-    store: str = "audit"
-    """A folder, or a database URL together with ``pictures``."""
-    pictures: str | None = None
-    threshold: float = 0.5
-    """A concept counts as present from this score on."""
-    stopping: StoppingSettings = StoppingSettings()
-    first_seed: int = 0
-    """Picture i of every pair is drawn from seed ``first_seed + i``."""
-    max_failures: int = 20
-    """So many failed items stop the audit: something other than them is wrong."""
-
-
-def load_config(path: Path | None = None, **overrides: Any) -> AuditConfig:
+def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
     """Read a file, lay the overrides that are not None over it, and check everything.
 
     Raises:
@@ -94,8 +59,9 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditConfig:
     for name, value in overrides.items():
         if value is not None:
             table[name] = {**table.get(name, {}), **value} if isinstance(value, dict) else value
+    table = USUAL | table
     where = str(path) if path else "the settings"
-    _refuse_unknown(table, AuditConfig, where)
+    _refuse_unknown(table, AuditSettings, where)
     for name, kind in (("models", ModelSettings), ("checkers", CheckerSettings)):
         spell_out = model_settings if kind is ModelSettings else checker_settings
         entries = table.get(name, ())
@@ -116,7 +82,7 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditConfig:
                     _refuse_unknown(adapter, Adapter, f"{where}, [[{name}]] adapters")
     _refuse_unknown(table.get("stopping", {}), StoppingSettings, f"{where}, [stopping]")
     try:
-        config = pydantic.TypeAdapter(AuditConfig).validate_python(table)
+        config = pydantic.TypeAdapter(AuditSettings).validate_python(table)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -182,7 +148,7 @@ def _refuse_unknown(table: Any, kind: type, where: str) -> None:
             raise ConfigError(f"{where} has no setting {name!r}: {hint}")
 
 
-def _refuse_impossible(config: AuditConfig, where: str) -> None:
+def _refuse_impossible(config: AuditSettings, where: str) -> None:
     stopping = config.stopping
     shares = {
         "threshold": config.threshold,

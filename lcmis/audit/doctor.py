@@ -14,10 +14,11 @@ from typing import Literal
 
 from PIL import Image, ImageDraw
 
+from lcmis.audit.provenance import REPORTED_PACKAGES
 from lcmis.plugins import registry
-from lcmis.audit.run import REPORTED_PACKAGES, open_checker, open_model
-from lcmis.audit.config import AuditConfig
-from lcmis.plugins.protocols import Checker, CheckerSettings, ImageModel, KnownCase
+from lcmis.plugins.opening import open_checker, open_model
+from lcmis.plugins.protocols import Checker, ImageModel, KnownCase
+from lcmis.plugins.settings import AuditSettings, CheckerSettings
 from lcmis.render import draw
 from lcmis.types import Question, QuestionKind, Stage
 
@@ -37,7 +38,7 @@ class Finding:
     sentence: str
 
 
-def examine(config: AuditConfig, folder: Path) -> Iterator[Finding]:
+def examine(config: AuditSettings, folder: Path) -> Iterator[Finding]:
     """Examine the machine, then every checker and model of a configuration, one finding each."""
     yield from _versions()
     yield _memory()

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lcmis import findings, judge
-from lcmis.plugins import registry
-from lcmis.audit.run import Audit, Watch, chosen_pairs, open_checker, open_model
-from lcmis.audit.config import AuditConfig
+from lcmis.audit.pairs import chosen_pairs
+from lcmis.audit.run import Audit, Watch
 from lcmis.errors import ConfigError
-from lcmis.text.recorded import Correspondence
+from lcmis.machine.files import replacing
+from lcmis.plugins.opening import open_checker, open_model, open_text_model
+from lcmis.plugins.protocols import OffersEncoder
+from lcmis.plugins.settings import AuditSettings, TextModelSettings
 from lcmis.propose.catalogue import read_kinds, read_pairs, to_toml
 from lcmis.propose.rounds import LICENCE, Embed, Kind, Measured, Proposal, Round, Rounds
-from lcmis.plugins.protocols import OffersEncoder, TextModel, TextModelSettings
 from lcmis.store import Store
-from lcmis.workers.here import Studio
+from lcmis.text.recorded import Correspondence
 from lcmis.types import ConceptPair, Rate
-from lcmis.machine.files import replacing
+from lcmis.workers.here import Studio
 
 SEVERE = 4
 """Level from which a proposed pair counts as a find."""
@@ -90,7 +91,7 @@ class Propose:
 
     def __init__(
         self,
-        config: AuditConfig,
+        config: AuditSettings,
         store: Store,
         settings: ProposeSettings,
         watch: Watch | None = None,
@@ -108,14 +109,13 @@ class Propose:
         self.tell = tell
         self.command = ""
         self.seeds = chosen_pairs(config).pairs
-        opened: TextModel = registry.load("text_models", settings.text_model.kind)(
-            settings.text_model
+        self.model = Correspondence(
+            open_text_model(settings.text_model), settings.text_model, store
         )
-        self.model = Correspondence(opened, settings.text_model, store)
         self.studio = Studio(store, config.max_failures)
         self.checker = open_checker(config.checkers[0])
         self.models = [open_model(entry).model_id for entry in config.models]
-        self.rule = findings.stopping_rule(**dataclasses.asdict(config.stopping))
+        self.rule = findings.stopping_rule(config.stopping)
         self._exhausted: tuple[str, ...] = ()
 
     def run(self, command: str = "") -> ProposeResult:

@@ -2,60 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
-import platform
-import shutil
-import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
 from PIL.Image import Image
-from pydantic import SecretStr
 
 from lcmis import findings, judge
-from lcmis.plugins import registry
+from lcmis.audit.pairs import Chosen, chosen_pairs
+from lcmis.audit.provenance import provenance
 from lcmis.check import blank_picture, questions_of
-from lcmis.audit.config import AuditConfig
-from lcmis.errors import (
-    ConfigError,
-    ItemError,
-    RenderError,
-)
+from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
-from lcmis.propose.catalogue import catalogue, catalogues, select
-from lcmis.propose.formats import pairs_in
-from lcmis.propose.formats.outcomes import SetRead
-from lcmis.plugins.protocols import Checker, CheckerSettings, HostedSettings, ImageModel, ModelSettings, Priced
-from lcmis.render import draw
-from lcmis.store import Drawn, Store, picture_hash
+from lcmis.plugins.opening import open_checker, open_model
+from lcmis.plugins.protocols import ImageModel, Priced
+from lcmis.plugins.settings import AuditSettings
+from lcmis.store import Drawn, Store
+from lcmis.types import ConceptPair, RenderSpec, Stage
 from lcmis.workers.here import Studio, drawn_as
-from lcmis.types import (
-    Adapter,
-    ConceptPair,
-    RenderSpec,
-    Run,
-    Stage,
-)
-
-REPORTED_PACKAGES = (
-    "lcmis",
-    "torch",
-    "diffusers",
-    "transformers",
-    "open_clip_torch",
-    "sqlalchemy",
-    "numpy",
-    "pillow",
-)
-"""Whose versions decide pixels or scores, and so belong to a run's provenance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,78 +88,6 @@ class ModelPlan:
     """Of one picture; None where it costs nothing, or nobody said what."""
 
 
-def open_model(settings: ModelSettings) -> ImageModel:
-    """Find an image model by registered name, folder or hub name; nothing is loaded yet.
-
-    Raises:
-        UserError: there is no such model, or it cannot be run as asked.
-    """
-    name, _, rest = settings.name.partition(":")
-    if settings.name in registry.names("models"):
-        plug = registry.load("models", settings.name)
-    elif rest and name in registry.names("models"):
-        plug = registry.load("models", name)
-        settings = dataclasses.replace(settings, name=rest)
-    else:
-        plug = registry.load("models", "diffusers")
-    model: ImageModel = plug(settings)
-    return model
-
-
-def open_checker(settings: CheckerSettings) -> Checker:
-    """Find a checker by kind and name; nothing is loaded yet.
-
-    Raises:
-        UserError: there is no such checker.
-    """
-    checker: Checker = registry.load("checkers", settings.kind)(settings)
-    return checker
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The pairs of a configuration: catalogues and files, in order, each pair once."""
-
-    pairs: tuple[ConceptPair, ...]
-    sets: tuple[SetRead, ...] = ()
-    """Other people's sets among its files: not every line of theirs is a pair."""
-
-
-def chosen_pairs(config: AuditConfig) -> Chosen:
-    """The pairs that a configuration asks for.
-
-    Raises:
-        ConfigError: a file or catalogue cannot be read, or nothing is left after the patterns.
-    """
-    found: dict[str, ConceptPair] = {}
-    sets = []
-    for name in config.pairs:
-        if name in catalogues():
-            pairs = catalogue(name)
-        elif Path(name).is_file():
-            pairs, read = pairs_in(Path(name))
-            sets += [read] if read else []
-        else:
-            raise ConfigError(
-                f"there are no pairs called {name!r}: name a file, or one of the shipped "
-                f"catalogues {', '.join(catalogues())}"
-            )
-        found.update((pair.key, pair) for pair in pairs)
-    words = [word.casefold() for word in config.patterns]
-    wanted = tuple(
-        pair
-        for pair in found.values()
-        if not words or any(word in pair.pattern.casefold() for word in words)
-    )
-    if not wanted:
-        there = sorted({pair.pattern for pair in found.values()})
-        raise ConfigError(
-            f"no pair has a pattern with {' or '.join(map(repr, config.patterns))} in it: "
-            f"there are {', '.join(there)}"
-        )
-    return Chosen(select(wanted, limit=config.limit), tuple(sets))
-
-
 class Audit:
     """One audit with every name resolved and no model loaded.
 
@@ -204,7 +97,7 @@ class Audit:
 
     def __init__(
         self,
-        config: AuditConfig,
+        config: AuditSettings,
         store: Store,
         watch: Watch | None = None,
         *,
@@ -217,7 +110,7 @@ class Audit:
         self.pairs, self.sets = chosen.pairs, chosen.sets
         self.models = [open_model(settings) for settings in config.models]
         self.checkers = [open_checker(settings) for settings in config.checkers]
-        self.rule = findings.stopping_rule(**dataclasses.asdict(config.stopping))
+        self.rule = findings.stopping_rule(config.stopping)
         self._questions = {pair.key: questions_of(pair) for pair in self.pairs}
         self._specs: dict[tuple[str, str], tuple[RenderSpec, ...]] = {}
         self.studio = Studio(store, config.max_failures)
@@ -471,146 +364,3 @@ def _share_concepts(pair: ConceptPair, other: ConceptPair) -> bool:
     """Whether a picture of ``other``, right or wrong, may show a concept of ``pair``."""
     shown = {other.a.name, other.b.name, *(item.concept.name for item in other.intruders)}
     return pair.a.name in shown or pair.b.name in shown
-
-
-def provenance(
-    config: AuditConfig, command: str, models: Sequence[str] = (), checkers: Sequence[str] = ()
-) -> Run:
-    """What ran, on what, with which versions; stands beside the facts, never inside a key."""
-    return Run(
-        run_id=uuid.uuid4().hex,
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=command,
-        config=json.dumps(dataclasses.asdict(config), sort_keys=True, default=_withheld),
-        versions=json.dumps(
-            {"python": platform.python_version()}
-            | {name: version(name) for name in REPORTED_PACKAGES}
-        ),
-        git_revision=_git_revision(),
-        device=f"{platform.system()} {platform.machine()}",
-        models=tuple(models),
-        checkers=tuple(checkers),
-    )
-
-
-def _withheld(value: object) -> None:
-    """A key, in the place of which nothing is kept.
-
-    Raises:
-        TypeError: anything else that has no place in a configuration.
-    """
-    if not isinstance(value, SecretStr):
-        raise TypeError(f"{type(value).__name__} is no setting")
-
-
-def _git_revision() -> str:
-    """Of the checkout that lcmis runs from; empty where it is a wheel, or git is not there."""
-    package = Path(__file__).resolve().parents[1]
-    if not (package.parent / ".git").exists() or shutil.which("git") is None:
-        return ""
-    asked = subprocess.run(
-        ["git", "-C", str(package.parent), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return asked.stdout.strip()
-
-
-# ── one picture again ────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """A stored picture, drawn again."""
-
-    same: bool
-    sha256: str
-    """Of the picture drawn now."""
-    differing: float
-    """Share of the pixel values that differ, in [0, 1]."""
-    largest: int
-    """The largest difference of one value, of 255."""
-    changed: tuple[str, ...]
-    """What is different on this machine, one line each: package versions, device."""
-
-
-def replay(store: Store, key: str, config: AuditConfig) -> Replay:
-    """Draw a stored picture again and compare it, bit for bit.
-
-    The model is found among those of ``config`` and of the runs in the store.
-
-    Raises:
-        UserError: there is no such picture, or its model cannot be opened here.
-        RenderError: it cannot be drawn.
-    """
-    import numpy as np
-
-    spec, render = store.render(key)
-    if render.refusal:
-        raise ConfigError(f"{spec.key} was refused by its model: there is no picture to compare")
-    model = _model_of(spec, store, config)
-    (picture,) = draw(model, [spec])
-    if isinstance(picture, RenderError):
-        raise picture
-    before = np.asarray(store.image(render.sha256), dtype=np.int16)
-    now = np.asarray(picture, dtype=np.int16)
-    if before.shape != now.shape:
-        raise RenderError(f"{spec.key}: drawn at {now.shape[1]}x{now.shape[0]} this time")
-    distance = np.abs(before - now)
-    digest = picture_hash(picture)
-    return Replay(
-        same=digest == render.sha256,
-        sha256=digest,
-        differing=float((distance > 0).mean()),
-        largest=int(distance.max()),
-        changed=_changed(store),
-    )
-
-
-def past_models(store: Store) -> list[ModelSettings]:
-    """Every model that a run of this store has named, the latest first, each once."""
-    named = [
-        _model_settings(entry)
-        for run in reversed(store.runs())
-        for entry in json.loads(run.config)["models"]
-    ]
-    return list(dict.fromkeys(named))
-
-
-def _model_settings(entry: Mapping[str, Any]) -> ModelSettings:
-    """As a run kept them, which has no key."""
-    hosted = entry.get("hosted")
-    return ModelSettings(
-        **{
-            **entry,
-            "adapters": tuple(Adapter(**item) for item in entry["adapters"]),
-            "hosted": HostedSettings(**hosted) if hosted else None,
-        }
-    )
-
-
-def _model_of(spec: RenderSpec, store: Store, config: AuditConfig) -> ImageModel:
-    tried = []
-    for settings in dict.fromkeys([*past_models(store), *config.models]):
-        model = open_model(settings)
-        if model.model_id == spec.model:
-            usual = model.spec(spec.stages, spec.seed)
-            if dataclasses.replace(usual, negative_prompt=spec.negative_prompt) == spec:
-                return model
-        tried.append(model.model_id)
-    raise ConfigError(
-        f"{spec.key} was drawn by {spec.model} with {spec.profile}, {spec.num_inference_steps} "
-        f"steps; here are only {', '.join(dict.fromkeys(tried))}: name the model and settings it "
-        f"was drawn with"
-    )
-
-
-def _changed(store: Store) -> tuple[str, ...]:
-    now = json.loads(provenance(AuditConfig(), "").versions)
-    then = json.loads(store.runs()[-1].versions) if store.runs() else now
-    return tuple(
-        f"{name} was {then.get(name, 'absent')}, is {now[name]}"
-        for name in now
-        if then.get(name) != now[name]
-    )

@@ -17,7 +17,8 @@ from lcmis.machine.device import choose_device, choose_dtype
 from lcmis.machine.hub import Located, fetch_weights, locate
 from lcmis.machine.memory import in_batches
 from lcmis.machine.weights import refuse_not_finite, refuse_unusable
-from lcmis.plugins.protocols import CheckerSettings, Encoder
+from lcmis.plugins.protocols import Encoder
+from lcmis.plugins.settings import CheckerSettings
 from lcmis.types import NONE_OF_THESE, Answer, Question
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from lcmis.check.clip import ClipChecker
 from lcmis.check.pictures import abstain, once_each, options_of, to_look_at
-from lcmis.plugins.protocols import CheckerSettings, Encoder
+from lcmis.plugins.protocols import Encoder
+from lcmis.plugins.settings import CheckerSettings
 from lcmis.types import Answer, Question, QuestionKind
 
 if TYPE_CHECKING:

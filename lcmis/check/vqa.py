@@ -12,7 +12,7 @@ from lcmis.machine.device import choose_device, choose_dtype
 from lcmis.machine.hub import Located, fetch_weights, locate
 from lcmis.machine.memory import in_batches
 from lcmis.machine.weights import refuse_missing, refuse_not_finite, refuse_unusable, silent
-from lcmis.plugins.protocols import CheckerSettings
+from lcmis.plugins.settings import CheckerSettings
 from lcmis.text.prompts import wording, wordings_hash
 from lcmis.types import Answer, Question
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lcmis.audit.config import AuditConfig
+from lcmis.audit.config import load_config
 from lcmis.cli.shared import (
     CheckerOption,
     JsonOption,
@@ -21,10 +21,11 @@ from lcmis.cli.shared import (
     open_store,
     with_settings,
 )
+from lcmis.plugins.settings import AuditSettings
 
 
 @with_settings
-def audit(config: AuditConfig, *, json: JsonOption = False) -> None:
+def audit(config: AuditSettings, *, json: JsonOption = False) -> None:
     """Draw, check and judge concept pairs; run it again to go on where it stopped.
 
     Without arguments it audits the two miniature models that come with lcmis.
@@ -44,7 +45,7 @@ def audit(config: AuditConfig, *, json: JsonOption = False) -> None:
 
 
 @with_settings
-def plan(config: AuditConfig, *, json: JsonOption = False) -> None:
+def plan(config: AuditSettings, *, json: JsonOption = False) -> None:
     """Say what an audit would draw, how long it takes and what it can detect; draw nothing."""
     from lcmis.audit.run import Audit
     from lcmis.cli import terminal
@@ -92,10 +93,10 @@ def replay(
     json: JsonOption = False,
 ) -> None:
     """Draw one stored picture again and say whether it is the same; exit code 1 if it is not."""
-    from lcmis.audit.run import replay as draw_again
+    from lcmis.audit.replay import replay as draw_again
     from lcmis.cli import terminal
 
     with open_store(store, pictures, read_only=True) as facts:
-        result = draw_again(facts, key, AuditConfig())
+        result = draw_again(facts, key, load_config().models)
     terminal.print_json(result) if json else terminal.print_replay(result)
     raise typer.Exit(0 if result.same else 1)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from lcmis.audit.config import AuditConfig
 from lcmis.cli.shared import (
     EndpointOption,
     JsonOption,
@@ -18,6 +17,7 @@ from lcmis.cli.shared import (
     with_settings,
 )
 from lcmis.errors import ConfigError
+from lcmis.plugins.settings import AuditSettings
 
 
 class SelectorName(StrEnum):
@@ -30,7 +30,7 @@ class SelectorName(StrEnum):
 
 @with_settings
 def evolve(
-    config: AuditConfig,
+    config: AuditSettings,
     *,
     text_model: Annotated[
         str,

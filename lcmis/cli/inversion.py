@@ -13,7 +13,7 @@ from lcmis.cli.shared import JsonOption, option
 from lcmis.errors import ConfigError
 from lcmis.invert.masks import MaskBy
 from lcmis.machine.paths import shipped
-from lcmis.plugins.protocols import CheckerSettings, TextModelSettings
+from lcmis.plugins.settings import CheckerSettings, TextModelSettings
 
 MINIATURE = "teacup-"
 """Models of these names bring their own encoders, text model and writer."""

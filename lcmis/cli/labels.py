@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +76,7 @@ def calibrate(
             first = findings.deciding_checker(facts)
             checkers = [first, *(one for one in checkers if one != first)]
         audit = findings.last_audit(runs)
-        usual = json_format.loads(audit.config)["threshold"] if audit else 0.5
+        usual = findings.settings_of(audit).threshold if audit else 0.5
         known = calibration.audited(
             facts,
             checkers,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lcmis.audit.config import LABELS_VARIABLE, PICTURES_VARIABLE, STORE_VARIABLE, AuditConfig
+from lcmis.audit.config import LABELS_VARIABLE, PICTURES_VARIABLE, STORE_VARIABLE
 from lcmis.cli.shared import (
     JsonOption,
     PicturesOption,
@@ -18,6 +18,7 @@ from lcmis.cli.shared import (
     store_name,
     with_settings,
 )
+from lcmis.plugins.settings import AuditSettings
 
 
 def models(json: JsonOption = False) -> None:
@@ -49,7 +50,7 @@ def checkers(json: JsonOption = False) -> None:
 
 
 @with_settings
-def doctor(config: AuditConfig, *, json: JsonOption = False) -> None:
+def doctor(config: AuditSettings, *, json: JsonOption = False) -> None:
     """Examine this machine: versions, memory, device, checkers on known pictures, equal bits."""
     from lcmis.audit.doctor import examine
     from lcmis.cli import terminal

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from lcmis.audit.config import AuditConfig
 from lcmis.cli.shared import EndpointOption, JsonOption, command_line, open_store, with_settings
+from lcmis.plugins.settings import AuditSettings
 
 
 @with_settings
 def propose(
-    config: AuditConfig,
+    config: AuditSettings,
     *,
     text_model: Annotated[
         str,

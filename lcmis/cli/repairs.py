@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lcmis.audit.config import AuditConfig
+from lcmis.audit.config import load_config
 from lcmis.cli.shared import (
     CheckerOption,
     EndpointOption,
@@ -19,11 +19,12 @@ from lcmis.cli.shared import (
     open_store,
     with_settings,
 )
+from lcmis.plugins.settings import AuditSettings
 
 
 @with_settings
 def repair(
-    config: AuditConfig,
+    config: AuditSettings,
     *,
     method: Annotated[
         str,
@@ -112,7 +113,7 @@ def repair(
 
 @with_settings
 def certify(
-    config: AuditConfig,
+    config: AuditSettings,
     *,
     certificate: Annotated[int, typer.Option(help="Fresh seeds of each repair.")] = 20,
     json: JsonOption = False,
@@ -127,7 +128,7 @@ def certify(
     from lcmis.cli.terminal.repairs import print_proofs
     from lcmis.repair.certify import Certifying
 
-    elsewhere = config.models != AuditConfig().models
+    elsewhere = config.models != load_config().models
     with open_store(config.store, config.pictures) as facts:
         with terminal.repair_progress(quiet=json) as watch:
             result = Certifying(
@@ -151,8 +152,8 @@ def export(
 ) -> None:
     """Take repaired prompts to your own tool, with their seeds, scores and certificates."""
     from lcmis.export.formats import export as write
+    from lcmis.export.repaired import repaired_prompts
     from lcmis.findings import deciding_checker
-    from lcmis.repair.search import repaired_prompts
 
     with open_store(store, pictures, read_only=True) as facts:
         found = repaired_prompts(facts, deciding_checker(facts, checker), every=every)

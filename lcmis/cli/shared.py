@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lcmis.audit.config import STORE_VARIABLE, AuditConfig
+from lcmis.audit.config import STORE_VARIABLE
 from lcmis.errors import ConfigError
+from lcmis.plugins.settings import USUAL_STORE, AuditSettings
 from lcmis.types import Adapter
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def settings(
     ] = None,
     store: StoreOption = None,
     pictures: PicturesOption = None,
-) -> AuditConfig:
+) -> AuditSettings:
     """Lay the flags over a file; `audit` and `plan` share them: what is planned is drawn."""
     from lcmis.audit.config import checker_settings, load_config, model_settings
 
@@ -199,7 +200,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all the flags of :func:`settings`; it is called with the AuditConfig."""
+    """Give a command all the flags of :func:`settings`; it is called with the AuditSettings."""
     shared, own = _parameters(settings), _parameters(command)[1:]
 
     @functools.wraps(command)
@@ -215,7 +216,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def store_name(store: str | None) -> str:
     """The store that a command works on: the flag, else the environment, else the default."""
-    return store or os.environ.get(STORE_VARIABLE) or AuditConfig().store
+    return store or os.environ.get(STORE_VARIABLE) or USUAL_STORE
 
 
 def open_store(

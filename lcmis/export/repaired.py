@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lcmis import findings
+from lcmis.plugins.opening import open_model
+from lcmis.store import Store
 from lcmis.text.words import percent
 from lcmis.types import Adapter, Certificate, ConceptPair, Seen, Stage
 
@@ -108,3 +111,27 @@ def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:
         dtype=spec.profile.split("-")[1],
         elsewhere=tuple(one.certificate for one in found.elsewhere),
     )
+
+
+def repaired_prompts(
+    store: Store, checker_id: str, *, threshold: float = 0.5, every: bool = False
+) -> list[RepairedPrompt]:
+    """The latest certified prompt of each pair and model, ready to be exported.
+
+    Args:
+        store: The facts.
+        checker_id: Whose scores certify.
+        threshold: Score from which a concept counts as present.
+        every: Also prompts whose certificate did not pass.
+    """
+    sources = {}
+    for settings in findings.past_models(store):
+        model = open_model(settings)
+        sources[model.model_id] = getattr(model, "source", "")
+    found = findings.find_repairs(store, checker_id, threshold=threshold)
+    latest = {(item.pair.key, item.certificate.nomination.model): item for item in found}
+    return [
+        repaired_prompt(item, sources.get(item.model, ""))
+        for item in latest.values()
+        if every or item.certificate.passed
+    ]

@@ -1,30 +1,27 @@
 """Opinions about stored facts: pairs, repairs, labels, comparisons, gates; draws nothing."""
 
+from lcmis.findings.lookup import AllPairs, Failures, OnePair, OnePicture, look_up
 from lcmis.findings.pairs import (
     CONTROL_MODEL,
-    AllPairs,
-    BeforeAfter,
-    Failures,
     ModelFinding,
-    OnePair,
-    OnePicture,
     PairFinding,
-    RepairFinding,
     SecondOpinion,
     counts_for_pair,
-    deciding_checker,
-    find_certificate,
     find_model,
     find_pairs,
-    find_repairs,
     is_control,
-    last_audit,
-    look_up,
     picture,
-    rule_of,
     severity,
-    stopping_rule,
     verdict_of,
+)
+from lcmis.findings.repairs import BeforeAfter, RepairFinding, find_certificate, find_repairs
+from lcmis.findings.runs import (
+    deciding_checker,
+    last_audit,
+    past_models,
+    rule_of,
+    settings_of,
+    stopping_rule,
 )
 
 __all__ = [
@@ -47,8 +44,10 @@ __all__ = [
     "is_control",
     "last_audit",
     "look_up",
+    "past_models",
     "picture",
     "rule_of",
+    "settings_of",
     "severity",
     "stopping_rule",
     "verdict_of",

@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lcmis.errors import ConfigError, ItemError
-from lcmis.invert import edits
 from lcmis.invert.masks import MaskBy, WordMask, word_masks
 from lcmis.invert.run import Inversion, Inverted, Judged, Mean, similarities
+from lcmis.text import edits
 
 if TYPE_CHECKING:
     from PIL.Image import Image

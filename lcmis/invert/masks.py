@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from lcmis.invert import edits
+from lcmis.text import edits
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -23,9 +23,8 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from lcmis.audit.run import open_checker, open_model
 from lcmis.errors import (
     CheckError,
     ConfigError,
@@ -34,22 +33,26 @@ from lcmis.errors import (
     OutOfBudget,
     RenderError,
 )
-from lcmis.machine.device import choose_device
 from lcmis.plugins import registry
+from lcmis.plugins.opening import (
+    open_encoder,
+    open_inverter,
+    open_language_model,
+    open_model,
+    open_text_model,
+    open_writer,
+)
 from lcmis.plugins.protocols import (
-    CheckerSettings,
     Denoiser,
     Encoder,
     ImageModel,
     Inverter,
-    ModelSettings,
     OffersDenoiser,
-    OffersEncoder,
     TextModel,
-    TextModelSettings,
     Tools,
     Writer,
 )
+from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.render import draw
 from lcmis.types import FIRST_CERTIFICATE_SEED, FIRST_REPAIR_SEED, RenderSpec, Stage
 
@@ -177,21 +180,6 @@ class InversionProgress:
 Watch = Callable[[InversionProgress], None]
 
 
-class LanguageModel(Protocol):
-    """Tells how natural a text reads."""
-
-    language_model_id: str
-    """``name@revision``: perplexities of two ids are never compared."""
-
-    def perplexity(self, text: str) -> float:
-        """In [1, ∞), lower is more fluent.
-
-        Raises:
-            CheckError: this text has none.
-        """
-        ...
-
-
 def invert(
     picture: Image, settings: InversionSettings, watch: Watch | None = None
 ) -> tuple[Inverted, ...]:
@@ -216,7 +204,7 @@ class Inversion:
         _refuse_impossible(settings)
         names = settings.methods or tuple(sorted(registry.names("inverters")))
         self.inverters: dict[str, Inverter] = {
-            name: registry.load("inverters", name)() for name in dict.fromkeys(names)
+            name: open_inverter(name) for name in dict.fromkeys(names)
         }
         self.model: ImageModel = open_model(_one_by_one(settings.model))
         self.guard = open_encoder(settings.guard)
@@ -231,8 +219,7 @@ class Inversion:
             self.writer = open_writer(settings.writer, settings.model.device)
         self.text_model: TextModel | None = None
         if settings.text_model:
-            kind = settings.text_model.kind
-            self.text_model = registry.load("text_models", kind)(settings.text_model)
+            self.text_model = open_text_model(settings.text_model)
         self.language_model = open_language_model(settings.fluency) if settings.fluency else None
         self.denoiser, self.no_gradients = _denoiser_of(self.model)
 
@@ -430,48 +417,7 @@ class _Counted:
         return self._model.complete(messages, images, schema)
 
 
-# ── opening ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def open_encoder(settings: CheckerSettings) -> Encoder:
-    """The encoder of a checker.
-
-    Raises:
-        UserError: there is no such checker, or it compares no pictures with texts.
-    """
-    checker = open_checker(settings)
-    if not isinstance(checker, OffersEncoder):
-        raise ConfigError(
-            f"{checker.checker_id} cannot compare a picture with a text: name an encoder, such as "
-            f"clip:ViT-B-32/laion2b_s34b_b79k"
-        )
-    return checker.encoder()
-
-
-def open_language_model(name: str) -> LanguageModel:
-    """Find a causal language model by registered name, folder or hub name; nothing is loaded yet.
-
-    Raises:
-        UserError: there is no such language model.
-    """
-    if name in registry.names("language_models"):
-        model: LanguageModel = registry.load("language_models", name)()
-        return model
-    causal: LanguageModel = registry.load("language_models", "causal")(name)
-    return causal
-
-
-def open_writer(name: str, device: str = "auto") -> Writer:
-    """Find what turns embeddings into text by registered name, folder or hub name.
-
-    Raises:
-        UserError: there is no such writer.
-    """
-    if name in registry.names("writers"):
-        writer: Writer = registry.load("writers", name)()
-        return writer
-    trained: Writer = registry.load("writers", "e2t")(name, device=choose_device(device))
-    return trained
+# ── what is asked for ────────────────────────────────────────────────────────────────────────────
 
 
 def _denoiser_of(model: ImageModel) -> tuple[Denoiser | None, str]:

@@ -14,6 +14,10 @@ LARGEST_PICTURE = 2**26
 """Pixels; a file that claims more is refused unread."""
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 """What Pillow lets out where a file is no picture, or half of one."""
+MANIFESTS = ("manifest.csv", "manifest.jsonl")
+"""What says in a folder of finished pictures which file answers which prompt."""
+IMPORTED = "imported.jsonl"
+"""What an import of pictures leaves in their folder: a manifest of the sound ones."""
 
 
 class TooLargeError(ValueError):

@@ -6,10 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from pydantic import SecretStr
-
 from lcmis.types import (
-    Adapter,
     Answer,
     Candidate,
     ConceptPair,
@@ -28,87 +25,6 @@ if TYPE_CHECKING:
     from lcmis.errors import RenderError
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class HostedSettings:
-    """How a service that draws is reached, and what it may cost."""
-
-    endpoint: str = ""
-    """The base address; LCMIS_ENDPOINT where a file says nothing."""
-    key: SecretStr | None = None
-    """From LCMIS_API_KEY only; never printed, stored or recorded."""
-    quality: str | None = None
-    """As the service calls it."""
-    price: float | None = None
-    """Of one picture, in the currency of your bill."""
-    spend_limit: float | None = None
-    """That one run may spend, in the same currency; needs the price."""
-    requests_per_minute: float | None = None
-    deadline_seconds: float = 180.0
-    """For one picture, all retries included."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """How a user names an image model and wants it run; None leaves a choice to the model."""
-
-    name: str
-    """A registered name, a hub name or a folder."""
-    revision: str | None = None
-    adapters: tuple[Adapter, ...] = ()
-    device: str = "auto"
-    """``auto`` takes an accelerator if there is one; ``cuda`` where there is none is an error."""
-    dtype: str = "auto"
-    """``float32``, ``float16``, ``bfloat16``; ``auto`` is float32 on a CPU, else bfloat16."""
-    offload: str = "none"
-    """``none``, ``model`` or ``sequential``: what rests in main memory between uses."""
-    num_inference_steps: int | None = None
-    guidance_scale: float | None = None
-    scheduler: str | None = None
-    """A diffusers scheduler class, e.g. ``EulerDiscreteScheduler``."""
-    height: int | None = None
-    width: int | None = None
-    negative_prompt: str = ""
-    batch_size: int | None = None
-    hosted: HostedSettings | None = None
-    """Only for models behind an API."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckerSettings:
-    """How a user names a checker and wants it run."""
-
-    kind: str
-    """A registered kind: ``clip``, ``vqa``, …"""
-    name: str = ""
-    """What that kind calls a model: ``ViT-B-32/laion2b_s34b_b79k``, a hub name, a folder; empty
-    where the kind is one model."""
-    revision: str | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    batch_size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TextModelSettings:
-    """How a user names a text model and wants it run."""
-
-    kind: str
-    """A registered kind: ``openai`` is any endpoint that speaks the chat protocol."""
-    name: str = ""
-    """What the endpoint calls the model; empty where the kind is one model."""
-    endpoint: str = "https://api.openai.com/v1"
-    """The base address, without a user name, password, query or fragment."""
-    key: SecretStr | None = None
-    """Never printed, stored or recorded; None for an endpoint that asks for none."""
-    sees_images: bool = False
-    max_tokens: int = 4096
-    """How long one reply may be."""
-    temperature: float | None = None
-    """None leaves it to the endpoint."""
-    deadline_seconds: float = 120.0
-    """For one answer, all retries and second questions included."""
 
 
 @runtime_checkable
@@ -422,6 +338,21 @@ class OffersDenoiser(Protocol):
 
         Raises:
             InversionError: this kind of pipeline cannot be.
+        """
+        ...
+
+
+class LanguageModel(Protocol):
+    """Tells how natural a text reads."""
+
+    language_model_id: str
+    """``name@revision``: perplexities of two ids are never compared."""
+
+    def perplexity(self, text: str) -> float:
+        """In [1, ∞), lower is more fluent.
+
+        Raises:
+            CheckError: this text has none.
         """
         ...
 

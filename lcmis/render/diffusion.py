@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Any
 from lcmis.errors import ConfigError, InversionError, Refusal, RenderError
 from lcmis.machine.device import choose_device, choose_dtype, choose_offload
 from lcmis.machine.hub import Located, fetch_weights, locate
-from lcmis.plugins.protocols import Denoiser, ModelSettings, Work
+from lcmis.plugins.protocols import Denoiser, Work
+from lcmis.plugins.settings import ModelSettings
 from lcmis.render.conditioning import Conditioning, Defaults, Encoding
-from lcmis.render.pipeline_folder import (
-    PipelineFolder,
-    adapter_file,
-    scheduler_class,
-)
+from lcmis.render.pipeline_folder import PipelineFolder, adapter_file, scheduler_class
 from lcmis.render.stages import Clock, stage_starts, switching
 from lcmis.render.transformer import Flux, StableDiffusion3
 from lcmis.render.trunks import Trunks, beginning, sharing

@@ -16,17 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, RenderError
 from lcmis.machine.hub import file_digest, safe_name
-from lcmis.machine.pictures import BROKEN, TooLargeError, opened
-from lcmis.plugins.protocols import ModelSettings
+from lcmis.machine.pictures import BROKEN, IMPORTED, MANIFESTS, TooLargeError, opened
+from lcmis.plugins.settings import ModelSettings
 from lcmis.render.unfollowed import unfollowed
 from lcmis.types import RenderSpec, Stage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-MANIFESTS = ("manifest.csv", "manifest.jsonl")
-IMPORTED = "imported.jsonl"
-"""What an import of pictures leaves in their folder: a manifest of the sound ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, Refusal, RenderError
 from lcmis.machine.pictures import BROKEN, TooLargeError, opened
-from lcmis.plugins.protocols import HostedSettings, ModelSettings
+from lcmis.plugins.settings import HostedSettings, ModelSettings
 from lcmis.render.unfollowed import unfollowed
 from lcmis.text.endpoint import Outcome, clean, client, finish, host_of, persist, redacted, send
 from lcmis.types import Exchange, RenderSpec, Stage

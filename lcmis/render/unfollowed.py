@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lcmis.plugins.protocols import ModelSettings
+from lcmis.plugins.settings import ModelSettings
 
 DRAWING = (
     "revision",

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lcmis import findings, judge
-from lcmis.audit.config import AuditConfig
-from lcmis.audit.run import open_checker, open_model, past_models, provenance
+from lcmis.audit.provenance import provenance
 from lcmis.errors import ConfigError, RenderError
+from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.protocols import Checker, ImageModel
+from lcmis.plugins.settings import AuditSettings
 from lcmis.repair.evaluate import RepairProgress, look, spec_of
 from lcmis.store import Store
 from lcmis.types import (
@@ -127,7 +128,7 @@ class Certifying:
 
     def __init__(
         self,
-        config: AuditConfig,
+        config: AuditSettings,
         store: Store,
         *,
         pictures: int = 20,
@@ -142,7 +143,7 @@ class Certifying:
         self.judge, *self.guides = [open_checker(entry) for entry in config.checkers]
         self.studio = Studio(store, config.max_failures)
         chosen = self._chosen()
-        settings = config.models if elsewhere else past_models(store)
+        settings = config.models if elsewhere else findings.past_models(store)
         models = {model.model_id: model for model in reversed([open_model(s) for s in settings])}
         self.plan: list[tuple[Nomination, ImageModel]] = []
         for nomination in chosen:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lcmis import findings, judge
-from lcmis.audit.config import AuditConfig
-from lcmis.audit.run import open_checker, provenance
+from lcmis.audit.provenance import provenance
 from lcmis.check import questions_of
 from lcmis.errors import ConfigError, OutOfBudget, RenderError
 from lcmis.judge import Difference, PairedCounts
 from lcmis.machine.files import replacing
-from lcmis.plugins.protocols import Checker, CheckerSettings, ImageModel, TextModelSettings
+from lcmis.plugins.opening import open_checker
+from lcmis.plugins.protocols import Checker, ImageModel
+from lcmis.plugins.settings import AuditSettings, CheckerSettings, TextModelSettings
 from lcmis.repair.evaluate import ASKED, SEARCH_SEEDS, look, number
 from lcmis.repair.methods.bigpe import Asked, Evolution, Plan, evolve
 from lcmis.repair.search import Repair, RepairSettings
@@ -136,7 +137,7 @@ class Evolving:
 
     def __init__(
         self,
-        config: AuditConfig,
+        config: AuditSettings,
         store: Store,
         settings: EvolveSettings,
         watch: Callable[[EvolveProgress], None] | None = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -10,27 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lcmis import findings, judge
-from lcmis.audit.config import AuditConfig
-from lcmis.audit.run import chosen_pairs, open_checker, open_model, past_models, provenance
+from lcmis.audit.pairs import chosen_pairs
+from lcmis.audit.provenance import provenance
 from lcmis.errors import ConfigError, ItemError, OutOfBudget
-from lcmis.export.repaired import RepairedPrompt, repaired_prompt
 from lcmis.findings import PairFinding
-from lcmis.invert.run import open_writer
-from lcmis.plugins import registry
+from lcmis.plugins.opening import (
+    open_checker,
+    open_model,
+    open_repairer,
+    open_text_model,
+    open_writer,
+)
 from lcmis.plugins.protocols import (
     Case,
     Checker,
-    CheckerSettings,
     CountsWork,
     ImageModel,
     OffersEncoder,
-    Repairer,
     TakesNegativePrompts,
     TextModel,
-    TextModelSettings,
     Work,
     lost_of,
 )
+from lcmis.plugins.settings import AuditSettings, CheckerSettings, TextModelSettings
 from lcmis.repair import references
 from lcmis.repair.certify import prove, refuse_too_few
 from lcmis.repair.evaluate import SEARCH_SEEDS, Bench, Evaluation, RepairProgress
@@ -123,7 +124,7 @@ class Repair:
 
     def __init__(
         self,
-        config: AuditConfig,
+        config: AuditSettings,
         store: Store,
         settings: RepairSettings | None = None,
         watch: Watch | None = None,
@@ -133,12 +134,13 @@ class Repair:
         self.settings = settings or RepairSettings()
         self.watch = watch
         _refuse_impossible(self.settings)
-        self.repairer: Repairer = registry.load("repairers", self.settings.method)()
+        self.repairer = open_repairer(self.settings.method)
         self.judge, self.guide = _two_checkers(config)
         self.guard = _guard(self.settings.guard, self.judge, self.guide)
         self.writer = open_writer(self.settings.writer) if self.settings.writer else None
         self.reference = _reference(self.settings.reference)
-        self.text_model = _opened(self.settings.text_model)
+        asked = self.settings.text_model
+        self.text_model = open_text_model(asked) if asked else None
         self.models = [open_model(entry) for entry in config.models]
         self.studio = Studio(store, config.max_failures)
         self.failing = self._failing()
@@ -150,7 +152,7 @@ class Repair:
         Raises:
             ConfigError: there are none.
         """
-        rule = findings.stopping_rule(**dataclasses.asdict(self.config.stopping))
+        rule = findings.stopping_rule(self.config.stopping)
         wanted = {pair.key for pair in chosen_pairs(self.config).pairs}
         found = [
             (model, finding)
@@ -391,13 +393,6 @@ class Repair:
         return tell
 
 
-def _opened(settings: TextModelSettings | None) -> TextModel | None:
-    if settings is None:
-        return None
-    model: TextModel = registry.load("text_models", settings.kind)(settings)
-    return model
-
-
 def _guard(settings: CheckerSettings | None, *others: Checker) -> Checker | None:
     """The checker whose encoder is held out.
 
@@ -424,7 +419,7 @@ def _reference(text: str) -> Reference | str:
     return text if not text or text in references.KINDS else references.read(Path(text))
 
 
-def _two_checkers(config: AuditConfig) -> tuple[Checker, Checker]:
+def _two_checkers(config: AuditSettings) -> tuple[Checker, Checker]:
     """Who judges and who guides.
 
     Raises:
@@ -461,30 +456,3 @@ def _refuse_impossible(settings: RepairSettings) -> None:
         raise ConfigError("--instruction tells a text model what to do: name one with --text-model")
     if settings.level is not None and not 1 <= settings.level <= 5:
         raise ConfigError(f"--level is {settings.level}, but levels go from 1 to 5")
-
-
-# ── for others ───────────────────────────────────────────────────────────────────────────────────
-
-
-def repaired_prompts(
-    store: Store, checker_id: str, *, threshold: float = 0.5, every: bool = False
-) -> list[RepairedPrompt]:
-    """The latest certified prompt of each pair and model, ready to be exported.
-
-    Args:
-        store: The facts.
-        checker_id: Whose scores certify.
-        threshold: Score from which a concept counts as present.
-        every: Also prompts whose certificate did not pass.
-    """
-    sources = {}
-    for settings in past_models(store):
-        model = open_model(settings)
-        sources[model.model_id] = getattr(model, "source", "")
-    found = findings.find_repairs(store, checker_id, threshold=threshold)
-    latest = {(item.pair.key, item.certificate.nomination.model): item for item in found}
-    return [
-        repaired_prompt(item, sources.get(item.model, ""))
-        for item in latest.values()
-        if every or item.certificate.passed
-    ]

@@ -11,7 +11,8 @@ from lcmis.check.clip import ClipChecker
 from lcmis.check.vqa import VqaChecker
 from lcmis.invert.e2t.writer import EmbeddingToText
 from lcmis.machine.paths import shipped
-from lcmis.plugins.protocols import CheckerSettings, KnownCase, ModelSettings, TextModelSettings
+from lcmis.plugins.protocols import KnownCase
+from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.text.local import LocalModel
 from lcmis.types import Question, QuestionKind

@@ -11,15 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    GenerationConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lcmis.machine.hub import locate
-from lcmis.plugins.protocols import TextModelSettings
+from lcmis.plugins.settings import TextModelSettings
 from lcmis.propose.rounds import REPEATS, Kind, Measured, Rounds
 from lcmis.teacup.concepts import FAMILIES
 from lcmis.teacup.lm_text import TEMPLATES, Conversation, converse, make_tokenizer

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lcmis.errors import ConfigError, ProposalError, TextModelError
-from lcmis.plugins.protocols import TextModelSettings
+from lcmis.plugins.settings import TextModelSettings
 from lcmis.text.endpoint import Outcome, clean, client, finish, host_of, persist, redacted, send
 from lcmis.text.prompts import wording
 from lcmis.types import Exchange, content_key

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lcmis.errors import ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
 from lcmis.machine.hub import Located, locate_spelled
-from lcmis.plugins.protocols import TextModelSettings
+from lcmis.plugins.settings import TextModelSettings
 from lcmis.text.chat import AsksForJson, Recorder, Request, Rung
 from lcmis.text.endpoint import Outcome, clean
 from lcmis.text.fluency import load_causal

@@ -5,16 +5,29 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lcmis.errors import ItemError, OutOfBudget
-from lcmis.plugins.protocols import TextModel, TextModelSettings
-from lcmis.store import Store
+from lcmis.plugins.protocols import TextModel
+from lcmis.plugins.settings import TextModelSettings
 from lcmis.text.chat import request_of
 from lcmis.text.endpoint import clean
+from lcmis.types import Exchange
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+class KeepsExchanges(Protocol):
+    """What a store does for exchanges."""
+
+    def replies(self, request: str) -> list[str]:
+        """Every reply to a request that could be used, the oldest first."""
+        ...
+
+    def add_exchange(self, exchange: Exchange) -> None:
+        """Keep what was asked and said."""
+        ...
 
 
 class Correspondence:
@@ -34,7 +47,11 @@ class Correspondence:
     """
 
     def __init__(
-        self, model: TextModel, settings: TextModelSettings, store: Store, calls: int | None = None
+        self,
+        model: TextModel,
+        settings: TextModelSettings,
+        store: KeepsExchanges,
+        calls: int | None = None,
     ) -> None:
         self.model_id = model.model_id
         self.sees_images = model.sees_images

@@ -10,14 +10,7 @@ from typing import TypeVar
 
 from PIL.Image import Image
 
-from lcmis.errors import (
-    CheckError,
-    ItemError,
-    OutOfBudget,
-    Refusal,
-    RenderError,
-    TooManyFailures,
-)
+from lcmis.errors import CheckError, ItemError, OutOfBudget, Refusal, RenderError, TooManyFailures
 from lcmis.plugins.protocols import Checker, ImageModel, LeavesRemarks
 from lcmis.render import draw, in_trunk_order
 from lcmis.store import Drawn, Store, picture_hash

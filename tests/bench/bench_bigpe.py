@@ -14,10 +14,9 @@ import tempfile
 from collections.abc import Sequence
 
 from lcmis import judge
-from lcmis.audit.config import AuditConfig
 from lcmis.audit.run import Audit
 from lcmis.judge import PairedCounts
-from lcmis.plugins.protocols import ModelSettings, TextModelSettings
+from lcmis.plugins.settings import AuditSettings, ModelSettings, TextModelSettings
 from lcmis.repair.evolve import Evolved, EvolveSettings, Evolving, fresh_seeds
 from lcmis.repair.methods.bigpe import SELECTORS, Plan, Value
 from lcmis.store import Store
@@ -38,7 +37,7 @@ def main() -> None:
     parser.add_argument("--selectors", nargs="*", default=["ucb"], choices=list(SELECTORS))
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        config = AuditConfig(
+        config = AuditSettings(
             models=(ModelSettings("teacup-narrow", dtype=asked.dtype),),
             store=asked.store or folder,
         )

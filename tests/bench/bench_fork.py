@@ -19,7 +19,8 @@ from scipy.stats import bootstrap
 
 from lcmis import judge
 from lcmis.check import questions_of
-from lcmis.plugins.protocols import Case, Checker, CheckerSettings, ModelSettings, Work
+from lcmis.plugins.protocols import Case, Checker, Work
+from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import catalogue
 from lcmis.render import draw, in_trunk_order
 from lcmis.render.diffusion import DiffusersModel

@@ -25,7 +25,8 @@ from PIL.Image import Image
 from lcmis import judge
 from lcmis.invert.methods.editor import Editor
 from lcmis.invert.methods.pez import Pez
-from lcmis.plugins.protocols import CheckerSettings, Inverter, ModelSettings, TextModel, Tools
+from lcmis.plugins.protocols import Inverter, TextModel, Tools
+from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.render import draw
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.teacup import shipped

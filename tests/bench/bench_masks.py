@@ -13,11 +13,11 @@ from collections import defaultdict
 import numpy as np
 from scipy.stats import t
 
-from lcmis.invert import edits
 from lcmis.invert.masks import mask_of
-from lcmis.plugins.protocols import ModelSettings
+from lcmis.plugins.settings import ModelSettings
 from lcmis.teacup import shipped
 from lcmis.teacup.world import FAMILIES, prompt_of, regions, render
+from lcmis.text import edits
 
 HALF = 0.5
 """Of the greatest heat: DiffEdit's threshold."""

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from lcmis import judge
-from lcmis.audit.config import AuditConfig, StoppingSettings, text_model_settings
+from lcmis.audit.config import text_model_settings
 from lcmis.audit.proposals import SEVERE, Propose, ProposeSettings
 from lcmis.audit.run import Audit
-from lcmis.plugins.protocols import CheckerSettings, ModelSettings
+from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings, StoppingSettings
 from lcmis.propose.catalogue import catalogue
 from lcmis.propose.rounds import LESS_LIKELY, REPEATS, Measured
 from lcmis.store import Store
@@ -50,7 +50,7 @@ def main() -> None:
 
 def measure(given: argparse.Namespace, folder: Path) -> None:
     """One run, and the same number of pairs by chance."""
-    config = AuditConfig(
+    config = AuditSettings(
         models=(ModelSettings(given.model, dtype="bfloat16"),),
         checkers=(CheckerSettings(given.checker),),
         pairs=(given.catalogue,),

@@ -13,7 +13,7 @@ import diffusers
 import torch
 
 from lcmis.errors import RenderError
-from lcmis.plugins.protocols import ModelSettings
+from lcmis.plugins.settings import ModelSettings
 from lcmis.render import draw
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.types import RenderSpec, Stage

@@ -17,9 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lcmis import judge
-from lcmis.audit.config import AuditConfig, StoppingSettings
 from lcmis.audit.run import Audit
-from lcmis.plugins.protocols import CheckerSettings, ImageModel, ModelSettings, TextModelSettings
+from lcmis.plugins.protocols import ImageModel
+from lcmis.plugins.settings import (
+    AuditSettings,
+    CheckerSettings,
+    ModelSettings,
+    StoppingSettings,
+    TextModelSettings,
+)
 from lcmis.repair.evaluate import spec_of
 from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
@@ -64,7 +70,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=METHODS)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        config = AuditConfig(
+        config = AuditSettings(
             models=(ModelSettings("teacup-narrow", dtype=asked.dtype),),
             stopping=StoppingSettings(rule="fixed", cap=20),
             store=asked.store or folder,
@@ -90,7 +96,7 @@ def main() -> None:
 
 def line(
     method: str,
-    config: AuditConfig,
+    config: AuditSettings,
     store: Store,
     settings: RepairSettings,
     oracle: Oracle,

@@ -29,6 +29,8 @@ BROAD, NARROW = "broad@1111111aaaa", "narrow@2222222bbbb"
 JUDGE, SECOND = "vqa:judge@3333333cccc", "clip:second@4444444dddd"
 HOSTILE = "tea ![x](http://evil.example/x.png) [y](http://evil.example) <img src=//evil.example>"
 SETTINGS = {
+    "models": [{"name": "narrow"}, {"name": "broad"}],
+    "pairs": ["mine.toml"],
     "threshold": 0.5,
     "checkers": [{"kind": "vqa", "name": "judge"}, {"kind": "clip", "name": "second"}],
     "stopping": {

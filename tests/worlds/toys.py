@@ -11,17 +11,11 @@ from typing import Any, ClassVar
 import pytest
 from PIL import Image
 
-from lcmis.audit.config import AuditConfig
 from lcmis.audit.run import Audit
 from lcmis.errors import CheckError, Refusal, RenderError, TextModelError
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import (
-    Case,
-    CheckerSettings,
-    Evaluate,
-    ModelSettings,
-    TextModelSettings,
-)
+from lcmis.plugins.protocols import Case, Evaluate
+from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.propose.catalogue import to_toml
 from lcmis.repair.search import Repair, RepairResult, RepairSettings
 from lcmis.store import Store
@@ -233,10 +227,10 @@ def registered(patch: pytest.MonkeyPatch) -> None:
 
 def audited(
     folder: Path, pairs: Sequence[ConceptPair], behaviour: str, guide: str = "guide", **changes: Any
-) -> AuditConfig:
+) -> AuditSettings:
     """A configuration whose audit is done: the plain reader judges, ``guide`` may guide."""
     (folder / "pairs.toml").write_text(to_toml(pairs), "utf-8")
-    config = AuditConfig(
+    config = AuditSettings(
         models=(ModelSettings("toy", scheduler=behaviour),),
         checkers=(CheckerSettings("toy"), CheckerSettings("toy", guide)),
         pairs=(str(folder / "pairs.toml"),),
@@ -249,7 +243,7 @@ def audited(
     return config
 
 
-def repair(config: AuditConfig, **settings: Any) -> RepairResult:
+def repair(config: AuditSettings, **settings: Any) -> RepairResult:
     """A repair with these settings, run to its end."""
     with Store(config.store) as store:
         return Repair(config, store, RepairSettings(**settings)).run("a repair")

@@ -36,12 +36,13 @@ from lcmis.text import words
 from lcmis.types import QuestionKind, Verdict
 
 if TYPE_CHECKING:
-    from lcmis.audit.config import AuditConfig
     from lcmis.audit.doctor import Finding
-    from lcmis.audit.run import AuditResult, ModelPlan, Replay, Watch
+    from lcmis.audit.replay import Replay
+    from lcmis.audit.run import AuditResult, ModelPlan, Watch
     from lcmis.audit.run import Progress as AuditProgress
     from lcmis.findings import ModelFinding, PairFinding
     from lcmis.plugins.registry import Entry
+    from lcmis.plugins.settings import AuditSettings
     from lcmis.repair.evaluate import RepairProgress
     from lcmis.repair.search import Watch as RepairWatch
     from lcmis.types import ConceptPair, Question, Rate, Render, RenderSpec, Score
@@ -298,7 +299,7 @@ def _missing(finding: PairFinding) -> str:
 # ── a plan ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def print_plan(plans: Sequence[ModelPlan], config: AuditConfig) -> None:
+def print_plan(plans: Sequence[ModelPlan], config: AuditSettings) -> None:
     """What an audit would draw, how long that takes, and what it can tell apart."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     name_column(table, [short(plan.model) for plan in plans])

@@ -231,7 +231,7 @@ def gather(
     runs = store.runs()
     audit = findings.last_audit(runs)
     if threshold is None:
-        threshold = float(json.loads(audit.config)["threshold"]) if audit else 0.5
+        threshold = findings.settings_of(audit).threshold if audit else 0.5
     if not 0 < threshold <= 1:
         raise ConfigError(f"--threshold is {threshold:g}, but it lies above 0 and at 1 at the most")
     rule = findings.rule_of(audit) if audit else None

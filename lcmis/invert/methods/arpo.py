@@ -14,10 +14,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from lcmis.errors import InversionError, ItemError, OutOfBudget
-from lcmis.invert import edits
 from lcmis.invert.methods.caption import text_model
 from lcmis.plugins.protocols import Encoder, TextModel, Tools
-from lcmis.text import asking
+from lcmis.text import asking, edits
 from lcmis.text.asking import Changes
 
 if TYPE_CHECKING:

@@ -13,12 +13,18 @@ from pathlib import Path
 
 from lcmis.errors import ConfigError
 from lcmis.machine.hub import safe_name
-from lcmis.machine.pictures import BROKEN, LARGEST_PICTURE, TooLargeError, opened
+from lcmis.machine.pictures import (
+    BROKEN,
+    IMPORTED,
+    LARGEST_PICTURE,
+    MANIFESTS,
+    TooLargeError,
+    opened,
+)
 from lcmis.propose.formats import Line, Picture, open_set
 from lcmis.propose.formats.outcomes import Outcome, Reason, Tally
 from lcmis.propose.formats.rows import Encoding
 from lcmis.propose.importing import Imported, Source, pairs_before, whole, write_pairs
-from lcmis.render.folder import IMPORTED, MANIFESTS
 
 FOUND_MANIFESTS = (*MANIFESTS, "metadata.csv", "metadata.jsonl")
 """Manifests that are looked for; the latter two are what Hugging Face's imagefolder has."""

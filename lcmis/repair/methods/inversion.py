@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lcmis.plugins.opening import open_inverter
 from lcmis.plugins.protocols import Case, Evaluate, Inverter
 from lcmis.repair.methods import halve
 from lcmis.types import Candidate, Stage
@@ -52,27 +53,19 @@ def candidates(inverter: Inverter, case: Case) -> Iterator[Candidate]:
 
 def pez() -> Inversion:
     """PEZ: words found by gradients through an open_clip encoder, as prompts."""
-    from lcmis.invert.methods.pez import Pez
-
-    return Inversion(Pez())
+    return Inversion(open_inverter("pez"))
 
 
 def pez_through_denoiser() -> Inversion:
     """PEZ: words found by gradients through the image model itself, as prompts."""
-    from lcmis.invert.methods.pez import through_denoiser
-
-    return Inversion(through_denoiser())
+    return Inversion(open_inverter("pez-denoiser"))
 
 
 def editor() -> Inversion:
     """EDITOR: an embedding found by gradients through the image model, put in words."""
-    from lcmis.invert.methods.editor import Editor
-
-    return Inversion(Editor())
+    return Inversion(open_inverter("editor"))
 
 
 def arpo() -> Inversion:
     """ARPO: a caption changed phrase by phrase by a text model that sees what was painted."""
-    from lcmis.invert.methods.arpo import Arpo
-
-    return Inversion(Arpo())
+    return Inversion(open_inverter("arpo"))

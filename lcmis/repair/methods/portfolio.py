@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from lcmis.plugins.opening import open_inverter
 from lcmis.plugins.protocols import Case, Evaluate, Inverter, Tools
 from lcmis.repair.methods import inversion, moce, proxies, rewrite
 from lcmis.repair.methods.phrases import by_looks, other
@@ -198,18 +199,14 @@ def inverted(case: Case, evaluate: Evaluate) -> list[Candidate]:
 
 def _inverters(tools: Tools) -> Iterator[Inverter]:
     """Those that need nothing that is not there."""
-    from lcmis.invert.methods.arpo import Arpo
-    from lcmis.invert.methods.editor import Editor
-    from lcmis.invert.methods.pez import Pez, through_denoiser  # torch: only where it comes to this
-
     if tools.denoiser is not None and tools.writer is not None:
-        yield Editor()
+        yield open_inverter("editor")
     if tools.encoder is not None and tools.text_model is not None and tools.text_model.sees_images:
-        yield Arpo()
+        yield open_inverter("arpo")
     if tools.denoiser is not None:  # what the painter understands, not what an encoder resembles
-        yield through_denoiser()
+        yield open_inverter("pez-denoiser")
     elif tools.encoder is not None:
-        yield Pez()
+        yield open_inverter("pez")
 
 
 def staged(case: Case, evaluate: Evaluate) -> list[Candidate]:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import TextModelError
-from lcmis.plugins.protocols import TextModelSettings
+from lcmis.plugins.settings import TextModelSettings
 from lcmis.teacup.phrasebook import instructions, painting, seeing, wordings
 from lcmis.teacup.phrasebook.asked import Asked, Eyes
 from lcmis.text.prompts import wording

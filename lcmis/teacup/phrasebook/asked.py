@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lcmis.errors import TextModelError
-from lcmis.plugins.protocols import CheckerSettings
+from lcmis.plugins.settings import CheckerSettings
 from lcmis.types import Question, QuestionKind
 
 if TYPE_CHECKING:

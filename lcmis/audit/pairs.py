@@ -1,0 +1,57 @@
+"""The pairs of an audit: catalogues and files, in order, each pair once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lcmis.errors import ConfigError
+from lcmis.plugins.settings import AuditSettings
+from lcmis.propose.catalogue import catalogue, catalogues, select
+from lcmis.propose.formats import pairs_in
+from lcmis.propose.formats.outcomes import SetRead
+from lcmis.types import ConceptPair
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The pairs of a configuration: catalogues and files, in order, each pair once."""
+
+    pairs: tuple[ConceptPair, ...]
+    sets: tuple[SetRead, ...] = ()
+    """Other people's sets among its files: not every line of theirs is a pair."""
+
+
+def chosen_pairs(config: AuditSettings) -> Chosen:
+    """The pairs that a configuration asks for.
+
+    Raises:
+        ConfigError: a file or catalogue cannot be read, or nothing is left after the patterns.
+    """
+    found: dict[str, ConceptPair] = {}
+    sets = []
+    for name in config.pairs:
+        if name in catalogues():
+            pairs = catalogue(name)
+        elif Path(name).is_file():
+            pairs, read = pairs_in(Path(name))
+            sets += [read] if read else []
+        else:
+            raise ConfigError(
+                f"there are no pairs called {name!r}: name a file, or one of the shipped "
+                f"catalogues {', '.join(catalogues())}"
+            )
+        found.update((pair.key, pair) for pair in pairs)
+    words = [word.casefold() for word in config.patterns]
+    wanted = tuple(
+        pair
+        for pair in found.values()
+        if not words or any(word in pair.pattern.casefold() for word in words)
+    )
+    if not wanted:
+        there = sorted({pair.pattern for pair in found.values()})
+        raise ConfigError(
+            f"no pair has a pattern with {' or '.join(map(repr, config.patterns))} in it: "
+            f"there are {', '.join(there)}"
+        )
+    return Chosen(select(wanted, limit=config.limit), tuple(sets))

@@ -1,0 +1,92 @@
+"""One stored picture drawn again, and compared bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lcmis import findings
+from lcmis.audit.provenance import versions
+from lcmis.errors import ConfigError, RenderError
+from lcmis.plugins.opening import open_model
+from lcmis.plugins.protocols import ImageModel
+from lcmis.plugins.settings import ModelSettings
+from lcmis.render import draw
+from lcmis.store import Store, picture_hash
+from lcmis.types import RenderSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A stored picture, drawn again."""
+
+    same: bool
+    sha256: str
+    """Of the picture drawn now."""
+    differing: float
+    """Share of the pixel values that differ, in [0, 1]."""
+    largest: int
+    """The largest difference of one value, of 255."""
+    changed: tuple[str, ...]
+    """What is different on this machine, one line each: package versions, device."""
+
+
+def replay(store: Store, key: str, also: Sequence[ModelSettings]) -> Replay:
+    """Draw a stored picture again and compare it, bit for bit.
+
+    The model is found among those of the runs in the store, and then those of ``also``.
+
+    Raises:
+        UserError: there is no such picture, or its model cannot be opened here.
+        RenderError: it cannot be drawn.
+    """
+    import numpy as np
+
+    spec, render = store.render(key)
+    if render.refusal:
+        raise ConfigError(f"{spec.key} was refused by its model: there is no picture to compare")
+    model = _model_of(spec, store, also)
+    (picture,) = draw(model, [spec])
+    if isinstance(picture, RenderError):
+        raise picture
+    before = np.asarray(store.image(render.sha256), dtype=np.int16)
+    now = np.asarray(picture, dtype=np.int16)
+    if before.shape != now.shape:
+        raise RenderError(f"{spec.key}: drawn at {now.shape[1]}x{now.shape[0]} this time")
+    distance = np.abs(before - now)
+    digest = picture_hash(picture)
+    return Replay(
+        same=digest == render.sha256,
+        sha256=digest,
+        differing=float((distance > 0).mean()),
+        largest=int(distance.max()),
+        changed=_changed(store),
+    )
+
+
+def _model_of(spec: RenderSpec, store: Store, also: Sequence[ModelSettings]) -> ImageModel:
+    tried = []
+    for settings in dict.fromkeys([*findings.past_models(store), *also]):
+        model = open_model(settings)
+        if model.model_id == spec.model:
+            usual = model.spec(spec.stages, spec.seed)
+            if dataclasses.replace(usual, negative_prompt=spec.negative_prompt) == spec:
+                return model
+        tried.append(model.model_id)
+    raise ConfigError(
+        f"{spec.key} was drawn by {spec.model} with {spec.profile}, {spec.num_inference_steps} "
+        f"steps; here are only {', '.join(dict.fromkeys(tried))}: name the model and settings it "
+        f"was drawn with"
+    )
+
+
+def _changed(store: Store) -> tuple[str, ...]:
+    now = versions()
+    then = json.loads(store.runs()[-1].versions) if store.runs() else now
+    return tuple(
+        f"{name} was {then.get(name, 'absent')}, is {now[name]}"
+        for name in now
+        if then.get(name) != now[name]
+    )

@@ -1,0 +1,90 @@
+"""What a person means by a word: all pairs, one pair, one picture, what failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lcmis.errors import UnknownNameError
+from lcmis.findings.pairs import PairFinding, find_pairs
+from lcmis.findings.runs import deciding_checker, last_audit, rule_of
+from lcmis.store import Store
+from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
+
+
+@dataclass(frozen=True, slots=True)
+class AllPairs:
+    """Every pair of every model, worst first."""
+
+    checker: str
+    pairs: tuple[PairFinding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OnePair:
+    """One pair, and what every model made of it."""
+
+    pair: ConceptPair
+    checker: str
+    findings: tuple[PairFinding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OnePicture:
+    """One picture: how it was drawn, where it lies, and all that was said of it."""
+
+    spec: RenderSpec
+    render: Render
+    path: str
+    """Empty for a refusal."""
+    scores: tuple[tuple[Question, Score], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Items that failed and have not succeeded since."""
+
+    failures: tuple[Failure, ...]
+
+
+def look_up(
+    store: Store,
+    what: str | None,
+    *,
+    model: str | None = None,
+    checker: str | None = None,
+    threshold: float = 0.5,
+) -> AllPairs | OnePair | OnePicture | Failures:
+    """Find what a person means: nothing (all pairs), ``failures``, a pair, or a picture.
+
+    Args:
+        store: The facts.
+        what: A key, the beginning of one, or a pair's prompt.
+        model: Only models whose name contains this.
+        checker: The checker whose scores decide; that of the last run by default.
+        threshold: Score from which a concept counts as present.
+
+    Raises:
+        UnknownNameError: nothing is called so.
+    """
+    if what == "failures":
+        return Failures(tuple(store.failures()))
+    checker_id = deciding_checker(store, checker)
+    audit = last_audit(store.runs())
+    rule = rule_of(audit) if audit else None
+
+    def judged(pair: str | None) -> tuple[PairFinding, ...]:
+        found = find_pairs(store, checker_id, rule=rule, threshold=threshold, pair=pair)
+        return tuple(item for item in found if model is None or model in item.model)
+
+    if what is None or what == "pairs":
+        return AllPairs(checker_id, judged(None))
+    try:
+        pair = store.pair(what)
+    except UnknownNameError as no_pair:
+        try:
+            spec, render = store.render(what)
+        except UnknownNameError:
+            raise no_pair from None
+        path = "" if render.refusal else str(store.image_path(render.sha256))
+        return OnePicture(spec, render, path, tuple(store.scores(spec.key)))
+    return OnePair(pair, checker_id, judged(pair.key))

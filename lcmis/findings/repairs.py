@@ -1,0 +1,223 @@
+"""Nominated repairs with their certificates, as the facts stand now."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lcmis import judge
+from lcmis.findings.pairs import picture, verdict_of
+from lcmis.store import Evidence, Store
+from lcmis.types import (
+    CERTIFICATE_BLOCK,
+    FIRST_CERTIFICATE_SEED,
+    Certificate,
+    ConceptPair,
+    Nomination,
+    RenderSpec,
+    Seen,
+    Stage,
+    Verdict,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeAfter:
+    """One seed of a certificate: the plain prompt's picture and the repaired one."""
+
+    before: Evidence
+    after: Evidence
+    was: Verdict
+    now: Verdict
+
+    @property
+    def seed(self) -> int:
+        """Of both pictures."""
+        return self.after.seed
+
+    @property
+    def is_win(self) -> bool:
+        """Whether only the repaired picture is right."""
+        return self.now is Verdict.ALIGNED and self.was is not Verdict.ALIGNED
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether only the plain picture is right."""
+        return self.was is Verdict.ALIGNED and self.now is not Verdict.ALIGNED
+
+
+@dataclass(frozen=True, slots=True)
+class RepairFinding:
+    """A nominated way of prompting, with its certificate as the facts stand now."""
+
+    pair: ConceptPair
+    certificate: Certificate
+    spec: RenderSpec
+    """Of one repaired picture: the settings it was drawn with."""
+    pictures: tuple[BeforeAfter, ...]
+    """One a seed of the certificate, in their order."""
+    elsewhere: tuple[RepairFinding, ...] = ()
+    """On every other model that drew both prompts on the same seeds, by name."""
+
+    @property
+    def model(self) -> str:
+        """Who drew the pictures."""
+        return self.spec.model
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """What the judge saw in the repaired pictures."""
+        return tuple(Seen(one.seed, one.after.a, one.after.b) for one in self.pictures)
+
+
+def find_repairs(
+    store: Store,
+    checker_id: str,
+    *,
+    threshold: float = 0.5,
+    pair: str | None = None,
+    model: str | None = None,
+) -> list[RepairFinding]:
+    """Certify every nomination from the pictures in the store, drawing nothing; oldest first.
+
+    Left out: nominations that this checker guided, and those without pictures on fresh seeds.
+
+    Args:
+        store: The facts.
+        checker_id: Whose scores decide.
+        threshold: Score from which a concept counts as present.
+        pair: Only the pair of this key.
+        model: Only those found for this model.
+    """
+    return _certified(store, checker_id, store.nominations(pair, model), threshold)
+
+
+def find_certificate(
+    store: Store, checker_id: str, nomination: Nomination, *, threshold: float = 0.5
+) -> Certificate | None:
+    """A nomination's certificate on its own model, from the facts; None where there are none."""
+    found = _certified(store, checker_id, [nomination], threshold)
+    return found[0].certificate if found else None
+
+
+def _certified(
+    store: Store, checker_id: str, nominations: Sequence[Nomination], threshold: float
+) -> list[RepairFinding]:
+    fair = [one for one in nominations if one.guide != checker_id]
+    if not fair:
+        return []
+    facts = _Fresh(store, checker_id, fair)
+    found = []
+    for nomination in fair:
+        proofs = {
+            model: _proof(facts, checker_id, nomination, compared, threshold)
+            for model in facts.models(nomination.pair)
+            if (compared := facts.compared(nomination, model))
+        }
+        own = proofs.pop(nomination.model, None)
+        if own is not None:
+            found.append(dataclasses.replace(own, elsewhere=tuple(proofs.values())))
+    return found
+
+
+Compared = Sequence[tuple[RenderSpec, Evidence, Evidence]]
+"""Of one model, by seed: the repaired picture's specification, the plain one and the repaired."""
+
+
+class _Fresh:
+    """The pictures on seeds that certify, read once for all nominations."""
+
+    def __init__(self, store: Store, checker_id: str, nominations: Sequence[Nomination]) -> None:
+        asked = {one.pair for one in nominations}
+        self._only = next(iter(asked)) if len(asked) == 1 else None
+        self._store = store
+        pairs = store.pairs() if self._only is None else [store.pair(self._only)]
+        self.pairs = {one.key: one for one in pairs}
+        judged = [item for item in self._said(checker_id) if item.scored or item.refused]
+        specs = store.renders_of(item.spec_key for item in judged if item.pair_key in asked)
+        self._drawn: dict[str, dict[str, dict[str, tuple[RenderSpec, Evidence]]]] = {}
+        for item in judged:
+            if item.spec_key in specs:
+                of_pair = self._drawn.setdefault(item.pair_key, {})
+                of_model = of_pair.setdefault(item.model, {})
+                of_model[item.spec_key] = (specs[item.spec_key][0], item)
+        self._fits = {
+            guide: {(item.pair_key, item.spec_key): item.relation for item in self._said(guide)}
+            for guide in {one.guide for one in nominations}
+        }
+
+    def _said(self, checker_id: str) -> list[Evidence]:
+        return self._store.evidence(checker_id, pair=self._only, from_seed=FIRST_CERTIFICATE_SEED)
+
+    def models(self, pair: str) -> list[str]:
+        """Who drew fresh pictures of a pair, by name."""
+        return sorted(self._drawn.get(pair, ()))
+
+    def fit(self, guide: str, item: Evidence) -> float | None:
+        """How well a guide finds that a picture fits the plain prompt, in [0, 1]."""
+        return self._fits[guide].get((item.pair_key, item.spec_key))
+
+    def compared(self, nomination: Nomination, model: str) -> Compared:
+        """What proves a nomination on a model; empty where nothing does.
+
+        Its own seeds count. Where it has no picture on them, those count that certificates shared
+        before each nomination had its own.
+        """
+        shared = range(FIRST_CERTIFICATE_SEED, FIRST_CERTIFICATE_SEED + CERTIFICATE_BLOCK)
+        drawn = self._drawn[nomination.pair][model]
+        for seeds in (nomination.fresh_seeds, shared):
+            fresh = {key: one for key, one in drawn.items() if one[1].seed in seeds}
+            if compared := _compared(nomination, self.pairs[nomination.pair], fresh):
+                return compared
+        return []
+
+
+def _compared(
+    nomination: Nomination, asked: ConceptPair, fresh: Mapping[str, tuple[RenderSpec, Evidence]]
+) -> Compared:
+    """Repaired pictures with the plain one of the same seed and settings.
+
+    Where the store holds several settings, the one with the most seeds counts.
+    """
+    candidate = nomination.candidate
+    by_settings: dict[RenderSpec, list[tuple[RenderSpec, Evidence, Evidence]]] = defaultdict(list)
+    for spec, after in sorted(fresh.values(), key=lambda one: one[0].seed):
+        own = spec.negative_prompt.removesuffix(candidate.negative_prompt).removesuffix(", ")
+        joined = ", ".join(filter(None, (own, candidate.negative_prompt)))
+        if spec.stages != candidate.stages or spec.negative_prompt != joined:
+            continue
+        plain = dataclasses.replace(spec, stages=(Stage(asked.prompt),), negative_prompt=own)
+        if plain.key in fresh:
+            settings = dataclasses.replace(spec, seed=0)
+            by_settings[settings].append((spec, fresh[plain.key][1], after))
+    return max(by_settings.values(), key=len, default=[])
+
+
+def _proof(
+    facts: _Fresh,
+    checker_id: str,
+    nomination: Nomination,
+    compared: Compared,
+    threshold: float,
+) -> RepairFinding:
+    asked, guide = facts.pairs[nomination.pair], nomination.guide
+    certificate = judge.certificate(
+        nomination,
+        checker_id,
+        [spec.seed for spec, _, _ in compared],
+        [picture(before) for _, before, _ in compared],
+        [picture(after) for _, _, after in compared],
+        pair=asked,
+        threshold=threshold,
+        model=compared[0][0].model,
+        fits=[(facts.fit(guide, before), facts.fit(guide, after)) for _, before, after in compared],
+    )
+    judged = set(certificate.seeds)
+    pictures = tuple(
+        BeforeAfter(before, after, verdict_of(before, threshold), verdict_of(after, threshold))
+        for spec, before, after in compared
+        if spec.seed in judged
+    )
+    return RepairFinding(asked, certificate, compared[0][0], pictures)

@@ -1,0 +1,120 @@
+"""Names and settings → plugins: every model, checker, encoder and writer is found here."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from lcmis.errors import ConfigError
+from lcmis.machine.device import choose_device
+from lcmis.plugins import registry
+from lcmis.plugins.protocols import (
+    Checker,
+    Encoder,
+    ImageModel,
+    Inverter,
+    LanguageModel,
+    OffersEncoder,
+    Repairer,
+    TextModel,
+    Writer,
+)
+from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
+
+
+def open_model(settings: ModelSettings) -> ImageModel:
+    """Find an image model by registered name, folder or hub name; nothing is loaded yet.
+
+    Raises:
+        UserError: there is no such model, or it cannot be run as asked.
+    """
+    name, _, rest = settings.name.partition(":")
+    if settings.name in registry.names("models"):
+        plug = registry.load("models", settings.name)
+    elif rest and name in registry.names("models"):
+        plug = registry.load("models", name)
+        settings = dataclasses.replace(settings, name=rest)
+    else:
+        plug = registry.load("models", "diffusers")
+    model: ImageModel = plug(settings)
+    return model
+
+
+def open_checker(settings: CheckerSettings) -> Checker:
+    """Find a checker by kind and name; nothing is loaded yet.
+
+    Raises:
+        UserError: there is no such checker.
+    """
+    checker: Checker = registry.load("checkers", settings.kind)(settings)
+    return checker
+
+
+def open_text_model(settings: TextModelSettings) -> TextModel:
+    """Find a text model by kind and name; nothing is asked or loaded yet.
+
+    Raises:
+        UserError: there is no such text model, or its settings cannot be.
+    """
+    model: TextModel = registry.load("text_models", settings.kind)(settings)
+    return model
+
+
+def open_repairer(name: str) -> Repairer:
+    """Find a way of repairing by its registered name.
+
+    Raises:
+        UnknownNameError: there is no such method.
+    """
+    repairer: Repairer = registry.load("repairers", name)()
+    return repairer
+
+
+def open_inverter(name: str) -> Inverter:
+    """Find a way from a picture to prompts by its registered name.
+
+    Raises:
+        UnknownNameError: there is no such method.
+    """
+    inverter: Inverter = registry.load("inverters", name)()
+    return inverter
+
+
+def open_encoder(settings: CheckerSettings) -> Encoder:
+    """The encoder of a checker.
+
+    Raises:
+        UserError: there is no such checker, or it compares no pictures with texts.
+    """
+    checker = open_checker(settings)
+    if not isinstance(checker, OffersEncoder):
+        raise ConfigError(
+            f"{checker.checker_id} cannot compare a picture with a text: name an encoder, such as "
+            f"clip:ViT-B-32/laion2b_s34b_b79k"
+        )
+    return checker.encoder()
+
+
+def open_language_model(name: str) -> LanguageModel:
+    """Find a causal language model by registered name, folder or hub name; nothing is loaded yet.
+
+    Raises:
+        UserError: there is no such language model.
+    """
+    if name in registry.names("language_models"):
+        model: LanguageModel = registry.load("language_models", name)()
+        return model
+    causal: LanguageModel = registry.load("language_models", "causal")(name)
+    return causal
+
+
+def open_writer(name: str, device: str = "auto") -> Writer:
+    """Find what turns embeddings into text by registered name, folder or hub name.
+
+    Raises:
+        UserError: there is no such writer.
+    """
+    if name in registry.names("writers"):
+        writer: Writer = registry.load("writers", name)()
+        return writer
+    trained: Writer = registry.load("writers", "e2t")(name, device=choose_device(device))
+    return trained
