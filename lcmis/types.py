@@ -54,6 +54,11 @@ def _canonical(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be part of a key")
 
 
+def key_number(text: str) -> int:
+    """A number in [0, 2**64) that belongs to a text: for seeds, and for draws by lot."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
 @cache
 def _identity(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
     """Names and defaults of the fields that count."""
@@ -151,6 +156,18 @@ class Stage:
     """In (0, 1]; 1.0 is the end of the picture."""
 
 
+def stage_starts(stages: tuple[Stage, ...], num_inference_steps: int) -> dict[int, Stage]:
+    """Map the step at which each stage begins to that stage.
+
+    Steps count from 0. A stage too short for one whole step gives way to its successor; one that
+    would begin after the last step never rules.
+    """
+    starts = [0, *(round(stage.denoising_end * num_inference_steps) for stage in stages[:-1])]
+    ruling = dict(zip(starts, stages, strict=True))
+    ruling.pop(num_inference_steps, None)
+    return ruling
+
+
 def _refuse_odd_stages(stages: tuple[Stage, ...]) -> None:
     ends = [stage.denoising_end for stage in stages]
     if not ends or ends != sorted(set(ends)) or ends[0] <= 0 or ends[-1] != 1.0:
@@ -190,6 +207,12 @@ class RenderSpec:
     equal within one profile and one set of library versions."""
     adapters: tuple[Adapter, ...] = ()
     negative_prompt: str = ""
+    device: str = field(default="", compare=False, metadata={"identity": False})
+    """Kind of device that draws it, e.g. ``"cuda"``, or ``"service"``; empty where nobody said.
+    What it does to the pixels is in the profile already: it is no part of the identity."""
+    dtype: str = field(default="", compare=False, metadata={"identity": False})
+    """Number format of the weights, e.g. ``"float16"``; empty where there are none, or none known.
+    In the profile as well."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "guidance_scale", float(self.guidance_scale))  # 7 and 7.0: one key
@@ -517,8 +540,7 @@ class Nomination:
         Two nominations of a pair share none (but for chance, one in a million): else the second
         would be chosen among candidates on seeds that the first had already been read from.
         """
-        digest = hashlib.blake2b(self.key.encode(), digest_size=8).digest()
-        return certificate_block(int.from_bytes(digest))
+        return certificate_block(key_number(self.key))
 
 
 @dataclass(frozen=True, slots=True)

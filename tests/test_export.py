@@ -23,8 +23,9 @@ from worlds import tiny_pipelines
 
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.export.formats import FORMATS, SUFFIXES, export
-from lcmis.export.repaired import RepairedPrompt
+from lcmis.export.repaired import RepairedPrompt, repaired_prompt
 from lcmis.export.tables import record
+from lcmis.findings import RepairFinding
 from lcmis.types import (
     Candidate,
     Certificate,
@@ -33,6 +34,7 @@ from lcmis.types import (
     LevelRange,
     Nomination,
     Rate,
+    RenderSpec,
     Seen,
     Stage,
 )
@@ -541,3 +543,21 @@ def test_no_prompt_breaks_out_of_the_script(prompt):
     exec(head, names)
     assert names["REPAIRED"][0]["prompt"] == prompt
     assert names["REPAIRED"][0]["original_prompt"] == prompt
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("profile", ["service", "file", "cuda", "my-own-profile"])
+def test_a_repair_is_exported_whoever_drew_it(tmp_path, format, profile):
+    one = repaired(Stage("a small cup of cold cola"))
+    spec = RenderSpec("m@1", one.stages, 0, 4, 3.0, "service", 8, 8, profile)
+    found = RepairFinding(one.pair, one.certificate, spec, ())
+    assert repaired_prompt(found).dtype == "float32"
+    assert one.pair.prompt in written(tmp_path, format, [repaired_prompt(found)]).read_text(
+        "latin1"
+    )
+
+
+def test_the_number_format_of_a_repair_is_the_one_it_was_drawn_in():
+    one = repaired(Stage("a small cup of cold cola"))
+    spec = RenderSpec("m@1", one.stages, 0, 4, 3.0, "Euler", 8, 8, "cuda-b1", dtype="float16")
+    assert repaired_prompt(RepairFinding(one.pair, one.certificate, spec, ())).dtype == "float16"

@@ -27,11 +27,11 @@ from lcmis.errors import ConfigError, Refusal, RenderError, UnknownNameError
 from lcmis.machine.pictures import LARGEST_PICTURE
 from lcmis.plugins.protocols import ImageModel
 from lcmis.plugins.settings import ModelSettings
-from lcmis.render import draw, stage_starts
+from lcmis.render import draw
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.folder import FolderModel
 from lcmis.render.stages import step_of, switching
-from lcmis.types import Adapter, RenderSpec, Stage
+from lcmis.types import Adapter, RenderSpec, Stage, stage_starts
 
 sys.path.insert(0, str(Path(__file__).parent))
 from worlds import tiny_pipelines

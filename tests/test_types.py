@@ -16,6 +16,7 @@ from lcmis.types import (
     Side,
     Stage,
     content_key,
+    key_number,
 )
 
 SPEC = RenderSpec(
@@ -42,6 +43,16 @@ def test_three_keys_stay_what_they_are_for_ever():
     assert SPEC.key == "k1:2d83c04b9d7cff8c3a431653e0c9fbe4"
     assert PAIR.key == "k1:cf178f819c95db8209ac4bfb803acc89"
     assert QUESTION.key == "k1:220acd7b9cad54f24cefaa2742996a9a"
+
+
+def test_device_and_number_format_stand_beside_the_key():
+    beside = dataclasses.replace(SPEC, device="cuda", dtype="float16")
+    assert (beside.key, beside) == (SPEC.key, SPEC)
+
+
+def test_a_text_has_one_number_everywhere():
+    assert key_number("a tea cup") == 5374818227436011944
+    assert key_number("a tea cup") != key_number("a tea cap")
 
 
 def test_a_field_added_later_keeps_old_keys():

@@ -24,7 +24,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     "propose/importing": {"errors", "machine", "propose", "propose/formats"},
     "render": {"errors", "machine", "plugins", "text", "types"},
     "check": {"errors", "machine", "plugins", "text", "text/prompts", "types"},
-    "invert": {"errors", "plugins", "render", "text", "types"},
+    "invert": {"errors", "machine", "plugins", "render", "text", "types"},
     "invert/methods": {"errors", "plugins", "text"},
     "invert/e2t": {"errors", "machine"},
     "workers": {"errors", "plugins", "render", "store", "types"},
@@ -189,6 +189,37 @@ def test_a_room_imports_only_what_it_may(path):
     room = room_of(place_of(path))
     assert room in ROOMS, f"no room is called {room}: give it a line in ROOMS"
     assert entered(path) - ROOMS[room] == set()
+
+
+def test_a_newcomer_finds_every_room():
+    """At most twenty entries in the package, at most 22 rooms at that level."""
+    entries = [one.name for one in (ROOT / "lcmis").iterdir() if not one.name.startswith("__")]
+    assert len(entries) <= 20, sorted(entries)
+    assert len({room.partition("/")[0] for room in ROOMS}) <= 22
+
+
+def test_no_import_runs_in_a_circle_and_the_house_has_at_most_eleven_floors():
+    doors = {}
+    for room, may in ROOMS.items():
+        outer = room.partition("/")[0]
+        doors.setdefault(outer, set()).update(one.partition("/")[0] for one in may)
+
+    def floor(room, below=()):
+        assert room not in below, f"a circle: {' → '.join((*below, room))}"
+        doors[room].discard(room)
+        return 1 + max((floor(one, (*below, room)) for one in doors[room]), default=0)
+
+    assert max(map(floor, doors)) <= 11
+
+
+def test_rooms_inside_a_room_are_in_no_circle_either():
+    def visit(room, below=()):
+        assert room not in below, f"a circle: {' → '.join((*below, room))}"
+        for one in ROOMS[room]:
+            visit(one, (*below, room))
+
+    for room in ROOMS:
+        visit(room)
 
 
 def test_no_permission_stands_that_nothing_uses():

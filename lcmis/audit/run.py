@@ -357,6 +357,7 @@ def control_spec(kind: str, pair: ConceptPair, like: RenderSpec) -> RenderSpec:
         height=like.height,
         width=like.width,
         profile="none",
+        device="none",
     )
 
 

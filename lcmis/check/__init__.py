@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-from lcmis.types import NONE_OF_THESE, ConceptPair, Intruder, Question, QuestionKind, Side
+from lcmis.types import (
+    NONE_OF_THESE,
+    ConceptPair,
+    Intruder,
+    Question,
+    QuestionKind,
+    Side,
+    key_number,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,17 +58,13 @@ def _choice(
     asked = pair.concept(side).name
     prompts = {suspect.concept.name: suspect.prompt for suspect in reversed(suspects)}
     prompts[asked] = pair.prompt
-    shuffled = sorted(prompts, key=lambda name: _lot(pair.key, side, name))
+    shuffled = sorted(prompts, key=lambda name: key_number(f"{pair.key}\0{side}\0{name}"))
     return Question(
         kind,
         asked,
         options=(*shuffled, NONE_OF_THESE),
         contrast=tuple(prompts[name] for name in shuffled),
     )
-
-
-def _lot(pair_key: str, side: Side, name: str) -> bytes:
-    return hashlib.blake2b(f"{pair_key}\0{side}\0{name}".encode(), digest_size=8).digest()
 
 
 def blank_picture(width: int, height: int) -> Image:

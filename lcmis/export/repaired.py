@@ -9,7 +9,7 @@ from lcmis import findings
 from lcmis.plugins.opening import open_model
 from lcmis.store import Store
 from lcmis.text.words import percent
-from lcmis.types import Adapter, Certificate, ConceptPair, Seen, Stage
+from lcmis.types import Adapter, Certificate, ConceptPair, Seen, Stage, stage_starts
 
 if TYPE_CHECKING:
     from lcmis.findings import RepairFinding
@@ -42,6 +42,7 @@ class RepairedPrompt:
     """Of a hub model; empty for a folder."""
     adapters: tuple[Adapter, ...] = ()
     dtype: str = "float32"
+    """Number format in which diffusers loads the weights."""
     elsewhere: tuple[Certificate, ...] = ()
     """Of the same candidate on other models."""
 
@@ -71,10 +72,8 @@ class RepairedPrompt:
 
         A stage too short for one whole step gives way to its successor.
         """
-        steps = self.num_inference_steps
-        begins = [0, *(round(stage.denoising_end * steps) for stage in self.stages[:-1])]
-        ruling = dict(zip(begins, (stage.prompt for stage in self.stages), strict=True))
-        return tuple((step, prompt) for step, prompt in ruling.items() if step < steps)
+        ruling = stage_starts(self.stages, self.num_inference_steps)
+        return tuple((step, stage.prompt) for step, stage in ruling.items())
 
     def summary(self) -> str:
         """The certificate in one line, what the repair costs included."""
@@ -108,7 +107,7 @@ def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:
         seen=found.seen,
         source=source,
         adapters=spec.adapters,
-        dtype=spec.profile.split("-")[1],
+        dtype=spec.dtype or "float32",
         elsewhere=tuple(one.certificate for one in found.elsewhere),
     )
 

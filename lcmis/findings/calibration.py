@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from lcmis.errors import ConfigError
 from lcmis.findings.labels import Reading, readings, truths
 from lcmis.judge import Stratum
 from lcmis.store import Evidence, Store
-from lcmis.types import ConceptPair, Label, Question, QuestionKind, Rate, Side, Verdict
+from lcmis.types import ConceptPair, Label, Question, QuestionKind, Rate, Side, Verdict, key_number
 
 RIGHT = "right"
 """Stands beside the kinds of questions: whether a picture shows both concepts."""
@@ -104,9 +103,9 @@ def worse(item: Evidence) -> float | None:
     return None if item.a is None or item.b is None else min(item.a, item.b)
 
 
-def lot(place: Place) -> bytes:
+def lot(place: Place) -> int:
     """A picture's number in a draw that is the same for all raters, on every machine."""
-    return hashlib.blake2b("\0".join(place).encode(), digest_size=8).digest()
+    return key_number("\0".join(place))
 
 
 def _undecided(

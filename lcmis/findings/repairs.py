@@ -95,11 +95,29 @@ def find_repairs(
 
 
 def find_certificate(
-    store: Store, checker_id: str, nomination: Nomination, *, threshold: float = 0.5
+    store: Store,
+    checker_id: str,
+    nomination: Nomination,
+    *,
+    threshold: float = 0.5,
+    model: str | None = None,
 ) -> Certificate | None:
-    """A nomination's certificate on its own model, from the facts; None where there are none."""
-    found = _certified(store, checker_id, [nomination], threshold)
-    return found[0].certificate if found else None
+    """A nomination's certificate, from the facts; None where there are none.
+
+    Args:
+        store: The facts.
+        checker_id: Whose scores decide; never the guide's.
+        nomination: What was chosen.
+        threshold: Score from which a concept counts as present.
+        model: Who drew; the nomination's own model by default.
+    """
+    if nomination.guide == checker_id:
+        return None
+    facts = _Fresh(store, checker_id, [nomination])
+    compared = facts.compared(nomination, model or nomination.model)
+    if not compared:
+        return None
+    return _proof(facts, checker_id, nomination, compared, threshold).certificate
 
 
 def _certified(
@@ -166,7 +184,7 @@ class _Fresh:
         before each nomination had its own.
         """
         shared = range(FIRST_CERTIFICATE_SEED, FIRST_CERTIFICATE_SEED + CERTIFICATE_BLOCK)
-        drawn = self._drawn[nomination.pair][model]
+        drawn = self._drawn.get(nomination.pair, {}).get(model, {})
         for seeds in (nomination.fresh_seeds, shared):
             fresh = {key: one for key, one in drawn.items() if one[1].seed in seeds}
             if compared := _compared(nomination, self.pairs[nomination.pair], fresh):

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from lcmis.errors import (
     OutOfBudget,
     RenderError,
 )
+from lcmis.machine.budget import Budget
 from lcmis.plugins import registry
 from lcmis.plugins.opening import (
     open_encoder,
@@ -251,12 +251,14 @@ class Inversion:
         self, name: str, picture: Image, tell: Callable[[str], None] = lambda _: None
     ) -> Inverted:
         """Let one method look for prompts within its budget, and judge nothing."""
-        inverter, budget = self.inverters[name], _Budget(self)
+        inverter, settings = self.inverters[name], self.settings
+        budget = Budget(pictures=settings.pictures, seconds=settings.seconds, whose="its")
+        easel = _Easel(budget, self.paint_once)
         text_model = _Counted(self.text_model) if self.text_model else None
         found: list[str] = []
         failure = spent = ""
         try:
-            for prompt in inverter.invert(picture, self._tools(budget, text_model)):
+            for prompt in inverter.invert(picture, self._tools(easel, text_model)):
                 found.append(prompt)
                 tell(prompt)
                 budget.refuse_late()
@@ -271,14 +273,14 @@ class Inversion:
             found=tuple(found),
             failure=failure,
             spent=spent,
-            seconds=budget.seconds(),
+            seconds=budget.seconds,
             pictures=budget.pictures,
             text_calls=text_model.calls if text_model else 0,
         )
 
-    def _tools(self, budget: _Budget, text_model: TextModel | None) -> Tools:
+    def _tools(self, easel: _Easel, text_model: TextModel | None) -> Tools:
         return Tools(
-            paint=budget.paint,
+            paint=easel.paint,
             encoder=self.guide,
             denoiser=self.denoiser,
             writer=self.writer,
@@ -360,40 +362,28 @@ class Inversion:
             self.watch(InversionProgress(activity, detail, done, len(self.inverters)))
 
 
-# ── budgets ──────────────────────────────────────────────────────────────────────────────────────
+# ── what one method paints ───────────────────────────────────────────────────────────────────────
 
 
-class _Budget:
-    """What one method may spend; it paints through this."""
+class _Easel:
+    """Paints for one method: the same prompt and seed again costs nothing."""
 
-    def __init__(self, inversion: Inversion) -> None:
-        self._inversion = inversion
-        self._started = time.monotonic()
+    def __init__(self, budget: Budget, paint: Callable[[str, int], Image | None]) -> None:
+        self._budget = budget
+        self._paint = paint
         self._painted: dict[tuple[str, int], Image | None] = {}
 
-    @property
-    def pictures(self) -> int:
-        """Painted by now."""
-        return len(self._painted)
-
-    def seconds(self) -> float:
-        """Since it began."""
-        return time.monotonic() - self._started
-
-    def refuse_late(self) -> None:
-        """Raises OutOfBudget once the seconds are spent."""
-        seconds = self._inversion.settings.seconds
-        if seconds is not None and self.seconds() >= seconds:
-            raise OutOfBudget(f"its {seconds:g} seconds are spent")
-
     def paint(self, prompt: str, place: int) -> Image | None:
-        """A prompt with the n-th seed; the same one again costs nothing."""
+        """A prompt with the n-th seed.
+
+        Raises:
+            OutOfBudget: the method's pictures, or its seconds, are spent.
+        """
         key = (prompt, place)
         if key not in self._painted:
-            self.refuse_late()
-            if self.pictures >= self._inversion.settings.pictures:
-                raise OutOfBudget(f"its {self._inversion.settings.pictures} pictures are spent")
-            self._painted[key] = self._inversion.paint_once(prompt, place)
+            self._budget.refuse_late()
+            self._budget.pay([key])
+            self._painted[key] = self._paint(prompt, place)
         return self._painted[key]
 
 

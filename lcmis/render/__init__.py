@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from lcmis.errors import ConfigError, RenderError
 from lcmis.machine.memory import largest_that_fits, out_of_memory, within_memory
 from lcmis.plugins.protocols import ImageModel
-from lcmis.render.stages import stage_starts
 from lcmis.render.trunks import in_trunk_order
 from lcmis.types import RenderSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["draw", "in_trunk_order", "stage_starts"]
+__all__ = ["draw", "in_trunk_order"]
 
 
 def draw(model: ImageModel, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:

@@ -16,12 +16,12 @@ from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.conditioning import Conditioning, Defaults, Encoding
 from lcmis.render.pipeline_folder import PipelineFolder, adapter_file, scheduler_class
-from lcmis.render.stages import Clock, stage_starts, switching
+from lcmis.render.stages import Clock, switching
 from lcmis.render.transformer import Flux, StableDiffusion3
 from lcmis.render.trunks import Trunks, beginning, sharing
 from lcmis.render.unet import StableDiffusion, StableDiffusionXL
 from lcmis.render.unproved import Unproved
-from lcmis.types import Adapter, RenderSpec, Stage
+from lcmis.types import Adapter, RenderSpec, Stage, stage_starts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,6 +119,8 @@ class DiffusersModel:
                 profile="",
                 adapters=tuple(adapter for _, adapter in self._adapters),
                 negative_prompt=settings.negative_prompt,
+                device=self._device.partition(":")[0],
+                dtype=self._dtype,
             )
         except ValueError as error:
             raise ConfigError(f"{self.model_id} cannot be run so: {error}") from error
@@ -144,7 +146,7 @@ class DiffusersModel:
     @property
     def profile(self) -> str:
         """Numerics profile, e.g. ``"cpu-float32-b16"``."""
-        return f"{self._device.partition(':')[0]}-{self._dtype}-b{self.batch_size}"
+        return f"{self._template.device}-{self._template.dtype}-b{self.batch_size}"
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
         """The full specification of one picture under this model's settings.

@@ -93,6 +93,7 @@ class FolderModel:
             height=height,
             width=width,
             profile="file",
+            device="file",
         )
 
     def generate(self, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:

@@ -94,6 +94,7 @@ class HostedModel:
             height=height,
             width=width,
             profile="service",
+            device="service",
         )
 
     def generate(self, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:

@@ -7,22 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lcmis.types import Stage
-
 if TYPE_CHECKING:
     import torch
-
-
-def stage_starts(stages: Sequence[Stage], num_inference_steps: int) -> dict[int, Stage]:
-    """Map the step at which each stage begins to that stage.
-
-    Steps count from 0. A stage too short for one whole step gives way to its successor; one that
-    would begin after the last step never rules.
-    """
-    starts = [0, *(round(stage.denoising_end * num_inference_steps) for stage in stages[:-1])]
-    ruling = dict(zip(starts, stages, strict=True))
-    ruling.pop(num_inference_steps, None)
-    return ruling
 
 
 def step_of(timestep: float, timesteps: Sequence[float], num_inference_steps: int) -> int:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lcmis.plugins.protocols import Work
-from lcmis.render.stages import stage_starts
-from lcmis.types import RenderSpec
+from lcmis.types import RenderSpec, stage_starts
 
 if TYPE_CHECKING:
     import torch

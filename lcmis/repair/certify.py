@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lcmis import findings, judge
+from lcmis import findings
 from lcmis.audit.provenance import provenance
 from lcmis.errors import ConfigError, RenderError
 from lcmis.plugins.opening import open_checker, open_model
@@ -36,8 +36,11 @@ def prove(
     pictures: int,
     threshold: float,
     guide: Checker | None = None,
-) -> Certificate:
+) -> Certificate | None:
     """Draw the plain prompt and the nominated candidate on the same fresh seeds and compare them.
+
+    What counts is all that the store then holds of the nomination's own seeds; None where not one
+    of them could be judged.
 
     Args:
         studio: draws and keeps.
@@ -58,23 +61,15 @@ def prove(
     plain = Candidate((Stage(pair.prompt),))
     asked = [(item, seed) for item in (plain, nomination.candidate) for seed in seeds]
     specs = [spec_of(model, *one) for one in asked]
-    found = look(studio, checker, model, pair, specs)
-    judged = [findings.picture(found[one.key]) if one.key in found else None for one in specs]
-    fits: list[float | None] = []
+    look(studio, checker, model, pair, specs)
     if guide is not None:
-        seen = look(studio, guide, model, pair, specs, [QuestionKind.RELATION])
-        fits = [seen[one.key].relation if one.key in seen else None for one in specs]
-    half = len(seeds)
-    return judge.certificate(
-        nomination,
+        look(studio, guide, model, pair, specs, [QuestionKind.RELATION])
+    return findings.find_certificate(
+        studio.store,
         checker.checker_id,
-        seeds,
-        judged[:half],
-        judged[half:],
-        pair=pair,
+        nomination,
         threshold=threshold,
         model=model.model_id,
-        fits=list(zip(fits[:half], fits[half:], strict=True)),
     )
 
 
@@ -87,7 +82,7 @@ class Proof:
     model: str
     """Who drew; the nomination's own model, or another."""
     certificate: Certificate | None
-    """None where this model cannot read the repaired prompt."""
+    """None where this model cannot read the repaired prompt, or draws nothing to be judged."""
     own: Certificate | None
     """On the nomination's own model, as the facts stand; None where there is none."""
     reason: str = ""
@@ -204,6 +199,7 @@ class Certifying:
                 threshold=self.config.threshold,
                 guide=next(guides, None),
             )
+            reason = "" if certificate else _NOTHING_JUDGED
         except RenderError as error:
             reason = str(error)
         own = certificate
@@ -228,6 +224,11 @@ class Certifying:
                     repaired=passed,
                 )
             )
+
+
+_NOTHING_JUDGED = (
+    "not one seed gave two pictures that the judge could compare: see `lcmis show failures`"
+)
 
 
 def refuse_too_few(pictures: int) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from lcmis import findings
 from lcmis.check import questions_of
-from lcmis.errors import InversionError, OutOfBudget, RenderError
+from lcmis.errors import InversionError, RenderError
+from lcmis.machine.budget import Budget
 from lcmis.plugins.protocols import (
     Case,
     Checker,
@@ -40,6 +39,7 @@ from lcmis.types import (
     Side,
     Stage,
     Trial,
+    key_number,
 )
 from lcmis.workers.here import Item, Studio
 
@@ -104,16 +104,15 @@ class Evaluation:
         self._bench = bench
         self._pair = pair
         self._tell = tell
-        self._asked: set[str] = set()
         self._seen: dict[str, Evidence] = {}
-        self._started = time.monotonic()
+        self._budget = Budget(pictures=bench.budget, seconds=bench.seconds)
 
     @property
     def spent(self) -> int:
         """Different pictures asked for: drawn or not, so that a search resumed ends where it would
         have ended.
         """
-        return len(self._asked)
+        return self._budget.pictures
 
     # ── trials ───────────────────────────────────────────────────────────────────────────────
 
@@ -139,7 +138,7 @@ class Evaluation:
                 self._bench.studio.store.add_trial(trial)
         self.trials += trials
         if left != specs:
-            raise self._spent()
+            raise self._budget.pictures_spent()
         return trials
 
     def attempt(self, what: str, source: Callable[[], Iterable[Item]]) -> list[Item]:
@@ -152,7 +151,7 @@ class Evaluation:
     def _in_time(self, items: Iterable[Item]) -> Iterator[Item]:
         for item in items:
             yield item
-            self._refuse_late()
+            self._budget.refuse_late()
 
     def _specs(self, candidate: Candidate, seeds: Sequence[int]) -> list[RenderSpec]:
         """One for each seed; none where the model cannot read the candidate."""
@@ -166,22 +165,8 @@ class Evaluation:
 
     def _affordable(self, groups: Sequence[Sequence[RenderSpec]]) -> list[list[RenderSpec]]:
         """What is left of several groups when each picture has been paid for."""
-        self._refuse_late()
-        return [[spec for spec in group if self._affords(spec)] for group in groups]
-
-    def _affords(self, spec: RenderSpec) -> bool:
-        if spec.key not in self._asked and self.spent >= self._bench.budget:
-            return False
-        self._asked.add(spec.key)
-        return True
-
-    def _spent(self) -> OutOfBudget:
-        return OutOfBudget(f"the {self._bench.budget} pictures are spent")
-
-    def _refuse_late(self) -> None:
-        seconds = self._bench.seconds
-        if seconds is not None and time.monotonic() - self._started > seconds:
-            raise OutOfBudget(f"the {seconds:g} seconds are spent")
+        self._budget.refuse_late()
+        return [[spec for spec in group if self._budget.affords(spec.key)] for group in groups]
 
     def _look(self, specs: Sequence[RenderSpec]) -> dict[str, Evidence]:
         self._tell("searching", self.spent)
@@ -216,7 +201,7 @@ class Evaluation:
             denoiser=self._denoiser(),
             writer=bench.writer,
             text_model=case.text_model,
-            seed=number(self._pair.key),
+            seed=key_number(self._pair.key) >> 1,
         )
         case = dataclasses.replace(case, tools=tools)
         if not reference:
@@ -241,7 +226,7 @@ class Evaluation:
         except RenderError:
             return None
         if not self._affordable([[spec]])[0]:
-            raise self._spent()
+            raise self._budget.pictures_spent()
         for _ in studio.draw_missing(model, [(self._pair, spec)]):
             self._tell("painting", self.spent)
         return None if studio.store.missing([spec]) else studio.load(spec.key)
@@ -307,8 +292,7 @@ class Evaluation:
             side: self._specs(Candidate((Stage(prompt),)), SEARCH_SEEDS[:ALONE])
             for side, prompt in prompts.items()
         }
-        new = {one.key for group in specs.values() for one in group} - self._asked
-        if len(new) > self._bench.budget - self.spent:
+        if not self._budget.holds(one.key for group in specs.values() for one in group):
             raise InversionError(
                 f"the {self._bench.budget - self.spent} pictures that are left are too few to draw "
                 f"each concept alone: allow more with --budget, or give a picture with --reference"
@@ -349,11 +333,6 @@ _NO_REFERENCE = {
 
 def _encoder(checker: Checker | None) -> Encoder | None:
     return checker.encoder() if isinstance(checker, OffersEncoder) else None
-
-
-def number(key: str) -> int:
-    """A seed for all that is decided by chance about what bears a key."""
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) >> 1
 
 
 def spec_of(model: ImageModel, candidate: Candidate, seed: int) -> RenderSpec:

@@ -11,13 +11,14 @@ from pathlib import Path
 from lcmis import findings, judge
 from lcmis.audit.provenance import provenance
 from lcmis.check import questions_of
-from lcmis.errors import ConfigError, OutOfBudget, RenderError
+from lcmis.errors import ConfigError, RenderError
 from lcmis.judge import Difference, PairedCounts
+from lcmis.machine.budget import Budget
 from lcmis.machine.files import replacing
 from lcmis.plugins.opening import open_checker
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, TextModelSettings
-from lcmis.repair.evaluate import ASKED, SEARCH_SEEDS, look, number
+from lcmis.repair.evaluate import ASKED, SEARCH_SEEDS, look
 from lcmis.repair.methods.bigpe import Asked, Evolution, Plan, evolve
 from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Evidence, Store
@@ -34,6 +35,7 @@ from lcmis.types import (
     Verdict,
     certificate_block,
     content_key,
+    key_number,
 )
 from lcmis.workers.here import Item
 
@@ -165,7 +167,7 @@ class Evolving:
         self.text_model = Correspondence(
             repair.text_model, settings.text_model, store, settings.calls
         )
-        self._asked: set[str] = set()
+        self._budget = Budget(pictures=settings.budget)
 
     def run(self, command: str = "") -> Evolved:
         """Evolve, then measure; pictures and replies in the store are not asked for again.
@@ -214,9 +216,7 @@ class Evolving:
         """
         groups = [self._specs(one.subject, one.prompt, one.seeds) for one in asked]
         wanted = {spec.key for specs in groups for spec in specs}
-        if len(self._asked | wanted) > self.settings.budget:
-            raise OutOfBudget(f"the {self.settings.budget} pictures are spent")
-        self._asked |= wanted
+        self._budget.pay(wanted)
         plan = [
             (one.subject, spec) for one, specs in zip(asked, groups, strict=True) for spec in specs
         ]
@@ -301,7 +301,7 @@ class Evolving:
 
 def fresh_seeds(instruction: str, count: int) -> range:
     """Seeds that measure this instruction and no other, as nominations have theirs."""
-    return certificate_block(number(instruction))[:count]
+    return certificate_block(key_number(instruction) >> 1)[:count]
 
 
 def _held_out(
@@ -366,7 +366,7 @@ def _split(
     pairs: Sequence[ConceptPair], subjects: int, held_out: int
 ) -> tuple[list[ConceptPair], list[ConceptPair]]:
     """Both sides in proportion to what was asked for where there are not so many pairs."""
-    shuffled = sorted(pairs, key=lambda pair: number(f"evolve {pair.key}"))
+    shuffled = sorted(pairs, key=lambda pair: key_number(f"evolve {pair.key}"))
     if len(shuffled) < 2 * LEAST_PAIRS:
         raise ConfigError(
             f"{len(shuffled)} pairs of this store fail, and an evolution needs {2 * LEAST_PAIRS}, "

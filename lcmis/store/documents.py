@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import StoreError
@@ -96,11 +97,17 @@ def _concept(fields: dict[str, Any]) -> Concept:
     return Concept(**fields | {"synonyms": tuple(fields["synonyms"])})
 
 
+_PROFILE = re.compile(r"(?P<device>[a-z]+)-(?P<dtype>b?float\d+)-b\d+")
+"""What the numerics profile of a diffusers model says, in stores that kept nothing beside it."""
+
+
 def spec(text: str) -> RenderSpec:
     """The specification that :func:`document` wrote."""
     fields = json.loads(text)
+    profile = _PROFILE.fullmatch(fields["profile"])
     return RenderSpec(
-        **fields
+        **(profile.groupdict() if profile else {})
+        | fields
         | {
             "stages": tuple(Stage(**entry) for entry in fields["stages"]),
             "adapters": tuple(Adapter(**entry) for entry in fields["adapters"]),

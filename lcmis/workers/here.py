@@ -156,8 +156,7 @@ def drawn_as(
     pair: ConceptPair, spec: RenderSpec, picture: Image | RenderError, seconds: float
 ) -> Drawn:
     """What a model gave for a spec, on its way into the store."""
-    device = spec.profile.partition("-")[0]
     if isinstance(picture, RenderError):
-        return Drawn(pair.key, spec, Render(spec.key, "", seconds, device, str(picture)), None)
-    render = Render(spec.key, picture_hash(picture), seconds, device)
+        return Drawn(pair.key, spec, Render(spec.key, "", seconds, spec.device, str(picture)), None)
+    render = Render(spec.key, picture_hash(picture), seconds, spec.device)
     return Drawn(pair.key, spec, render, picture)

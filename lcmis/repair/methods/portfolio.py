@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from lcmis.plugins.opening import open_inverter
 from lcmis.plugins.protocols import Case, Evaluate, Inverter, Tools
 from lcmis.repair.methods import inversion, moce, proxies, rewrite
 from lcmis.repair.methods.phrases import by_looks, other
-from lcmis.types import Candidate, Side, Stage
+from lcmis.types import Candidate, Side, Stage, key_number
 
 BEST = 3
 """Prompts of each inverter that join the race."""
@@ -104,7 +103,7 @@ class _Race:
         self.pool: list[Candidate] = []
         self._rules = rules
         self._case = case
-        self._dice = np.random.default_rng(_number(case.pair.key))
+        self._dice = np.random.default_rng(key_number(case.pair.key))
         self._right, self._wrong = np.zeros(0), np.zeros(0)
         self._asked = np.zeros(0, dtype=int)
         self._expected = np.zeros(0)
@@ -242,8 +241,3 @@ def _combined(case: Case) -> list[Candidate]:
         kept_away += [moce.two_stages(case, case.first, step).stages for step in steps]
         combined += [Candidate(stages, case.intruder) for stages in kept_away]
     return combined
-
-
-def _number(key: str) -> int:
-    """A seed that belongs to a pair."""
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest())
