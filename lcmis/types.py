@@ -591,6 +591,29 @@ class Certificate:
         return self.anytime_p < self.alpha and self.losses > self.wins
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a repair showed and what it would show on other seeds, shares of pictures."""
+
+    gained: float
+    """After minus before, as seen, in [-1, 1]."""
+    gain: float
+    """The same, shrunk towards the mean of all that were looked at."""
+    after: float
+    """Right pictures of the repaired prompt, shrunk likewise, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a certificate is worth among all that were looked at with it."""
+
+    proved: bool
+    """Whether it stands: it passes, and not because so many were looked at."""
+    among: int
+    """Certificates that were looked at, itself included."""
+    expected: Expected
+
+
 def _mean(scores: list[float | None]) -> float | None:
     known = [score for score in scores if score is not None]
     return sum(known) / len(known) if known else None

@@ -31,12 +31,14 @@ from lcmis.types import (
     Certificate,
     Concept,
     ConceptPair,
+    Expected,
     LevelRange,
     Nomination,
     Rate,
     RenderSpec,
     Seen,
     Stage,
+    Standing,
 )
 
 PAIR = ConceptPair(Concept("tea cup"), Concept("iced coke"), "a tea cup of iced coke")
@@ -70,12 +72,13 @@ def repaired(*stages: Stage, pair: ConceptPair = PAIR, model="tiny@1", **changes
         wins=15,
         losses=0,
         p=6.1e-5,
-        anytime_p=3.5e-4,
+        anytime_p=4.8e-4,
         collateral=("the prompt is longer",),
     )
     one = RepairedPrompt(
         pair,
         certificate,
+        Standing(True, 4, Expected(1.0, 0.9, 0.95)),
         num_inference_steps=20,
         guidance_scale=7.5,
         scheduler="DPMSolverMultistepScheduler",
@@ -108,7 +111,7 @@ def on_other_models(one: RepairedPrompt) -> RepairedPrompt:
         )
         for model, before, after, wins, losses, p, anytime_p in shown
     )
-    return replace(one, elsewhere=elsewhere)
+    return replace(one, elsewhere=elsewhere, helps_on=("helps@1",))
 
 
 HOSTILE = '=cmd|"/C calc"!A0, (red:1.4) [x|y] AND #no \\ "quo" \'ted\' é🍵 {brace} <lora:x:1> """'
@@ -153,9 +156,27 @@ def test_every_format_names_model_seeds_scores_and_certificate(tmp_path, format)
 def test_a_repair_that_did_not_pass_is_called_not_repaired(tmp_path, format):
     one = repaired()
     failed = replace(
-        one, certificate=replace(one.certificate, wins=1, losses=1, p=1.0, anytime_p=1.0)
+        one,
+        certificate=replace(one.certificate, wins=1, losses=1, p=1.0, anytime_p=1.0),
+        standing=replace(one.standing, proved=False),
     )
     assert b"NOT repaired: 0% right before" in written(tmp_path, format, [failed]).read_bytes()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_repair_that_passes_alone_but_not_among_all_is_called_not_repaired(tmp_path, format):
+    one = replace(repaired(), standing=Standing(False, 64, Expected(1.0, 0.3, 0.5)))
+    content = written(tmp_path, format, [one]).read_bytes()
+    assert b"NOT repaired among 64 certificates, though it passes alone: 0% right" in content
+
+
+def test_records_tell_the_decision_among_all_from_the_one_alone():
+    one = replace(repaired(), standing=Standing(False, 64, Expected(1.0, 0.3, 0.5)))
+    told = record(one)
+    assert (told["repaired"], told["passes_alone"], told["certificates"]) == (False, True, 64)
+    assert (told["expected_gain"], told["expected_right"]) == (0.3, 0.5)
+    assert (told["p"], told["anytime_p"]) == (6.1e-5, 4.8e-4)
+    assert record(repaired())["repaired"]
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -550,7 +571,7 @@ def test_no_prompt_breaks_out_of_the_script(prompt):
 def test_a_repair_is_exported_whoever_drew_it(tmp_path, format, profile):
     one = repaired(Stage("a small cup of cold cola"))
     spec = RenderSpec("m@1", one.stages, 0, 4, 3.0, "service", 8, 8, profile)
-    found = RepairFinding(one.pair, one.certificate, spec, ())
+    found = RepairFinding(one.pair, one.certificate, spec, (), one.standing)
     assert repaired_prompt(found).dtype == "float32"
     assert one.pair.prompt in written(tmp_path, format, [repaired_prompt(found)]).read_text(
         "latin1"
@@ -560,4 +581,7 @@ def test_a_repair_is_exported_whoever_drew_it(tmp_path, format, profile):
 def test_the_number_format_of_a_repair_is_the_one_it_was_drawn_in():
     one = repaired(Stage("a small cup of cold cola"))
     spec = RenderSpec("m@1", one.stages, 0, 4, 3.0, "Euler", 8, 8, "cuda-b1", dtype="float16")
-    assert repaired_prompt(RepairFinding(one.pair, one.certificate, spec, ())).dtype == "float16"
+    assert (
+        repaired_prompt(RepairFinding(one.pair, one.certificate, spec, (), one.standing)).dtype
+        == "float16"
+    )

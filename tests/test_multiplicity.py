@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy import stats
 from lcmis import judge
 from lcmis.judge import Curtailed, Decision, FixedN, Sprt, StoppingRule, anytime_p
 from lcmis.judge.chance import passing_rate
-from lcmis.types import Candidate, Certificate, Concept, ConceptPair, Nomination, Stage
+from lcmis.types import Candidate, Certificate, Concept, ConceptPair, Expected, Nomination, Stage
 
 PAIR = ConceptPair(Concept("tea cup"), Concept("iced coke"), "a tea cup of iced coke")
 CHOSEN = Nomination(PAIR.key, "m@1", "moce", "clip:g@1", Candidate((Stage("x"),)), 9, 9, "found")
@@ -419,7 +420,7 @@ def test_repairs_that_are_all_alike_are_expected_to_be_what_they_are() -> None:
 
 def test_one_repair_alone_was_not_chosen_so_it_is_expected_as_seen() -> None:
     one = certified(np.zeros(10, bool), np.arange(10) < 8)
-    assert judge.expected([one]) == (judge.Expected(0.8, 0.8, 0.8),)
+    assert judge.expected([one]) == (Expected(0.8, 0.8, 0.8),)
     assert judge.expected([]) == ()
 
 
@@ -442,3 +443,14 @@ def test_a_certificate_without_pictures_is_expected_to_be_like_the_others() -> N
     *_, empty = judge.expected(ones)
     assert empty.gain == pytest.approx(0.7)
     assert empty.after == pytest.approx(0.7)
+
+
+def test_a_certificate_stands_among_all_and_is_expected_to_be_like_those_of_its_kind() -> None:
+    own = [certified(np.zeros(20, bool), np.arange(20) < right) for right in (18, 12)]
+    far = [replace(certified(np.zeros(20, bool), np.arange(20) < 2), model="other@1")] * 3
+    found = judge.standings([far[0], *own, *far[1:]])
+    assert [one.among for one in found] == [5] * 5
+    assert [one.proved for one in found] == [False, True, True, False, False]
+    assert [found[1].expected, found[2].expected] == list(judge.expected(own))
+    assert found[0].expected.gain == pytest.approx(0.1)
+    assert judge.standings([]) == ()

@@ -24,7 +24,8 @@ def record(one: RepairedPrompt) -> dict[str, Any]:
         "a": one.pair.a.name,
         "b": one.pair.b.name,
         "original_prompt": one.pair.prompt,
-        "repaired": certificate.passed,
+        "repaired": one.standing.proved,
+        "passes_alone": certificate.passed,
         "prompt": one.stages[-1].prompt,
         "stages": [
             {"prompt": stage.prompt, "denoising_end": float(stage.denoising_end)}
@@ -51,9 +52,12 @@ def record(one: RepairedPrompt) -> dict[str, Any]:
         "scores": [{"seed": seen.seed, "a": seen.a, "b": seen.b} for seen in one.seen],
         **_figures(certificate),
         "alpha": float(certificate.alpha),
+        "certificates": one.standing.among,
+        "expected_gain": float(one.standing.expected.gain),
+        "expected_right": float(one.standing.expected.after),
         "collateral": list(certificate.collateral),
         "certificate": one.summary(),
-        "helps_on": [other.model for other in one.elsewhere if other.passed],
+        "helps_on": list(one.helps_on),
         "harms_on": [other.model for other in one.elsewhere if other.harms],
         "elsewhere": [
             {
@@ -76,6 +80,7 @@ def _figures(certificate: Certificate) -> dict[str, Any]:
         "wins": certificate.wins,
         "losses": certificate.losses,
         "p": float(certificate.p),
+        "anytime_p": float(certificate.anytime_p),
     }
 
 
@@ -142,6 +147,7 @@ def _schema() -> pyarrow.Schema:
         "wins": whole,
         "losses": whole,
         "p": real,
+        "anytime_p": real,
     }
     elsewhere = pa.struct(
         {
@@ -155,7 +161,7 @@ def _schema() -> pyarrow.Schema:
     return pa.schema(
         {
             **dict.fromkeys(("pair", "a", "b", "original_prompt"), text),
-            "repaired": pa.bool_(),
+            **dict.fromkeys(("repaired", "passes_alone"), pa.bool_()),
             "prompt": text,
             "stages": stages,
             **dict.fromkeys(("negative_prompt", "model", "source", "revision"), text),
@@ -173,6 +179,8 @@ def _schema() -> pyarrow.Schema:
             "scores": scores,
             **figures,
             "alpha": real,
+            "certificates": whole,
+            **dict.fromkeys(("expected_gain", "expected_right"), real),
             "collateral": pa.list_(text),
             "certificate": text,
             **dict.fromkeys(("helps_on", "harms_on"), pa.list_(text)),

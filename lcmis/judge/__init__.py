@@ -47,12 +47,18 @@ from lcmis.judge.models import (
     paired_test,
     pictures_needed,
 )
-from lcmis.judge.multiplicity import FALSE_SHARE, benjamini_hochberg, proved, surely_failing
+from lcmis.judge.multiplicity import (
+    FALSE_SHARE,
+    benjamini_hochberg,
+    proved,
+    standings,
+    surely_failing,
+)
 from lcmis.judge.pairs import UNNAMED, IntruderCount, PairJudgement, Picture, judge_pair
 from lcmis.judge.raters import Agreement, Alpha, answers_agreement, krippendorff_alpha
 from lcmis.judge.rates import corrected_rate, counts, level, level_range, rate, verdict
 from lcmis.judge.sampling import ONE_BY_LOT, Stratum, sample_weights, stratum, worth
-from lcmis.judge.shrinkage import Expected, expected
+from lcmis.judge.shrinkage import expected
 from lcmis.judge.stopping import (
     Curtailed,
     Decision,
@@ -87,7 +93,6 @@ __all__ = [
     "Curtailed",
     "Decision",
     "Difference",
-    "Expected",
     "ExpectedPictures",
     "FixedN",
     "IntruderCount",
@@ -144,6 +149,7 @@ __all__ = [
     "rate_by_labels",
     "ruling",
     "sample_weights",
+    "standings",
     "stopped_interval",
     "stratum",
     "surely_failing",

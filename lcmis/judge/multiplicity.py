@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lcmis.judge.pairs import PairJudgement
-from lcmis.types import Certificate
+from lcmis.judge.shrinkage import expected
+from lcmis.types import Certificate, Expected, Standing
 
 FALSE_SHARE = 0.05
 """Of what is called failing or proved after control, the expected share that is so by chance."""
@@ -51,6 +52,22 @@ def proved(certificates: Sequence[Certificate], *, level: float = FALSE_SHARE) -
     """
     gains = [one.anytime_p / 2 if one.passed else 1.0 for one in certificates]
     return benjamini_hochberg(gains, level=level)
+
+
+def standings(certificates: Sequence[Certificate]) -> tuple[Standing, ...]:
+    """What each is worth among all of these, one answer each, in their order.
+
+    All are controlled together. What is to be expected is told of those on the models that the
+    repairs were found for, and of those on others, apart: they are not of one kind.
+    """
+    found = proved(certificates)
+    shown: dict[int, Expected] = {}
+    for own in (True, False):
+        places = [place for place, one in enumerate(certificates) if own is not bool(one.model)]
+        shown |= zip(places, expected([certificates[place] for place in places]), strict=True)
+    return tuple(
+        Standing(proof, len(certificates), shown[place]) for place, proof in enumerate(found)
+    )
 
 
 # ── pairs ─────────────────────────────────────────────────────────────────────────────────────────

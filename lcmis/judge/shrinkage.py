@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from lcmis.types import Certificate
+from lcmis.types import Certificate, Expected
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a repair showed and what it would show on other seeds, shares of pictures."""
-
-    gained: float
-    """After minus before, as seen, in [-1, 1]."""
-    gain: float
-    """The same, shrunk towards the mean of all that were looked at."""
-    after: float
-    """Right pictures of the repaired prompt, shrunk likewise, in [0, 1]."""
 
 
 def expected(certificates: Sequence[Certificate]) -> tuple[Expected, ...]:

@@ -1,4 +1,4 @@
-"""Words in a prompt: on one line, with the article that fits, and where they stand; per cents."""
+"""Words in a prompt, on one line and with the article that fits; words for shares and decisions."""
 
 from __future__ import annotations
 
@@ -52,6 +52,16 @@ def _lowered(text: str) -> str:
 
 def _in_word(letter: str) -> bool:
     return letter.isalnum() or letter == "_"
+
+
+def outcome(*, passed: bool, proved: bool) -> str:
+    """What a certificate says of a repair: by itself, and among all that were looked at."""
+    return "repaired" if proved else "passes alone" if passed else "not repaired"
+
+
+def controlled(kept: int, among: int) -> str:
+    """What is left of a number when all are looked at together."""
+    return f"{kept:,} after control for looking at {among:,}"
 
 
 def percent(share: float) -> str:

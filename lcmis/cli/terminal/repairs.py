@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -17,7 +18,8 @@ from lcmis.cli.terminal import (
     print_next,
     short,
 )
-from lcmis.types import Certificate
+from lcmis.text.words import controlled, outcome
+from lcmis.types import Certificate, Standing
 
 if TYPE_CHECKING:
     from lcmis.repair.certify import CertifyResult, Proof
@@ -33,7 +35,8 @@ def print_repairs(result: RepairResult, store: str) -> None:
         table.add_row(*_repair_cells(item))
     console.print(table)
     console.print(
-        f"{result.num_repaired} of {len(result.pairs)} pairs repaired by {escape(result.method)}. "
+        f"{result.num_repaired} of {len(result.pairs)} pairs repaired by {escape(result.method)}"
+        f"{_controlled(result.num_proved, result.pairs)}. "
         f"[dim]Guided by {escape(short(result.guide))}, judged by {escape(short(result.judge))} on "
         f"fresh seeds, the same before and after; {result.drawn} pictures drawn in "
         f"{duration(result.seconds)}.[/]"
@@ -66,10 +69,15 @@ def print_proofs(result: CertifyResult) -> None:
     own = len(result.proofs) - len(elsewhere)
     if own:
         passed = result.num_repaired - sum(map(_passed, elsewhere))
-        console.print(f"{passed} of {own} repairs pass again on the model they were found for.")
+        proved = sum(map(_proved, result.proofs)) - sum(map(_proved, elsewhere))
+        console.print(
+            f"{passed} of {own} repairs pass again on the model they were found for"
+            f"{_controlled(proved, result.proofs)}."
+        )
     if elsewhere:
         console.print(
-            f"{sum(map(_passed, elsewhere))} of {len(elsewhere)} help on another model too; "
+            f"{sum(map(_passed, elsewhere))} of {len(elsewhere)} help on another model too"
+            f"{_controlled(sum(map(_proved, elsewhere)), result.proofs)}; "
             f"{sum(map(_harms, elsewhere))} do harm there."
         )
     console.print(
@@ -82,6 +90,16 @@ def print_proofs(result: CertifyResult) -> None:
 
 def _passed(one: Proof) -> bool:
     return one.certificate is not None and one.certificate.passed
+
+
+def _proved(one: Proof) -> bool:
+    return one.standing is not None and one.standing.proved
+
+
+def _controlled(proved: int, looked_at: Sequence[Proof | Repaired]) -> str:
+    """In brackets; nothing where there was only one to look at."""
+    among = sum(one.certificate is not None for one in looked_at)
+    return f" ({controlled(proved, among)})" if among > 1 else ""
 
 
 def _harms(one: Proof) -> bool:
@@ -101,7 +119,7 @@ def _repair_cells(item: Repaired) -> list[str]:
     if proof is None:
         before = percent(item.finding.judgement.aligned)
         return [f"{prompt}\n[dim]nothing could be tried[/]", before, "", NOT_REPAIRED]
-    return [_lines(prompt, proof), *_before_after(proof), _outcome(proof)]
+    return [_lines(prompt, proof), *_before_after(proof), _outcome(proof, item.standing)]
 
 
 def _proof_cells(one: Proof) -> list[str]:
@@ -114,11 +132,11 @@ def _proof_cells(one: Proof) -> list[str]:
         reason = f"{prompt}\n[yellow]{escape(one.reason)}[/]"
         return [reason, "", own.strip(), "[red]no picture[/]"]
     before, after = _before_after(proof)
-    outcome = _outcome(proof)
-    if elsewhere:
-        word = "[green]helps[/]" if proof.passed else "[yellow]no gain[/]"
-        outcome = f"{'[red]harms[/]' if _harms(one) else word}\n[dim]{_chance(proof)}[/]"
-    return [_lines(prompt, proof), before, f"{after}{own}", outcome]
+    said = _outcome(proof, one.standing)
+    if elsewhere and (_harms(one) or _proved(one) or not _passed(one)):
+        word = "[green]helps[/]" if _proved(one) else "[yellow]no gain[/]"
+        said = f"{'[red]harms[/]' if _harms(one) else word}\n[dim]{_chance(proof)}[/]"
+    return [_lines(prompt, proof), before, f"{after}{own}", said]
 
 
 def _lines(prompt: str, proof: Certificate) -> str:
@@ -137,10 +155,13 @@ def _before_after(proof: Certificate) -> tuple[str, str]:
     )
 
 
-def _outcome(proof: Certificate) -> str:
-    word = "[green]repaired[/]" if proof.passed else NOT_REPAIRED
-    return f"{word}\n[dim]{_chance(proof)}[/]"
+def _outcome(proof: Certificate, standing: Standing | None) -> str:
+    proved = standing is not None and standing.proved
+    colour = "green" if proved else "yellow" if proof.passed else "red"
+    word = outcome(passed=proof.passed, proved=proved)
+    return f"[{colour}]{word}[/]\n[dim]{_chance(proof)}[/]"
 
 
 def _chance(proof: Certificate) -> str:
-    return f"p = {proof.p:.3f}" if proof.p >= 0.001 else "p < .001"
+    p = proof.anytime_p
+    return f"p = {p:.3f}" if p >= 0.001 else "p < .001"

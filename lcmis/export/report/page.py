@@ -14,8 +14,9 @@ from markupsafe import Markup
 from lcmis import __version__
 from lcmis.export.report import words
 from lcmis.export.report.contents import Report
+from lcmis.findings import RepairFinding
 from lcmis.judge import UNNAMED, Decision
-from lcmis.text.words import percent
+from lcmis.text.words import outcome, percent
 from lcmis.types import Verdict
 
 _SHADES = 8
@@ -68,6 +69,8 @@ def _environment(*, autoescape: bool) -> Environment:
         certificate=words.certificate,
         verdict=words.verdict,
         elsewhere=words.elsewhere,
+        standing=words.standing,
+        outcome=_outcome,
         moment=words.moment,
         decision=words.DECISIONS.__getitem__,
         score=words.score,
@@ -76,6 +79,10 @@ def _environment(*, autoescape: bool) -> Environment:
         megabytes=words.megabytes,
     )
     return environment
+
+
+def _outcome(found: RepairFinding) -> str:
+    return outcome(passed=found.certificate.passed, proved=found.standing.proved)
 
 
 def _shown(value: Any) -> Any:

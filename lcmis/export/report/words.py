@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from lcmis import judge
+from lcmis.findings import RepairFinding
 from lcmis.judge import Decision
 from lcmis.text.words import percent
 from lcmis.types import NONE_OF_THESE, Certificate, ConceptPair, Rate, Side, Verdict
@@ -172,7 +173,8 @@ def certificate(proof: Certificate, names: dict[str, str] | None = None) -> str:
         f"On {several(seeds, 'fresh seed')}, the same before and after, "
         f"{rate(proof.before)} of the pictures were right with the plain prompt and "
         f"{rate(proof.after)} with the repaired one: {won} won, "
-        f"{proof.losses or 'none'} lost, exact McNemar {p_value(proof.p)}. "
+        f"{proof.losses or 'none'} lost, {p_value(proof.anytime_p)} at any number of looks "
+        f"(McNemar's exact test, for one look: {p_value(proof.p)}). "
         f"Judged by {judge_name}, which the search never asked."
     )
     left_out = (
@@ -183,10 +185,32 @@ def certificate(proof: Certificate, names: dict[str, str] | None = None) -> str:
     return told + left_out
 
 
-def elsewhere(proof: Certificate) -> str:
+def standing(found: RepairFinding) -> str:
+    """What a certificate is worth among all that were looked at; nothing where it is the only one.
+
+    Sorted by what was seen, those on top owe their place to luck too.
+    """
+    told, among = found.standing, several(found.standing.among, "certificate")
+    if told.among == 1 or not found.certificate.seeds:
+        return ""
+    chance = (
+        f"It passes alone, and not among {among}: of so many, some pass by chance. "
+        if found.certificate.passed and not told.proved
+        else ""
+    )
+    return (
+        f"{chance}Drawn on other seeds, about {percent(told.expected.after)}\u00a0% are to be "
+        f"expected right with the repaired prompt, by what {among} show together."
+    )
+
+
+def elsewhere(found: RepairFinding) -> str:
     """What a repair found on one model is worth on another."""
-    if proof.passed:
+    proof = found.certificate
+    if found.standing.proved:
         return "holds"
+    if proof.passed:
+        return "passes alone"
     if proof.harms:
         return "does harm"
     if proof.seeds and proof.before.value == proof.after.value == 1:
