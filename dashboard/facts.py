@@ -366,7 +366,7 @@ def _repaired(gathered: Gathered, threshold: float) -> dict[tuple[str, str], str
     store = gathered.opened.store
     found = {(one.pair, one.model): "tried" for one in store.nominations()}
     for proof in findings.find_repairs(store, gathered.checker, threshold=threshold):
-        if proof.certificate.passed:
+        if proof.standing.proved:
             found[proof.pair.key, proof.model] = "proven"
     return found
 

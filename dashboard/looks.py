@@ -34,6 +34,10 @@ HELP_LEVEL = (
     "How badly a pair fails, from 1 (16 to 20 of 20 pictures right) to 5 (none right). A range "
     "such as 4–5 means that so few pictures cannot tell which."
 )
+HELP_CONTROLLED = (
+    "Each pair is decided by itself. Of many that pass, some look as if they failed, by chance: of "
+    "those that are left after control, at most one in twenty does, on average."
+)
 HELP_CHECKER = (
     "The model that looks at every picture and says how surely each thing is there. Scores of two "
     "checkers are never mixed."

@@ -531,7 +531,25 @@ def decisions(pairs: pd.DataFrame, rule: judge.StoppingRule) -> pd.DataFrame:
     return table.reindex(columns=kinds, fill_value=0).reset_index()
 
 
-# ── choosing ─────────────────────────────────────────────────────────────────────────────────────
+def surely_failing(pairs: pd.DataFrame, rule: judge.StoppingRule | None) -> pd.DataFrame:
+    """One row a model: pairs that fail, those that still do when all are looked at together
+    (:func:`lcmis.judge.surely_failing`), and pairs that were looked at.
+    """
+    scored = pairs[pairs["scored"] > 0]
+    rows = []
+    for model, table in scored.groupby(scored["model"].astype(object), sort=False):
+        chances = [
+            judge.failing_p(right, total, rule or judge.FixedN(total))
+            for right, total in zip(
+                table["aligned"].tolist(), table["scored"].tolist(), strict=True
+            )
+        ]
+        failing = sum(p < 1 for p in chances)
+        rows.append((model, failing, sum(judge.benjamini_hochberg(chances)), len(chances)))
+    return pd.DataFrame(rows, columns=["model", "failing", "surely", "looked_at"])
+
+
+# ── choosing and wording ─────────────────────────────────────────────────────────────────────────
 
 
 def chosen(

@@ -14,12 +14,15 @@ from looks import plain
 
 from lcmis import findings, judge
 from lcmis.findings import RepairFinding, words
+from lcmis.findings.words import outcome
 from lcmis.types import Nomination, Trial
 
 HELP_CERTIFICATE = (
     "The plain and the repaired prompt are drawn from the same fresh seeds, which no search has "
     "seen, and judged by a checker that did not guide the search. A repair passes when it wins "
-    "more seeds than it loses and chance alone would do so in fewer than 5 of 100 cases."
+    "more seeds than it loses and chance alone would do so in fewer than 5 of 100 cases, however "
+    "often one looks. Of many, some pass so: repaired are those that still stand when all are "
+    "looked at together."
 )
 HELP_PORTABLE = (
     "The same prompts and seeds on other models. `lcmis certify -m MODEL` draws what is missing."
@@ -27,13 +30,15 @@ HELP_PORTABLE = (
 
 
 def all_proved() -> tuple[RepairFinding, ...]:
-    """Every certified repair, those that passed first and the largest gain before the smaller."""
-    return _proved(facts.gathered(), facts.threshold(), None)
+    """Every certified repair, those that stand first and the largest gain to be expected before
+    the smaller.
+    """
+    return _proved(facts.gathered(), facts.threshold())
 
 
 def proved(pair_key: str) -> tuple[RepairFinding, ...]:
-    """Those of one pair."""
-    return _proved(facts.gathered(), facts.threshold(), pair_key)
+    """Those of one pair, as they stand among all."""
+    return tuple(one for one in all_proved() if one.pair.key == pair_key)
 
 
 @st.cache_resource(
@@ -41,18 +46,10 @@ def proved(pair_key: str) -> tuple[RepairFinding, ...]:
     max_entries=16,
     hash_funcs=facts.BY_NAME,
 )
-def _proved(
-    gathered: facts.Gathered, threshold: float, pair: str | None
-) -> tuple[RepairFinding, ...]:
+def _proved(gathered: facts.Gathered, threshold: float) -> tuple[RepairFinding, ...]:
     store, checker = gathered.opened.store, gathered.checker
-    found = findings.find_repairs(store, checker, threshold=threshold, pair=pair)
-    return tuple(sorted(found, key=_usefulness))
-
-
-def _usefulness(one: RepairFinding) -> tuple[bool, float, str, str]:
-    proof = one.certificate
-    gain = proof.after.value - proof.before.value
-    return (not proof.passed, -gain, one.pair.prompt, proof.nomination.key)
+    found = findings.find_repairs(store, checker, threshold=threshold)
+    return tuple(sorted(found, key=findings.usefulness))
 
 
 def table(shown: Sequence[RepairFinding]) -> pd.DataFrame:
@@ -60,7 +57,7 @@ def table(shown: Sequence[RepairFinding]) -> pd.DataFrame:
     names = words.short_names(facts.models())
     rows = [
         {
-            "repaired": one.certificate.passed,
+            "repaired": one.standing.proved,
             "prompt": one.pair.prompt,
             "candidate": str(one.certificate.nomination.candidate),
             "name": names.get(one.model, one.model),
@@ -69,11 +66,12 @@ def table(shown: Sequence[RepairFinding]) -> pd.DataFrame:
             "after": 100 * one.certificate.after.value,
             "wins": one.certificate.wins,
             "losses": one.certificate.losses,
-            "p": one.certificate.p,
+            "expected": 100 * one.standing.expected.after,
+            "p": one.certificate.anytime_p,
             "holds": ", ".join(
                 names.get(other.model, other.model)
                 for other in one.elsewhere
-                if other.certificate.passed
+                if other.standing.proved
             ),
         }
         for one in shown
@@ -92,7 +90,7 @@ def chosen(
     """The repairs that pass every filter; an empty filter lets all pass.
 
     Every word must be in the pair's prompt or in the repaired one. ``passed`` asks for a
-    certificate that passed, or did not.
+    certificate that stands among all, or does not.
     """
 
     def fits(one: RepairFinding) -> bool:
@@ -102,7 +100,7 @@ def chosen(
             all(word in said for word in text.casefold().split())
             and (not models or one.model in models)
             and (not methods or proof.nomination.repairer in methods)
-            and passed in (None, proof.passed)
+            and passed in (None, one.standing.proved)
         )
 
     return [one for one in every if fits(one)]
@@ -113,10 +111,11 @@ def spelled(one: RepairFinding, *, linked: bool = False) -> None:
     proof = one.certificate
     names = words.short_names([*facts.models(), *facts.checkers()])
     with st.container(horizontal=True, vertical_alignment="center"):
-        if proof.passed:
-            st.badge("repaired", icon=":material/verified:", color="green")
+        told = outcome(passed=proof.passed, proved=one.standing.proved)
+        if one.standing.proved:
+            st.badge(told, icon=":material/verified:", color="green")
         else:
-            st.badge("not repaired", icon=":material/close:", color="gray")
+            st.badge(told, icon=":material/close:", color="gray")
         if linked:
             st.markdown(f"**{plain(one.pair.prompt)}**", width="content")
         model = names.get(one.model, one.model)
@@ -134,7 +133,9 @@ def spelled(one: RepairFinding, *, linked: bool = False) -> None:
                 width="content",
             )
     _prompts(proof.nomination)
-    st.markdown(plain(words.certificate(proof, names)), help=HELP_CERTIFICATE)
+    st.markdown(
+        plain(f"{words.certificate(proof, names)} {words.standing(one)}"), help=HELP_CERTIFICATE
+    )
     for cost in proof.collateral:
         st.warning(plain(f"But {cost}."), icon=":material/warning:")
 

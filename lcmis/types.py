@@ -573,7 +573,11 @@ class Certificate:
     losses: int
     """Seeds that only the plain prompt draws right."""
     p: float
-    """Two-sided exact McNemar."""
+    """Two-sided exact McNemar, which is right for a number of seeds fixed beforehand and looked at
+    once. It decides nothing."""
+    anytime_p: float
+    """Two-sided, and right however often the certificate is looked at again on more seeds: what
+    decides."""
     collateral: tuple[str, ...] = ()
     """What the candidate costs, a sentence each."""
     alpha: float = 0.05
@@ -582,13 +586,39 @@ class Certificate:
 
     @property
     def passed(self) -> bool:
-        """Whether the pair counts as repaired: more right than before, and not by chance."""
-        return self.p < self.alpha and self.wins > self.losses
+        """Whether the pair counts as repaired: more right than before, and not by chance.
+
+        Of this one, whatever else was looked at: :func:`lcmis.judge.proved` says which of many.
+        """
+        return self.anytime_p < self.alpha and self.wins > self.losses
 
     @property
     def harms(self) -> bool:
         """Whether the candidate is right less often than the plain prompt, and not by chance."""
-        return self.p < self.alpha and self.losses > self.wins
+        return self.anytime_p < self.alpha and self.losses > self.wins
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a repair showed and what it would show on other seeds, shares of pictures."""
+
+    gained: float
+    """After minus before, as seen, in [-1, 1]."""
+    gain: float
+    """The same, shrunk towards the mean of all that were looked at."""
+    after: float
+    """Right pictures of the repaired prompt, shrunk likewise, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a certificate is worth among all that were looked at with it."""
+
+    proved: bool
+    """Whether it stands: it passes, and not because so many were looked at."""
+    among: int
+    """Certificates that were looked at, itself included."""
+    expected: Expected
 
 
 def _mean(scores: list[float | None]) -> float | None:

@@ -70,6 +70,18 @@ def test_what_a_model_does_is_what_the_audit_says(config, behaviour, verdict, de
     assert {v for item in model.pairs for v in item.judgement.verdicts} == {verdict}
 
 
+def test_pairs_that_fail_are_counted_alone_and_among_all_that_were_looked_at(config, capsys):
+    from lcmis.cli.terminal import print_result
+
+    result = run(config("no a"))
+    assert (result.models[0].num_surely_failing, result.models[0].num_looked_at) == (3, 3)
+    print_result(result, "audit")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "toy: 3 pairs fail (3 after control for looking at 3)" in told
+    print_result(run(config("right")), "audit")
+    assert "after control" not in capsys.readouterr().out
+
+
 def test_the_intruder_is_named(config):
     (model,) = run(config("no a")).models
     (count,) = model.pairs[0].judgement.intruders_a

@@ -513,13 +513,13 @@ def test_what_cannot_be_evolved_is_said_before_anything_is_drawn(deaf, changed, 
 def test_bigpe_repairs_one_pair_and_an_instruction_is_where_it_starts(deaf):
     config, store = deaf
     texts = TextModelSettings("teller")
-    options = RepairSettings("bigpe", budget=60, certificate=6, text_model=texts)
+    options = RepairSettings("bigpe", budget=60, certificate=8, text_model=texts)
     repair = Repair(config, store, options)
     repair.failing = repair.failing[:1]
     (found,) = repair.run().pairs
     assert found.certificate.passed
     told = RepairSettings(
-        "bigpe", budget=60, certificate=6, text_model=texts, instruction="say its looks"
+        "bigpe", budget=60, certificate=8, text_model=texts, instruction="say its looks"
     )
     again = Repair(config, store, told)
     again.failing = again.failing[:1]
@@ -574,7 +574,7 @@ def test_the_command_writes_a_file_that_repair_reads(deaf, lcmis, tmp_path):
     assert "beats the first one" in said
     assert read_instruction(out) == "say its looks"
     code, said, _ = lcmis(
-        *("repair", where, "--method", "rewrite", "--budget", 30, "--certificate", 6),
+        *("repair", where, "--method", "rewrite", "--budget", 30, "--certificate", 8),
         *("--text-model", "teller", "--instruction", out, "--json", "--limit", 3),
     )
     assert code == 0

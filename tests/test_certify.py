@@ -17,7 +17,7 @@ from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError
 from lcmis.findings import find_repairs
 from lcmis.plugins.settings import ModelSettings
-from lcmis.repair.certify import Certifying
+from lcmis.repair.certify import Certifying, stand_together
 from lcmis.repair.evaluate import look, spec_of
 from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
@@ -250,7 +250,44 @@ def test_the_command_shows_what_helps_elsewhere_beside_its_own(config, repaired,
 
     print_proofs(certify(config, repaired, "no b", "right", pictures=8))
     said = " ".join(capsys.readouterr().out.split())
-    assert "0 of 4 help on another model too; 0 do harm there." in said
+    assert "0 of 4 help on another model too (0 after control for looking at 4); 0 do harm" in said
     assert "its own 100 %" in said
     print_proofs(certify(config, repaired, pictures=8))
-    assert "2 of 2 repairs pass again" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "2 of 2 repairs pass again on the model they were found for "
+        "(2 after control for looking at 2)." in said
+    )
+
+
+# ── many ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_certificate_of_a_run_stands_among_all_of_it(config, repaired):
+    result = certify(config, repaired, pictures=8)
+    assert (result.num_repaired, result.num_proved) == (2, 2)
+    assert [one.standing.among for one in result.proofs] == [2, 2]
+    both = [one.certificate for one in result.proofs]
+    assert tuple(one.standing for one in result.proofs) == judge.standings(both)
+
+
+def test_what_passes_alone_does_not_stand_among_many_that_show_nothing(config, repaired):
+    (found, _) = certify(config, repaired, pictures=8).proofs
+    nothing = judge.certificate(
+        CHOSEN, "vqa:j@1", range(8), [RIGHT] * 8, [RIGHT] * 8, pair=PAIRS[0]
+    )
+    assert nothing.anytime_p == 1
+    standings = stand_together([found.certificate, None, *[nothing] * 63])
+    assert standings[1] is None
+    assert (standings[0].proved, standings[0].among) == (False, 64)
+    assert found.certificate.passed
+
+
+def test_repairs_stand_among_all_of_the_store_those_on_other_models_too(config, repaired):
+    certify(config, repaired, "no b", "right", pictures=8)
+    found = find_repairs(repaired, JUDGE)
+    own = [one.certificate for one in found]
+    others = [other.certificate for one in found for other in one.elsewhere]
+    assert {one.standing.among for one in found} == {len(own) + len(others)} == {6}
+    assert [one.standing.proved for one in found] == [True, True]
+    assert [one.standing.expected for one in found] == list(judge.expected(own))

@@ -177,6 +177,23 @@ def test_a_row_of_the_table_is_what_the_command_line_finds_of_the_pair(
             assert row["levels"] == ""
 
 
+@pytest.mark.parametrize("rule", [None, judge.Sprt(), judge.FixedN(8), judge.Curtailed(8)])
+def test_pairs_that_surely_fail_are_those_of_the_command_line(
+    store: Store, evidence: EvidenceTable, rule: judge.StoppingRule | None
+) -> None:
+    pairs = {pair.key: pair for pair in store.pairs()}
+    table = opinions.by_pair(opinions.judged(opinions.gather(evidence), 0.5), pairs, rule)
+    counted = opinions.surely_failing(table, rule).set_index("model")
+    for model in (BROAD, NARROW):
+        known = findings.find_pairs(store, JUDGE, rule=rule, model=model)
+        found = findings.find_model(store, model, known, [JUDGE], rule=rule)
+        assert counted.loc[model].to_dict() == {
+            "failing": len(found.decided(judge.Decision.FAILS)),
+            "surely": found.num_surely_failing,
+            "looked_at": found.num_looked_at,
+        }
+
+
 def test_pairs_are_listed_in_the_order_of_the_command_line(
     store: Store, evidence: EvidenceTable
 ) -> None:

@@ -33,12 +33,14 @@ from lcmis.types import (
     Certificate,
     Concept,
     ConceptPair,
+    Expected,
     LevelRange,
     Nomination,
     Rate,
     RenderSpec,
     Seen,
     Stage,
+    Standing,
 )
 
 PAIR = ConceptPair(Concept("tea cup"), Concept("iced coke"), "a tea cup of iced coke")
@@ -72,11 +74,13 @@ def repaired(*stages: Stage, pair: ConceptPair = PAIR, model="tiny@1", **changes
         wins=15,
         losses=0,
         p=6.1e-5,
+        anytime_p=4.8e-4,
         collateral=("the prompt is longer",),
     )
     one = RepairedPrompt(
         pair,
         certificate,
+        Standing(True, 4, Expected(1.0, 0.9, 0.95)),
         num_inference_steps=20,
         guidance_scale=7.5,
         scheduler="DPMSolverMultistepScheduler",
@@ -91,9 +95,9 @@ def repaired(*stages: Stage, pair: ConceptPair = PAIR, model="tiny@1", **changes
 def on_other_models(one: RepairedPrompt) -> RepairedPrompt:
     """The same with certificates on three models: it helps, harms, and does neither."""
     shown = (
-        ("helps@1", Rate(0.1, 0.0, 0.4, 10), Rate(0.9, 0.6, 1.0, 10), 9, 1, 0.021),
-        ("harms@2", Rate(1.0, 0.7, 1.0, 10), Rate(0.2, 0.1, 0.5, 10), 0, 8, 0.0078),
-        ("neither@3", Rate(0.5, 0.2, 0.8, 10), Rate(0.6, 0.3, 0.8, 10), 2, 1, 1.0),
+        ("helps@1", Rate(0.1, 0.0, 0.4, 10), Rate(0.9, 0.6, 1.0, 10), 9, 1, 0.021, 0.048),
+        ("harms@2", Rate(1.0, 0.7, 1.0, 10), Rate(0.2, 0.1, 0.5, 10), 0, 8, 0.0078, 0.022),
+        ("neither@3", Rate(0.5, 0.2, 0.8, 10), Rate(0.6, 0.3, 0.8, 10), 2, 1, 1.0, 1.0),
     )
     elsewhere = tuple(
         replace(
@@ -104,11 +108,12 @@ def on_other_models(one: RepairedPrompt) -> RepairedPrompt:
             wins=wins,
             losses=losses,
             p=p,
+            anytime_p=anytime_p,
             collateral=("iced coke is lost in 3 pictures that had it before",),
         )
-        for model, before, after, wins, losses, p in shown
+        for model, before, after, wins, losses, p, anytime_p in shown
     )
-    return replace(one, elsewhere=elsewhere)
+    return replace(one, elsewhere=elsewhere, helps_on=("helps@1",))
 
 
 HOSTILE = '=cmd|"/C calc"!A0, (red:1.4) [x|y] AND #no \\ "quo" \'ted\' é🍵 {brace} <lora:x:1> """'
@@ -152,8 +157,28 @@ def test_every_format_names_model_seeds_scores_and_certificate(tmp_path, format)
 @pytest.mark.parametrize("format", registry.names("exporters"))
 def test_a_repair_that_did_not_pass_is_called_not_repaired(tmp_path, format):
     one = repaired()
-    failed = replace(one, certificate=replace(one.certificate, wins=1, losses=1, p=1.0))
+    failed = replace(
+        one,
+        certificate=replace(one.certificate, wins=1, losses=1, p=1.0, anytime_p=1.0),
+        standing=replace(one.standing, proved=False),
+    )
     assert b"NOT repaired: 0% right before" in written(tmp_path, format, [failed]).read_bytes()
+
+
+@pytest.mark.parametrize("format", registry.names("exporters"))
+def test_a_repair_that_passes_alone_but_not_among_all_is_called_not_repaired(tmp_path, format):
+    one = replace(repaired(), standing=Standing(False, 64, Expected(1.0, 0.3, 0.5)))
+    content = written(tmp_path, format, [one]).read_bytes()
+    assert b"NOT repaired among 64 certificates, though it passes alone: 0% right" in content
+
+
+def test_records_tell_the_decision_among_all_from_the_one_alone():
+    one = replace(repaired(), standing=Standing(False, 64, Expected(1.0, 0.3, 0.5)))
+    told = record(one)
+    assert (told["repaired"], told["passes_alone"], told["certificates"]) == (False, True, 64)
+    assert (told["expected_gain"], told["expected_right"]) == (0.3, 0.5)
+    assert (told["p"], told["anytime_p"]) == (6.1e-5, 4.8e-4)
+    assert record(repaired())["repaired"]
 
 
 @pytest.mark.parametrize("format", registry.names("exporters"))
@@ -866,7 +891,7 @@ def test_no_prompt_breaks_out_of_the_script(prompt):
 def test_a_repair_is_exported_whoever_drew_it(tmp_path, format, profile):
     one = repaired(Stage("a small cup of cold cola"))
     spec = RenderSpec("m@1", one.stages, 0, 4, 3.0, "service", 8, 8, profile)
-    found = RepairFinding(one.pair, one.certificate, spec, ())
+    found = RepairFinding(one.pair, one.certificate, spec, (), one.standing)
     assert repaired_prompt(found).dtype == "float32"
     assert one.pair.prompt in written(tmp_path, format, [repaired_prompt(found)]).read_text(
         "latin1"
@@ -876,4 +901,7 @@ def test_a_repair_is_exported_whoever_drew_it(tmp_path, format, profile):
 def test_the_number_format_of_a_repair_is_the_one_it_was_drawn_in():
     one = repaired(Stage("a small cup of cold cola"))
     spec = RenderSpec("m@1", one.stages, 0, 4, 3.0, "Euler", 8, 8, "cuda-b1", dtype="float16")
-    assert repaired_prompt(RepairFinding(one.pair, one.certificate, spec, ())).dtype == "float16"
+    assert (
+        repaired_prompt(RepairFinding(one.pair, one.certificate, spec, (), one.standing)).dtype
+        == "float16"
+    )

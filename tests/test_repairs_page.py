@@ -41,7 +41,9 @@ def test_every_certified_repair_is_listed_what_helps_most_first(folder: Path) ->
             proof = found.certificate
             assert row["before"] == 100 * proof.before.value
             assert row["after"] == 100 * proof.after.value
-            assert (row["wins"], row["losses"], row["p"]) == (proof.wins, proof.losses, proof.p)
+            assert (row["wins"], row["losses"]) == (proof.wins, proof.losses)
+            assert row["p"] == proof.anytime_p
+            assert row["expected"] == 100 * found.standing.expected.after
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 import shutil
@@ -23,7 +24,8 @@ from lcmis.export import report
 from lcmis.export.repaired import repaired_prompt
 from lcmis.export.report import album
 from lcmis.export.tables import record
-from lcmis.findings import words
+from lcmis.findings import RepairFinding, words
+from lcmis.findings.words import percent
 from lcmis.judge import Decision, Sprt
 from lcmis.store import Store
 from lcmis.types import Verdict
@@ -161,8 +163,67 @@ def test_a_certificate_is_told_in_figures_and_in_words(page: Page, made: report.
     row = page.row("broad", 1)
     assert row[2] == plain(words.rate(proof.before))
     assert row[4] == plain(words.rate(proof.after))
-    assert row[6:9] == ["7", "1", "p = 0.070"]
+    assert row[6:9] == ["7", "1", "p = 0.141"], "the one that decides"
+    assert "p = 0.141 at any number of looks (McNemar's exact test, for one look: p = 0.070)" in (
+        plain(page.text)
+    )
     assert plain(words.certificate(proof, dict(made.names))) in plain(page.text)
+
+
+def test_what_is_to_be_expected_and_what_stands_among_all_is_said(
+    page: Page, made: report.Report
+) -> None:
+    first = made.repairs[0].found
+    assert first.standing.among == 3, "those on other models are looked at, too"
+    expected = percent(first.standing.expected.after)
+    assert f"about {expected} % are to be expected right" in plain(page.text)
+    assert first.standing.expected.after < first.certificate.after.value
+    assert "0 of 2 repairs were proved" in plain(page.text)
+    assert "(0 after control for looking at 3 certificates)" in plain(page.text)
+
+
+def test_a_repair_that_passes_alone_is_not_called_repaired(made: report.Report) -> None:
+    found = made.repairs[0].found
+    lucky = dataclasses.replace(
+        found,
+        certificate=dataclasses.replace(found.certificate, anytime_p=0.04),
+        standing=dataclasses.replace(found.standing, proved=False, among=64),
+    )
+    assert lucky.certificate.passed
+    assert words.standing(lucky).startswith("It passes alone, and not among 64 certificates")
+    assert words.elsewhere(lucky) == "passes alone"
+    alone = dataclasses.replace(lucky, standing=dataclasses.replace(lucky.standing, among=1))
+    assert words.standing(alone) == ""
+
+
+def test_repairs_are_sorted_by_what_is_to_be_expected_of_them(made: report.Report) -> None:
+    first, second = (one.found for one in made.repairs)
+
+    def shown(gain: float, *, proved: bool, p: float) -> RepairFinding:
+        expected = dataclasses.replace(first.standing.expected, gain=gain)
+        return dataclasses.replace(
+            first,
+            certificate=dataclasses.replace(first.certificate, anytime_p=p),
+            standing=dataclasses.replace(first.standing, proved=proved, expected=expected),
+        )
+
+    stands, alone = shown(0.1, proved=True, p=0.001), shown(0.2, proved=False, p=0.04)
+    more, less = shown(0.4, proved=False, p=0.2), shown(0.3, proved=False, p=0.2)
+    assert sorted([less, more, alone, stands], key=findings.usefulness) == [
+        *(stands, alone, more, less)
+    ]
+    assert findings.usefulness(first) < findings.usefulness(second)
+
+
+def test_how_many_pairs_fail_is_told_raw_and_after_control(page: Page, made: report.Report) -> None:
+    for model in made.models:
+        found = model.finding
+        assert set(found.surely_failing) <= set(found.decided(Decision.FAILS))
+        told = (
+            f"{model.decided(Decision.FAILS)} fail ({found.num_surely_failing} after control for "
+            f"looking at {found.num_looked_at})"
+        )
+        assert told in plain(page.text)
 
 
 def test_a_seed_with_a_refusal_proves_nothing_and_is_counted(made: report.Report) -> None:

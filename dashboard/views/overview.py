@@ -15,7 +15,7 @@ from looks import plain
 from lcmis import judge
 from lcmis.findings import words
 from lcmis.findings.calibration import CorrectedRate, LabelFinding
-from lcmis.findings.words import several
+from lcmis.findings.words import controlled, several
 from lcmis.types import Verdict
 
 MOST_SHOWN = 14  # names on either side of the chart of what is painted instead
@@ -137,6 +137,12 @@ def _levels(names: dict[str, str]) -> None:
     levels.insert(0, "name", levels["model"].map(names))
     st.altair_chart(looks.levels_chart(levels), alt="Number of pairs at each level")
     st.caption("Solid: surely of this level. Pale: the interval allows it as well.")
+    for one in opinions.surely_failing(facts.judged_pairs(), facts.rule()).itertuples():
+        told = controlled(one.surely, one.looked_at)
+        st.caption(
+            plain(f"{names[one.model]}: {several(one.failing, 'pair')} decided to fail ({told})."),
+            help=looks.HELP_CONTROLLED,
+        )
 
 
 def _patterns(pictures: pd.DataFrame, names: dict[str, str]) -> None:

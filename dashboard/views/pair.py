@@ -292,9 +292,7 @@ def _repair(pair: ConceptPair, one: RepairFinding) -> None:
     )
     if one.elsewhere:
         names = words.short_names(facts.models())
-        told = [
-            f"{names[other.model]}: {words.elsewhere(other.certificate)}" for other in one.elsewhere
-        ]
+        told = [f"{names[other.model]}: {words.elsewhere(other)}" for other in one.elsewhere]
         st.caption(plain(f"Elsewhere – {'; '.join(told)}"), help=proofs.HELP_PORTABLE)
     else:
         st.caption(

@@ -99,7 +99,8 @@ def _filtered(every: tuple[RepairFinding, ...]) -> list[RepairFinding]:
 def _table(shown: list[RepairFinding], num_all: int, num_shown: int) -> list[RepairFinding]:
     """The rows; those that are ticked."""
     st.caption(
-        f"{num_shown:,} of {words.several(num_all, 'repair')}, those that help most first. "
+        f"{num_shown:,} of {words.several(num_all, 'repair')}, "
+        "those to be expected to help most first. "
         "Tick rows to read and take only those."
         + (f" The table ends after {MOST_ROWS:,}." if num_shown > MOST_ROWS else "")
     )
@@ -125,10 +126,15 @@ def _table(shown: list[RepairFinding], num_all: int, num_shown: int) -> list[Rep
         "after": share("After"),
         "wins": number("Won", help="Seeds that only the repaired prompt draws right.", width=50),
         "losses": number("Lost", help="Seeds that only the plain prompt draws right.", width=50),
+        "expected": share(
+            "Expected",
+            help="After, on other seeds: those that came out highest owe some of it to luck, so "
+            "each is drawn to the mean of all.",
+        ),
         "p": number(
             "p",
             format="%.2g",
-            help="How often chance alone would differ as much: McNemar's exact test.",
+            help="How often chance alone would differ as much, however often one looks.",
             width=84,
         ),
         "holds": word("Holds on", help=proofs.HELP_PORTABLE, width=110),

@@ -150,7 +150,7 @@ def export(
     ],
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; it is replaced.")],
     every: Annotated[
-        bool, typer.Option("--every", help="Also prompts whose certificate did not pass.")
+        bool, typer.Option("--every", help="Also prompts whose certificate does not stand.")
     ] = False,
     checker: CheckerOption = None,
     store: StoreOption = None,

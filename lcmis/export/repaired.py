@@ -9,7 +9,7 @@ from lcmis import findings
 from lcmis.findings.words import percent
 from lcmis.plugins.opening import open_model
 from lcmis.store import Store
-from lcmis.types import Adapter, Certificate, ConceptPair, Seen, Stage, stage_starts
+from lcmis.types import Adapter, Certificate, ConceptPair, Seen, Stage, Standing, stage_starts
 
 if TYPE_CHECKING:
     from lcmis.findings import RepairFinding
@@ -25,6 +25,8 @@ class RepairedPrompt:
 
     pair: ConceptPair
     certificate: Certificate
+    standing: Standing
+    """Among all certificates of the store: whether it counts as repaired."""
     num_inference_steps: int
     guidance_scale: float
     scheduler: str
@@ -45,6 +47,8 @@ class RepairedPrompt:
     """Number format in which diffusers loads the weights."""
     elsewhere: tuple[Certificate, ...] = ()
     """Of the same candidate on other models."""
+    helps_on: tuple[str, ...] = ()
+    """Those where it stands among all certificates of the store."""
 
     def __post_init__(self) -> None:
         if self.certificate.nomination.pair != self.pair.key:
@@ -79,10 +83,15 @@ class RepairedPrompt:
         """The certificate in one line, what the repair costs included."""
         one = self.certificate
         costs = f", but {'; '.join(one.collateral)}" if one.collateral else ""
+        told = "repaired" if self.standing.proved else "NOT repaired"
+        if one.passed and not self.standing.proved:
+            told += f" among {self.standing.among} certificates, though it passes alone"
         return (
-            f"{'repaired' if one.passed else 'NOT repaired'}: "
+            f"{told}: "
             f"{percent(one.before.value)}% right before, {percent(one.after.value)}% after, "
-            f"{one.wins} wins, {one.losses} losses, p = {one.p:.2g}, "
+            f"{one.wins} wins, {one.losses} losses, "
+            f"p = {one.anytime_p:.2g} at any number of looks, "
+            f"McNemar's for one look {one.p:.2g}, "
             f"on {len(one.seeds)} fresh seeds, judged by {one.judge}{costs}"
         )
 
@@ -98,6 +107,7 @@ def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:
     return RepairedPrompt(
         pair=found.pair,
         certificate=found.certificate,
+        standing=found.standing,
         num_inference_steps=spec.num_inference_steps,
         guidance_scale=spec.guidance_scale,
         scheduler=spec.scheduler,
@@ -109,6 +119,7 @@ def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:
         adapters=spec.adapters,
         dtype=spec.dtype or "float32",
         elsewhere=tuple(one.certificate for one in found.elsewhere),
+        helps_on=tuple(one.model for one in found.elsewhere if one.standing.proved),
     )
 
 
@@ -121,7 +132,7 @@ def repaired_prompts(
         store: The facts.
         checker_id: Whose scores certify.
         threshold: Score from which a concept counts as present.
-        every: Also prompts whose certificate did not pass.
+        every: Also prompts whose certificate does not stand among all of the store.
     """
     sources = {}
     for settings in findings.past_models(store):
@@ -132,5 +143,5 @@ def repaired_prompts(
     return [
         repaired_prompt(item, sources.get(item.model, ""))
         for item in latest.values()
-        if every or item.certificate.passed
+        if every or item.standing.proved
     ]

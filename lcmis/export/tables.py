@@ -25,7 +25,8 @@ def record(one: RepairedPrompt) -> dict[str, Any]:
         "b": one.pair.b.name,
         "original_prompt": one.pair.prompt,
         "concept_pair": one.pair.as_json(),
-        "repaired": certificate.passed,
+        "repaired": one.standing.proved,
+        "passes_alone": certificate.passed,
         "prompt": one.stages[-1].prompt,
         "stages": [
             {"prompt": stage.prompt, "denoising_end": float(stage.denoising_end)}
@@ -52,9 +53,12 @@ def record(one: RepairedPrompt) -> dict[str, Any]:
         "scores": [{"seed": seen.seed, "a": seen.a, "b": seen.b} for seen in one.seen],
         **_figures(certificate),
         "alpha": float(certificate.alpha),
+        "certificates": one.standing.among,
+        "expected_gain": float(one.standing.expected.gain),
+        "expected_right": float(one.standing.expected.after),
         "collateral": list(certificate.collateral),
         "certificate": one.summary(),
-        "helps_on": [other.model for other in one.elsewhere if other.passed],
+        "helps_on": list(one.helps_on),
         "harms_on": [other.model for other in one.elsewhere if other.harms],
         "elsewhere": [
             {
@@ -77,6 +81,7 @@ def _figures(certificate: Certificate) -> dict[str, Any]:
         "wins": certificate.wins,
         "losses": certificate.losses,
         "p": float(certificate.p),
+        "anytime_p": float(certificate.anytime_p),
     }
 
 
@@ -143,6 +148,7 @@ def _schema() -> pyarrow.Schema:
         "wins": whole,
         "losses": whole,
         "p": real,
+        "anytime_p": real,
     }
     elsewhere = pa.struct(
         {
@@ -156,7 +162,7 @@ def _schema() -> pyarrow.Schema:
     return pa.schema(
         {
             **dict.fromkeys(("pair", "a", "b", "original_prompt", "concept_pair"), text),
-            "repaired": pa.bool_(),
+            **dict.fromkeys(("repaired", "passes_alone"), pa.bool_()),
             "prompt": text,
             "stages": stages,
             **dict.fromkeys(("negative_prompt", "model", "source", "revision"), text),
@@ -174,6 +180,8 @@ def _schema() -> pyarrow.Schema:
             "scores": scores,
             **figures,
             "alpha": real,
+            "certificates": whole,
+            **dict.fromkeys(("expected_gain", "expected_right"), real),
             "collateral": pa.list_(text),
             "certificate": text,
             **dict.fromkeys(("helps_on", "harms_on"), pa.list_(text)),

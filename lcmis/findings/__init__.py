@@ -14,7 +14,13 @@ from lcmis.findings.pairs import (
     severity,
     verdict_of,
 )
-from lcmis.findings.repairs import BeforeAfter, RepairFinding, find_certificate, find_repairs
+from lcmis.findings.repairs import (
+    BeforeAfter,
+    RepairFinding,
+    find_certificate,
+    find_repairs,
+    usefulness,
+)
 from lcmis.findings.runs import (
     deciding_checker,
     last_audit,
@@ -50,5 +56,6 @@ __all__ = [
     "settings_of",
     "severity",
     "stopping_rule",
+    "usefulness",
     "verdict_of",
 ]

@@ -68,6 +68,22 @@ class ModelFinding:
         """The pairs of one decision, worst first."""
         return tuple(finding for finding in self.pairs if finding.judgement.failing is decision)
 
+    @property
+    def surely_failing(self) -> tuple[PairFinding, ...]:
+        """Those decided to fail that still do when all pairs are looked at together."""
+        sure = judge.surely_failing([finding.judgement for finding in self.pairs])
+        return tuple(finding for finding, fails in zip(self.pairs, sure, strict=True) if fails)
+
+    @property
+    def num_surely_failing(self) -> int:
+        """So many."""
+        return len(self.surely_failing)
+
+    @property
+    def num_looked_at(self) -> int:
+        """Pairs with a picture that was judged."""
+        return sum(finding.judgement.aligned.total > 0 for finding in self.pairs)
+
     def count(self, verdict: Verdict) -> int:
         """Pictures with this verdict, over all pairs."""
         return sum(finding.judgement.count(verdict) for finding in self.pairs)

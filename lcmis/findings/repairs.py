@@ -19,6 +19,7 @@ from lcmis.types import (
     RenderSpec,
     Seen,
     Stage,
+    Standing,
     Verdict,
 )
 
@@ -58,6 +59,8 @@ class RepairFinding:
     """Of one repaired picture: the settings it was drawn with."""
     pictures: tuple[BeforeAfter, ...]
     """One a seed of the certificate, in their order."""
+    standing: Standing
+    """Among all certificates that were found together, those elsewhere included."""
     elsewhere: tuple[RepairFinding, ...] = ()
     """On every other model that drew both prompts on the same seeds, by name."""
 
@@ -83,6 +86,7 @@ def find_repairs(
     """Certify every nomination from the pictures in the store, drawing nothing; oldest first.
 
     Left out: nominations that this checker guided, and those without pictures on fresh seeds.
+    Certificates stand among those that are returned: ask for all, and choose afterwards.
 
     Args:
         store: The facts.
@@ -92,6 +96,20 @@ def find_repairs(
         model: Only those found for this model.
     """
     return _certified(store, checker_id, store.nominations(pair, model), threshold)
+
+
+def usefulness(found: RepairFinding) -> tuple[bool, bool, float, str, str]:
+    """Sorts first what stands among all, then what passes alone, then by the gain to be expected:
+    by the gain that was seen, the luckiest would come first.
+    """
+    proof, standing = found.certificate, found.standing
+    return (
+        not standing.proved,
+        not proof.passed,
+        -standing.expected.gain,
+        found.pair.prompt,
+        proof.nomination.key,
+    )
 
 
 def find_certificate(
@@ -117,7 +135,7 @@ def find_certificate(
     compared = facts.compared(nomination, model or nomination.model)
     if not compared:
         return None
-    return _proof(facts, checker_id, nomination, compared, threshold).certificate
+    return _proof(facts, checker_id, nomination, compared, threshold)
 
 
 def _certified(
@@ -127,17 +145,22 @@ def _certified(
     if not fair:
         return []
     facts = _Fresh(store, checker_id, fair)
-    found = []
-    for nomination in fair:
-        proofs = {
-            model: _proof(facts, checker_id, nomination, compared, threshold)
-            for model in facts.models(nomination.pair)
-            if (compared := facts.compared(nomination, model))
-        }
-        own = proofs.pop(nomination.model, None)
-        if own is not None:
-            found.append(dataclasses.replace(own, elsewhere=tuple(proofs.values())))
-    return found
+    drawn: list[tuple[Nomination, Compared]] = []
+    for one in fair:
+        if own := facts.compared(one, one.model):
+            others = (name for name in facts.models(one.pair) if name != one.model)
+            elsewhere = [facts.compared(one, name) for name in others]
+            drawn += [(one, compared) for compared in (own, *elsewhere) if compared]
+    proofs = [_proof(facts, checker_id, *one, threshold) for one in drawn]
+    found: dict[Nomination, list[RepairFinding]] = defaultdict(list)
+    for (one, compared), proof, standing in zip(
+        drawn, proofs, judge.standings(proofs), strict=True
+    ):
+        pictures = _pictures(compared, proof, threshold)
+        found[one].append(
+            RepairFinding(facts.pairs[one.pair], proof, compared[0][0], pictures, standing)
+        )
+    return [dataclasses.replace(own, elsewhere=tuple(others)) for own, *others in found.values()]
 
 
 Compared = Sequence[tuple[RenderSpec, Evidence, Evidence]]
@@ -219,23 +242,25 @@ def _proof(
     nomination: Nomination,
     compared: Compared,
     threshold: float,
-) -> RepairFinding:
-    asked, guide = facts.pairs[nomination.pair], nomination.guide
-    certificate = judge.certificate(
+) -> Certificate:
+    guide = nomination.guide
+    return judge.certificate(
         nomination,
         checker_id,
         [spec.seed for spec, _, _ in compared],
         [picture(before) for _, before, _ in compared],
         [picture(after) for _, _, after in compared],
-        pair=asked,
+        pair=facts.pairs[nomination.pair],
         threshold=threshold,
         model=compared[0][0].model,
         fits=[(facts.fit(guide, before), facts.fit(guide, after)) for _, before, after in compared],
     )
-    judged = set(certificate.seeds)
-    pictures = tuple(
+
+
+def _pictures(compared: Compared, proof: Certificate, threshold: float) -> tuple[BeforeAfter, ...]:
+    judged = set(proof.seeds)
+    return tuple(
         BeforeAfter(before, after, verdict_of(before, threshold), verdict_of(after, threshold))
         for spec, before, after in compared
         if spec.seed in judged
     )
-    return RepairFinding(asked, certificate, compared[0][0], pictures)

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from lcmis import judge
+from lcmis.findings import RepairFinding
 from lcmis.judge import Decision
 from lcmis.types import (
     NONE_OF_THESE,
@@ -279,7 +280,8 @@ def certificate(proof: Certificate, names: dict[str, str] | None = None) -> str:
         f"On {several(seeds, 'fresh seed')}, the same before and after, "
         f"{rate(proof.before)} of the pictures were right with the plain prompt and "
         f"{rate(proof.after)} with the repaired one: {won} won, "
-        f"{proof.losses or 'none'} lost, exact McNemar {p_value(proof.p)}. "
+        f"{proof.losses or 'none'} lost, {p_value(proof.anytime_p)} at any number of looks "
+        f"(McNemar's exact test, for one look: {p_value(proof.p)}). "
         f"Judged by {judge_name}, which the search never asked."
     )
     left_out = (
@@ -290,12 +292,44 @@ def certificate(proof: Certificate, names: dict[str, str] | None = None) -> str:
     return told + left_out
 
 
-def elsewhere(proof: Certificate) -> str:
+def standing(found: RepairFinding) -> str:
+    """What a certificate is worth among all that were looked at; nothing where it is the only one.
+
+    Sorted by what was seen, those on top owe their place to luck too.
+    """
+    told, among = found.standing, several(found.standing.among, "certificate")
+    if told.among == 1 or not found.certificate.seeds:
+        return ""
+    chance = (
+        f"It passes alone, and not among {among}: of so many, some pass by chance. "
+        if found.certificate.passed and not told.proved
+        else ""
+    )
+    return (
+        f"{chance}Drawn on other seeds, about {percent(told.expected.after)}\u00a0% are to be "
+        f"expected right with the repaired prompt, by what {among} show together."
+    )
+
+
+def elsewhere(found: RepairFinding) -> str:
     """What a repair found on one model is worth on another."""
-    if proof.passed:
+    proof = found.certificate
+    if found.standing.proved:
         return "holds"
+    if proof.passed:
+        return "passes alone"
     if proof.harms:
         return "does harm"
     if proof.seeds and proof.before.value == proof.after.value == 1:
         return "nothing to mend: right without it"
     return "makes no difference that shows"
+
+
+def outcome(*, passed: bool, proved: bool) -> str:
+    """What a certificate says of a repair: by itself, and among all that were looked at."""
+    return "repaired" if proved else "passes alone" if passed else "not repaired"
+
+
+def controlled(kept: int, among: int) -> str:
+    """What is left of a number when all are looked at together."""
+    return f"{kept:,} after control for looking at {among:,}"

@@ -7,6 +7,7 @@ its threshold. scipy and statsmodels are imported where they are used, so that t
 
 from __future__ import annotations
 
+from lcmis.judge.anytime import anytime_p
 from lcmis.judge.calibration import (
     FEW_LABELS,
     Accuracy,
@@ -29,6 +30,7 @@ from lcmis.judge.calibration import (
     rate_by_labels,
 )
 from lcmis.judge.certificates import certificate
+from lcmis.judge.chance import failing_p
 from lcmis.judge.comparison import (
     Difference,
     PairedCounts,
@@ -45,10 +47,18 @@ from lcmis.judge.models import (
     paired_test,
     pictures_needed,
 )
+from lcmis.judge.multiplicity import (
+    FALSE_SHARE,
+    benjamini_hochberg,
+    proved,
+    standings,
+    surely_failing,
+)
 from lcmis.judge.pairs import UNNAMED, IntruderCount, PairJudgement, Picture, judge_pair
 from lcmis.judge.raters import Agreement, Alpha, answers_agreement, krippendorff_alpha
 from lcmis.judge.rates import corrected_rate, counts, level, level_range, rate, verdict
 from lcmis.judge.sampling import ONE_BY_LOT, Stratum, sample_weights, stratum, worth
+from lcmis.judge.shrinkage import expected
 from lcmis.judge.stopping import (
     Curtailed,
     Decision,
@@ -70,6 +80,7 @@ from lcmis.judge.trust import (
 )
 
 __all__ = [
+    "FALSE_SHARE",
     "FEW_LABELS",
     "ONE_BY_LOT",
     "UNNAMED",
@@ -101,6 +112,8 @@ __all__ = [
     "accuracy",
     "agreement",
     "answers_agreement",
+    "anytime_p",
+    "benjamini_hochberg",
     "brier",
     "calibrate",
     "calibration_curve",
@@ -110,8 +123,10 @@ __all__ = [
     "counts",
     "disagreements",
     "effective_number",
+    "expected",
     "expected_pictures",
     "failing",
+    "failing_p",
     "fair_rate",
     "fit_isotonic",
     "fit_platt",
@@ -128,13 +143,16 @@ __all__ = [
     "pairs_needed",
     "pictures_needed",
     "prior",
+    "proved",
     "rank_correlation",
     "rate",
     "rate_by_labels",
     "ruling",
     "sample_weights",
+    "standings",
     "stopped_interval",
     "stratum",
+    "surely_failing",
     "verdict",
     "worth",
 ]

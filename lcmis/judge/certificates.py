@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from lcmis.judge.anytime import anytime_p
 from lcmis.judge.models import paired_test
 from lcmis.judge.pairs import Picture
 from lcmis.judge.rates import level_range, rate, verdict
@@ -59,8 +60,8 @@ def certificate(
     paired = [item for item in judged if item[1].is_scored and item[2].is_scored]
     was = [old is Verdict.ALIGNED for _, old, _ in paired]
     now = [new is Verdict.ALIGNED for _, _, new in paired]
-    wins = sum(new and not old for old, new in zip(was, now, strict=True))
-    losses = sum(old and not new for old, new in zip(was, now, strict=True))
+    won = [new for old, new in zip(was, now, strict=True) if new is not old]
+    wins, losses = won.count(True), won.count(False)
     rates = [rate(sum(side), len(side)) for side in (was, now)]
     return Certificate(
         nomination=nomination,
@@ -74,12 +75,21 @@ def certificate(
         wins=wins,
         losses=losses,
         p=paired_test(wins, losses),
+        anytime_p=_at_any_look(won),
         collateral=(
             *_lost(pair, [(old, new) for _, old, new in paired]),
             *_estranged(fits),
         ),
         model="" if model == nomination.model else model,
     )
+
+
+def _at_any_look(won: Sequence[bool]) -> float:
+    """Two-sided, for what there is more of."""
+    more = 2 * sum(won) - len(won)
+    if more == 0:
+        return 1.0
+    return min(1.0, 2 * anytime_p([one is (more > 0) for one in won]))
 
 
 def _lost(pair: ConceptPair, paired: Sequence[tuple[Verdict, Verdict]]) -> tuple[str, ...]:

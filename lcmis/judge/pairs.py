@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lcmis.judge.chance import failing_p
 from lcmis.judge.rates import counts, level, level_range, verdict
 from lcmis.judge.stopping import Decision, FixedN, StoppingRule, stopped_interval
 from lcmis.types import NONE_OF_THESE, LevelRange, Rate, Verdict
@@ -51,6 +52,8 @@ class PairJudgement:
     failing: Decision
     capped: bool
     """Whether the cap, not the evidence, decided."""
+    failing_p: float
+    """How likely a pair that passes looks as bad by chance; 1 where this one is not failing."""
     intruders_a: tuple[IntruderCount, ...]
     """Commonest first, unnamed last; empty when a is never missing."""
     intruders_b: tuple[IntruderCount, ...]
@@ -102,6 +105,7 @@ def judge_pair(
         levels=level_range(aligned),
         failing=decision,
         capped=capped,
+        failing_p=failing_p(correct, total, rule),
         intruders_a=_intruders([p.intruder_a for p, v in judged if v in _LACKS_A], asked_a),
         intruders_b=_intruders([p.intruder_b for p, v in judged if v in _LACKS_B], asked_b),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lcmis import findings
+from lcmis import findings, judge
 from lcmis.audit.provenance import provenance
 from lcmis.errors import ConfigError, RenderError
 from lcmis.plugins.opening import open_checker, open_model
@@ -22,6 +23,7 @@ from lcmis.types import (
     Nomination,
     QuestionKind,
     Stage,
+    Standing,
 )
 from lcmis.workers.here import Studio
 
@@ -87,6 +89,8 @@ class Proof:
     """On the nomination's own model, as the facts stand; None where there is none."""
     reason: str = ""
     """Why there is no certificate."""
+    standing: Standing | None = None
+    """Of the certificate, among all of the same run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +105,13 @@ class CertifyResult:
 
     @property
     def num_repaired(self) -> int:
-        """Proofs that passed."""
+        """Proofs that passed, each looked at alone."""
         return sum(one.certificate is not None and one.certificate.passed for one in self.proofs)
+
+    @property
+    def num_proved(self) -> int:
+        """Those that stand when all of them are looked at together."""
+        return sum(one.standing is not None and one.standing.proved for one in self.proofs)
 
 
 class Certifying:
@@ -177,7 +186,12 @@ class Certifying:
             self._tell(nomination, model, proofs)
             proofs.append(self._prove(nomination, model))
         return CertifyResult(
-            proofs=tuple(proofs),
+            proofs=tuple(
+                dataclasses.replace(one, standing=standing)
+                for one, standing in zip(
+                    proofs, stand_together([one.certificate for one in proofs]), strict=True
+                )
+            ),
             judge=self.judge.checker_id,
             drawn=self.studio.drawn,
             seconds=time.monotonic() - started,
@@ -229,6 +243,12 @@ class Certifying:
 _NOTHING_JUDGED = (
     "not one seed gave two pictures that the judge could compare: see `lcmis show failures`"
 )
+
+
+def stand_together(certificates: Sequence[Certificate | None]) -> list[Standing | None]:
+    """What each is worth among all of one run; None where there is none."""
+    standings = iter(judge.standings([one for one in certificates if one is not None]))
+    return [None if one is None else next(standings) for one in certificates]
 
 
 def refuse_too_few(pictures: int) -> None:

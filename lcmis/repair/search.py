@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ from lcmis.plugins.protocols import (
 )
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, TextModelSettings
 from lcmis.repair import references
-from lcmis.repair.certify import prove, refuse_too_few
+from lcmis.repair.certify import prove, refuse_too_few, stand_together
 from lcmis.repair.evaluate import SEARCH_SEEDS, Bench, Evaluation, RepairProgress
 from lcmis.repair.methods import ranked
 from lcmis.repair.methods.ways import Experience, way
@@ -39,7 +40,17 @@ from lcmis.repair.references import Reference
 from lcmis.store import Store
 from lcmis.text import asking
 from lcmis.text.recorded import Correspondence
-from lcmis.types import Candidate, Certificate, ConceptPair, Nomination, Side, Stage, Trial, Verdict
+from lcmis.types import (
+    Candidate,
+    Certificate,
+    ConceptPair,
+    Nomination,
+    Side,
+    Stage,
+    Standing,
+    Trial,
+    Verdict,
+)
 from lcmis.workers.here import Studio
 
 NUM_REWRITES = 8
@@ -88,6 +99,8 @@ class Repaired:
     """None where nothing could be nominated."""
     trials: int
     """Different candidates that were seen."""
+    standing: Standing | None = None
+    """Of the certificate, among all of the same run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +120,13 @@ class RepairResult:
 
     @property
     def num_repaired(self) -> int:
-        """Pairs whose certificate passed."""
+        """Pairs whose certificate passed, each looked at alone."""
         return sum(item.certificate is not None and item.certificate.passed for item in self.pairs)
+
+    @property
+    def num_proved(self) -> int:
+        """Those that stand when all certificates of the run are looked at together."""
+        return sum(item.standing is not None and item.standing.proved for item in self.pairs)
 
 
 class Repair:
@@ -193,7 +211,12 @@ class Repair:
         for model, finding in self.failing:
             repaired.append(self._repair(model, finding, repaired))
         return RepairResult(
-            pairs=tuple(repaired),
+            pairs=tuple(
+                dataclasses.replace(one, standing=standing)
+                for one, standing in zip(
+                    repaired, stand_together([one.certificate for one in repaired]), strict=True
+                )
+            ),
             method=self.repairer.repairer_id,
             guide=self.guide.checker_id,
             judge=self.judge.checker_id,

@@ -29,7 +29,7 @@ OWN_GUIDE = Nomination(COKE.key, BROAD, "bigpe", JUDGE, WORSE, 24, 24, "out of p
 
 # One picture a seed: on the plain and on the repaired prompt, the letters of small_store.
 PROOFS = {
-    (PASSED, BROAD): ("ggggggg+", "+++++++g"),
+    (PASSED, BROAD): ("+ggggggg", "g+++++++"),
     (PASSED, NARROW): ("++++", "++++"),
     (FAILED, BROAD): ("++r+", "b+++"),
 }

@@ -49,7 +49,10 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False)
 
-DERIVED = ("key", "passed", "num_repaired", "num_added", "num_pairs")
+DERIVED = (
+    *("key", "passed", "num_repaired", "num_proved", "num_surely_failing"),
+    *("num_added", "num_pairs"),
+)
 """Properties that belong to a value's JSON beside its fields."""
 BAR = "▏▎▍▌▋▊▉█"
 COLOURS = {
@@ -148,6 +151,11 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
         Column(name="2nd opinion", wraps=True, spare=2),
     ]
     console.print(Grid(columns, [_model_row(model, names[model.model]) for model in result.models]))
+    for model in result.models:
+        failing = len(model.decided(Decision.FAILS))
+        if failing and model.num_looked_at > 1:
+            told = words.controlled(model.num_surely_failing, model.num_looked_at)
+            console.print(f"{escape(words.short_name(model.model))}: {failing} pairs fail ({told})")
     for model in result.models:
         print_pairs(
             [pair for pair in model.pairs if pair.judgement.failing is not Decision.PASSES],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -10,8 +11,8 @@ from rich.text import Text
 from lcmis.cli.terminal import console, in_store, print_failures, print_next
 from lcmis.cli.terminal.tables import Cell, Column, Grid, one_below_the_other, rate_cell
 from lcmis.findings import words
-from lcmis.findings.words import several
-from lcmis.types import Certificate
+from lcmis.findings.words import controlled, several
+from lcmis.types import Certificate, Standing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,8 @@ def print_repairs(result: RepairResult, store: str) -> None:
     console.print(Grid(columns, [_repair_cells(item) for item in result.pairs]))
     console.print(
         f"{result.num_repaired} of {several(len(result.pairs), 'pair')} repaired by "
-        f"{escape(result.method)}. [dim]Guided by {escape(words.short_name(result.guide))}, judged "
+        f"{escape(result.method)}{_controlled(result.num_proved, result.pairs)}. "
+        f"[dim]Guided by {escape(words.short_name(result.guide))}, judged "
         f"by {escape(words.short_name(result.judge))} on fresh seeds, the same before and after; "
         f"{several(result.drawn, 'picture')} drawn in {words.duration(result.seconds)}.[/]"
     )
@@ -59,12 +61,15 @@ def print_proofs(result: CertifyResult) -> None:
     own = len(result.proofs) - len(elsewhere)
     if own:
         passed = result.num_repaired - sum(map(_passed, elsewhere))
+        proved = sum(map(_proved, result.proofs)) - sum(map(_proved, elsewhere))
         console.print(
-            f"{passed} of {several(own, 'repair')} pass again on the model they were found for."
+            f"{passed} of {several(own, 'repair')} pass again on the model they were found for"
+            f"{_controlled(proved, result.proofs)}."
         )
     if elsewhere:
         console.print(
-            f"{sum(map(_passed, elsewhere))} of {len(elsewhere)} help on another model too; "
+            f"{sum(map(_passed, elsewhere))} of {len(elsewhere)} help on another model too"
+            f"{_controlled(sum(map(_proved, elsewhere)), result.proofs)}; "
             f"{sum(map(_harms, elsewhere))} do harm there."
         )
     console.print(
@@ -77,6 +82,16 @@ def print_proofs(result: CertifyResult) -> None:
 
 def _passed(one: Proof) -> bool:
     return one.certificate is not None and one.certificate.passed
+
+
+def _proved(one: Proof) -> bool:
+    return one.standing is not None and one.standing.proved
+
+
+def _controlled(proved: int, looked_at: Sequence[Proof | Repaired]) -> str:
+    """In brackets; nothing where there was only one to look at."""
+    among = sum(one.certificate is not None for one in looked_at)
+    return f" ({controlled(proved, among)})" if among > 1 else ""
 
 
 def _harms(one: Proof) -> bool:
@@ -98,7 +113,7 @@ def _repair_cells(item: Repaired) -> list[Cell]:
         before = rate_cell(item.finding.judgement.aligned)
         tried = one_below_the_other((prompt, "bold"), ("nothing could be tried", "dim"))
         return [tried, before, "", one_below_the_other(NOT_REPAIRED)]
-    return [_prompts(prompt, "", proof), *_before_after(proof), _outcome(proof)]
+    return [_prompts(prompt, "", proof), *_before_after(proof), _outcome(proof, item.standing)]
 
 
 def _proof_cells(one: Proof) -> list[Cell]:
@@ -113,13 +128,13 @@ def _proof_cells(one: Proof) -> list[Cell]:
         told = one_below_the_other((own, "dim"))
         return [reason, "", told, one_below_the_other(("no picture", "red"))]
     before, after = _before_after(proof)
-    outcome = _outcome(proof)
-    if elsewhere:
-        helps = ("helps", "green") if proof.passed else ("no gain", "yellow")
-        word = ("harms", "red") if proof.harms else helps
-        outcome = one_below_the_other(word, (words.p_value(proof.p), "dim"))
+    said = _outcome(proof, one.standing)
+    if elsewhere and (_harms(one) or _proved(one) or not _passed(one)):
+        helps = ("helps", "green") if _proved(one) else ("no gain", "yellow")
+        word = ("harms", "red") if _harms(one) else helps
+        said = one_below_the_other(word, (words.p_value(proof.anytime_p), "dim"))
     told = Text("\n").join([after, Text(own, style="dim")]) if own else after
-    return [_prompts(one.pair.prompt, where, proof), before, told, outcome]
+    return [_prompts(one.pair.prompt, where, proof), before, told, said]
 
 
 def _prompts(prompt: str, where: str, proof: Certificate) -> Text:
@@ -140,9 +155,11 @@ def _before_after(proof: Certificate) -> tuple[Text, Text]:
     return before, after
 
 
-def _outcome(proof: Certificate) -> Text:
-    word = ("repaired", "green") if proof.passed else NOT_REPAIRED
-    return one_below_the_other(word, (words.p_value(proof.p), "dim"))
+def _outcome(proof: Certificate, standing: Standing | None) -> Text:
+    proved = standing is not None and standing.proved
+    colour = "green" if proved else "yellow" if proof.passed else "red"
+    word = words.outcome(passed=proof.passed, proved=proved)
+    return one_below_the_other((word, colour), (words.p_value(proof.anytime_p), "dim"))
 
 
 def print_exported(found: Exported, path: Path) -> None:

@@ -13,6 +13,7 @@ from lcmis.errors import ConfigError
 from lcmis.export.report.album import Album, Copy
 from lcmis.findings import BeforeAfter, ModelFinding, PairFinding, RepairFinding, calibration, words
 from lcmis.findings.calibration import LabelFinding
+from lcmis.findings.words import controlled
 from lcmis.judge import Decision
 from lcmis.store import Evidence, Store, StoreCounts
 from lcmis.types import ConceptPair, Failure, Rate, Run, Side, Verdict
@@ -98,6 +99,11 @@ class ModelPart:
         return len(self.finding.decided(decision))
 
     @property
+    def controlled(self) -> str:
+        """How many of those that fail still do when all pairs are looked at together."""
+        return controlled(self.finding.num_surely_failing, self.finding.num_looked_at)
+
+    @property
     def failing(self) -> tuple[PairFinding, ...]:
         """All pairs that do not pass and have a verdict at all, worst first."""
         return tuple(
@@ -180,7 +186,7 @@ class Report:
     models: tuple[ModelPart, ...]
     worst: tuple[Case, ...]
     repairs: tuple[RepairPart, ...]
-    """Those that passed first, then by how much they help."""
+    """Those that stand first, then those that pass alone, then by the gain to be expected."""
     unproved: int
     """Nominations without a certificate by this checker."""
     labels: LabelFinding | None
@@ -204,8 +210,15 @@ class Report:
 
     @property
     def passed(self) -> int:
-        """Repairs whose certificate passed."""
+        """Repairs whose certificate passed, each looked at alone."""
         return sum(repair.found.certificate.passed for repair in self.repairs)
+
+    @property
+    def controlled(self) -> str:
+        """How many of those still do when all certificates are looked at together."""
+        standings = [repair.found.standing for repair in self.repairs]
+        proved = sum(one.proved for one in standings)
+        return controlled(proved, standings[0].among if standings else 0)
 
 
 def gather(
@@ -407,7 +420,9 @@ def _repairs(
     album: Album,
     worst: int,
 ) -> tuple[RepairPart, ...]:
-    ranked = sorted(findings.find_repairs(store, checker_id, threshold=threshold), key=_usefulness)
+    ranked = sorted(
+        findings.find_repairs(store, checker_id, threshold=threshold), key=findings.usefulness
+    )
     return tuple(
         RepairPart(
             found=found,
@@ -416,16 +431,6 @@ def _repairs(
             losses=_changes(found, [one for one in found.pictures if one.is_loss], album, show),
         )
         for found, show in ((found, place < worst) for place, found in enumerate(ranked))
-    )
-
-
-def _usefulness(found: RepairFinding) -> tuple[bool, float, str, str]:
-    proof = found.certificate
-    return (
-        not proof.passed,
-        proof.before.value - proof.after.value,
-        found.pair.prompt,
-        proof.nomination.key,
     )
 
 

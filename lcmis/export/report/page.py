@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from lcmis import __version__
 from lcmis.export.report.contents import Report
-from lcmis.findings import words
+from lcmis.findings import RepairFinding, words
+from lcmis.findings.words import outcome
 from lcmis.judge import UNNAMED, Decision
 from lcmis.types import Verdict
 
@@ -67,6 +68,8 @@ def _environment(*, autoescape: bool) -> Environment:
         certificate=words.certificate,
         verdict=words.verdict,
         elsewhere=words.elsewhere,
+        standing=words.standing,
+        outcome=_outcome,
         moment=words.moment,
         decision=words.decision,
         score=words.score,
@@ -75,6 +78,10 @@ def _environment(*, autoescape: bool) -> Environment:
         megabytes=words.megabytes,
     )
     return environment
+
+
+def _outcome(found: RepairFinding) -> str:
+    return outcome(passed=found.certificate.passed, proved=found.standing.proved)
 
 
 def _shown(value: Any) -> Any:
