@@ -33,7 +33,6 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 ONLY_READ = {"gpu", "hub", "service", "browser", "slow"}
 """Behind ``shell``: what a block needs that a test has not."""
-COMING = {"init", "plugins"}
 ANSWERS = {"gate": (0, 1, 3)}
 """Exit codes that are answers and no failures."""
 AUDIT = """
@@ -126,8 +125,6 @@ def every_command() -> dict[str, typer.core.TyperCommand]:
 
 def command_of(words: list[str]) -> tuple[str, list[str]]:
     """The command that ``lcmis WORDS`` runs, and what it is told."""
-    if words[0] in COMING:
-        pytest.skip(f"lcmis {words[0]} is not there yet")
     for count in (2, 1):
         if (name := " ".join(words[:count])) in every_command():
             return name, words[count:]
