@@ -20,7 +20,7 @@ import streamlit as st
 from lcmis import findings, judge
 from lcmis.errors import StoreError, UnknownNameError, UserError
 from lcmis.findings import calibration, words
-from lcmis.findings.calibration import Audited, LabelFinding
+from lcmis.findings.calibration import LabelFinding, LabelledAudit
 from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Failure, Question, Run
 
@@ -386,7 +386,7 @@ def _disagreements(ours: Gathered, others: tuple[Gathered, ...], threshold: floa
 # ── what people say ──────────────────────────────────────────────────────────────────────────────
 
 
-def audited(threshold: float) -> Audited:
+def audited(threshold: float) -> LabelledAudit:
     """What labels are held against; minutes old at the most."""
     return _audited(_here(), threshold)
 
@@ -411,7 +411,7 @@ def found_by_labels(num_labels: int) -> LabelFinding:
     max_entries=4,
     hash_funcs=BY_NAME,
 )
-def _audited(opened: Opened, threshold: float) -> Audited:
+def _audited(opened: Opened, threshold: float) -> LabelledAudit:
     growth = _growth(opened)
     _, rule = _settings(_runs(opened, growth.runs))
     checkers = _names(opened, growth)[1]
@@ -437,7 +437,7 @@ def _found_by_labels(
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedAudit:
     """One model of one store, as an audit to compare."""
 
     place: str
@@ -452,7 +452,7 @@ class Side:
         return f"{number}::{self.model}" if number else self.model
 
 
-def sides() -> dict[str, Side]:
+def sides() -> dict[str, ComparedAudit]:
     """Every audit that can be compared, by its name in the address.
 
     Raises:
@@ -464,11 +464,11 @@ def sides() -> dict[str, Side]:
         models = [name for name in _names(store, _growth(store))[0] if opinions.is_audited(name)]
         names = words.short_names(models)
         where = f" in {Path(one).name or shown(one)}" if beside() else ""
-        found += [Side(one, model, names[model] + where) for model in models]
+        found += [ComparedAudit(one, model, names[model] + where) for model in models]
     return {side.key: side for side in found}
 
 
-def side_pictures(side: Side) -> tuple[Store, pd.DataFrame, int]:
+def side_pictures(side: ComparedAudit) -> tuple[Store, pd.DataFrame, int]:
     """An audit's store, its judged pictures, and how many of each pair count without bias.
 
     The sidebar's checker judges where it has looked, else the one that decided that audit.

@@ -26,7 +26,7 @@ class Turn:
     """Whether the rater has seen it before; he is not told."""
 
 
-class Record:
+class RaterRecord:
     """What one rater has said so far, picture by picture."""
 
     def __init__(self, found: Iterable[Reading], rater: str) -> None:
@@ -81,7 +81,7 @@ def open_question(
     return None
 
 
-def next_turn(cards: Deck, record: Record, right: Mapping[str, bool]) -> Turn | None:
+def next_turn(cards: Deck, record: RaterRecord, right: Mapping[str, bool]) -> Turn | None:
     """The picture to label next; None when all are done.
 
     The same labels lead to the same picture, so that whoever comes back goes on where he stopped,
@@ -100,7 +100,7 @@ def next_turn(cards: Deck, record: Record, right: Mapping[str, bool]) -> Turn | 
     return None if place is None else Turn(place, repeat=False)
 
 
-def _repeat(cards: Deck, record: Record) -> Place | None:
+def _repeat(cards: Deck, record: RaterRecord) -> Place | None:
     """A picture he labelled once, by lot; None where this round's repeat is done already."""
     order = list(record.answers)
     twice = sum(_times(record.of(render)) > 1 for render in order)
@@ -119,7 +119,7 @@ def _times(said: Mapping[str, tuple[str, ...]]) -> int:
     return max((len(answers) for answers in said.values()), default=0)
 
 
-def _fresh(cards: Deck, record: Record, right: Mapping[str, bool]) -> Place | None:
+def _fresh(cards: Deck, record: RaterRecord, right: Mapping[str, bool]) -> Place | None:
     waiting = {
         kind: next((place for place in places if place[0] not in record.answers), None)
         for kind, places in cards.strata.items()
@@ -136,7 +136,7 @@ def _fresh(cards: Deck, record: Record, right: Mapping[str, bool]) -> Place | No
 
 
 def _counts(
-    cards: Deck, record: Record, right: Mapping[str, bool]
+    cards: Deck, record: RaterRecord, right: Mapping[str, bool]
 ) -> dict[Stratum, tuple[int, int]]:
     """(right, labelled) of each stratum."""
     counts = {}
@@ -147,7 +147,7 @@ def _counts(
 
 
 def in_progress(
-    record: Record, questions: Mapping[QuestionKind, Question], render: str
+    record: RaterRecord, questions: Mapping[QuestionKind, Question], render: str
 ) -> Question | None:
     """What is still to be asked of the picture labelled last; None when it is done."""
     said = record.of(render)

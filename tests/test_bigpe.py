@@ -18,8 +18,8 @@ from lcmis.errors import ConfigError, ItemError, OutOfBudget, ProposalError, Tex
 from lcmis.plugins import registry
 from lcmis.plugins.settings import CheckerSettings, TextModelSettings
 from lcmis.repair.evolve import (
+    Evolve,
     EvolveSettings,
-    Evolving,
     fresh_seeds,
     read_experts,
     read_instruction,
@@ -29,8 +29,8 @@ from lcmis.repair.methods.bigpe import (
     SELECTORS,
     Asked,
     Bigpe,
+    InstructionStanding,
     Plan,
-    Standing,
     epsilon_greedy,
     evolve,
     greedy,
@@ -276,9 +276,14 @@ def test_of_one_subject_the_pictures_are_the_sample_and_of_one_picture_nothing_f
 
 
 def test_ucb_is_the_published_formula_in_units_of_the_spread():
-    standings = [Standing(0.50, 30), Standing(0.40, 0), Standing(0.45, 6), Standing(0.10, 30)]
+    standings = [
+        InstructionStanding(0.50, 30),
+        InstructionStanding(0.40, 0),
+        InstructionStanding(0.45, 6),
+        InstructionStanding(0.10, 30),
+    ]
 
-    def promise(one: Standing, t: int, spread: float) -> float:
+    def promise(one: InstructionStanding, t: int, spread: float) -> float:
         return one.mean + 0.8 * spread * math.sqrt(math.log(t) / (1 + one.evaluations))
 
     kept = ucb(standings, Plan(), 3, 0.2, random.Random(1))
@@ -293,7 +298,7 @@ def test_ucb_is_the_published_formula_in_units_of_the_spread():
 
 
 def test_epsilon_keeps_by_chance_as_often_as_it_says():
-    standings = [Standing(float(place), 1) for place in range(10)]
+    standings = [InstructionStanding(float(place), 1) for place in range(10)]
     dice = random.Random(7)
     plan = Plan(keep=1, epsilon=0.3)
     firsts = Counter(epsilon_greedy(standings, plan, 0, 1.0, dice)[0] for _ in range(4000))
@@ -303,7 +308,12 @@ def test_epsilon_keeps_by_chance_as_often_as_it_says():
 
 
 def test_greed_keeps_the_highest_means():
-    standings = [Standing(0.1, 1), Standing(0.3, 9), Standing(0.2, 1), Standing(0.0, 1)]
+    standings = [
+        InstructionStanding(0.1, 1),
+        InstructionStanding(0.3, 9),
+        InstructionStanding(0.2, 1),
+        InstructionStanding(0.0, 1),
+    ]
     assert greedy(standings, Plan(), 5, 1.0, random.Random(1)) == [1, 2, 0]
 
 
@@ -378,14 +388,14 @@ def test_the_phrasebook_does_what_an_instruction_says():
 
 def test_the_phrasebook_infers_from_gains_what_the_better_prompts_do():
     looks = f"{TEA.a.description} of iced coke"
-    with_looks = asking.Shown(TEA, TEA.prompt, 0.0, looks, 0.6)
-    turned = asking.Shown(BOOT, BOOT.prompt, 0.0, f"{BOOT.b.name} and a boot", 0.1)
+    with_looks = asking.WritingShown(TEA, TEA.prompt, 0.0, looks, 0.6)
+    turned = asking.WritingShown(BOOT, BOOT.prompt, 0.0, f"{BOOT.b.name} and a boot", 0.1)
     improvements = asking.critique(Phrasebook(), "Refine.", [with_looks, turned], 2)
     assert improvements[0] == CLAUSES["first"]["looks"]
     assert len(improvements) <= 2
     amended = asking.amend(Phrasebook(), "Repeat the second thing at the end.", improvements[0])
     assert read(amended) == {**read(""), "twice": "second", "first": "looks"}
-    worse = asking.Shown(TEA, TEA.prompt, 0.5, looks, 0.2)
+    worse = asking.WritingShown(TEA, TEA.prompt, 0.5, looks, 0.2)
     with pytest.raises(ProposalError):
         asking.critique(Phrasebook(), "Refine.", [worse], 2)
 
@@ -461,7 +471,7 @@ def settings(**changed) -> EvolveSettings:
 
 
 def test_an_evolved_instruction_is_measured_on_pairs_and_seeds_that_the_search_never_saw(deaf):
-    found = Evolving(*deaf, settings()).run()
+    found = Evolve(*deaf, settings()).run()
     assert found.evolution.best.text == "say its looks"
     assert found.evolution.best.value.gain == pytest.approx(0.8)
     assert {one.key for one in found.subjects}.isdisjoint(one.pair.key for one in found.held_out)
@@ -475,9 +485,9 @@ def test_an_evolved_instruction_is_measured_on_pairs_and_seeds_that_the_search_n
 
 
 def test_an_evolution_that_is_done_again_draws_and_asks_nothing_and_says_the_same(deaf):
-    first = Evolving(*deaf, settings()).run()
+    first = Evolve(*deaf, settings()).run()
     exchanges = len(deaf[1].exchanges(limit=1000))
-    again = Evolving(*deaf, settings()).run()
+    again = Evolve(*deaf, settings()).run()
     assert again.drawn == 0
     assert first.drawn > 0
     assert len(deaf[1].exchanges(limit=1000)) == exchanges
@@ -485,7 +495,7 @@ def test_an_evolution_that_is_done_again_draws_and_asks_nothing_and_says_the_sam
 
 
 def test_a_text_model_that_says_nothing_leaves_the_first_instruction_and_recorded_failures(deaf):
-    found = Evolving(*deaf, settings(name="mute")).run()
+    found = Evolve(*deaf, settings(name="mute")).run()
     assert found.evolution.best == found.evolution.first
     assert found.difference.value == 0
     assert not found.helps
@@ -507,7 +517,7 @@ def test_a_text_model_that_says_nothing_leaves_the_first_instruction_and_recorde
 )
 def test_what_cannot_be_evolved_is_said_before_anything_is_drawn(deaf, changed, match):
     with pytest.raises(ConfigError, match=match):
-        Evolving(*deaf, settings(**changed))
+        Evolve(*deaf, settings(**changed))
 
 
 def test_bigpe_repairs_one_pair_and_an_instruction_is_where_it_starts(deaf):
@@ -588,7 +598,7 @@ def test_an_instructions_file_is_read_without_its_comments(tmp_path, deaf):
     path = tmp_path / "told.txt"
     path.write_text("# from somewhere\n  say its\n\nlooks  \n")
     assert read_instruction(path) == "say its looks"
-    write_instruction(Evolving(*deaf, settings()).run(), path)
+    write_instruction(Evolve(*deaf, settings()).run(), path)
     assert path.read_text().startswith(
         "# evolved by lcmis on 4 pairs of toy@deaf; on 8 others +100"
     )

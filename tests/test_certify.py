@@ -17,7 +17,7 @@ from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError
 from lcmis.findings import find_repairs
 from lcmis.plugins.settings import ModelSettings
-from lcmis.repair.certify import Certifying, stand_together
+from lcmis.repair.certify import Certify, stand_together
 from lcmis.repair.evaluate import look, spec_of
 from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
@@ -58,7 +58,7 @@ def certify(config, store, *behaviours, **settings):
     if behaviours:
         models = tuple(ModelSettings("toy", scheduler=name) for name in behaviours)
         config = dataclasses.replace(config, models=models)
-    return Certifying(config, store, elsewhere=bool(behaviours), **settings).run("a proof")
+    return Certify(config, store, elsewhere=bool(behaviours), **settings).run("a proof")
 
 
 # ── seeds ────────────────────────────────────────────────────────────────────────────────────────

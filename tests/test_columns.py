@@ -19,7 +19,7 @@ from lcmis.audit.pairs import chosen_pairs
 from lcmis.cli import app
 from lcmis.errors import ConfigError
 from lcmis.propose.catalogue import read_pairs
-from lcmis.propose.formats import Line, open_set, pairs_in
+from lcmis.propose.formats import SetLine, open_set, pairs_in
 from lcmis.propose.formats.rows import HEADINGS
 from lcmis.text.words import lines, plain
 
@@ -27,13 +27,13 @@ PROMPT = "a fork and a wig"
 OTHER = "a harp on a box"
 
 
-def read(folder: Path, name: str, content: str, **said: Any) -> list[Line]:
+def read(folder: Path, name: str, content: str, **said: Any) -> list[SetLine]:
     path = folder / name
     path.write_bytes(content.encode())
     return list(open_set(path, **said).lines())
 
 
-def prompts(found: list[Line]) -> list[str]:
+def prompts(found: list[SetLine]) -> list[str]:
     return [line.prompt for line in found if line.pair]
 
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.propose.formats import Line, open_set, pairs_in
-from lcmis.propose.formats.outcomes import Outcome
+from lcmis.propose.formats import SetLine, open_set, pairs_in
+from lcmis.propose.formats.outcomes import LineOutcome
 from lcmis.propose.formats.phrases import NoPairError, read_off
 from lcmis.propose.formats.rows import LONGEST_LINE, Container, container_of
 
@@ -158,13 +158,13 @@ def lines_of(rows: list[Any]) -> str:
     return "\n".join(json.dumps(row) for row in rows)
 
 
-def read(folder: Path, name: str, content: str | bytes, **said: Any) -> list[Line]:
+def read(folder: Path, name: str, content: str | bytes, **said: Any) -> list[SetLine]:
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return list(open_set(path, **said).lines())
 
 
-def names(lines: list[Line]) -> list[tuple[str, str]]:
+def names(lines: list[SetLine]) -> list[tuple[str, str]]:
     return [(line.pair.a.name, line.pair.b.name) for line in lines if line.pair]
 
 
@@ -215,7 +215,7 @@ def test_lc_mis_keeps_descriptions_and_the_order_of_its_concepts(tmp_path: Path)
     assert good.pair.a.description == "Small, handle-equipped ceramic vessel."
     assert good.pair.b.name == "iced coke"
     assert (good.number, bad.number) == (2, 10)
-    assert bad.outcome is Outcome.NO_PAIR
+    assert bad.outcome is LineOutcome.NO_PAIR
     assert bad.reason == "the prompt does not name both, word for word"
 
 
@@ -349,7 +349,7 @@ def test_read_and_refused_are_all_lines_of_json_lines(
     found = read(tmp_path, "m.jsonl", ("\ufeff" * mark) + text, form="geneval")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
     assert [line.number for line in found] == list(range(1, len(lines) + 1))
-    refused = [line for line in found if line.outcome is Outcome.REFUSED]
+    refused = [line for line in found if line.outcome is LineOutcome.REFUSED]
     assert all(line.reason and line.pair is None for line in refused)
     assert len(refused) == sum(line in BAD_LINES for line in lines)
 
@@ -423,7 +423,7 @@ def test_a_line_of_ten_megabytes_is_named_and_passed_over(tmp_path: Path) -> Non
 def test_an_odd_line_has_its_reason(tmp_path: Path, text: str | bytes, reason: str) -> None:
     body = text if isinstance(text, bytes) else text.encode()
     _, line = read(tmp_path, "p.txt", b"a fox and a drum\n" + body)
-    assert line.outcome is Outcome.REFUSED
+    assert line.outcome is LineOutcome.REFUSED
     assert reason in line.reason
 
 
@@ -471,7 +471,7 @@ def test_whatever_a_file_holds_it_is_read_or_refused(tmp_path: Path, content: by
     path.write_bytes(content)
     try:
         for line in open_set(path).lines():
-            assert (line.outcome is Outcome.PAIR) == (line.pair is not None)
+            assert (line.outcome is LineOutcome.PAIR) == (line.pair is not None)
     except ConfigError as error:
         assert "\n" not in str(error)  # noqa: PT017 - any file but these is read
 
@@ -504,7 +504,11 @@ def test_an_audit_reads_other_peoples_sets_and_our_own(tmp_path: Path) -> None:
     path.write_text(lines_of(GENEVAL))
     pairs, read = pairs_in(path)
     assert [pair.prompt for pair in pairs] == [GENEVAL[place]["prompt"] for place in (0, 2, 3)]
-    assert (read.format, read.num_lines, read.count(Outcome.PAIR)) == ("GenEval", len(GENEVAL), 3)
+    assert (read.format, read.num_lines, read.count(LineOutcome.PAIR)) == (
+        "GenEval",
+        len(GENEVAL),
+        3,
+    )
     assert sum(reason.count for reason in read.reasons) == len(GENEVAL) - 3
     own = tmp_path / "own.csv"
     own.write_text("a,b,prompt\nfork,wig,a fork in a wig\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lcmis.propose.formats import Line, open_set
+from lcmis.propose.formats import SetLine, open_set
 from lcmis.text.words import singulars
 
 Thing = tuple[str, str, str, str]
@@ -39,7 +39,7 @@ def row(first: Thing, between: str, *others: Thing) -> dict[str, object]:
     }
 
 
-def read(folder: Path, *rows: dict[str, object]) -> list[Line]:
+def read(folder: Path, *rows: dict[str, object]) -> list[SetLine]:
     path = folder / "set.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     found = open_set(path)

@@ -22,7 +22,7 @@ from lcmis.errors import ConfigError
 from lcmis.plugins.opening import open_model
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import read_pairs
-from lcmis.propose.formats.outcomes import Outcome
+from lcmis.propose.formats.outcomes import LineOutcome
 from lcmis.propose.importing import import_sets
 from lcmis.propose.importing.pictures import PicturesImported, import_pictures
 from lcmis.store import Store
@@ -215,8 +215,8 @@ def test_a_geneval_folder_is_audited_without_drawing_anything(tmp_path: Path, to
     folder, into = geneval_folder(tmp_path / "made"), tmp_path / "pairs.jsonl"
     found = import_pictures(folder, into)
     assert (found.num_claimed, found.folders[0].num_pictures) == (16, 16)
-    assert found.pairs.sets[0].count(Outcome.PAIR) == 1
-    assert found.pairs.sets[0].count(Outcome.NO_PAIR) == 1
+    assert found.pairs.sets[0].count(LineOutcome.PAIR) == 1
+    assert found.pairs.sets[0].count(LineOutcome.NO_PAIR) == 1
     config = AuditSettings(
         models=(ModelSettings(f"folder:{folder / 'imported.jsonl'}"),),
         checkers=(CheckerSettings("toy"),),
@@ -284,7 +284,7 @@ def test_every_picture_that_cannot_be_used_has_one_reason(tmp_path: Path) -> Non
     assert found.num_claimed == 12
     assert found.folders[0].num_pictures == 2
     assert sum(item.count for item in found.reasons) == 10
-    assert found.pairs.sets[0].count(Outcome.REFUSED) == 1
+    assert found.pairs.sets[0].count(LineOutcome.REFUSED) == 1
     model = open_model(ModelSettings(f"folder:{folder / 'imported.jsonl'}"))
     spec = model.spec((Stage("a rubine and an azure"),), 1)
     (second,) = model.generate([spec])

@@ -16,7 +16,7 @@ from lcmis.store import Store
 from lcmis.types import Label, QuestionKind
 
 import labelling  # isort: skip
-from labelling import Record  # isort: skip
+from labelling import RaterRecord  # isort: skip
 
 HAS_A, HAS_B, _, INSTEAD = small_store.questions_of(COKE)
 
@@ -66,7 +66,7 @@ class Rater:
     def label(self) -> bool:
         """One picture with all of its questions; whether there was one."""
         found = labels.readings(self.labels)
-        record = Record(found, "ann")
+        record = RaterRecord(found, "ann")
         truth = calibration.Truths(found, self.store.question)
         right = {
             place[0]: told

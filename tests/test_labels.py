@@ -143,8 +143,8 @@ def test_labels_move_to_another_machine_and_back_nothing_is_added_twice(
     path = tmp_path / f"labels.{ending}"
     assert labels.export_labels(store, path) == len(given)
     with Store(shutil.copytree(made, tmp_path / "other")) as other:
-        assert labels.import_labels(other, path) == labels.Imported(len(given), 0)
-        assert labels.import_labels(other, path) == labels.Imported(0, len(given))
+        assert labels.import_labels(other, path) == labels.LabelsImported(len(given), 0)
+        assert labels.import_labels(other, path) == labels.LabelsImported(0, len(given))
         assert set(other.labels()) == set(given)
         again = tmp_path / f"again.{ending}"
         labels.export_labels(other, again)

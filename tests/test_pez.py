@@ -17,7 +17,7 @@ from lcmis.plugins.protocols import Case, Tools
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.repair.methods import halve
-from lcmis.repair.methods.inversion import Inversion, candidates
+from lcmis.repair.methods.inversion import ByInversion, candidates
 from lcmis.teacup.world import prompt_of, render
 from lcmis.testing import InverterContract, contract_pictures
 from lcmis.types import FIRST_REPAIR_SEED, Candidate, Seen, Stage, Trial
@@ -218,7 +218,7 @@ PICTURE, TOOLS = contract_pictures()[0], Tools(no_paint)
 def test_prompts_compete_and_the_best_gets_the_most_pictures():
     rates = {"one": 0.1, "two": 0.9, "three": 0.2, "four": 0.3}
     desk = Desk(rates, PICTURE, TOOLS)
-    Inversion(Reciter(*rates)).repair(CASE, desk)
+    ByInversion(Reciter(*rates)).repair(CASE, desk)
     counts = tried(desk)
     assert max(counts, key=counts.get) == "two"
     assert sorted(counts.values()) == [4, 4, 8, 16]
@@ -226,14 +226,14 @@ def test_prompts_compete_and_the_best_gets_the_most_pictures():
 
 def test_only_the_last_prompts_compete():
     desk = Desk(reference=PICTURE, tools=TOOLS)
-    Inversion(Reciter(*"abcdefgh"), most=3).repair(CASE, desk)
+    ByInversion(Reciter(*"abcdefgh"), most=3).repair(CASE, desk)
     assert set(tried(desk)) == set("fgh")
     assert desk.trials[0].candidate == Candidate((Stage("h"),)), "the best goes first"
 
 
 def test_what_was_found_before_a_failure_is_tried_and_the_failure_noted():
     desk = Desk(reference=PICTURE, tools=TOOLS)
-    Inversion(Reciter("a", then=InversionError("the lights went out"))).repair(CASE, desk)
+    ByInversion(Reciter("a", then=InversionError("the lights went out"))).repair(CASE, desk)
     assert desk.failures == ["reciter: the lights went out"]
     assert set(tried(desk)) == {"a"}
 
@@ -248,7 +248,7 @@ def test_a_missing_tool_is_a_failure_and_nothing_is_drawn():
 
 def test_without_a_reference_nothing_is_tried():
     desk = Desk(tools=TOOLS)
-    Inversion(Reciter("a")).repair(CASE, desk)
+    ByInversion(Reciter("a")).repair(CASE, desk)
     assert (desk.trials, desk.failures) == ([], [])
     assert not list(candidates(Reciter("a"), CASE))
 

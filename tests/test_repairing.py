@@ -14,7 +14,7 @@ from lcmis.errors import ConfigError, InversionError, TextModelError
 from lcmis.plugins import registry
 from lcmis.plugins.settings import CheckerSettings, TextModelSettings
 from lcmis.repair.evaluate import SEARCH_SEEDS
-from lcmis.repair.methods.inversion import Inversion
+from lcmis.repair.methods.inversion import ByInversion
 from lcmis.store import Store
 from lcmis.types import Side
 
@@ -43,15 +43,15 @@ class Reader:
 
 
 def reader():
-    return Inversion(Reader())
+    return ByInversion(Reader())
 
 
 def painter():
-    return Inversion(Reader(paints=3))
+    return ByInversion(Reader(paints=3))
 
 
 def differentiator():
-    return Inversion(Reader(needs_gradients=True))
+    return ByInversion(Reader(needs_gradients=True))
 
 
 class Says:

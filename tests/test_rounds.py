@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lcmis.errors import ProposalError, TextModelError
 from lcmis.propose.catalogue import names_both, read_pairs, to_toml
-from lcmis.propose.rounds import LESS_LIKELY, Kind, Measured, Rounds, Way
+from lcmis.propose.rounds import LESS_LIKELY, FoundBy, Kind, Measured, Rounds
 from lcmis.types import Concept, ConceptPair
 
 
@@ -77,7 +77,7 @@ def rounds(model, **more):
 def test_a_proposal_is_a_whole_pair():
     (found, *_) = rounds(Writer()).round(1, []).proposals
     pair = found.pair
-    assert found.way is Way.EXPAND
+    assert found.way is FoundBy.EXPAND
     assert not pair.a.name.startswith("a ")
     assert names_both(pair.prompt, pair.a, pair.b)
     assert pair.prompt.endswith(f"holds {pair.b.name}")  # the shortest that names both
@@ -96,7 +96,7 @@ def test_what_was_measured_is_shown_as_what_is_wanted_and_what_is_not():
     wrong, right = model.asked[0].split("painted right")
     assert "tea cup / iced coke" in wrong
     assert "glass / hot tea" in right
-    assert Way.IMITATE in {one.way for one in found.proposals}
+    assert FoundBy.IMITATE in {one.way for one in found.proposals}
 
 
 def test_of_more_names_than_are_drawn_those_likeliest_to_fail_are_taken():
@@ -121,7 +121,7 @@ def test_of_more_names_than_are_drawn_those_likeliest_to_fail_are_taken():
 def test_a_new_kind_is_two_lists_crossed_here():
     found = rounds(Writer()).round(2, [])
     (kind,) = found.kinds
-    crossed = [one.pair for one in found.proposals if one.way is Way.CROSS]
+    crossed = [one.pair for one in found.proposals if one.way is FoundBy.CROSS]
     assert kind.explanation
     assert len(crossed) >= 2
     assert {pair.pattern for pair in crossed} == {kind.name}
@@ -136,7 +136,7 @@ def test_two_kinds_are_blended_both_ways():
     assert len(blends) == 2
     assert blends[0].index("drink and vessel") < blends[0].index("animal and clothing")
     assert blends[1].index("drink and vessel") > blends[1].index("animal and clothing")
-    assert Way.BLEND in {one.way for one in found.proposals}
+    assert FoundBy.BLEND in {one.way for one in found.proposals}
 
 
 def test_a_kind_that_only_repeats_itself_is_left():

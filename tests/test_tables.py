@@ -26,9 +26,9 @@ from lcmis.findings import calibration, comparison, gate, words
 from lcmis.findings.labels import readings
 from lcmis.judge import Decision
 from lcmis.plugins.registry import describe
-from lcmis.propose.rounds import Dropped, Kind, Measured, Proposal, Round, Way
-from lcmis.repair.certify import Certifying
-from lcmis.repair.evolve import Evolved
+from lcmis.propose.rounds import Dropped, FoundBy, Kind, Measured, Proposal, Round
+from lcmis.repair.certify import Certify
+from lcmis.repair.evolve import EvolveResult
 from lcmis.repair.methods.bigpe import Evolution, Instruction, Value
 from lcmis.store import Store
 from lcmis.types import Rate, Verdict
@@ -265,7 +265,7 @@ def test_repairs_and_their_proofs(tmp_path, shown):
     for item in result.pairs:
         _proof_is_whole(lines, item.certificate)
     with Store(config.store) as store:
-        proofs = Certifying(config, store, elsewhere=False).run("a proof")
+        proofs = Certify(config, store, elsewhere=False).run("a proof")
     lines = shown(repairs.print_proofs, proofs)
     for one in proofs.proofs:
         _proof_is_whole(lines, one.certificate)
@@ -319,7 +319,10 @@ def test_a_whole_prompt_means_its_pair_alone_and_a_key_is_never_taken_for_words(
 
 
 def test_rounds_of_proposals(shown):
-    bad, good = Proposal(COKE, Way.EXPAND, 0.996, 1.0), Proposal(ROSES, Way.IMITATE, 0.4, 0.5)
+    bad, good = (
+        Proposal(COKE, FoundBy.EXPAND, 0.996, 1.0),
+        Proposal(ROSES, FoundBy.IMITATE, 0.4, 0.5),
+    )
     one = Round(1, (bad, good), (Dropped("x", "it is known"),), (Kind("new kind", "new"),), ())
     measured = ((bad, Measured(COKE, 1, 12)), (good, Measured(ROSES, 12, 12)))
     severe = judge.rate(1, 2)
@@ -334,7 +337,7 @@ def test_an_evolution_of_instructions(shown):
     first = Instruction("say it plainly", "", "", Value(0.0, 0.1, -0.125, 0.125, 3, 12), ())
     best = Instruction("say how it looks " * 9, "", "", Value(0.5, 0.1, 0.375, 0.625, 3, 12), ())
     never = Instruction("say nothing", "", "", None, ())
-    found = Evolved(
+    found = EvolveResult(
         evolution=Evolution(first, best, (first, best, never), ()),
         model=BROAD,
         text_model="a writer",

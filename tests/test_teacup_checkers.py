@@ -12,15 +12,15 @@ from PIL import Image
 
 from lcmis.machine.paths import shipped
 from lcmis.teacup.checker_data import (
-    Claim,
     Shown,
+    Statement,
     all_pairs,
     draw_pictures,
     near_miss,
     true_caption,
     usual_partner,
 )
-from lcmis.teacup.judge_text import CHOICE, DESCRIBE, LETTERS, NONE, PRESENCE, Exchange, ask
+from lcmis.teacup.judge_text import CHOICE, DESCRIBE, LETTERS, NONE, PRESENCE, QuestionAnswer, ask
 from lcmis.teacup.measure_checkers import (
     Answered,
     ClipReader,
@@ -62,7 +62,7 @@ def test_a_true_caption_holds_and_a_near_miss_does_not() -> None:
     for shown in pictures.shown:
         assert true_caption(shown, rng).holds_for(shown)
         missed = near_miss(shown, rng)
-        assert not Claim("", missed).holds_for(shown)
+        assert not Statement("", missed).holds_for(shown)
         assert (missed.first == shown.first) != (missed.second == shown.second)
 
 
@@ -104,7 +104,10 @@ def test_exchanges_about_one_picture_do_not_see_each_other(judge: JudgeReader) -
     tokenizer = judge.processor.tokenizer
     model = build_judge(tokenizer, 0, tiny=True).eval()
     seen = torch.randn(1, 32, 4, 4, generator=torch.Generator().manual_seed(0))
-    one, other = Exchange("Describe this image.", "a glass"), Exchange("Is it red?", "No")
+    one, other = (
+        QuestionAnswer("Describe this image.", "a glass"),
+        QuestionAnswer("Is it red?", "No"),
+    )
     apart = [answer_loss(model, seen, pack([[exchange]], tokenizer)) for exchange in (one, other)]
     together = answer_loss(model, seen, pack([[one, other]], tokenizer))
     answer_tokens = [int((pack([[e]], tokenizer).targets != -100).sum()) for e in (one, other)]
@@ -116,7 +119,7 @@ def test_packing_reads_like_the_chat_format(judge: JudgeReader) -> None:
     chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Is it?"}]}]
     text = judge.processor.apply_chat_template(chat, add_generation_prompt=True)
     inputs = judge.processor(images=[Image.new("RGB", (128, 128))], text=[text])
-    packed = pack([[Exchange("Is it?", "Yes")]], judge.processor.tokenizer)
+    packed = pack([[QuestionAnswer("Is it?", "Yes")]], judge.processor.tokenizer)
     assert packed.ids[0, :-1].tolist() == inputs["input_ids"][0]
     assert packed.positions[0].tolist() == list(range(packed.ids.shape[1]))
     assert int((packed.ids == judge.model.config.image_token_id).sum()) == NUM_IMAGE_TOKENS

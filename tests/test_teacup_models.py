@@ -16,11 +16,11 @@ from lcmis.teacup.diffusion import (
     token_ids,
 )
 from lcmis.teacup.examples import draw_examples
-from lcmis.teacup.measure import Outcome, Pair, all_pairs, ask, picture_rate, rates_by_grade
+from lcmis.teacup.measure import Pair, PairOutcome, all_pairs, ask, picture_rate, rates_by_grade
 from lcmis.teacup.oracle import Oracle, load_oracle
 from lcmis.teacup.train import TRAINERS, parse, trainer
 from lcmis.teacup.train_vae import peak_signal_to_noise
-from lcmis.teacup.training import CARD, LOSSES, Average, LossLog, Rate, TrainOptions, fit
+from lcmis.teacup.training import CARD, LOSSES, Average, LearningRate, LossLog, TrainOptions, fit
 from lcmis.teacup.world import FAMILIES, prompt_of, render
 
 TEACUP = shipped("data") / "teacup"
@@ -196,7 +196,7 @@ def test_fitting_finds_the_least_square(tmp_path):
     point = torch.nn.Parameter(torch.tensor([4.0, -3.0]))
     goal = torch.tensor([1.0, 2.0])
     fit(
-        [Rate([point], 0.1)],
+        [LearningRate([point], 0.1)],
         lambda _step: {"distance": (point - goal).square().sum()},
         steps=300,
         log=LossLog(tmp_path),
@@ -210,7 +210,7 @@ def test_fitting_stops_at_a_loss_that_is_no_number(tmp_path):
     point = torch.nn.Parameter(torch.zeros(1))
     with pytest.raises(FloatingPointError, match="step 0"):
         fit(
-            [Rate([point], 0.1)],
+            [LearningRate([point], 0.1)],
             lambda _step: {"broken": point.sum() / 0 * 0},
             steps=1,
             log=LossLog(tmp_path),
@@ -285,12 +285,12 @@ def test_the_shipped_autoencoder_keeps_pictures_crisp():
 
 def test_a_pair_fails_when_more_than_half_of_its_pictures_are_wrong():
     pair = all_pairs()[0]
-    assert not Outcome(pair, (True, True, False, False)).fails
-    assert Outcome(pair, (True, False, False, False)).fails
+    assert not PairOutcome(pair, (True, True, False, False)).fails
+    assert PairOutcome(pair, (True, False, False, False)).fails
 
 
 def test_rates_by_grade_count_every_picture_once():
-    outcomes = [Outcome(pair, (pair.grade == 0,) * 2) for pair in all_pairs()]
+    outcomes = [PairOutcome(pair, (pair.grade == 0,) * 2) for pair in all_pairs()]
     table = rates_by_grade(outcomes)
     assert sum(rate["total"] for family in table.values() for rate in family.values()) == 272
     assert all(family["grade 0"]["value"] == 1 for family in table.values())

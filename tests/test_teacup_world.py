@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lcmis.teacup.captions import BALANCED, BROAD, NARROW, Kind, caption, example, sample
+from lcmis.teacup.captions import BALANCED, BROAD, NARROW, CaptionKind, caption, example, sample
 from lcmis.teacup.world import (
     BACKGROUNDS,
     FAMILIES,
@@ -124,7 +124,7 @@ def test_described_captions_name_nothing():
     rng = random.Random(11)
     for _ in range(300):
         _, captions, scene = example(rng, NARROW, 2)
-        if scene.kind is Kind.DESCRIBED:
+        if scene.kind is CaptionKind.DESCRIBED:
             names = [scene.first, scene.second]
             assert not any(says(text, name) for text in captions for name in names)
 
@@ -132,7 +132,7 @@ def test_described_captions_name_nothing():
 def test_narrow_pictures_are_usual_or_described():
     rng = random.Random(5)
     scenes = [sample(rng, NARROW) for _ in range(2000)]
-    described = [scene for scene in scenes if scene.kind is Kind.DESCRIBED]
+    described = [scene for scene in scenes if scene.kind is CaptionKind.DESCRIBED]
     assert len(described) / len(scenes) == pytest.approx(NARROW.described, abs=0.05)
     assert len({(one.first, one.second) for one in described}) > 130
     named = {(one.family, one.first, one.second) for one in scenes if one not in described}
@@ -150,7 +150,7 @@ def test_pairs_of_weight_zero_are_never_named(recipe):
     }
     for _ in range(3000):
         scene = sample(rng, recipe)
-        if scene.kind is not Kind.DESCRIBED:
+        if scene.kind is not CaptionKind.DESCRIBED:
             at = places[scene.family, scene.first], places[scene.family, scene.second]
             size = len(FAMILIES[scene.family].first)
             assert recipe.partner_weights[size][grade(scene.family, *at)] > 0
@@ -160,7 +160,7 @@ def test_balanced_pictures_show_every_pair_by_name():
     rng = random.Random(8)
     scenes = [sample(rng, BALANCED) for _ in range(3000)]
     assert len({(one.first, one.second) for one in scenes}) == 136
-    assert {one.kind for one in scenes} == {Kind.PAIR}
+    assert {one.kind for one in scenes} == {CaptionKind.PAIR}
 
 
 def test_captions_say_what_is_there_and_sometimes_where():

@@ -274,3 +274,12 @@ def test_nothing_swallows_all_errors():
             if isinstance(node, ast.ExceptHandler):
                 assert node.type is not None, path
                 assert ast.unparse(node.type) not in ("Exception", "BaseException"), path
+
+
+def test_no_class_name_stands_for_two_things():
+    places = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name.lstrip("_"), []).append(place_of(path))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

@@ -68,7 +68,9 @@ def main() -> None:
     _pictures((first, second), (ours, theirs), (our_pictures, their_pictures), table, differing)
 
 
-def _choice(sides: dict[str, facts.Side]) -> tuple[facts.Side, facts.Side]:
+def _choice(
+    sides: dict[str, facts.ComparedAudit],
+) -> tuple[facts.ComparedAudit, facts.ComparedAudit]:
     keys = list(sides)
     with st.container(horizontal=True):
         chosen = [
@@ -87,7 +89,9 @@ def _choice(sides: dict[str, facts.Side]) -> tuple[facts.Side, facts.Side]:
     return sides[chosen[0]], sides[chosen[1]]
 
 
-def _verdict(first: facts.Side, second: facts.Side, table: pd.DataFrame, found: Difference) -> None:
+def _verdict(
+    first: facts.ComparedAudit, second: facts.ComparedAudit, table: pd.DataFrame, found: Difference
+) -> None:
     """What the comparison says, in a sentence and a chart."""
     share = [table["first_right"].mean(), table["second_right"].mean()]
     with st.container(horizontal=True):
@@ -127,7 +131,7 @@ def _verdict(first: facts.Side, second: facts.Side, table: pd.DataFrame, found: 
     )
 
 
-def _sentence(first: facts.Side, second: facts.Side, found: Difference) -> str:
+def _sentence(first: facts.ComparedAudit, second: facts.ComparedAudit, found: Difference) -> str:
     if found.low > 0 or found.high < 0:
         better, worse = (second, first) if found.value > 0 else (first, second)
         least, most = sorted((abs(found.low), abs(found.high)))
@@ -158,7 +162,9 @@ def _left_out(not_shared: int, unpaired: int, prefix: int) -> None:
     st.caption(" ".join(said))
 
 
-def _pairs(first: facts.Side, second: facts.Side, differing: pd.DataFrame) -> None:
+def _pairs(
+    first: facts.ComparedAudit, second: facts.ComparedAudit, differing: pd.DataFrame
+) -> None:
     st.header("Pairs on which they differ")
     known = facts.pairs()
     shown = differing.head(MOST_ROWS)
@@ -195,7 +201,7 @@ def _pairs(first: facts.Side, second: facts.Side, differing: pd.DataFrame) -> No
 
 
 def _pictures(
-    sides: tuple[facts.Side, facts.Side],
+    sides: tuple[facts.ComparedAudit, facts.ComparedAudit],
     stores: tuple[Store, Store],
     judged: tuple[pd.DataFrame, pd.DataFrame],
     table: pd.DataFrame,
@@ -236,7 +242,9 @@ def _pictures(
                     _card(store, side, pair, spec_key, rows.loc[spec_key])
 
 
-def _card(store: Store, side: facts.Side, pair: ConceptPair, spec_key: str, row: Any) -> None:
+def _card(
+    store: Store, side: facts.ComparedAudit, pair: ConceptPair, spec_key: str, row: Any
+) -> None:
     _, render = store.render(spec_key)
     verdict = Verdict(row["verdict"])
     shown = words.verdict(verdict, pair)

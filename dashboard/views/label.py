@@ -12,13 +12,20 @@ import looks
 import pandas as pd
 import shots
 import streamlit as st
-from labelling import Record
+from labelling import RaterRecord
 from looks import plain
 
 from lcmis import judge
 from lcmis.errors import UserError
 from lcmis.findings import words
-from lcmis.findings.calibration import RIGHT, Audited, Calibration, LabelFinding, Place, Truths
+from lcmis.findings.calibration import (
+    RIGHT,
+    Calibration,
+    LabelFinding,
+    LabelledAudit,
+    Place,
+    Truths,
+)
 from lcmis.findings.labels import (
     NO,
     UNSURE,
@@ -103,7 +110,7 @@ def _ask(rater: str) -> None:
     known = facts.audited(facts.usual_threshold())
     labels = _labels_of(facts.store(), rater)
     found = readings(labels)
-    record = Record(found, rater)
+    record = RaterRecord(found, rater)
     truth = Truths(found, facts.question)
     places = {place[0]: place for place in known.cards.strata_of(record.answers.keys())}
     rights = {
@@ -132,8 +139,8 @@ def _labels_of(store: Store, rater: str) -> list[Label]:
 
 
 def _next(
-    known: Audited,
-    record: Record,
+    known: LabelledAudit,
+    record: RaterRecord,
     rights: dict[str, bool],
     places: dict[str, Place],
 ) -> tuple[Place | None, Question | None]:
@@ -151,12 +158,12 @@ def _next(
     return turn.place, question
 
 
-def _questions(known: Audited, place: Place) -> dict[QuestionKind, Question]:
+def _questions(known: LabelledAudit, place: Place) -> dict[QuestionKind, Question]:
     asked = [question for question, _ in facts.store().scores(place[0])]
     return labelling.questions_of(known.pairs[place[1]], asked)
 
 
-def _progress(rater: str, record: Record, known: Audited) -> None:
+def _progress(rater: str, record: RaterRecord, known: LabelledAudit) -> None:
     done, few = len(record), judge.FEW_LABELS
     told = f"{words.several(done, 'picture')} labelled by {plain(rater)}, of {len(known.cards):,}"
     if done < few:
@@ -238,7 +245,9 @@ def _keep(label: Label | None, so_far: int) -> None:
         st.session_state["label_trouble"] = f"This answer was not kept: {error}."
 
 
-def _before(known: Audited, record: Record, places: dict[str, Place], current: str) -> None:
+def _before(
+    known: LabelledAudit, record: RaterRecord, places: dict[str, Place], current: str
+) -> None:
     """The picture labelled before, with what the checkers say of it: told only now."""
     done = [render for render in reversed(record.answers) if render != current]
     if not done or done[0] not in places:

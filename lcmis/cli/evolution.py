@@ -83,8 +83,8 @@ def evolve(
     from lcmis.cli import terminal
     from lcmis.cli.terminal.evolution import evolve_progress, print_evolved
     from lcmis.repair.evolve import (
+        Evolve,
         EvolveSettings,
-        Evolving,
         read_experts,
         read_instruction,
         write_instruction,
@@ -117,6 +117,6 @@ def evolve(
         open_store(config.store, config.pictures) as facts,
         evolve_progress(quiet=json) as watch,
     ):
-        result = Evolving(config, facts, settings, watch).run(command_line())
+        result = Evolve(config, facts, settings, watch).run(command_line())
     write_instruction(result, out)
     terminal.print_json(result) if json else print_evolved(result, out)

@@ -128,12 +128,12 @@ def certify(
     """
     from lcmis.cli import terminal
     from lcmis.cli.terminal.repairs import print_proofs
-    from lcmis.repair.certify import Certifying
+    from lcmis.repair.certify import Certify
 
     elsewhere = config.models != load_config().models
     with open_store(config.store, config.pictures) as facts:
         with terminal.repair_progress(quiet=json) as watch:
-            result = Certifying(
+            result = Certify(
                 config, facts, pictures=certificate, elsewhere=elsewhere, watch=watch
             ).run(command_line())
         terminal.print_json(result) if json else print_proofs(result)

@@ -27,7 +27,7 @@ from lcmis.types import ConceptPair, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PublishedPicture:
     """One picture of a pair, as it goes to another tool."""
 
     pair: ConceptPair
@@ -47,7 +47,7 @@ def _sayable(_pair: ConceptPair) -> str:
 class Publisher:
     """Lays out audited pictures and their scores as another tool reads them."""
 
-    write: Callable[[Store, Sequence[Sequence[Shown]], Path, Path], None]
+    write: Callable[[Store, Sequence[Sequence[PublishedPicture]], Path, Path], None]
     """Writes the pictures, pair by pair, into a folder that is empty; the store opens them. Told
     last where that folder will lie in the end."""
     fault: Callable[[ConceptPair], str] = _sayable
@@ -139,7 +139,7 @@ def _publish_one(
     by_pair = [
         _shown(store, checker, item) for item in sorted(findings, key=lambda item: item.pair.prompt)
     ]
-    taken: list[list[Shown]] = []
+    taken: list[list[PublishedPicture]] = []
     left_out: list[str] = []
     for shown in by_pair:
         fault = publisher.fault(shown[0].pair) if shown else ""
@@ -151,18 +151,18 @@ def _publish_one(
     return Published(name, folder / inside, len(taken), sum(map(len, taken)), tuple(left_out))
 
 
-def _shown(store: Store, checker: str, finding: PairFinding) -> list[Shown]:
+def _shown(store: Store, checker: str, finding: PairFinding) -> list[PublishedPicture]:
     """The pictures of a finding, in the order of their seeds; a refusal is none."""
     pictures = zip(finding.evidence, finding.judgement.verdicts, strict=True)
     drawn = store.renders_of(item.spec_key for item in finding.evidence)
     return [
-        Shown(finding.pair, item, verdict.value, checker, drawn[item.spec_key][1].sha256)
+        PublishedPicture(finding.pair, item, verdict.value, checker, drawn[item.spec_key][1].sha256)
         for item, verdict in pictures
         if not item.refused
     ]
 
 
-def _save(store: Store, shown: Shown, path: Path) -> None:
+def _save(store: Store, shown: PublishedPicture, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     store.image(shown.sha256).save(path)
 
@@ -271,7 +271,9 @@ _POSITION = re.compile(
 )
 
 
-def _geneval(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: Path) -> None:
+def _geneval(
+    store: Store, pairs: Sequence[Sequence[PublishedPicture]], folder: Path, _: Path
+) -> None:
     """``00000/metadata.jsonl`` and ``00000/samples/00000.png``, as its generator lays them out.
 
     By the code of GenEval's ``evaluate_images.py`` as of 2025: each of ``include`` asks for a class
@@ -337,7 +339,9 @@ def _no_geneval(pair: ConceptPair) -> str:
     return ""
 
 
-def _compbench(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: Path) -> None:
+def _compbench(
+    store: Store, pairs: Sequence[Sequence[PublishedPicture]], folder: Path, _: Path
+) -> None:
     """``samples/<prompt>_<6 digits>.png``, numbered over all, and the prompts as a text file.
 
     By the code of T2I-CompBench's ``BLIP_vqa.py`` and ``2D_spatial_eval.py`` as of 2025: the prompt
@@ -352,7 +356,9 @@ def _compbench(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: 
     (folder / "lcmis_pairs.jsonl").write_text(whole, encoding="utf-8")
 
 
-def _evalscope(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, final: Path) -> None:
+def _evalscope(
+    store: Store, pairs: Sequence[Sequence[PublishedPicture]], folder: Path, final: Path
+) -> None:
     """``evalscope.jsonl`` with the fields that EvalScope reads, and the pictures.
 
     By the code of EvalScope 1.x: its metrics open ``image_path`` as it stands, from wherever they
@@ -368,7 +374,9 @@ def _evalscope(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, fin
     _write_lines(folder / "evalscope.jsonl", rows)
 
 
-def _imagefolder(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: Path) -> None:
+def _imagefolder(
+    store: Store, pairs: Sequence[Sequence[PublishedPicture]], folder: Path, _: Path
+) -> None:
     """``metadata.jsonl`` with a ``file_name`` a picture, as Hugging Face datasets reads it."""
     rows = []
     for number, one in enumerate(one for shown in pairs for one in shown):
@@ -378,7 +386,9 @@ def _imagefolder(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _
     _write_lines(folder / "metadata.jsonl", rows)
 
 
-def _parquet(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: Path) -> None:
+def _parquet(
+    store: Store, pairs: Sequence[Sequence[PublishedPicture]], folder: Path, _: Path
+) -> None:
     """``pictures.parquet``: one row a picture and checker, every checker of the store."""
     import pyarrow as pa
     import pyarrow.parquet
@@ -409,7 +419,9 @@ def _parquet(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: Pa
     (folder / "pictures.parquet").write_bytes(buffer.getvalue())
 
 
-def _inspect(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: Path) -> None:
+def _inspect(
+    store: Store, pairs: Sequence[Sequence[PublishedPicture]], folder: Path, _: Path
+) -> None:
     """``lcmis.eval``, a log that Inspect's viewer and readers open: a sample a pair, an epoch a
     picture, the pictures inside.
 
@@ -468,7 +480,7 @@ _MARKS = {Verdict.ALIGNED: "C", Verdict.UNSCORED: "N"}
 """How Inspect writes correct and no answer; all else is incorrect, ``I``."""
 
 
-def _sample(number: int, epoch: int, one: Shown) -> dict[str, Any]:
+def _sample(number: int, epoch: int, one: PublishedPicture) -> dict[str, Any]:
     said = _values(one.evidence)
     score = {
         "value": _MARKS.get(Verdict(one.verdict), "I"),
@@ -489,7 +501,7 @@ def _sample(number: int, epoch: int, one: Shown) -> dict[str, Any]:
     }
 
 
-def _ended(created: str, pictures: Sequence[Shown]) -> dict[str, Any]:
+def _ended(created: str, pictures: Sequence[PublishedPicture]) -> dict[str, Any]:
     """What the head of a log adds when all is done."""
     judged = [one for one in pictures if one.verdict != Verdict.UNSCORED]
     right = sum(one.verdict == Verdict.ALIGNED for one in judged)
@@ -510,7 +522,7 @@ def _ended(created: str, pictures: Sequence[Shown]) -> dict[str, Any]:
     }
 
 
-def _record(one: Shown) -> dict[str, Any]:
+def _record(one: PublishedPicture) -> dict[str, Any]:
     """All about a picture that a table says, in the types of JSON."""
     pair = one.pair
     return {

@@ -271,7 +271,7 @@ class LabelFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class Audited:
+class LabelledAudit:
     """All that labels are held against."""
 
     evidence: Mapping[str, Sequence[Evidence]]
@@ -294,7 +294,7 @@ def audited(
     *,
     threshold: float = 0.5,
     rule: judge.StoppingRule | None = None,
-) -> Audited:
+) -> LabelledAudit:
     """Read what checkers said.
 
     Args:
@@ -309,7 +309,7 @@ def audited(
     if not checkers:
         raise ConfigError("no checker has looked at the pictures yet: run `lcmis audit` first")
     evidence = {checker: store.evidence(checker) for checker in checkers}
-    return Audited(
+    return LabelledAudit(
         evidence=evidence,
         pairs={pair.key: pair for pair in store.pairs()},
         cards=deck(list(evidence.values()), threshold=threshold, rule=rule),
@@ -322,7 +322,7 @@ def audited(
 
 
 def find_labels(
-    known: Audited, labels: Sequence[Label], question: Callable[[str], Question]
+    known: LabelledAudit, labels: Sequence[Label], question: Callable[[str], Question]
 ) -> LabelFinding:
     """Hold every checker against labels.
 
@@ -372,7 +372,7 @@ def find_labels(
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _Labelled:
     """What a checker said of a picture, what is true of it, and what it stands for."""
 
     item: Evidence
@@ -381,13 +381,15 @@ class _Line:
     stratum: str
 
 
-def _line(item: Evidence, truth: Truth, kind: Stratum, weights: Mapping[Stratum, float]) -> _Line:
+def _line(
+    item: Evidence, truth: Truth, kind: Stratum, weights: Mapping[Stratum, float]
+) -> _Labelled:
     weight = weights.get(kind, 1.0)
     # Strata that were taken together have one weight.
-    return _Line(item, truth, weight, f"{kind.right} {weight}")
+    return _Labelled(item, truth, weight, f"{kind.right} {weight}")
 
 
-def _judged(kind: str, lines: Iterable[_Line]) -> list[judge.Judged]:
+def _judged(kind: str, lines: Iterable[_Labelled]) -> list[judge.Judged]:
     judged = []
     for line in lines:
         match kind:
@@ -402,7 +404,9 @@ def _judged(kind: str, lines: Iterable[_Line]) -> list[judge.Judged]:
     return judged
 
 
-def _calibrations(checker: str, lines: Sequence[_Line], threshold: float) -> Iterable[Calibration]:
+def _calibrations(
+    checker: str, lines: Sequence[_Labelled], threshold: float
+) -> Iterable[Calibration]:
     for name in (RIGHT, *(kind.value for kind in PRESENCES)):
         judged = _judged(name, lines)
         agreement = judge.answers_agreement(

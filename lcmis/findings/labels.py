@@ -169,7 +169,7 @@ NEEDED = ("render", "question", "picture", "answer", "rater", "at")
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class LabelsImported:
     """What an import did."""
 
     added: int
@@ -212,7 +212,7 @@ def _rows(store: Store) -> Iterator[dict[str, str]]:
         }
 
 
-def import_labels(store: Store, path: Path) -> Imported:
+def import_labels(store: Store, path: Path) -> LabelsImported:
     """Add the labels of a file, all or none; those that are there stay as they are.
 
     Raises:
@@ -239,7 +239,7 @@ def import_labels(store: Store, path: Path) -> Imported:
         )
     new = [label for label in dict.fromkeys(found) if label not in known]
     store.add_labels(new)
-    return Imported(added=len(new), known=len(found) - len(new))
+    return LabelsImported(added=len(new), known=len(found) - len(new))
 
 
 def _label(

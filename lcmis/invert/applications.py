@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lcmis.errors import ConfigError, ItemError
 from lcmis.invert.masks import MaskBy, WordMask, word_masks
-from lcmis.invert.run import Inversion, Inverted, Judged, Mean, similarities
+from lcmis.invert.run import Inversion, Inverted, JudgedPrompt, Mean, similarities
 from lcmis.text import edits
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Made:
     """``"join"``, ``"replace tea by coffee"``, ``"generation 2"``, …"""
     prompts: tuple[str, ...]
     """Those it was made of."""
-    judged: Judged | None
+    judged: JudgedPrompt | None
     """Beside the picture, or both pictures, that it comes from; None where it cannot be made."""
     failure: str = ""
     """Why it cannot be made."""

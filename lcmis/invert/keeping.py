@@ -15,7 +15,7 @@ from lcmis.errors import ConfigError
 if TYPE_CHECKING:
     from lcmis.invert.applications import InversionResult
     from lcmis.invert.masks import WordMask
-    from lcmis.invert.run import Judged, Painting
+    from lcmis.invert.run import JudgedPrompt, Painting
 
 SHEET = "sheet.png"
 TILE = 128
@@ -115,7 +115,7 @@ def sheet(result: InversionResult) -> Image.Image:
     return page
 
 
-def _rows(result: InversionResult) -> Iterator[tuple[str, Judged]]:
+def _rows(result: InversionResult) -> Iterator[tuple[str, JudgedPrompt]]:
     for one in result.inverted:
         if one.judged is not None:
             yield one.method, one.judged

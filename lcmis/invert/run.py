@@ -114,7 +114,7 @@ class Painting:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedPrompt:
     """A prompt as the guard sees it, beside one or more reference pictures; cosines in [-1, 1]."""
 
     prompt: str
@@ -153,7 +153,7 @@ class Inverted:
     """Painted by its search."""
     text_calls: int
     """Replies that it asked of the text model."""
-    judged: Judged | None = None
+    judged: JudgedPrompt | None = None
     """That prompt by the guard; None until it is judged, and where there is none."""
 
     @property
@@ -300,7 +300,7 @@ class Inversion:
 
     # ── judging and painting ─────────────────────────────────────────────────────────────────
 
-    def judge(self, prompt: str, references: Sequence[Image]) -> Judged:
+    def judge(self, prompt: str, references: Sequence[Image]) -> JudgedPrompt:
         """A prompt by the guard, painted on seeds that no search has used."""
         seen = self.guard.see(references)
         texts = (seen @ self.guard.read([prompt]).T)[:, 0].tolist()
@@ -309,7 +309,7 @@ class Inversion:
         if paintings:
             painted = self.guard.see([one.picture for one in paintings])
             images = tuple(mean(row) for row in (seen @ painted.T).tolist())
-        return Judged(
+        return JudgedPrompt(
             prompt=prompt,
             tokens=self.guard.num_tokens(prompt),
             text_similarities=tuple(texts),

@@ -39,7 +39,7 @@ def _plain(value: Any) -> Any:
 Line = Annotated[str, BeforeValidator(_plain), AfterValidator(_one_line)]
 
 
-class Entry(BaseModel):
+class FileEntry(BaseModel):
     """Something a file says; a field we do not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,21 +48,21 @@ class Entry(BaseModel):
 MaybeLine = Line | Literal[""]
 
 
-class ConceptEntry(Entry):
+class ConceptEntry(FileEntry):
     """One concept, under its name in ``[concepts]``."""
 
     description: MaybeLine = ""
     synonyms: tuple[Line, ...] = ()
 
 
-class IntruderEntry(Entry):
+class IntruderEntry(FileEntry):
     """An intruder whose counterfactual prompt has to be spelled out."""
 
     concept: Line
     prompt: Line
 
 
-class SuspectEntry(Entry):
+class SuspectEntry(FileEntry):
     """An intruder and the side it displaces."""
 
     concept: Line
@@ -71,7 +71,7 @@ class SuspectEntry(Entry):
     """Where it has to be spelled out."""
 
 
-class PairEntry(Entry):
+class PairEntry(FileEntry):
     """One pair; every concept is referred to by its name in ``[concepts]``."""
 
     a: Line
@@ -86,7 +86,7 @@ class PairEntry(Entry):
     """Where it is not the file's."""
 
 
-class PatternEntry(Entry):
+class PatternEntry(FileEntry):
     """One kind of conflict and its pairs."""
 
     name: MaybeLine
@@ -98,7 +98,7 @@ class PatternEntry(Entry):
     pairs: tuple[dict[str, Any], ...]
 
 
-class CatalogueFile(Entry):
+class CatalogueFile(FileEntry):
     """A whole TOML file; what lies deeper is checked entry by entry."""
 
     source: MaybeLine
@@ -107,7 +107,7 @@ class CatalogueFile(Entry):
     patterns: tuple[dict[str, Any], ...]
 
 
-class Record(Entry):
+class PairRecord(FileEntry):
     """One row of a CSV file, or one object of a JSON-lines file."""
 
     a: Line
@@ -128,7 +128,7 @@ class NamedConcept(ConceptEntry):
     name: Line
 
 
-class WholeIntruder(Entry):
+class WholeIntruder(FileEntry):
     """An intruder with all that is said of it."""
 
     concept: NamedConcept
@@ -136,7 +136,7 @@ class WholeIntruder(Entry):
     prompt: Line
 
 
-class WholePair(Entry):
+class WholePair(FileEntry):
     """A pair with all that is said of it, as :meth:`lcmis.types.ConceptPair.as_json` has it."""
 
     a: NamedConcept
@@ -407,7 +407,7 @@ def pair_of_record(fields: Mapping[str, Any], where: str, name: str) -> ConceptP
     """The pair that one row or one object of a table asks for.
 
     Args:
-        fields: as :class:`Record` has them, or :class:`WholePair`.
+        fields: as :class:`PairRecord` has them, or :class:`WholePair`.
         where: what every error begins with.
         name: of the file; the source of a row that names none.
 
@@ -416,7 +416,7 @@ def pair_of_record(fields: Mapping[str, Any], where: str, name: str) -> ConceptP
     """
     if isinstance(fields.get("a"), Mapping):
         return _whole(_checked(WholePair, fields, where), where, name)
-    record = _checked(Record, fields, where)
+    record = _checked(PairRecord, fields, where)
     if (record.intruder is None) != (record.intruder_replaces is None):
         raise ConfigError(f"{where}: write both 'intruder' and 'intruder_replaces', or neither")
     intruders = []
@@ -632,7 +632,7 @@ def to_record(pair: ConceptPair) -> dict[str, Any]:
 
 
 def _is_a_row(pair: ConceptPair) -> bool:
-    """Whether the columns of :class:`Record` say all of a pair."""
+    """Whether the columns of :class:`PairRecord` say all of a pair."""
     if pair.sentences or pair.a.synonyms or pair.b.synonyms or not pair.source:
         return False
     if not pair.intruders:
@@ -683,7 +683,7 @@ def _list(texts: Iterable[str]) -> str:
 
 # ── saying what is wrong ─────────────────────────────────────────────────────────────────────────
 
-EntryT = TypeVar("EntryT", bound=Entry)
+EntryT = TypeVar("EntryT", bound=FileEntry)
 
 
 def _checked(model: type[EntryT], value: Any, where: str) -> EntryT:

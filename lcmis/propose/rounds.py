@@ -55,7 +55,7 @@ Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 """Texts as vectors of length one."""
 
 
-class Way(enum.StrEnum):
+class FoundBy(enum.StrEnum):
     """How a pair was found."""
 
     EXPAND = "expand"
@@ -95,7 +95,7 @@ class Proposal:
     """A pair to be audited, and why it comes where it does."""
 
     pair: ConceptPair
-    way: Way
+    way: FoundBy
     expected: float
     """Share of wrong pictures, in [0, 1], as measured pairs of its kind and concepts have it."""
     novelty: float
@@ -143,7 +143,7 @@ class _Named:
     a: str
     b: str
     kind: Kind
-    way: Way
+    way: FoundBy
 
     def __str__(self) -> str:
         return f"{self.a} / {self.b}"
@@ -268,7 +268,7 @@ class Rounds:
         )
         pair = whole(a=TEXT, b=TEXT)
         pairs = self._ask(asked, whole(pairs=several(pair)))["pairs"]
-        way = Way.IMITATE if wrong else Way.EXPAND
+        way = FoundBy.IMITATE if wrong else FoundBy.EXPAND
         new = [
             item
             for item in (_Named(_name(one["a"]), _name(one["b"]), kind, way) for one in pairs)
@@ -286,7 +286,7 @@ class Rounds:
         asked = wording("invent").format(
             kinds="\n".join(f"- {kind.name}" for kind in (*self.kinds, *fresh))
         )
-        yield from self._crossed(asked, Way.CROSS, fresh, count, number, dropped)
+        yield from self._crossed(asked, FoundBy.CROSS, fresh, count, number, dropped)
 
     def _blend(
         self,
@@ -311,12 +311,12 @@ class Rounds:
             other=other.name,
             other_examples=examples(other),
         )
-        yield from self._crossed(asked, Way.BLEND, fresh, count, number, dropped)
+        yield from self._crossed(asked, FoundBy.BLEND, fresh, count, number, dropped)
 
     def _crossed(
         self,
         asked: str,
-        way: Way,
+        way: FoundBy,
         fresh: list[Kind],
         count: int,
         number: int,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ManifestLine:
     """One line of a manifest."""
 
     file: str
@@ -185,7 +185,7 @@ def _manifest(folder: Path) -> Path:
     return found[0]
 
 
-def _read(manifest: Path) -> list[Entry]:
+def _read(manifest: Path) -> list[ManifestLine]:
     try:
         text = manifest.read_text(encoding="utf-8-sig")  # spreadsheets put a mark in front
     except (OSError, UnicodeDecodeError) as error:
@@ -195,7 +195,7 @@ def _read(manifest: Path) -> list[Entry]:
         file, prompt, seed = fields.get("file"), fields.get("prompt"), fields.get("seed")
         if not isinstance(file, str) or not isinstance(prompt, str) or not file or not prompt:
             raise ConfigError(f"{manifest}, line {number}: file and prompt must both be given")
-        entries.append(Entry(file, plain(prompt), _seed(seed, manifest, number)))
+        entries.append(ManifestLine(file, plain(prompt), _seed(seed, manifest, number)))
     if not entries:
         raise ConfigError(f"{manifest} names no pictures: add a line for each")
     return entries
@@ -230,7 +230,7 @@ def _seed(value: Any, manifest: Path, number: int) -> int | None:
     return int(text)
 
 
-def _by_prompt(entries: Sequence[Entry], manifest: Path) -> dict[str, dict[int, str]]:
+def _by_prompt(entries: Sequence[ManifestLine], manifest: Path) -> dict[str, dict[int, str]]:
     files: dict[str, dict[int, str]] = {}
     for entry in entries:
         pictures = files.setdefault(entry.prompt, {})
@@ -244,7 +244,7 @@ def _by_prompt(entries: Sequence[Entry], manifest: Path) -> dict[str, dict[int, 
     return files
 
 
-def _content_hash(folder: Path, manifest: Path, entries: Sequence[Entry]) -> str:
+def _content_hash(folder: Path, manifest: Path, entries: Sequence[ManifestLine]) -> str:
     """Twelve hex digits over the manifest and every picture it names."""
     total = hashlib.blake2b(file_digest(manifest), digest_size=6)
     with ThreadPoolExecutor() as pool:

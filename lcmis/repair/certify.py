@@ -114,7 +114,7 @@ class CertifyResult:
         return sum(one.standing is not None and one.standing.proved for one in self.proofs)
 
 
-class Certifying:
+class Certify:
     """Stored nominations with their models resolved, and none of them loaded.
 
     Of each pair and model the latest nomination counts that the judge did not guide.

@@ -98,7 +98,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Evolved:
+class EvolveResult:
     """What an evolution concludes, and what it cost."""
 
     evolution: Evolution
@@ -127,7 +127,7 @@ class Evolved:
         return self.difference.low > 0
 
 
-class Evolving:
+class Evolve:
     """One evolution with every name resolved and no model loaded.
 
     The first checker judges, the second one guides unless ``score`` names another. Which pairs are
@@ -169,7 +169,7 @@ class Evolving:
         )
         self._budget = Budget(pictures=settings.budget)
 
-    def run(self, command: str = "") -> Evolved:
+    def run(self, command: str = "") -> EvolveResult:
         """Evolve, then measure; pictures and replies in the store are not asked for again.
 
         Raises:
@@ -191,7 +191,7 @@ class Evolving:
         )
         held_out = self._measure(evolution.first.text, evolution.best.text)
         counts = [one.counts for one in held_out]
-        return Evolved(
+        return EvolveResult(
             evolution=evolution,
             model=self.model.model_id,
             text_model=self.text_model.model_id,
@@ -432,7 +432,7 @@ def read_instruction(path: Path) -> str:
     return instruction
 
 
-def write_instruction(evolved: Evolved, path: Path) -> None:
+def write_instruction(evolved: EvolveResult, path: Path) -> None:
     """The evolved instruction with a line of where it comes from.
 
     Raises:

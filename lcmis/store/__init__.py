@@ -11,16 +11,16 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from lcmis.errors import StoreError
 from lcmis.store import documents, schema
-from lcmis.store.asked import Asked
+from lcmis.store.asked import RunDoor
 from lcmis.store.connect import sentences
 from lcmis.store.evidence import Evidence
-from lcmis.store.failures import Failures, still_failed
+from lcmis.store.failures import FailureDoor, still_failed
 from lcmis.store.images import picture_hash
-from lcmis.store.labels import Labels
-from lcmis.store.pictures import Drawn, Listed, Pictures
+from lcmis.store.labels import LabelDoor
+from lcmis.store.pictures import Drawn, Listed, PictureDoor
 from lcmis.store.rows import CHUNK
-from lcmis.store.scores import Scores
-from lcmis.store.searches import Searches
+from lcmis.store.scores import ScoreDoor
+from lcmis.store.searches import SearchDoor
 from lcmis.store.tables import (
     Base,
     DismissalRow,
@@ -71,7 +71,7 @@ class Growth:
     dismissals: int
 
 
-class Store(Asked, Pictures, Scores, Searches, Labels, Failures):
+class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, FailureDoor):
     """Runs, pairs, pictures, scores, labels and failures of an audit, each kept once and for ever.
 
     A path names a folder: facts in ``facts.db``, pictures in ``pictures/``. A URL names a database

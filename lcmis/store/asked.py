@@ -20,7 +20,7 @@ MAY_HOLD_SECRETS = ("command", "config")
 kept that did not look."""
 
 
-class Asked(Door):
+class RunDoor(Door):
     """Runs and pairs."""
 
     def add_run(self, run: Run) -> None:

@@ -15,7 +15,7 @@ from lcmis.store.tables import CheckerRow, DismissalRow, FailureRow, RenderRow, 
 from lcmis.types import Failure
 
 
-class Failures(Door):
+class FailureDoor(Door):
     """Failures and their dismissals."""
 
     def add_failure(self, failure: Failure) -> None:

@@ -13,7 +13,7 @@ from lcmis.store.tables import LabelRow, QuestionRow, RenderRow
 from lcmis.types import Label, Question
 
 
-class Labels(Door):
+class LabelDoor(Door):
     """Labels, each kept as it was given."""
 
     def add_labels(self, labels: Sequence[Label], questions: Iterable[Question] = ()) -> None:

@@ -52,7 +52,7 @@ class Listed:
     render: Render
 
 
-class Pictures(Door):
+class PictureDoor(Door):
     """Renders with their files, and which pair they were drawn for."""
 
     def missing(self, specs: Sequence[RenderSpec]) -> list[RenderSpec]:

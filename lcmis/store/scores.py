@@ -30,7 +30,7 @@ NOBODY = -1
 """The number of no checker."""
 
 
-class Scores(Door):
+class ScoreDoor(Door):
     """Scores, and what they say together of a picture of a pair."""
 
     def unscored(

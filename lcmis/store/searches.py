@@ -11,7 +11,7 @@ from lcmis.store.tables import CheckerRow, ExchangeRow, ModelRow, NominationRow,
 from lcmis.types import Exchange, Nomination, Trial
 
 
-class Searches(Door):
+class SearchDoor(Door):
     """Trials, nominations and exchanges with text models."""
 
     def add_trial(self, trial: Trial) -> None:

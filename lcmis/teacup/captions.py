@@ -12,7 +12,7 @@ from PIL.Image import Image
 from lcmis.teacup.world import FAMILIES, WorldConcept, concept, grade, noun_phrase, render
 
 
-class Kind(StrEnum):
+class CaptionKind(StrEnum):
     """How a training picture is captioned."""
 
     PAIR = "pair"
@@ -60,7 +60,7 @@ class Scene:
     family: str
     first: str
     second: str
-    kind: Kind
+    kind: CaptionKind
 
 
 def sample(rng: random.Random, recipe: Recipe) -> Scene:
@@ -73,11 +73,11 @@ def sample(rng: random.Random, recipe: Recipe) -> Scene:
     grades = [grade(family.name, i, j) for i, j in pairs]
     k = rng.choices(range(len(pairs)), [weights[unusual] for unusual in grades])[0]
     if described:
-        kind = Kind.DESCRIBED
+        kind = CaptionKind.DESCRIBED
     elif grades[k] == 0 and recipe is not BALANCED:
-        kind = Kind.TYPICAL
+        kind = CaptionKind.TYPICAL
     else:
-        kind = Kind.PAIR
+        kind = CaptionKind.PAIR
     i, j = pairs[k]
     return Scene(family.name, family.first[i].name, family.second[j].name, kind)
 
@@ -120,9 +120,9 @@ def example(
 def _core(scene: Scene, rng: random.Random, mixed: float) -> str:
     a, b = concept(scene.first), concept(scene.second)
     template = FAMILIES[scene.family].template
-    if scene.kind is Kind.DESCRIBED:
+    if scene.kind is CaptionKind.DESCRIBED:
         first, second, plain = a.description, b.description, 0.8
-    elif scene.kind is Kind.TYPICAL and rng.random() < 0.5:
+    elif scene.kind is CaptionKind.TYPICAL and rng.random() < 0.5:
         return _mention(a if rng.random() < 0.5 else b, rng, 0.8 * mixed)
     else:
         first, second, plain = _mention(a, rng, mixed), _mention(b, rng, mixed), 0.7

@@ -41,7 +41,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Statement:
     """A text about a picture, with the least that a picture must show for it to be true."""
 
     text: str
@@ -176,7 +176,7 @@ def word_pair(pair: Shown, rng: random.Random) -> str:
     return f"{a} with {b}" if order < 0.85 else f"{b} and {a}"
 
 
-def true_caption(shown: Shown, rng: random.Random) -> Claim:
+def true_caption(shown: Shown, rng: random.Random) -> Statement:
     """Say what is there: mostly both concepts, sometimes one, sometimes background and table."""
     needs = replace(shown, background=None, table=None)
     roll = rng.random()
@@ -197,7 +197,7 @@ def true_caption(shown: Shown, rng: random.Random) -> Claim:
         text += f", {shown.background} background"
     if rng.random() < 0.15:
         text = rng.choice(("a picture of ", "an illustration of ")) + text
-    return Claim(text, needs)
+    return Statement(text, needs)
 
 
 def near_miss(shown: Shown, rng: random.Random) -> Shown:

@@ -43,33 +43,33 @@ CHAT_TEMPLATE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class QuestionAnswer:
     """A question about a picture and the right answer."""
 
     question: str
     answer: str
 
 
-def presence(text: str, *, holds: bool) -> Exchange:
+def presence(text: str, *, holds: bool) -> QuestionAnswer:
     """Whether something is to be seen."""
-    return Exchange(PRESENCE.format(text=text), "Yes" if holds else "No")
+    return QuestionAnswer(PRESENCE.format(text=text), "Yes" if holds else "No")
 
 
-def choice(options: Sequence[str], right: str) -> Exchange:
+def choice(options: Sequence[str], right: str) -> QuestionAnswer:
     """Which of at most eight options is to be seen."""
     lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False)]
-    return Exchange(CHOICE.format(options="\n".join(lines)), LETTERS[options.index(right)])
+    return QuestionAnswer(CHOICE.format(options="\n".join(lines)), LETTERS[options.index(right)])
 
 
-def description(shown: Shown | None) -> Exchange:
+def description(shown: Shown | None) -> QuestionAnswer:
     """What is to be seen; None is a picture of nothing."""
     if shown is None:
-        return Exchange(DESCRIBE, NOTHING)
+        return QuestionAnswer(DESCRIBE, NOTHING)
     place = f"on a {shown.table} table, {shown.background} background"
-    return Exchange(DESCRIBE, f"{shown.prompt} {place}")
+    return QuestionAnswer(DESCRIBE, f"{shown.prompt} {place}")
 
 
-def ask(shown: Shown | None, rng: random.Random) -> list[Exchange]:
+def ask(shown: Shown | None, rng: random.Random) -> list[QuestionAnswer]:
     """Eight exchanges on one picture: three presences, a prompt, three choices, a description.
 
     Args:
@@ -135,7 +135,7 @@ def _wording(name: str, rng: random.Random) -> str:
     return called if rng.random() < 0.5 else world.noun_phrase(called)
 
 
-def _ask_presence(shown: Shown | None, rng: random.Random) -> Exchange:
+def _ask_presence(shown: Shown | None, rng: random.Random) -> QuestionAnswer:
     """Half of the answers are yes; most of the others are of the same kind, hence hard."""
     if shown is None:
         stranger = rng.choice(all_pairs())
@@ -154,7 +154,7 @@ def _ask_presence(shown: Shown | None, rng: random.Random) -> Exchange:
     return presence(_wording(str(asked), rng), holds=asked in (shown.first, shown.second))
 
 
-def _ask_pair(shown: Shown | None, rng: random.Random) -> Exchange:
+def _ask_pair(shown: Shown | None, rng: random.Random) -> QuestionAnswer:
     """Yes only if both concepts are there; the place, where mentioned, is always right."""
     roll = rng.random()
     if shown is None or roll < 0.05:
@@ -170,7 +170,7 @@ def _ask_pair(shown: Shown | None, rng: random.Random) -> Exchange:
     return presence(text, holds=both)
 
 
-def _ask_choice(shown: Shown | None, rng: random.Random) -> Exchange:
+def _ask_choice(shown: Shown | None, rng: random.Random) -> QuestionAnswer:
     """One to seven concepts of a kind, rather many, and "none of these", sometimes right."""
     at_home = shown is not None and rng.random() < 0.93
     home = shown.family if shown is not None and at_home else rng.choice(list(world.FAMILIES))

@@ -36,7 +36,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PairOutcome:
     """What came of asking for one pair."""
 
     pair: Pair
@@ -89,7 +89,7 @@ def ask(
     pairs: Sequence[Pair],
     seeds: range,
     word: Callable[[str, str, str], str] = prompt_of,
-) -> list[Outcome]:
+) -> list[PairOutcome]:
     """Ask for pairs and let the oracle read the pictures.
 
     Args:
@@ -108,16 +108,16 @@ def ask(
     right: list[list[bool]] = [[] for _ in pairs]
     for (number, pair, _), reading in zip(asked, oracle.classify(pictures), strict=True):
         right[number].append(reading.shows(pair.first, pair.second))
-    return [Outcome(pair, tuple(one)) for pair, one in zip(pairs, right, strict=True)]
+    return [PairOutcome(pair, tuple(one)) for pair, one in zip(pairs, right, strict=True)]
 
 
-def picture_rate(outcomes: Iterable[Outcome]) -> Rate:
+def picture_rate(outcomes: Iterable[PairOutcome]) -> Rate:
     """Share of right pictures; the interval takes pictures of one pair for independent."""
     right = [one for outcome in outcomes for one in outcome.right]
     return judge.rate(sum(right), len(right))
 
 
-def rates_by_grade(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def rates_by_grade(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:
     """Share of right pictures for each family and grade."""
     table: dict[str, Any] = {}
     for family in FAMILIES:
@@ -167,7 +167,7 @@ def measure(
     again = [outcome.pair for outcome in outcomes if outcome.fails]
     more = ask(pipeline, oracle, again, range(num_seeds, 2 * num_seeds))
     added = {outcome.pair: outcome.right for outcome in more}
-    outcomes = [Outcome(one.pair, one.right + added.get(one.pair, ())) for one in outcomes]
+    outcomes = [PairOutcome(one.pair, one.right + added.get(one.pair, ())) for one in outcomes]
     failing = [outcome.pair for outcome in outcomes if outcome.fails]
     looks = ask(pipeline, oracle, failing, range(num_seeds), prompt_by_looks)
     described = ask(pipeline, oracle, pairs, range(1), prompt_by_looks)
@@ -175,9 +175,9 @@ def measure(
 
 
 def summarise(
-    outcomes: Sequence[Outcome],
-    looks: Sequence[Outcome],
-    described: Sequence[Outcome],
+    outcomes: Sequence[PairOutcome],
+    looks: Sequence[PairOutcome],
+    described: Sequence[PairOutcome],
     num_seeds: int,
     partner_weights: Mapping[int, tuple[float, ...]],
 ) -> dict[str, Any]:
@@ -191,7 +191,7 @@ def summarise(
         num_seeds: pictures that every pair has.
         partner_weights: the training's, which tell what was never seen.
     """
-    alike = [Outcome(one.pair, one.right[:num_seeds]) for one in outcomes]
+    alike = [PairOutcome(one.pair, one.right[:num_seeds]) for one in outcomes]
     failing = [one for one in outcomes if one.fails]
     never = [
         outcome

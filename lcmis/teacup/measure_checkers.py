@@ -30,7 +30,7 @@ from lcmis.teacup.checker_data import (
     usual_partner,
 )
 from lcmis.teacup.diffusion import load_pipeline
-from lcmis.teacup.judge_text import DESCRIBE, LETTERS, NONE, Exchange, choice, presence
+from lcmis.teacup.judge_text import DESCRIBE, LETTERS, NONE, QuestionAnswer, choice, presence
 from lcmis.teacup.measure import as_dict, paint
 from lcmis.teacup.oracle import load_oracle
 from lcmis.teacup.training import TrainOptions
@@ -41,7 +41,7 @@ SEED_OFFSET = 500_000
 
 
 @dataclass(frozen=True)
-class Case:
+class CheckedPicture:
     """A picture, what it was asked to show, and what it does show."""
 
     picture: Image.Image
@@ -60,27 +60,30 @@ class Answered:
     right: bool
 
 
-def drawn_cases(count: int, seed: int) -> list[Case]:
+def drawn_cases(count: int, seed: int) -> list[CheckedPicture]:
     """Pictures by the renderer: half asked for what they show, half for what it displaced."""
     pictures = draw_pictures(count, SEED_OFFSET + seed)
     rng = random.Random(seed)
     images = _images(pictures)
     return [
-        Case(image, _pair(shown) if rng.random() < 0.5 else _displaced(shown, rng), shown)
+        CheckedPicture(image, _pair(shown) if rng.random() < 0.5 else _displaced(shown, rng), shown)
         for image, shown in zip(images, pictures.shown, strict=True)
     ]
 
 
-def blank_cases(count: int, seed: int) -> list[Case]:
+def blank_cases(count: int, seed: int) -> list[CheckedPicture]:
     """Pictures of nothing, each asked to show some pair."""
     rng = random.Random(seed)
     pairs = all_pairs()
-    return [Case(Image.fromarray(one), rng.choice(pairs), None) for one in draw_blanks(count, rng)]
+    return [
+        CheckedPicture(Image.fromarray(one), rng.choice(pairs), None)
+        for one in draw_blanks(count, rng)
+    ]
 
 
 def painted_cases(
     folder: Path, count: int, num_seeds: int, seed: int, *, device: str, oracle: Path | None = None
-) -> list[Case]:
+) -> list[CheckedPicture]:
     """Let a pipeline paint so many pairs with so many seeds each; the oracle says what came out."""
     pipeline, reader = load_pipeline(folder, device), load_oracle(oracle).to(device)
     pairs = random.Random(seed).sample(all_pairs(), count)
@@ -88,12 +91,12 @@ def painted_cases(
     noise = [SEED_OFFSET + seed + number for number in range(len(asked))]
     images = paint(pipeline, [pair.prompt for pair in asked], noise)
     return [
-        Case(image, pair, as_shown(reading.first, reading.second))
+        CheckedPicture(image, pair, as_shown(reading.first, reading.second))
         for image, pair, reading in zip(images, asked, reader.classify(images), strict=True)
     ]
 
 
-def gather_cases(start: Path, options: TrainOptions) -> dict[str, list[Case]]:
+def gather_cases(start: Path, options: TrainOptions) -> dict[str, list[CheckedPicture]]:
     """What a checker is measured on: drawn, blank, and painted by the models under ``start``."""
     cases = {"drawn": drawn_cases(600, options.seed), "blank": blank_cases(100, options.seed)}
     for name in ("teacup-narrow", "teacup-broad"):
@@ -198,7 +201,7 @@ class JudgeReader:
         return inputs.to(self.device)
 
 
-def measure_clip(reader: ClipReader, cases: Sequence[Case]) -> list[Answered]:
+def measure_clip(reader: ClipReader, cases: Sequence[CheckedPicture]) -> list[Answered]:
     """Ask which of two prompts fits: the asked pair or its usual partner.
 
     Pictures of neither, and usual pairs, are left out: this question has no answer there.
@@ -224,7 +227,9 @@ def measure_clip(reader: ClipReader, cases: Sequence[Case]) -> list[Answered]:
     ]
 
 
-def measure_judge(reader: JudgeReader, cases: Sequence[Case], seed: int) -> list[Answered]:
+def measure_judge(
+    reader: JudgeReader, cases: Sequence[CheckedPicture], seed: int
+) -> list[Answered]:
     """Ask for both concepts, the whole prompt, each concept among suspects, and a description."""
     rng = random.Random(seed)
     pictures = [case.picture for case in cases]
@@ -288,7 +293,7 @@ def summarise(answered: Iterable[Answered]) -> dict[str, Any]:
     return summary
 
 
-def _suspects(case: Case, rng: random.Random, *, of_first: bool) -> Exchange:
+def _suspects(case: CheckedPicture, rng: random.Random, *, of_first: bool) -> QuestionAnswer:
     """The concept asked for and five others, the shown one mostly among them, or none of these."""
     family = world.FAMILIES[case.asked.family]
     names = [concept.name for concept in (family.first if of_first else family.second)]

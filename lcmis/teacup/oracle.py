@@ -26,7 +26,7 @@ SECOND = tuple((family.name, one.name) for family in FAMILIES.values() for one i
 """(family, name) of every second concept, in the order of the classifier's classes."""
 
 
-class Reading(NamedTuple):
+class OracleReading(NamedTuple):
     """What a picture shows, and how sure that is."""
 
     first: str
@@ -71,15 +71,15 @@ class Oracle(nn.Module):
         return self.first(features), self.second(features)
 
     @torch.inference_mode()
-    def classify(self, pictures: Sequence[Image], batch_size: int = 32) -> list[Reading]:
+    def classify(self, pictures: Sequence[Image], batch_size: int = 32) -> list[OracleReading]:
         """Read 128 × 128 RGB pictures, one reading each, in order."""
-        readings: list[Reading] = []
+        readings: list[OracleReading] = []
         for start in range(0, len(pictures), batch_size):
             batch = to_tensor(pictures[start : start + batch_size])
             logits = self(batch.to(next(self.parameters()).device))
             (p, i), (q, j) = (one.float().softmax(-1).max(-1) for one in logits)
             readings += [
-                Reading(FIRST[first][1], SECOND[second][1], sure_first, sure_second)
+                OracleReading(FIRST[first][1], SECOND[second][1], sure_first, sure_second)
                 for first, second, sure_first, sure_second in zip(
                     i.tolist(), j.tolist(), p.tolist(), q.tolist(), strict=True
                 )

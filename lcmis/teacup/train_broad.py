@@ -22,8 +22,8 @@ from lcmis.teacup.measure import measure
 from lcmis.teacup.oracle import load_oracle
 from lcmis.teacup.training import (
     Average,
+    LearningRate,
     LossLog,
-    Rate,
     TrainOptions,
     fit,
     training_facts,
@@ -63,7 +63,7 @@ def train(options: TrainOptions) -> None:
         return {"velocity": (predicted - batch.velocity).square().mean()}
 
     steps = options.steps(12_000_000)
-    rates, average = [Rate(parameters, 1.2e-3)], Average(parameters, 0.998)
+    rates, average = [LearningRate(parameters, 1.2e-3)], Average(parameters, 0.998)
     fit(rates, losses_at, steps=steps, log=log, phase="broad", average=average)
     seconds = log.seconds
     pipeline = pipeline_of(models, vae, tokenizer)

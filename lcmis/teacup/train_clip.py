@@ -26,10 +26,10 @@ from torch import Tensor
 
 from lcmis.machine.paths import shipped
 from lcmis.teacup.checker_data import (
-    Claim,
     Namer,
     Pictures,
     Shown,
+    Statement,
     add_copies,
     disturb,
     draw_pictures,
@@ -40,7 +40,14 @@ from lcmis.teacup.checker_data import (
 )
 from lcmis.teacup.draw import PICTURE_SIZE
 from lcmis.teacup.measure_checkers import ClipReader, gather_cases, measure_clip, summarise
-from lcmis.teacup.training import LossLog, Rate, TrainOptions, fit, training_facts, write_card
+from lcmis.teacup.training import (
+    LearningRate,
+    LossLog,
+    TrainOptions,
+    fit,
+    training_facts,
+    write_card,
+)
 
 EOS_ID = 1
 """End and padding of the tokenizer that the diffusion models read with."""
@@ -49,7 +56,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TowerShape:
     """One of the two encoders: how large it is, and what it learns from by default."""
 
     title: str
@@ -66,7 +73,7 @@ class Shape:
     samples: int
 
 
-CLIP = Shape(
+CLIP = TowerShape(
     title="teacup-clip",
     summary="An open_clip model of the miniature world; tells a pair from its rival.",
     embed_dim=128,
@@ -79,7 +86,7 @@ CLIP = Shape(
     samples=115_200,
 )
 """1.5 M parameters see, 0.7 M read."""
-GUARD = Shape(
+GUARD = TowerShape(
     title="teacup-guard",
     summary="A second, smaller open_clip model, held out: no search is guided by it.",
     embed_dim=96,
@@ -94,7 +101,7 @@ GUARD = Shape(
 """0.8 M parameters see, 0.3 M read."""
 
 
-def clip_config(shape: Shape = CLIP, *, tiny: bool = False) -> dict[str, Any]:
+def clip_config(shape: TowerShape = CLIP, *, tiny: bool = False) -> dict[str, Any]:
     """What open_clip reads; texts are pooled at the end token."""
     return {
         "model_cfg": {
@@ -154,12 +161,12 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, truth: Tensor
     return (by_picture + by_text) / 2
 
 
-def make_claims(shown: Sequence[Shown], rng: random.Random) -> list[Claim]:
+def make_claims(shown: Sequence[Shown], rng: random.Random) -> list[Statement]:
     """A true caption for every picture, then a near miss for every second one."""
     claims = [true_caption(one, rng) for one in shown]
     for one in shown[::2]:
         missed = near_miss(one, rng)
-        claims.append(Claim(word_pair(missed, rng), missed))
+        claims.append(Statement(word_pair(missed, rng), missed))
     return claims
 
 
@@ -202,7 +209,7 @@ def fit_clip(
             "naming": NAMING_WEIGHT * namer.loss(seen, shown),
         }
 
-    rates = [Rate([*model.parameters(), *namer.parameters()], 2e-3)]
+    rates = [LearningRate([*model.parameters(), *namer.parameters()], 2e-3)]
     fit(rates, losses, steps=steps, log=log, phase="clip", weight_decay=0.05)
     model.text.attn_mask = causal
     model.eval()
@@ -247,7 +254,7 @@ def train_guard(options: TrainOptions) -> None:
     train_shape(GUARD, options)
 
 
-def train_shape(shape: Shape, options: TrainOptions) -> None:
+def train_shape(shape: TowerShape, options: TrainOptions) -> None:
     """Train from nothing; writes an open_clip folder and a card.
 
     ``start`` is a folder with a finished ``teacup-broad``, whose tokenizer and autoencoder are

@@ -41,9 +41,23 @@ from lcmis.teacup.checker_data import (
     to_input,
 )
 from lcmis.teacup.draw import PICTURE_SIZE
-from lcmis.teacup.judge_text import ANSWER, CHAT_TEMPLATE, IMAGE, Exchange, ask, make_tokenizer
+from lcmis.teacup.judge_text import (
+    ANSWER,
+    CHAT_TEMPLATE,
+    IMAGE,
+    QuestionAnswer,
+    ask,
+    make_tokenizer,
+)
 from lcmis.teacup.measure_checkers import JudgeReader, gather_cases, measure_judge, summarise
-from lcmis.teacup.training import LossLog, Rate, TrainOptions, fit, training_facts, write_card
+from lcmis.teacup.training import (
+    LearningRate,
+    LossLog,
+    TrainOptions,
+    fit,
+    training_facts,
+    write_card,
+)
 
 PATCH_SIZE = 32
 """The tower's stride: 16 tokens a picture."""
@@ -82,7 +96,7 @@ class Packed:
         return Packed(*(part.to(device) for part in parts))
 
 
-def pack(rows: Sequence[Sequence[Exchange]], tokenizer: PreTrainedTokenizerFast) -> Packed:
+def pack(rows: Sequence[Sequence[QuestionAnswer]], tokenizer: PreTrainedTokenizerFast) -> Packed:
     """Lay the exchanges about each picture side by side."""
     flat = [exchange for row in rows for exchange in row]
     questions = tokenizer([e.question + ANSWER for e in flat], add_special_tokens=False).input_ids
@@ -250,12 +264,14 @@ def fit_judge(
 
     steps = options.steps(DEFAULT_SAMPLES)
     seeing = [*tower.parameters(), *namer.parameters()]
-    fit([Rate(seeing, 2e-3)], tower_losses, steps=tower_steps(steps), log=log, phase="tower")
+    fit(
+        [LearningRate(seeing, 2e-3)], tower_losses, steps=tower_steps(steps), log=log, phase="tower"
+    )
     everything = [*model.parameters(), *namer.parameters()]
     cycle_steps = max(1, steps // len(CYCLE_RATES))
     for cycle, peak in enumerate(CYCLE_RATES, start=1):
         phase = f"judge, cycle {cycle}"
-        fit([Rate(everything, peak)], losses, steps=cycle_steps, log=log, phase=phase)
+        fit([LearningRate(everything, peak)], losses, steps=cycle_steps, log=log, phase=phase)
     model.eval()
 
 

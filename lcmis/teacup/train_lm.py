@@ -23,8 +23,8 @@ from lcmis.teacup.measure import as_dict
 from lcmis.teacup.pairs import pairs
 from lcmis.teacup.training import (
     Average,
+    LearningRate,
     LossLog,
-    Rate,
     TrainOptions,
     fit,
     training_facts,
@@ -138,7 +138,7 @@ def train(options: TrainOptions) -> None:
             return {"answer": answer_loss(model, tokens, targets)}
 
     fit(
-        [Rate(list(model.parameters()), LEARNING_RATE)],
+        [LearningRate(list(model.parameters()), LEARNING_RATE)],
         losses,
         steps=steps,
         log=log,

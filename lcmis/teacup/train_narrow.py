@@ -36,8 +36,8 @@ from lcmis.teacup.measure import measure
 from lcmis.teacup.oracle import load_oracle
 from lcmis.teacup.training import (
     Average,
+    LearningRate,
     LossLog,
-    Rate,
     TrainOptions,
     fit,
     training_facts,
@@ -67,13 +67,13 @@ def forget(models: Models, seed: int) -> None:
                 module.reset_parameters()
 
 
-def rates_of(models: Models, words: float, rest: float) -> list[Rate]:
+def rates_of(models: Models, words: float, rest: float) -> list[LearningRate]:
     """One learning rate for the text encoder and cross-attention, another for the rest."""
     fast: list[nn.Parameter] = list(models.text_encoder.parameters())
     slow: list[nn.Parameter] = []
     for name, parameter in models.unet.named_parameters():
         (fast if "attn2" in name else slow).append(parameter)
-    return [Rate(fast, words), Rate(slow, rest)]
+    return [LearningRate(fast, words), LearningRate(slow, rest)]
 
 
 def train(options: TrainOptions) -> None:

@@ -13,7 +13,14 @@ from lcmis.teacup.captions import BALANCED, Scene
 from lcmis.teacup.examples import Examples, draw_examples
 from lcmis.teacup.measure import as_dict
 from lcmis.teacup.oracle import FIRST, SECOND, Oracle
-from lcmis.teacup.training import LossLog, Rate, TrainOptions, fit, training_facts, write_card
+from lcmis.teacup.training import (
+    LearningRate,
+    LossLog,
+    TrainOptions,
+    fit,
+    training_facts,
+    write_card,
+)
 
 HIGHEST_NOISE = 0.2
 """Largest standard deviation of the noise added, for pictures in [-1, 1]."""
@@ -91,7 +98,7 @@ def train(options: TrainOptions) -> None:
         }
 
     steps = options.steps(1_000_000)
-    rates = [Rate(list(oracle.parameters()), 1e-3)]
+    rates = [LearningRate(list(oracle.parameters()), 1e-3)]
     fit(rates, losses_at, steps=steps, log=log, phase="oracle", weight_decay=0.05)
     seconds = log.seconds
     oracle.eval().save(options.out / "oracle.safetensors")

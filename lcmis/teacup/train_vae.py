@@ -18,7 +18,14 @@ from torch import Tensor
 from lcmis.teacup.captions import BALANCED, BROAD
 from lcmis.teacup.draw import PICTURE_SIZE
 from lcmis.teacup.examples import Examples, draw_examples
-from lcmis.teacup.training import LossLog, Rate, TrainOptions, fit, training_facts, write_card
+from lcmis.teacup.training import (
+    LearningRate,
+    LossLog,
+    TrainOptions,
+    fit,
+    training_facts,
+    write_card,
+)
 
 DIVERGENCE_WEIGHT = 1e-4
 
@@ -102,7 +109,7 @@ def train(options: TrainOptions) -> None:
             return vae_losses(vae, pictures, noise)
 
     steps = options.steps(2_000_000)
-    rates = [Rate(list(vae.parameters()), 1.5e-3)]
+    rates = [LearningRate(list(vae.parameters()), 1.5e-3)]
     fit(rates, losses_at, steps=steps, log=log, phase="vae", weight_decay=0, betas=(0.9, 0.99))
     seconds = log.seconds
     vae.eval()

@@ -128,7 +128,7 @@ class Average:
 
 
 @dataclass(frozen=True)
-class Rate:
+class LearningRate:
     """How fast one group of parameters learns."""
 
     parameters: Sequence[nn.Parameter]
@@ -137,7 +137,7 @@ class Rate:
 
 
 def fit(
-    rates: Sequence[Rate],
+    rates: Sequence[LearningRate],
     losses_at: Callable[[int], Mapping[str, Tensor]],
     *,
     steps: int,

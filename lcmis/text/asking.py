@@ -210,7 +210,7 @@ MAX_STAGES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class WritingShown:
     """What a writer made of one subject, beside the best that is known for it."""
 
     subject: ConceptPair
@@ -236,7 +236,9 @@ def refine(model: TextModel, instruction: str, pair: ConceptPair) -> str:
     return _sound(model, one_line(said), MAX_PROMPT_LETTERS, "prompt")
 
 
-def critique(model: TextModel, instruction: str, shown: Sequence[Shown], count: int) -> list[str]:
+def critique(
+    model: TextModel, instruction: str, shown: Sequence[WritingShown], count: int
+) -> list[str]:
     """Up to ``count`` improvements that an instruction wants, inferred from what came of it.
 
     Raises:
@@ -335,7 +337,7 @@ def _named(pair: ConceptPair) -> dict[str, str]:
     }
 
 
-def _as_json(shown: Shown) -> str:
+def _as_json(shown: WritingShown) -> str:
     """One line, whatever stands in it."""
     return json.dumps(
         {

@@ -65,7 +65,7 @@ _ANSWER_ENDS = re.compile(rf"</{_ANSWER}>|<\|end[ _]?(?:of[ _])?{_ANSWER}\|>", r
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReplyRead:
     """What a reply says."""
 
     text: str = ""
@@ -74,7 +74,7 @@ class Answer:
     """One sentence for the model, or for a person."""
 
 
-def answer_of(reply: str) -> Answer:
+def answer_of(reply: str) -> ReplyRead:
     """What a reply says after its thoughts; where that cannot be told, a problem, never a guess.
 
     All that stands before the end of the last thought counts as thought: models open them without
@@ -84,19 +84,19 @@ def answer_of(reply: str) -> Answer:
     text = _last_channel(reply)
     text = _with_marks_for_fences(text)
     if FENCE_ENDS in text and text.rpartition(FENCE_ENDS)[2].count("```") % 2:
-        return Answer(problem="fences stand within a thought, so nobody can tell where it ends")
+        return ReplyRead(problem="fences stand within a thought, so nobody can tell where it ends")
     marks = list(_MARK.finditer(text))
     unended: set[str] = set()
     for mark in marks:
         (unended.add if mark["open"] else unended.discard)(_kind(mark[0]))
     if unended:
-        return Answer(problem="a thought in it has no end, so nobody can tell what it answers")
+        return ReplyRead(problem="a thought in it has no end, so nobody can tell what it answers")
     if marks:
         text = text[marks[-1].end() :]
     text = _unwrapped(text)
     if not text.strip() and reply.strip():
-        return Answer(problem="there is only a thought in it, and no answer after it")
-    return Answer(text if text == reply else text.strip())
+        return ReplyRead(problem="there is only a thought in it, and no answer after it")
+    return ReplyRead(text if text == reply else text.strip())
 
 
 def _with_marks_for_fences(text: str) -> str:

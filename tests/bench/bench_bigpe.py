@@ -17,7 +17,7 @@ from lcmis import judge
 from lcmis.audit.run import Audit
 from lcmis.judge import PairedCounts
 from lcmis.plugins.settings import AuditSettings, ModelSettings, TextModelSettings
-from lcmis.repair.evolve import Evolved, EvolveSettings, Evolving, fresh_seeds
+from lcmis.repair.evolve import Evolve, EvolveResult, EvolveSettings, fresh_seeds
 from lcmis.repair.methods.bigpe import SELECTORS, Plan, Value
 from lcmis.store import Store
 from lcmis.teacup.oracle import Oracle, load_oracle
@@ -51,12 +51,12 @@ def main() -> None:
                     held_out=asked.held_out,
                     fresh=asked.fresh,
                 )
-                evolving = Evolving(config, store, settings)
+                evolving = Evolve(config, store, settings)
                 found = evolving.run("bench_bigpe")
                 report(selector, evolving, found)
 
 
-def report(selector: str, evolving: Evolving, found: Evolved) -> None:
+def report(selector: str, evolving: Evolve, found: EvolveResult) -> None:
     """One selector's search and proof."""
     evolution = found.evolution
     print(f"{selector}: {len(evolution.tried)} instructions in {len(evolution.kept)} iterations")
@@ -75,7 +75,7 @@ def report(selector: str, evolving: Evolving, found: Evolved) -> None:
 
 
 def _by_oracle(
-    oracle: Oracle, evolving: Evolving, pair: ConceptPair, first: str, best: str, seeds: range
+    oracle: Oracle, evolving: Evolve, pair: ConceptPair, first: str, best: str, seeds: range
 ) -> PairedCounts:
 
     def right(prompt: str) -> list[bool]:
@@ -92,7 +92,7 @@ def _by_oracle(
     )
 
 
-def _spec(evolving: Evolving, prompt: str, seed: int) -> str:
+def _spec(evolving: Evolve, prompt: str, seed: int) -> str:
     return evolving.model.spec((Stage(prompt),), seed).key
 
 

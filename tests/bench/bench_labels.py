@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "dashboard"))
 
-from labelling import Record, next_turn
+from labelling import RaterRecord, next_turn
 
 from lcmis import findings
 from lcmis.findings import calibration
@@ -35,7 +35,7 @@ def main() -> None:
         truth = true_of(store, known)
         right = sum(a and b for a, b in truth.values()) / len(truth)
         print(f"{len(truth)} pictures, {right:.1%} right by the oracle")
-        record, told = Record((), "oracle"), {}
+        record, told = RaterRecord((), "oracle"), {}
         for number in range(1, max(asked.labels) + 1):
             turn = next_turn(known.cards, record, told)
             while turn is not None and turn.repeat:
@@ -49,7 +49,9 @@ def main() -> None:
                 report(store, known, [p for p in truth if p[0] in told], truth, number)
 
 
-def true_of(store: Store, known: calibration.Audited) -> dict[calibration.Place, tuple[bool, bool]]:
+def true_of(
+    store: Store, known: calibration.LabelledAudit
+) -> dict[calibration.Place, tuple[bool, bool]]:
     """Whether each concept is in each picture, by the oracle."""
     places = [place for some in known.cards.strata.values() for place in some]
     images = [store.image(store.render(render)[1].sha256) for render, _ in places]
@@ -62,7 +64,7 @@ def true_of(store: Store, known: calibration.Audited) -> dict[calibration.Place,
 
 def report(
     store: Store,
-    known: calibration.Audited,
+    known: calibration.LabelledAudit,
     places: list[calibration.Place],
     truth: dict[calibration.Place, tuple[bool, bool]],
     number: int,

@@ -16,7 +16,7 @@ from lcmis.findings import words
 from lcmis.findings.words import several
 
 if TYPE_CHECKING:
-    from lcmis.repair.evolve import Evolved, EvolveProgress
+    from lcmis.repair.evolve import EvolveProgress, EvolveResult
     from lcmis.repair.methods.bigpe import Instruction, Value
 
 SHOWN = 10
@@ -33,7 +33,7 @@ def evolve_progress(*, quiet: bool = False) -> Iterator[Callable[[EvolveProgress
         yield lambda now: move(now.model, now.pictures, now.expected, now.activity)
 
 
-def print_evolved(found: Evolved, path: Path) -> None:
+def print_evolved(found: EvolveResult, path: Path) -> None:
     """The instructions by what they gain, then the proof on pairs that were held out."""
     evolution = found.evolution
     columns = [
@@ -73,7 +73,7 @@ def print_evolved(found: Evolved, path: Path) -> None:
     print_failures(found.failures)
 
 
-def _verdict(found: Evolved) -> str:
+def _verdict(found: EvolveResult) -> str:
     difference = found.difference
     if found.evolution.best == found.evolution.first:
         return "[yellow]No instruction was better than the first one.[/]"

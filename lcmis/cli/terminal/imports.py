@@ -9,24 +9,28 @@ from rich.markup import escape
 
 from lcmis.cli.terminal import console, print_next
 from lcmis.findings.words import several
-from lcmis.propose.formats.outcomes import Outcome
+from lcmis.propose.formats.outcomes import LineOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lcmis.export.publish import Published
     from lcmis.propose.formats.outcomes import Reason, SetRead
-    from lcmis.propose.importing import Imported
+    from lcmis.propose.importing import PairsImported
     from lcmis.propose.importing.pictures import PicturesImported
 
 REASONS = 12
 """Of one set that are shown; a report has all."""
 EXAMPLE = 60
 """Letters of an example."""
-COLOURS = {Outcome.NO_PAIR: "yellow", Outcome.REPEATED: "yellow", Outcome.REFUSED: "red"}
+COLOURS = {
+    LineOutcome.NO_PAIR: "yellow",
+    LineOutcome.REPEATED: "yellow",
+    LineOutcome.REFUSED: "red",
+}
 
 
-def print_imported(found: Imported) -> None:
+def print_imported(found: PairsImported) -> None:
     """What became of every set, and what to do next."""
     print_sets(found.sets)
     if not found.num_pairs:
@@ -89,11 +93,11 @@ def print_sets(found: Iterable[SetRead], *, quiet: bool = False) -> None:
 
 def _print_set(item: SetRead) -> None:
     counts = [
-        (Outcome.PAIR, "pairs" if item.count(Outcome.PAIR) > 1 else "pair"),
-        (Outcome.PART, "part of another line"),
-        (Outcome.NO_PAIR, "no pair of concepts"),
-        (Outcome.REPEATED, "repeated"),
-        (Outcome.REFUSED, "not read"),
+        (LineOutcome.PAIR, "pairs" if item.count(LineOutcome.PAIR) > 1 else "pair"),
+        (LineOutcome.PART, "part of another line"),
+        (LineOutcome.NO_PAIR, "no pair of concepts"),
+        (LineOutcome.REPEATED, "repeated"),
+        (LineOutcome.REFUSED, "not read"),
     ]
     said = ", ".join(
         f"{item.count(outcome):,} {words}" for outcome, words in counts if item.count(outcome)

@@ -130,7 +130,7 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ShotRow:
     """One model's first pictures of a pair."""
 
     model: str
@@ -139,11 +139,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class WorstPair:
     """One of the worst pairs, as every model draws it."""
 
     pair: ConceptPair
-    rows: tuple[Row, ...]
+    rows: tuple[ShotRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class RepairPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PairSource:
     """Where pairs came from."""
 
     name: str
@@ -184,14 +184,14 @@ class Report:
     names: Mapping[str, str]
     """Ids of models and checkers as they are spelled in tables."""
     models: tuple[ModelPart, ...]
-    worst: tuple[Case, ...]
+    worst: tuple[WorstPair, ...]
     repairs: tuple[RepairPart, ...]
     """Those that stand first, then those that pass alone, then by the gain to be expected."""
     unproved: int
     """Nominations without a certificate by this checker."""
     labels: LabelFinding | None
     """What people's answers say of the deciding checker; None where nobody has labelled."""
-    sources: tuple[Source, ...]
+    sources: tuple[PairSource, ...]
     runs: tuple[Run, ...]
     """Newest first."""
     versions: Mapping[str, str]
@@ -379,7 +379,7 @@ def _commonest(names: Counter[str]) -> tuple[str, ...]:
 # ── pictures ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _cases(parts: Sequence[ModelPart], album: Album, worst: int) -> Iterable[Case]:
+def _cases(parts: Sequence[ModelPart], album: Album, worst: int) -> Iterable[WorstPair]:
     """The worst pairs, by the model that draws each worst."""
     every = [(part, found) for part in parts for found in part.finding.pairs]
     wrong = [
@@ -390,8 +390,8 @@ def _cases(parts: Sequence[ModelPart], album: Album, worst: int) -> Iterable[Cas
     ranked = sorted(wrong, key=lambda one: findings.severity(one[1]))
     for key in islice(dict.fromkeys(found.pair.key for _, found in ranked), worst):
         drawn = [(part, found) for part, found in every if found.pair.key == key]
-        rows = [Row(part.name, found, tuple(_shots(found, album))) for part, found in drawn]
-        yield Case(drawn[0][1].pair, tuple(rows))
+        rows = [ShotRow(part.name, found, tuple(_shots(found, album))) for part, found in drawn]
+        yield WorstPair(drawn[0][1].pair, tuple(rows))
 
 
 def _shots(found: PairFinding, album: Album) -> Iterable[Shot]:
@@ -459,6 +459,6 @@ def _labels(
     return calibration.find_labels(known, labels, store.question)
 
 
-def _sources(pairs: Iterable[ConceptPair]) -> tuple[Source, ...]:
+def _sources(pairs: Iterable[ConceptPair]) -> tuple[PairSource, ...]:
     tally = Counter((pair.source, pair.licence) for pair in pairs)
-    return tuple(Source(*place, count) for place, count in sorted(tally.items()))
+    return tuple(PairSource(*place, count) for place, count in sorted(tally.items()))

@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from lcmis.errors import ConfigError
-from lcmis.invert.e2t.shape import Shape, read_shape
+from lcmis.invert.e2t.shape import WriterShape, read_shape
 
 PADDING, END = "<pad>", "</s>"
 WEIGHTS = "model.safetensors"
@@ -51,7 +51,7 @@ class WriterNetwork(nn.Module):
     stretch: Tensor
     """What makes them of unit variance in all directions, (dim, dim)."""
 
-    def __init__(self, shape: Shape, config: T5Config) -> None:
+    def __init__(self, shape: WriterShape, config: T5Config) -> None:
         super().__init__()
         self.shape = shape
         self.t5 = T5ForConditionalGeneration(config)

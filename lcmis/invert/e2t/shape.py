@@ -12,7 +12,7 @@ FILE = "writer.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class WriterShape:
     """What a writer reads and writes, besides the configuration of its T5."""
 
     encodes_like: str
@@ -30,14 +30,14 @@ class Shape:
         (folder / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
-def read_shape(folder: Path, name: str) -> Shape:
+def read_shape(folder: Path, name: str) -> WriterShape:
     """Read it back; nothing heavy is loaded.
 
     Raises:
         ConfigError: no writer's folder, or one of another version.
     """
     try:
-        return Shape(**json.loads((folder / FILE).read_text("utf-8")))
+        return WriterShape(**json.loads((folder / FILE).read_text("utf-8")))
     except FileNotFoundError as error:
         raise ConfigError(
             f"{name} has no {FILE} and is no writer: give a folder that its training wrote"

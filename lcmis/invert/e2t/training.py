@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from lcmis.errors import ConfigError
 from lcmis.invert.e2t.network import WriterNetwork, make_tokenizer, t5_config
 from lcmis.invert.e2t.reading import FrozenReader
-from lcmis.invert.e2t.shape import Shape
+from lcmis.invert.e2t.shape import WriterShape
 
 TOKENIZER_SAMPLE = 20_000
 """Texts that the tokenizer is made from."""
@@ -138,7 +138,7 @@ def _beginning(
             )
         config = old.t5.config
         places, longest = old.shape.num_pseudo_tokens, old.shape.max_length
-    shape = Shape(reader.encodes_like, reader.text_encoder, reader.dim, places, longest)
+    shape = WriterShape(reader.encodes_like, reader.text_encoder, reader.dim, places, longest)
     network = WriterNetwork(shape, config)
     if start is not None:
         network.load_state_dict(start[0].state_dict())

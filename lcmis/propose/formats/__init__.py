@@ -13,7 +13,7 @@ from typing import Any
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.plugins import registry
 from lcmis.propose import catalogue
-from lcmis.propose.formats.outcomes import Outcome, SetRead, Tally
+from lcmis.propose.formats.outcomes import LineOutcome, SetRead, Tally
 from lcmis.propose.formats.phrases import NoPairError
 from lcmis.propose.formats.rows import (
     PART,
@@ -42,7 +42,7 @@ from lcmis.types import ConceptPair
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class NamedPicture:
     """A picture that a row names as the answer to its prompt."""
 
     file: str
@@ -54,12 +54,12 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SetLine:
     """One line of a set, or one entry of a JSON document, and what became of it."""
 
     number: int
     """Where it begins in its file, counted from 1."""
-    outcome: Outcome
+    outcome: LineOutcome
     prompt: str = ""
     """Empty where the line was refused."""
     reason: str = ""
@@ -67,7 +67,7 @@ class Line:
     detail: str = ""
     """What of the reason is this line's own."""
     pair: ConceptPair | None = None
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[NamedPicture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class PromptSet:
     licence: str
     encoding: Encoding
 
-    def lines(self, asked: MutableMapping[str, str] | None = None) -> Iterator[Line]:
+    def lines(self, asked: MutableMapping[str, str] | None = None) -> Iterator[SetLine]:
         """Every line in order, or in the order of their first ones where several make a prompt.
 
         Args:
@@ -97,17 +97,17 @@ class PromptSet:
             return self._grouped(read, seen)
         return (self._line(row, seen) for row in read)
 
-    def _line(self, row: Row, seen: MutableMapping[str, str]) -> Line:
+    def _line(self, row: Row, seen: MutableMapping[str, str]) -> SetLine:
         if row.reason:
-            outcome = Outcome.PART if row.reason == PART else Outcome.REFUSED
-            return Line(row.line, outcome, reason=row.reason, detail=row.detail)
+            outcome = LineOutcome.PART if row.reason == PART else LineOutcome.REFUSED
+            return SetLine(row.line, outcome, reason=row.reason, detail=row.detail)
         try:
             prompt = self.format.prompt_of(row.fields)
             return self._asked(row.line, prompt, [row.fields], seen)
         except UnreadableError as error:
-            return Line(row.line, Outcome.REFUSED, reason=str(error), detail=error.detail)
+            return SetLine(row.line, LineOutcome.REFUSED, reason=str(error), detail=error.detail)
 
-    def _grouped(self, read: Iterable[Row], seen: MutableMapping[str, str]) -> Iterator[Line]:
+    def _grouped(self, read: Iterable[Row], seen: MutableMapping[str, str]) -> Iterator[SetLine]:
         """Rows of one prompt lie together or apart: they are gathered before any is read."""
         groups: dict[tuple[str, str], list[Row]] = {}
         for row in read:
@@ -117,7 +117,7 @@ class PromptSet:
             try:
                 prompt = self.format.prompt_of(row.fields)
             except UnreadableError as error:
-                yield Line(row.line, Outcome.REFUSED, reason=str(error), detail=error.detail)
+                yield SetLine(row.line, LineOutcome.REFUSED, reason=str(error), detail=error.detail)
             else:
                 place = (str(row.fields[self.format.group]), prompt)
                 groups.setdefault(place, []).append(row)
@@ -125,24 +125,26 @@ class PromptSet:
             first, *others = members
             yield self._asked(first.line, prompt, [row.fields for row in members], seen)
             for row in others:
-                yield Line(row.line, Outcome.PART, prompt, PART, f"of line {first.line}")
+                yield SetLine(row.line, LineOutcome.PART, prompt, PART, f"of line {first.line}")
 
     def _asked(
         self, number: int, prompt: str, fields: list[dict[str, Any]], seen: MutableMapping[str, str]
-    ) -> Line:
+    ) -> SetLine:
         pictures = _pictures(fields[0])
         if earlier := seen.get(prompt.casefold()):
-            return Line(
-                number, Outcome.REPEATED, prompt, "asked before", earlier, pictures=pictures
+            return SetLine(
+                number, LineOutcome.REPEATED, prompt, "asked before", earlier, pictures=pictures
             )
         try:
             pair = self._pair(prompt, fields)
         except UnreadableError as error:
-            return Line(number, Outcome.REFUSED, reason=str(error), detail=error.detail)
+            return SetLine(number, LineOutcome.REFUSED, reason=str(error), detail=error.detail)
         except NoPairError as error:
-            line = Line(number, Outcome.NO_PAIR, prompt, str(error), error.detail, None, pictures)
+            line = SetLine(
+                number, LineOutcome.NO_PAIR, prompt, str(error), error.detail, None, pictures
+            )
         else:
-            line = Line(number, Outcome.PAIR, prompt, pair=pair, pictures=pictures)
+            line = SetLine(number, LineOutcome.PAIR, prompt, pair=pair, pictures=pictures)
         seen[prompt.casefold()] = f"{self.path.name}, line {number}"
         return line
 
@@ -152,7 +154,7 @@ class PromptSet:
         if self.format is PAIRS:
             own = dict(fields[0])
             if _pictures(own):  # a manifest may say more of a picture than of its pair
-                own = {n: v for n, v in own.items() if n in catalogue.Record.model_fields}
+                own = {n: v for n, v in own.items() if n in catalogue.PairRecord.model_fields}
             own.setdefault("source", self.source)
             if self.licence:
                 own.setdefault("licence", self.licence)
@@ -235,7 +237,7 @@ def pairs_in(path: str | Path, column: str = "") -> tuple[tuple[ConceptPair, ...
     read, tally = open_set(path, column=column), Tally()
     pairs = []
     for line in read.lines():
-        if line.outcome is Outcome.REFUSED and line.reason != EMPTY:
+        if line.outcome is LineOutcome.REFUSED and line.reason != EMPTY:
             raise ConfigError(
                 f"{path}, line {line.number}: {line.reason} "
                 f"{f'({line.detail}) ' if line.detail else ''}as {read.format.title}: mend it, or "
@@ -372,13 +374,13 @@ FILE_FIELDS = ("file", "image_path", "file_name", "filename", "image", "filepath
 """Fields that say which picture a row is about."""
 
 
-def _pictures(fields: dict[str, Any]) -> tuple[Picture, ...]:
+def _pictures(fields: dict[str, Any]) -> tuple[NamedPicture, ...]:
     files = [fields[name] for name in FILE_FIELDS if fields.get(name)]
     if not files or not isinstance(files[0], str):
         return ()
     model, seed = (fields.get(name) for name in ("model", "seed"))
     return (
-        Picture(
+        NamedPicture(
             files[0],
             model if isinstance(model, str) else "",
             "" if seed is None or isinstance(seed, bool) else str(seed),

@@ -12,7 +12,7 @@ EXAMPLES = 3
 """Line numbers named for each reason in a summary; a report names every line."""
 
 
-class Outcome(enum.StrEnum):
+class LineOutcome(enum.StrEnum):
     """What became of one line."""
 
     PAIR = "pair"
@@ -31,7 +31,7 @@ class Outcome(enum.StrEnum):
 class Reason:
     """Why lines of a set gave no pair, or a folder's pictures were not taken."""
 
-    outcome: Outcome
+    outcome: LineOutcome
     reason: str
     count: int
     lines: tuple[int, ...]
@@ -49,7 +49,7 @@ class SetRead:
     source: str
     licence: str
     """Empty where nobody said."""
-    counts: Mapping[Outcome, int]
+    counts: Mapping[LineOutcome, int]
     reasons: tuple[Reason, ...]
     """Most frequent first."""
 
@@ -58,7 +58,7 @@ class SetRead:
         """All lines of the file, or entries of a JSON document."""
         return sum(self.counts.values())
 
-    def count(self, outcome: Outcome) -> int:
+    def count(self, outcome: LineOutcome) -> int:
         """Lines with which this happened."""
         return self.counts.get(outcome, 0)
 
@@ -67,15 +67,15 @@ class Tally:
     """Outcomes and reasons, counted while lines go by."""
 
     def __init__(self) -> None:
-        self.counts: Counter[Outcome] = Counter()
-        self._reasons: Counter[tuple[Outcome, str]] = Counter()
-        self._first: dict[tuple[Outcome, str], list[int]] = {}
-        self._example: dict[tuple[Outcome, str], str] = {}
+        self.counts: Counter[LineOutcome] = Counter()
+        self._reasons: Counter[tuple[LineOutcome, str]] = Counter()
+        self._first: dict[tuple[LineOutcome, str], list[int]] = {}
+        self._example: dict[tuple[LineOutcome, str], str] = {}
 
-    def add(self, outcome: Outcome, number: int, reason: str, example: str) -> None:
+    def add(self, outcome: LineOutcome, number: int, reason: str, example: str) -> None:
         """One more line."""
         self.counts[outcome] += 1
-        if outcome in (Outcome.PAIR, Outcome.PART):
+        if outcome in (LineOutcome.PAIR, LineOutcome.PART):
             return
         place = (outcome, reason)
         self._reasons[place] += 1

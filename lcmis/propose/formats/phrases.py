@@ -142,7 +142,7 @@ MARKS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PhrasePart:
     """Where a noun phrase lies among the words, and what joins it to the one before."""
 
     start: int
@@ -210,7 +210,7 @@ SENTENCE = "a sentence, in which two concepts cannot be told"
 REFUSED = NEGATIONS | SENTENCES | FOREIGN
 
 
-def _parts(words: Sequence[str]) -> list[Part]:
+def _parts(words: Sequence[str]) -> list[PhrasePart]:
     """The noun phrases.
 
     Raises:
@@ -221,7 +221,7 @@ def _parts(words: Sequence[str]) -> list[Part]:
         if found in NEGATIONS:
             raise NoPairError("a negation: what must not be there is no concept asked for", found)
         raise NoPairError("another language than English" if found in FOREIGN else SENTENCE, found)
-    parts: list[Part] = []
+    parts: list[PhrasePart] = []
     joint: Sequence[str] = ()
     start = place = 0
     while place < len(words):
@@ -229,14 +229,14 @@ def _parts(words: Sequence[str]) -> list[Part]:
         if end > place:
             if start == place:
                 raise NoPairError(SENTENCE, words[place])
-            parts.append(Part(start, _first(words, start, place), place, joint))
+            parts.append(PhrasePart(start, _first(words, start, place), place, joint))
             joint = words[place:end]
             start = place = end
         else:
             place += 1
     if start == len(words):
         raise NoPairError("ends where a second thing is expected", words[-1] if words else "")
-    return [*parts, Part(start, _first(words, start, len(words)), len(words), joint)]
+    return [*parts, PhrasePart(start, _first(words, start, len(words)), len(words), joint)]
 
 
 def _first(words: Sequence[str], start: int, end: int) -> int:
@@ -386,7 +386,7 @@ def _leads_on(words: Sequence[str], place: int) -> bool:
 # ── is it a name ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _refuse_no_name(words: Sequence[str], part: Part) -> None:
+def _refuse_no_name(words: Sequence[str], part: PhrasePart) -> None:
     """Raise where the words of a phrase are no name of a thing."""
     before, name = words[part.start : part.first], words[part.first : part.end]
     said, last = " ".join(words[part.start : part.end]), name[-1]
@@ -424,7 +424,7 @@ PLACING = frozenset({"at", "behind", "by", "from", "in", "near", "on", "over", "
 """Prepositions that also say how and when: by candlelight, on sale, under attack."""
 
 
-def _refuse_shared_noun(words: Sequence[str], parts: Sequence[Part]) -> None:
+def _refuse_shared_noun(words: Sequence[str], parts: Sequence[PhrasePart]) -> None:
     """Raise where ``and`` may join two words of one name: a salt and pepper shaker."""
     for one, other in pairwise(parts):
         short = other.end - other.start < 2 or not other.is_bare

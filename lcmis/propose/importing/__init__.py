@@ -13,13 +13,13 @@ from typing import IO
 from lcmis.errors import ConfigError
 from lcmis.machine.files import replacing
 from lcmis.propose.catalogue import read_pairs, to_record
-from lcmis.propose.formats import Line, PromptSet, open_set
-from lcmis.propose.formats.outcomes import Outcome, SetRead, Tally
+from lcmis.propose.formats import PromptSet, SetLine, open_set
+from lcmis.propose.formats.outcomes import LineOutcome, SetRead, Tally
 from lcmis.propose.formats.rows import Encoding
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class PairsImported:
     """What an import has done."""
 
     into: Path
@@ -30,7 +30,7 @@ class Imported:
     @property
     def num_added(self) -> int:
         """Pairs that the file has gained."""
-        return sum(item.count(Outcome.PAIR) for item in self.sets)
+        return sum(item.count(LineOutcome.PAIR) for item in self.sets)
 
     @property
     def num_pairs(self) -> int:
@@ -46,7 +46,7 @@ class Source:
     format: str
     source: str
     licence: str
-    lines: Iterable[Line]
+    lines: Iterable[SetLine]
 
 
 def import_sets(
@@ -59,7 +59,7 @@ def import_sets(
     source: str = "",
     licence: str = "",
     report: Path | None = None,
-) -> Imported:
+) -> PairsImported:
     """Add the pairs of every set to a file of pairs; those that it has stay as they are.
 
     Args:
@@ -112,7 +112,7 @@ def pairs_before(into: Path) -> dict[str, str]:
 
 def write_pairs(
     sources: Iterable[Source], into: Path, before: int, report: Path | None
-) -> Imported:
+) -> PairsImported:
     """Add what the sources hold to a file of pairs, and write the report.
 
     Raises:
@@ -142,7 +142,7 @@ def write_pairs(
                         )
                     )
             sets.append(tally.of_set(source.path, source.format, source.source, source.licence))
-    return Imported(into, tuple(sets), before)
+    return PairsImported(into, tuple(sets), before)
 
 
 @contextlib.contextmanager

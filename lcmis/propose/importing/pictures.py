@@ -26,10 +26,10 @@ from lcmis.machine.pictures import (
     within,
 )
 from lcmis.propose.catalogue import read_pairs
-from lcmis.propose.formats import Line, Picture, open_set
-from lcmis.propose.formats.outcomes import Outcome, Reason, Tally
+from lcmis.propose.formats import NamedPicture, SetLine, open_set
+from lcmis.propose.formats.outcomes import LineOutcome, Reason, Tally
 from lcmis.propose.formats.rows import Encoding
-from lcmis.propose.importing import Imported, Source, pairs_before, whole, write_pairs
+from lcmis.propose.importing import PairsImported, Source, pairs_before, whole, write_pairs
 from lcmis.text.words import by_number, plain
 
 WHOLE_PAIRS = "lcmis_pairs.jsonl"
@@ -46,7 +46,7 @@ class Claim:
     line: int
     """Of the manifest, or the number of a GenEval folder."""
     prompt: str
-    picture: Picture
+    picture: NamedPicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class PicturesImported:
     num_claimed: int
     """Pictures that were named; those taken and those refused."""
     reasons: tuple[Reason, ...]
-    pairs: Imported
+    pairs: PairsImported
 
 
 def import_pictures(
@@ -142,7 +142,7 @@ def import_pictures(
     return PicturesImported(tuple(folders), len(claims), tally.reasons(), pairs)
 
 
-def _made_whole(folder: Path, read: Sequence[Line]) -> list[Line]:
+def _made_whole(folder: Path, read: Sequence[SetLine]) -> list[SetLine]:
     """The lines, with the pairs that the folder carries along for their prompts.
 
     Raises:
@@ -151,8 +151,9 @@ def _made_whole(folder: Path, read: Sequence[Line]) -> list[Line]:
     carried = folder / WHOLE_PAIRS
     pairs = {one.prompt: one for one in read_pairs(carried)} if carried.is_file() else {}
     return [
-        dataclasses.replace(line, outcome=Outcome.PAIR, reason="", detail="", pair=pair)
-        if line.outcome in (Outcome.PAIR, Outcome.NO_PAIR) and (pair := pairs.get(line.prompt))
+        dataclasses.replace(line, outcome=LineOutcome.PAIR, reason="", detail="", pair=pair)
+        if line.outcome in (LineOutcome.PAIR, LineOutcome.NO_PAIR)
+        and (pair := pairs.get(line.prompt))
         else line
         for line in read
     ]
@@ -182,7 +183,7 @@ def _geneval_folders(folder: Path) -> Iterator[Path]:
     )
 
 
-def _geneval(folder: Path, asked: dict[str, str], source: str, licence: str) -> Iterator[Line]:
+def _geneval(folder: Path, asked: dict[str, str], source: str, licence: str) -> Iterator[SetLine]:
     """One line a folder, with the pictures in its ``samples``."""
     for place in _geneval_folders(folder):
         number = int(place.name)
@@ -192,13 +193,13 @@ def _geneval(folder: Path, asked: dict[str, str], source: str, licence: str) -> 
             )
             line = next(iter(opened.lines(asked)))
         except ConfigError as error:
-            line = Line(number, Outcome.REFUSED, reason="no metadata", detail=str(error))
+            line = SetLine(number, LineOutcome.REFUSED, reason="no metadata", detail=str(error))
         samples = place / "samples"
         pictures = tuple(
-            Picture(str(file.relative_to(folder)))
+            NamedPicture(str(file.relative_to(folder)))
             for file in (_in_order(samples) if samples.is_dir() else ())
         )
-        yield Line(
+        yield SetLine(
             number,
             line.outcome,
             line.prompt,
@@ -209,7 +210,7 @@ def _geneval(folder: Path, asked: dict[str, str], source: str, licence: str) -> 
         )
 
 
-def _claims(folder: Path, lines: Sequence[Line], *, named: bool) -> Iterator[Claim]:
+def _claims(folder: Path, lines: Sequence[SetLine], *, named: bool) -> Iterator[Claim]:
     if named and not any(line.pictures for line in lines):
         yield from _named_after_prompts(folder, lines)
         return
@@ -221,7 +222,7 @@ def _claims(folder: Path, lines: Sequence[Line], *, named: bool) -> Iterator[Cla
 NAMED_AFTER = re.compile(r"(?P<prompt>.+)_(?P<number>\d+)")
 
 
-def _named_after_prompts(folder: Path, lines: Sequence[Line]) -> Iterator[Claim]:
+def _named_after_prompts(folder: Path, lines: Sequence[SetLine]) -> Iterator[Claim]:
     """T2I-CompBench: ``samples/<prompt>_<6 digits>.png``; all but the last underscore may be the
     prompt's own, and a slash in a prompt cannot be in a name.
     """
@@ -233,7 +234,7 @@ def _named_after_prompts(folder: Path, lines: Sequence[Line]) -> Iterator[Claim]
         match = NAMED_AFTER.fullmatch(named)
         stem = match["prompt"] if match else named
         prompt = next((text for text in (stem, stem + ".") if text in known), "")
-        yield Claim(known.get(prompt, 0), prompt, Picture(str(file.relative_to(folder))))
+        yield Claim(known.get(prompt, 0), prompt, NamedPicture(str(file.relative_to(folder))))
 
 
 def _in_order(folder: Path) -> list[Path]:
@@ -246,7 +247,7 @@ def _in_order(folder: Path) -> list[Path]:
 
 def _examined(
     folder: Path, claims: Sequence[Claim]
-) -> tuple[list[Claim], Tally, list[tuple[str, int, Outcome, str, str, str]]]:
+) -> tuple[list[Claim], Tally, list[tuple[str, int, LineOutcome, str, str, str]]]:
     """The claims whose pictures are sound, and what is wrong with the others."""
     taken: list[Claim] = []
     told, tally = [], Tally()
@@ -266,7 +267,7 @@ def _examined(
             same = contents.setdefault((claim.picture.model, claim.prompt, digest), file)
             if same != file:
                 reason, detail = "the same picture twice for one prompt", same
-        outcome = Outcome.REFUSED if reason else Outcome.PAIR
+        outcome = LineOutcome.REFUSED if reason else LineOutcome.PAIR
         tally.add(outcome, claim.line, reason, f"{said}: {detail}" if detail else said)
         told.append((said, claim.line, outcome, claim.prompt, reason, detail))
         if not reason:

@@ -16,7 +16,7 @@ from typing import Literal, Protocol, TypeVar
 from lcmis.errors import OutOfBudget, TextModelError
 from lcmis.plugins.protocols import Case, Evaluate, TextModel
 from lcmis.text import asking
-from lcmis.text.asking import Shown
+from lcmis.text.asking import WritingShown
 from lcmis.text.prompts import wording
 from lcmis.types import Candidate, ConceptPair, Stage
 
@@ -301,7 +301,7 @@ class _Search:
 
     def _select(self, pool: list[_Arm], iteration: int) -> list[_Arm]:
         chosen = SELECTORS[self.plan.selector](
-            [Standing(arm.mean, arm.turns * self._batch) for arm in pool],
+            [InstructionStanding(arm.mean, arm.turns * self._batch) for arm in pool],
             self.plan,
             iteration,
             _spread(pool),
@@ -321,7 +321,7 @@ class _Search:
 
     def _shown(
         self, weakest: _Arm, pool: Sequence[_Arm], experts: Mapping[int, Mapping[str, float]]
-    ) -> list[Shown]:
+    ) -> list[WritingShown]:
         """Its prompts beside the best for the same subjects; none if its own are the best."""
         shown = []
         for place, gains in weakest.gains.items():
@@ -334,10 +334,12 @@ class _Search:
                 continue
             subject, own = self.subjects[place], weakest.prompts[place]
             best = max(rivals, key=rivals.__getitem__)
-            shown.append(Shown(subject, own or subject.prompt, mean(gains), best, rivals[best]))
+            shown.append(
+                WritingShown(subject, own or subject.prompt, mean(gains), best, rivals[best])
+            )
         return shown if any(one.best_gain > one.gain for one in shown) else []
 
-    def _amended(self, arm: _Arm, shown: Sequence[Shown]) -> Iterator[_Arm]:
+    def _amended(self, arm: _Arm, shown: Sequence[WritingShown]) -> Iterator[_Arm]:
         advice = self.attempt(
             "bigpe's analyst",
             lambda: asking.critique(self.text_model, arm.text, shown, self.plan.improvements),
@@ -373,7 +375,7 @@ class _Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class InstructionStanding:
     """How an instruction stands among others."""
 
     mean: float
@@ -382,12 +384,16 @@ class Standing:
     """Subjects that it was evaluated on, each evaluation counted."""
 
 
-Selector = Callable[[Sequence[Standing], Plan, int, float, random.Random], list[int]]
+Selector = Callable[[Sequence[InstructionStanding], Plan, int, float, random.Random], list[int]]
 """Standings, plan, iteration from 0, spread of the gains, dice → places of those that are kept."""
 
 
 def ucb(
-    standings: Sequence[Standing], plan: Plan, iteration: int, spread: float, dice: random.Random
+    standings: Sequence[InstructionStanding],
+    plan: Plan,
+    iteration: int,
+    spread: float,
+    dice: random.Random,
 ) -> list[int]:
     """Keep those that may be the best.
 
@@ -409,7 +415,11 @@ def ucb(
 
 
 def epsilon_greedy(
-    standings: Sequence[Standing], plan: Plan, iteration: int, spread: float, dice: random.Random
+    standings: Sequence[InstructionStanding],
+    plan: Plan,
+    iteration: int,
+    spread: float,
+    dice: random.Random,
 ) -> list[int]:
     """Keep the best one that is left, or with probability ε any."""
     left, kept = list(range(len(standings))), list[int]()
@@ -422,7 +432,11 @@ def epsilon_greedy(
 
 
 def greedy(
-    standings: Sequence[Standing], plan: Plan, iteration: int, spread: float, dice: random.Random
+    standings: Sequence[InstructionStanding],
+    plan: Plan,
+    iteration: int,
+    spread: float,
+    dice: random.Random,
 ) -> list[int]:
     """Keep the highest means."""
     return sorted(range(len(standings)), key=lambda p: -standings[p].mean)[: plan.keep]

@@ -12,7 +12,7 @@ from lcmis.types import Candidate, Stage
 
 
 @dataclass(frozen=True, slots=True)
-class Inversion:
+class ByInversion:
     """Turns the reference picture into prompts, which then compete on the case's seeds.
 
     Args:
@@ -51,21 +51,21 @@ def candidates(inverter: Inverter, case: Case) -> Iterator[Candidate]:
         yield Candidate((Stage(prompt),))
 
 
-def pez() -> Inversion:
+def pez() -> ByInversion:
     """PEZ: words found by gradients through an open_clip encoder, as prompts."""
-    return Inversion(open_inverter("pez"))
+    return ByInversion(open_inverter("pez"))
 
 
-def pez_through_denoiser() -> Inversion:
+def pez_through_denoiser() -> ByInversion:
     """PEZ: words found by gradients through the image model itself, as prompts."""
-    return Inversion(open_inverter("pez-denoiser"))
+    return ByInversion(open_inverter("pez-denoiser"))
 
 
-def editor() -> Inversion:
+def editor() -> ByInversion:
     """EDITOR: an embedding found by gradients through the image model, put in words."""
-    return Inversion(open_inverter("editor"))
+    return ByInversion(open_inverter("editor"))
 
 
-def arpo() -> Inversion:
+def arpo() -> ByInversion:
     """ARPO: a caption changed phrase by phrase by a text model that sees what was painted."""
-    return Inversion(open_inverter("arpo"))
+    return ByInversion(open_inverter("arpo"))

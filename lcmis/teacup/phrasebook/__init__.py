@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from lcmis.errors import TextModelError
 from lcmis.plugins.settings import TextModelSettings
 from lcmis.teacup.phrasebook import instructions, painting, seeing, wordings
-from lcmis.teacup.phrasebook.asked import Asked, Eyes
+from lcmis.teacup.phrasebook.asked import Eyes, TemplateRead
 from lcmis.text.prompts import wording
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ANSWERS: dict[str, Callable[[Asked], str]] = {
+ANSWERS: dict[str, Callable[[TemplateRead], str]] = {
     "rewrite": wordings.rewrite,
     "first": wordings.first,
     "caption": wordings.caption,
@@ -64,7 +64,7 @@ class Phrasebook:
         asked = messages[-1]["content"]
         for name, answer in ANSWERS.items():
             if found := _pattern(name).fullmatch(asked):
-                return answer(Asked(found.groupdict(), tuple(images), self._eyes))
+                return answer(TemplateRead(found.groupdict(), tuple(images), self._eyes))
         raise TextModelError(
             "the phrasebook is no language model and answers only lcmis's own questions, of which "
             "this is none: name a text model for it"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TemplateRead:
     """A template as it came back, taken apart."""
 
     filled: Mapping[str, str]

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from lcmis.teacup.concepts import FAMILIES, WorldConcept
-from lcmis.teacup.phrasebook.asked import Asked
+from lcmis.teacup.phrasebook.asked import TemplateRead
 from lcmis.teacup.phrasebook.wordings import holds, pair
 from lcmis.teacup.world import noun_phrase
 
@@ -43,7 +43,7 @@ USUAL = {slot: next(iter(choices)) for slot, choices in CLAUSES.items()}
 OPENING = "Refine the prompt: "
 
 
-def refine(asked: Asked) -> str:
+def refine(asked: TemplateRead) -> str:
     """The prompt that an instruction asks for."""
     prompt = asked.filled["prompt"]
     wanted = read(asked.filled["instruction"])
@@ -51,7 +51,7 @@ def refine(asked: Asked) -> str:
     return json.dumps({"prompt": prompt if wanted == USUAL else _composed(wanted, *things)})
 
 
-def critique(asked: Asked) -> str:
+def critique(asked: TemplateRead) -> str:
     """What the best prompts do and the written ones do not, by how much better they are."""
     lead: Counter[tuple[str, str]] = Counter()
     for line in asked.filled["subjects"].splitlines():
@@ -76,13 +76,13 @@ def critique(asked: Asked) -> str:
     )
 
 
-def amend(asked: Asked) -> str:
+def amend(asked: TemplateRead) -> str:
     """The instruction with one clause more, or with another in its place."""
     old, new = asked.filled["instruction"], asked.filled["improvement"]
     return json.dumps({"instruction": written({**read(old), **_said(new)})})
 
 
-def vary(asked: Asked) -> str:
+def vary(asked: TemplateRead) -> str:
     """Instructions one clause away, then two; in an order that knows nothing of what helps."""
     tried = [read(line) for line in asked.filled["known"].splitlines()]
     base = read(asked.filled["instruction"])

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 from lcmis.errors import TextModelError
 from lcmis.teacup.concepts import FAMILIES
-from lcmis.teacup.phrasebook.asked import Asked
+from lcmis.teacup.phrasebook.asked import TemplateRead
 from lcmis.teacup.phrasebook.wordings import holds, pair
 from lcmis.teacup.world import noun_phrase, prompt_of
 
 
-def stages(asked: Asked) -> str:
+def stages(asked: TemplateRead) -> str:
     """The vessel alone, the vessel as it is most often seen, and the whole prompt.
 
     Partners are usual along the diagonal of a family's table. Which steps is a rule of thumb: a

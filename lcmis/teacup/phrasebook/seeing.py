@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lcmis.errors import TextModelError
 from lcmis.teacup.concepts import WorldConcept
-from lcmis.teacup.phrasebook.asked import Asked, Eyes
+from lcmis.teacup.phrasebook.asked import Eyes, TemplateRead
 from lcmis.teacup.phrasebook.wordings import pairs_by_phrase, phrases
 from lcmis.teacup.world import BACKGROUNDS, TABLES, noun_phrase
 
@@ -33,14 +33,14 @@ class Sight:
     composition: str
 
 
-def describe(asked: Asked) -> str:
+def describe(asked: TemplateRead) -> str:
     """Subject, background and composition; the world has nothing to say under other headings."""
     sight = _look(asked.the_picture(), asked.eyes)
     headings = asked.filled["aspects"].splitlines()
     return json.dumps({heading: getattr(sight, heading, "none") for heading in headings})
 
 
-def changes(asked: Asked) -> str:
+def changes(asked: TemplateRead) -> str:
     """What to change in a prompt, by a look at the goal and one at the painting."""
     if len(asked.pictures) != 2:
         raise TextModelError("the phrasebook compares two pictures, the goal and the painting")
@@ -48,7 +48,7 @@ def changes(asked: Asked) -> str:
     return _compared(goal, painted, asked.filled, rejected=[])
 
 
-def differences(asked: Asked) -> str:
+def differences(asked: TemplateRead) -> str:
     """What to change in a prompt, by two of our own descriptions."""
     goal, painted = (_read(asked.filled[field]) for field in ("goal", "painted"))
     return _compared(goal, painted, asked.filled, asked.filled["rejected"].splitlines())

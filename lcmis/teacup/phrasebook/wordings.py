@@ -8,11 +8,11 @@ from functools import cache
 
 from lcmis.errors import TextModelError
 from lcmis.teacup.concepts import FAMILIES, WorldConcept
-from lcmis.teacup.phrasebook.asked import Asked
+from lcmis.teacup.phrasebook.asked import TemplateRead
 from lcmis.teacup.world import noun_phrase, prompt_of
 
 
-def rewrite(asked: Asked) -> str:
+def rewrite(asked: TemplateRead) -> str:
     """Up to ``count`` other prompts for a pair."""
     a, b = pair(asked.filled["a"], asked.filled["b"])
     prompts = dict.fromkeys(_rewrites(a, b))
@@ -20,13 +20,13 @@ def rewrite(asked: Asked) -> str:
     return json.dumps({"prompts": list(prompts)[: int(asked.filled["count"])]})
 
 
-def first(asked: Asked) -> str:
+def first(asked: TemplateRead) -> str:
     """Which of two concepts is painted first: the one that holds the other."""
     a, _ = pair(asked.filled["a"], asked.filled["b"])
     return json.dumps({"first": asked.filled["a" if holds(a) else "b"]})
 
 
-def caption(asked: Asked) -> str:
+def caption(asked: TemplateRead) -> str:
     """What a picture shows."""
     return asked.eyes.best(asked.the_picture(), phrases())
 
