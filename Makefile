@@ -21,7 +21,7 @@ endif
 TELL = ( seconds=0; while sleep 15 >/dev/null 2>&1; do seconds=$$((seconds + 15)); \
 	echo "     … $$seconds s$(1)"; done ) & told=$$!; trap 'kill $$told 2>/dev/null' EXIT
 
-.PHONY: help audit test check faults bench bench-repair dashboard site clean
+.PHONY: help audit test check faults mutants bench bench-repair dashboard site clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,11 @@ site: .venv/ready-docs  ## These docs and a reference of the code as pages, in b
 
 faults: .venv/ready-dev  ## Every point at which a disk may fail or a process may die; minutes
 	OMP_NUM_THREADS=1 LCMIS_FAULTS=all $(BIN)/pytest tests/faults
+
+mutants: .venv/ready-dev  ## Changes in the formulas that no test notices; hours. WHICH="lcmis.judge.rates*" takes one file
+	$(INSTALL) -c constraints.txt -e ".[mutants]"
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 1 $(WHICH)
+	$(BIN)/mutmut results
 
 bench: .venv/ready-dev  ## What is measured, not asserted: ratios in one run
 	$(BIN)/python tests/bench/bench_render.py data/teacup/teacup-narrow
