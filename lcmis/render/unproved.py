@@ -12,7 +12,7 @@ from lcmis.render.conditioning import Conditioning, Defaults, Encoding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Words(Encoding):
+class PromptWords(Encoding):
     """A prompt as it was written: the pipeline itself encodes it."""
 
     prompt: str = ""
@@ -50,11 +50,11 @@ class Unproved(Conditioning):
 
     def encode(self, pipeline: Any, prompt: str, negative_prompt: str, guided: bool) -> Encoding:
         """Left to the pipeline."""
-        return Words(None, prompt=prompt)
+        return PromptWords(None, prompt=prompt)
 
     def pipeline_arguments(self, rows: Sequence[Encoding]) -> dict[str, Any]:
         """The prompts in words."""
-        return {"prompt": [row.prompt for row in rows if isinstance(row, Words)]}
+        return {"prompt": [row.prompt for row in rows if isinstance(row, PromptWords)]}
 
     def denoiser_arguments(self, rows: Sequence[Encoding]) -> dict[str, Any]:
         """Not known.

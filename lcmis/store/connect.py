@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StorePlace:
     """Where a store's facts lie: an SQLite file or a PostgreSQL database."""
 
     file: Path | None
@@ -83,7 +83,7 @@ class Place:
         return _postgresql_engine(self.url, str(self), read_only)
 
 
-def place_of(path_or_url: str | Path) -> Place:
+def place_of(path_or_url: str | Path) -> StorePlace:
     """Read where a store lies; anything with ``://`` is a URL, the rest a folder.
 
     Raises:
@@ -91,7 +91,7 @@ def place_of(path_or_url: str | Path) -> Place:
     """
     text = str(path_or_url)
     if "://" not in text:
-        return Place(Path(text) / "facts.db", None, Path(text))
+        return StorePlace(Path(text) / "facts.db", None, Path(text))
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:  # ValueError: a broken port or IPv6 address
@@ -99,7 +99,7 @@ def place_of(path_or_url: str | Path) -> Place:
             "that address cannot be read as a database URL: name a folder, or postgresql://…"
         ) from error
     if url.get_backend_name() == "sqlite" and url.database:
-        return Place(Path(url.database), None)
+        return StorePlace(Path(url.database), None)
     if url.get_backend_name() != "postgresql":
         raise StoreError(
             f"lcmis keeps its facts in an SQLite file or in PostgreSQL, not in {url!r}: "
@@ -107,7 +107,7 @@ def place_of(path_or_url: str | Path) -> Place:
         )
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    return Place(None, url)
+    return StorePlace(None, url)
 
 
 def _sqlite_engine(path: Path, name: str, read_only: bool, wait_seconds: float) -> Engine:

@@ -16,7 +16,7 @@ from sqlalchemy import inspect, text
 
 from lcmis.errors import StoreError
 from lcmis.machine.paths import shipped
-from lcmis.store.connect import Place, place_of, sentences
+from lcmis.store.connect import StorePlace, place_of, sentences
 from lcmis.store.tables import Base
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def head(folder: Path | None = None) -> str:
     return max(path.name[:4] for path in (folder / "versions").glob("[0-9]*_*.py"))
 
 
-def revision_at(place: Place, *, wait_seconds: float = 30.0) -> str | None:
+def revision_at(place: StorePlace, *, wait_seconds: float = 30.0) -> str | None:
     """The revision of a database that is only looked at; None where there is none yet.
 
     Raises:

@@ -68,7 +68,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _RawLine:
     number: int
     text: str
     """Where there is a reason: as much of it as tells what kind of file this is."""
@@ -150,7 +150,7 @@ def _value(text: str) -> Any:
 # ── lines ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _lines(path: Path, encoding: Encoding) -> Iterator[_Line]:
+def _lines(path: Path, encoding: Encoding) -> Iterator[_RawLine]:
     """Lines without their ends, whichever of the three kinds these are, even mixed."""
     try:
         with path.open("rb") as file:
@@ -163,7 +163,7 @@ def _lines(path: Path, encoding: Encoding) -> Iterator[_Line]:
                 if len(piece) > LONGEST_LINE and not piece.endswith(b"\n"):
                     number += 1
                     begins = piece[:BEGINNING].decode(encoding, "replace")
-                    yield _Line(number, begins, f"longer than {LONGEST_LINE:,} bytes")
+                    yield _RawLine(number, begins, f"longer than {LONGEST_LINE:,} bytes")
                     while piece and not piece.endswith(b"\n"):
                         piece = file.readline(LONGEST_LINE)
                     continue
@@ -175,16 +175,16 @@ def _lines(path: Path, encoding: Encoding) -> Iterator[_Line]:
         raise ConfigError(f"{path}: {error.strerror}: name a file of prompts") from error
 
 
-def _decoded(number: int, line: bytes, encoding: Encoding) -> _Line:
+def _decoded(number: int, line: bytes, encoding: Encoding) -> _RawLine:
     if b"\0" in line:
-        return _Line(number, "", "holds NUL bytes, so it is no text")
+        return _RawLine(number, "", "holds NUL bytes, so it is no text")
     try:
         text = line.decode(encoding)
     except UnicodeDecodeError as error:
         detail = f"byte {error.start + 1} is {line[error.start]:#04x}"
         begins = line[:BEGINNING].decode(encoding, "replace")
-        return _Line(number, begins, f"not {encoding}: name the file's --encoding", detail)
-    return _Line(number, text, "" if text.strip() else "an empty line")
+        return _RawLine(number, begins, f"not {encoding}: name the file's --encoding", detail)
+    return _RawLine(number, text, "" if text.strip() else "an empty line")
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
@@ -355,7 +355,7 @@ def _from_table(path: Path, encoding: Encoding) -> Iterator[Row]:
         if delimiter == "\t" and (row := _tabbed(line, names)):
             yield row
             continue
-        text, taken = line.text, list[_Line]()
+        text, taken = line.text, list[_RawLine]()
         while _is_open(text, delimiter) and len(taken) < LONGEST_CELL:
             if (more := next(lines, None)) is None:
                 break
@@ -370,7 +370,7 @@ def _from_table(path: Path, encoding: Encoding) -> Iterator[Row]:
             yield Row(part.number, {}, PART, f"of the row that begins on line {line.number}")
 
 
-def _tabbed(line: _Line, names: list[str]) -> Row | None:
+def _tabbed(line: _RawLine, names: list[str]) -> Row | None:
     """A row whose tabs alone make as many cells as there are columns, whatever its quotes.
 
     Tables with tabs are mostly written without quoting, so that a quote is a letter like another;
