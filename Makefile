@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: audit test check bench bench-repair dashboard clean
+.PHONY: audit test check faults bench bench-repair dashboard clean
 
 audit: .venv/ready  ## Audit both teacup models and print what they get wrong
 	$(BIN)/lcmis audit --limit 40
@@ -19,6 +19,9 @@ check: .venv/ready-dev  ## Lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: .venv/ready-dev  ## Every point at which a disk may fail or a process may die; minutes
+	OMP_NUM_THREADS=1 LCMIS_FAULTS=all $(BIN)/pytest tests/faults
 
 bench: .venv/ready-dev  ## What is measured, not asserted: ratios in one run
 	$(BIN)/python tests/bench/bench_render.py data/teacup/teacup-narrow

@@ -19,8 +19,7 @@ import streamlit as st
 
 from lcmis import findings, judge
 from lcmis.errors import StoreError, UnknownNameError, UserError
-from lcmis.export.report import words
-from lcmis.findings import calibration
+from lcmis.findings import calibration, words
 from lcmis.findings.calibration import Audited, LabelFinding
 from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Failure, Question, Run

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import altair as alt
-import opinions
 import pandas as pd
 import streamlit as st
 
 from lcmis.errors import UnknownNameError, UserError
-from lcmis.export.report import words
+from lcmis.findings import words
 from lcmis.judge import Difference
 from lcmis.types import ConceptPair, QuestionKind, Verdict
 
@@ -98,11 +97,6 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&/^=\"'])", r"\\\1", seen)
 
 
-def points(value: float) -> str:
-    """A difference of two shares in percentage points, e.g. ``"+12.5"``."""
-    return f"{100 * value:+.1f}"
-
-
 def verdict_badge(verdict: Verdict, pair: ConceptPair) -> str:
     """A coloured word, in Markdown, that says what a picture shows; its symbol says it again."""
     icon, colour = _BADGES[verdict]
@@ -177,7 +171,7 @@ def rates_chart(
         step: Pixels from one dot to the next below.
         written: Whether the same words stand above each dot.
     """
-    spelled = map(opinions.rate_text, rates["rate"], rates["low"], rates["high"])
+    spelled = map(words.share, rates["rate"], rates["low"], rates["high"])
     middle = (rates["low"] + rates["high"]) / 2
     base = alt.Chart(rates.assign(words=list(spelled), middle=middle)).encode(
         y=alt.Y(

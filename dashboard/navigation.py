@@ -10,7 +10,7 @@ import facts
 import streamlit as st
 from looks import HELP_CHECKER, HELP_THRESHOLD, user_errors_shown
 
-from lcmis.export.report import words
+from lcmis.findings import words
 from lcmis.store import Growth
 
 # Drawn here: named icons are fetched from a foreign host.
@@ -93,8 +93,8 @@ def _controls(*, follow: bool) -> bool:
         return False
     if not growth.renders:
         st.info(
-            f"{growth.pairs:,} pairs wait, but no picture was painted yet. Run `lcmis audit`: "
-            "this page shows what comes by itself."
+            f"{words.several(growth.pairs, 'pair')} asked for, but no picture was painted yet. Run "
+            "`lcmis audit`: this page shows what comes by itself."
         )
         return False
     if not checkers:
@@ -122,7 +122,8 @@ def _follow(drawn: tuple[Growth, Growth]) -> None:
 
 def _extent(now: Growth) -> None:
     st.caption(
-        f"Store of {now.renders:,} pictures and {now.scores:,} scores, {now.pairs:,} pairs",
+        f"Store of {words.several(now.renders, 'picture')} and "
+        f"{words.several(now.scores, 'score')}, {words.several(now.pairs, 'pair')}",
         help="Looked up again every few seconds, but not while you label: what a running audit "
         "adds appears by itself.",
     )

@@ -16,9 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from lcmis import judge
-from lcmis.findings import CONTROL_MODEL
-from lcmis.text.words import percent
-from lcmis.types import NONE_OF_THESE, ConceptPair, LevelRange, Rate, Side, Verdict
+from lcmis.findings import CONTROL_MODEL, words
+from lcmis.types import NONE_OF_THESE, ConceptPair, Rate, Side, Verdict
 
 if TYPE_CHECKING:
     from lcmis.findings.calibration import CorrectedRate
@@ -153,10 +152,10 @@ def by_pair(
     table["best_level"] = pd.Series([x.low for x in levels], dtype=float).mask(silent)
     table["worst_level"] = pd.Series([x.high for x in levels], dtype=float).mask(silent)
     table["interval"] = [
-        "" if not rate.total else f"{percent(rate.low)}–{percent(rate.high)} %" for rate in rates
+        "" if not rate.total else f"{words.interval(rate.low, rate.high)} %" for rate in rates
     ]
     table["levels"] = [
-        "" if not rate.total else str(level) for rate, level in zip(rates, levels, strict=True)
+        words.level(level) if rate.total else "" for rate, level in zip(rates, levels, strict=True)
     ]
     for name in ("prompt", "pattern"):
         spelled = {key: getattr(pairs[key], name) for key in keys}
@@ -550,7 +549,7 @@ def surely_failing(pairs: pd.DataFrame, rule: judge.StoppingRule | None) -> pd.D
     return pd.DataFrame(rows, columns=["model", "failing", "surely", "looked_at"])
 
 
-# ── choosing and wording ─────────────────────────────────────────────────────────────────────────
+# ── choosing ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def chosen(
@@ -582,13 +581,3 @@ def chosen(
             ]
         )
     return table[keep]
-
-
-def rate_text(value: float, low: float, high: float) -> str:
-    """A rate with its interval: ``"12 % (5–25)"``; a dash where nothing was scored."""
-    return "–" if np.isnan(value) else f"{percent(value)} % ({percent(low)}–{percent(high)})"
-
-
-def levels_text(best: float, worst: float) -> str:
-    """Levels as ``"4–5"``; a dash where nothing was scored."""
-    return "–" if np.isnan(best) else str(LevelRange(low=int(best), high=int(worst)))

@@ -13,9 +13,7 @@ import streamlit as st
 from looks import plain
 
 from lcmis import findings, judge
-from lcmis.export.report import words
-from lcmis.findings import RepairFinding
-from lcmis.text.words import outcome, percent
+from lcmis.findings import RepairFinding, words
 from lcmis.types import Nomination, Trial
 
 HELP_CERTIFICATE = (
@@ -112,7 +110,7 @@ def spelled(one: RepairFinding, *, linked: bool = False) -> None:
     proof = one.certificate
     names = words.short_names([*facts.models(), *facts.checkers()])
     with st.container(horizontal=True, vertical_alignment="center"):
-        told = outcome(passed=proof.passed, proved=one.standing.proved)
+        told = words.outcome(passed=proof.passed, proved=one.standing.proved)
         if one.standing.proved:
             st.badge(told, icon=":material/verified:", color="green")
         else:
@@ -144,8 +142,8 @@ def spelled(one: RepairFinding, *, linked: bool = False) -> None:
 def _cost(nomination: Nomination) -> str:
     """What the search took."""
     return (
-        f"The search asked for {nomination.pictures:,} pictures of the {nomination.budget:,} that "
-        f"it might; it ended: {plain(nomination.ended)}."
+        f"The search asked for {words.several(nomination.pictures, 'picture')} of the "
+        f"{nomination.budget:,} that it might; it ended: {plain(nomination.ended)}."
     )
 
 
@@ -154,7 +152,7 @@ def _prompts(nomination: Nomination) -> None:
     told = nomination.candidate
     for stage in told.stages:
         if len(told.stages) > 1:
-            until = percent(stage.denoising_end)
+            until = words.percent(stage.denoising_end)
             st.caption(f"Until {until} % of the steps" if stage.denoising_end < 1 else "Then")
         st.code(stage.prompt, language=None, wrap_lines=True)
     if told.negative_prompt:

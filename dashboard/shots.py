@@ -15,7 +15,7 @@ import streamlit as st
 from looks import plain
 
 from lcmis.errors import StoreError
-from lcmis.export.report import words
+from lcmis.findings import words
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, QuestionKind, Render, Score
 

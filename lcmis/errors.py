@@ -1,5 +1,13 @@
 """What can go wrong, sorted by who can mend it."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 
 class LcmisError(Exception):
     """One clear sentence for a person; the root of all errors that lcmis foresees."""
@@ -11,6 +19,15 @@ class UserError(LcmisError):
 
 class ConfigError(UserError):
     """A setting, file or flag is wrong; the sentence names it and says what to write instead."""
+
+
+class ServiceClosed(ConfigError):
+    """A service gives nothing more, whatever it is asked: for want of money, or a key, or sense."""
+
+    def __init__(self, sentence: str, drawn: Sequence[Image | RenderError | None] = ()) -> None:
+        super().__init__(sentence)
+        self.drawn = tuple(drawn)
+        """What the batch in which it ended gave all the same, in order; None for the rest."""
 
 
 class UnknownNameError(UserError):

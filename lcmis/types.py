@@ -135,6 +135,12 @@ class ConceptPair:
         """Named by what is asked; where the pair came from does not count."""
         return content_key(self)
 
+    def as_json(self) -> str:
+        """All that a pair says, on one line: a file of another tool carries it along, and
+        :func:`lcmis.propose.catalogue.pair_of_record` reads it again, with the same key.
+        """
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+
     def concept(self, side: Side) -> Concept:
         """The concept on one side."""
         return self.a if side is Side.A else self.b

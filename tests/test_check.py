@@ -27,6 +27,7 @@ from lcmis.check.preference import PreferenceChecker
 from lcmis.check.vqa import MASS_FLOOR, VqaChecker, first_token_ids
 from lcmis.errors import CheckError, ConfigError, UnknownNameError
 from lcmis.machine.hub import folder_revision
+from lcmis.machine.pictures import flat
 from lcmis.plugins.protocols import Checker
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.testing import CheckerContract, contract_pair, contract_pictures
@@ -266,7 +267,7 @@ def test_a_preference_is_the_cosine_of_a_picture_and_its_own_prompt(folders: Fol
     answers = checker.score(pictures, questions)
     for (answer,), picture, prompt in zip(answers, pictures, prompts, strict=True):
         with torch.no_grad():
-            seen = model.eval().encode_image(transform(picture.convert("RGB"))[None])
+            seen = model.eval().encode_image(transform(flat(picture))[None])
             read = model.encode_text(tokenizer([prompt]))
         cosine = torch.cosine_similarity(seen, read).item()
         assert answer.value == pytest.approx(max(cosine, 0.0), abs=1e-5)

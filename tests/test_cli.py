@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lcmis.findings.words import short_key
 from lcmis.store import Store
 
 SMALL = ["--limit", "3", "--batch", "4", "-m", "teacup-narrow"]
@@ -51,7 +52,7 @@ def test_show_leads_from_all_pairs_to_one_to_a_picture(audited, lcmis):
     pairs = json.loads(out)["pairs"]
     assert (code, len(pairs)) == (0, 3)
     code, out, _ = lcmis("show", pairs[0]["pair"]["prompt"], "--store", store)
-    key = pairs[0]["evidence"][0]["spec_key"]
+    key = short_key(pairs[0]["evidence"][0]["spec_key"])
     assert code == 0
     assert key in out
     code, out, _ = lcmis("show", key, "--store", store)

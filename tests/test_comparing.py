@@ -14,6 +14,7 @@ from worlds.small_store import BROAD, COKE, JUDGE, NARROW, ROSES
 
 from lcmis import judge
 from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.export.gate import markdown, write_junit
 from lcmis.findings import comparison, gate
 from lcmis.judge import PairedCounts, Ruling
 from lcmis.store import Store
@@ -241,19 +242,32 @@ def test_a_reference_without_a_common_picture_is_refused(store):
     assert gate.examine(model, reference=stranger).conditions[0].pairs == 1
 
 
-def test_junit_says_failed_and_skipped(store, tmp_path):
+def test_junit_shows_neither_a_failed_nor_an_open_gate_as_passed(store, tmp_path):
     side = comparison.audited(store, "broad")
-    conditions = [gate.examine(side, max_rate=limit) for limit in (0.4, 1.0)]
-    gate.write_junit(conditions, tmp_path / "gate.xml")
+    conditions = [gate.examine(side, max_rate=limit) for limit in (0.4, 1.0, 0.0)]
+    assert [one.exit_code for one in conditions] == [3, 0, 1]
+    write_junit(conditions, tmp_path / "gate.xml")
     root = ET.parse(tmp_path / "gate.xml").getroot()
     cases = root.findall(".//testcase")
-    assert (root.get("tests"), root.get("skipped"), root.get("failures")) == ("2", "1", "0")
-    assert "cannot tell" in cases[0].find("skipped").get("message")
+    for element in (root, *root.findall("testsuite")):  # each reader trusts one of them
+        counted = {name: element.get(name) for name in ("skipped", "failures", "errors")}
+        inside = [case for case in cases if element is root or case in element]
+        assert counted == {
+            "skipped": "0",
+            "failures": str(sum(case.find("failure") is not None for case in inside)),
+            "errors": str(sum(case.find("error") is not None for case in inside)),
+        }
+    assert [[found.tag for found in case] for case in cases] == [
+        ["error"],
+        ["system-out"],
+        ["failure"],
+    ]
+    assert "cannot tell" in cases[0].find("error").get("message")
 
 
 def test_a_summary_holds_no_markup_from_names(store):
     hostile = gate.Gate("a|b <img src=x> [x](http://evil.example)", JUDGE, ())
-    text = gate.markdown([hostile])
+    text = markdown([hostile])
     assert "\\<img" in text
     assert "\\[x\\]" in text
 

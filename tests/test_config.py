@@ -119,3 +119,15 @@ def test_a_missing_binary_or_foreign_file_is_one_sentence(tmp_path):
         load_config(tmp_path / "bad.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
+
+
+def test_a_name_of_a_thousand_dots_is_refused_before_it_is_read(tmp_path):
+    path = write(tmp_path, ".".join("a" * 20_000) + " = 1")
+    with pytest.raises(ConfigError, match="more than 16 dots"):
+        load_config(path)
+
+
+def test_a_name_of_a_thousand_letters_is_not_repeated(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, "x" * 40_000 + " = 1"))
+    assert len(str(caught.value)) < 400

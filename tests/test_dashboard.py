@@ -38,7 +38,6 @@ from worlds.small_store import (
 )
 
 from lcmis import findings, judge
-from lcmis.export.report import words
 from lcmis.findings import calibration, comparison
 from lcmis.store import Store
 from lcmis.store.columns import EvidenceTable
@@ -299,28 +298,6 @@ def test_filters_narrow_the_table_and_every_word_must_be_there(
     assert list(surest["pair_key"]) == [ROSES.key]
 
 
-def test_a_share_is_0_or_100_per_cent_only_when_it_is() -> None:
-    assert [words.percent(x) for x in (0.0, 0.0004, 0.004, 0.37, 0.996, 0.9999, 1.0)] == [
-        "0",
-        "0.1",
-        "0.4",
-        "37",
-        "99.6",
-        "99.9",
-        "100",
-    ]
-
-
-def test_names_are_as_short_as_they_may_be_without_being_the_same() -> None:
-    ids = ("broad@abc", "hub/sd@1111111x", "hub/sd@2222222x", "vqa:/models/judge@9")
-    assert list(words.short_names(ids).values()) == [
-        "broad",
-        "hub/sd@1111111",
-        "hub/sd@2222222",
-        "vqa:judge",
-    ]
-
-
 @given(st.text())
 def test_escaped_text_has_no_sign_that_markdown_would_read(text: str) -> None:
     assert not re.search(r"(?<!\\)(?:\\\\)*[*_`\[\]()<>!#$:~|&/.@]", looks.plain(text))
@@ -425,7 +402,7 @@ def test_the_overview_shows_the_rate_that_labels_leave_beside_the_raw_one(labell
     health = next(frame.value for frame in app.dataframe if "Test" in frame.value)
     rows = dict(health.iloc[:, :2].itertuples(index=False))
     assert rows["Labelled pictures"] == "21 of 50"
-    assert rows["Sees what is there"].startswith("100 %")
+    assert rows["Sees what is there"].startswith("100\u00a0%")
 
 
 def test_the_table_of_pairs_begins_with_the_worst(folder: Path) -> None:

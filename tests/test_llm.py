@@ -9,7 +9,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -55,7 +55,8 @@ def chat(content: object, **message: object) -> bytes:
 class Server:
     """Sends what it is told to, one answer a connection, the last one again and again."""
 
-    answers: list[bytes | float] = field(default_factory=list)
+    answers: list[bytes | float | Callable[[socket.socket], None]] = field(default_factory=list)
+    """Bytes to send, seconds to be silent, or what is done with the connection."""
     asked: list[dict] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     drip_seconds: float = 0.0
@@ -100,7 +101,9 @@ class Server:
             self.asked.append(json.loads(body))
             answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             try:
-                if isinstance(answer, float):
+                if callable(answer):
+                    answer(connection)
+                elif isinstance(answer, float):
                     self.stopped.wait(answer)
                 elif self.drip_seconds:
                     for byte in answer:
@@ -248,6 +251,17 @@ def test_pictures_are_sent_as_data_to_a_model_that_sees(server):
         ChatModel(settings(server)).complete(ASK, images=[picture])
 
 
+def test_an_error_where_an_event_loop_runs_already_is_that_error():
+    async def fails() -> None:
+        raise ConfigError("it cannot be")
+
+    async def notebook() -> None:
+        endpoint.finish(fails())
+
+    with pytest.raises(ConfigError, match="it cannot be"):
+        asyncio.run(notebook())
+
+
 def test_it_works_where_an_event_loop_runs_already(server):
     server.answers = [chat("hello")]
     model = ChatModel(settings(server))
@@ -262,7 +276,6 @@ def test_it_works_where_an_event_loop_runs_already(server):
 
 NESTED = "[" * 5000 + "]" * 5000
 BAD_ANSWERS = {
-    "wrong key": (http('{"error": {"message": "no: ' + CANARY + '"}}', "401 No"), "key is not acc"),
     "always busy": (http("{}", "429 Busy"), "429"),
     "broken": (http("<h1>oops</h1>", "500 Broken"), "500"),
     "html with 200": (http("<html><body>Log in</body></html>"), "no JSON"),
@@ -282,6 +295,16 @@ BAD_ANSWERS = {
     "only control characters": (chat("\x00\x07"), "empty message"),
     "refusal": (chat(None, refusal="I will not."), "refused: I will not"),
     "nested arrays": (http(NESTED), "no JSON"),
+    "only a thought beside it": (chat(None, reasoning_content=GOOD), "beside a thought"),
+    "a thought in parts": (chat([{"type": "thinking", "text": GOOD}]), "empty message"),
+    "an error with 200": (http('{"error": {"message": "it broke"}}'), "error in its answer: it br"),
+    "a busy error with 200": (http('{"error": {"code": 503, "message": "x"}}'), "status 503: x"),
+    "an error in a choice": (
+        http('{"choices": [{"error": {"code": 502, "message": "x"}, "message": {}}]}'),
+        "empty message",
+    ),
+    "moderated": (http('{"detail": "Flagged by moderation"}', "403 No"), "Flagged by moderation"),
+    "a reason in plain text": (http("your glass is empty", "418 Teapot"), "your glass is empty"),
     "nested error": (http(NESTED, "400 Bad"), "400"),
     "redirect": (http("", "307 Moved", Location="http://example.invalid/v1"), "redirect"),
     "endless": (http(b" " * (2**22 + 1)), "more than"),
@@ -449,13 +472,14 @@ def test_a_recorded_session_is_replayed_without_the_endpoint(server, tmp_path):
         lived = run(Correspondence(ChatModel(chosen), chosen, store))
         server.stop()
         assert len(server.asked) == 6
-        assert [one.reply for _, one in store.exchanges()] == lived
+        said = ["", "prose", '{"prompts": []}', GOOD, lived[0], GOOD, lived[1], "é", "é"]
+        assert [one.reply for _, one in store.exchanges()] == said
         replayed = Correspondence(ChatModel(chosen), chosen, store)
         assert run(replayed) == lived
         with pytest.raises(TextModelError, match="no connection"):
             replayed.complete([{"role": "user", "content": "Something else."}])
         kept = store.exchanges()
-    assert len(kept) == 4
+    assert len(kept) == len(said) + 2
     assert "no connection" in kept[-1][1].reason
     assert CANARY not in repr(kept)
 

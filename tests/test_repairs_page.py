@@ -12,7 +12,7 @@ from worlds.repair_store import PASSED, SHOUT
 from worlds.small_store import BROAD, COKE, JUDGE, ROSES, SECOND
 
 from lcmis import findings
-from lcmis.export.report import words
+from lcmis.findings import words
 from lcmis.store import Store
 
 import proofs  # isort: skip
@@ -96,7 +96,7 @@ def test_the_checker_that_guided_proves_nothing(folder: Path) -> None:
     app = opened(folder, "repairs")
     app.session_state["checker"] = SECOND
     app.run()
-    assert "3 repairs were found, but none has pictures on fresh seeds" in said(app)
+    assert "Found: 3 repairs, but none with pictures on fresh seeds" in said(app)
 
 
 def test_pictures_that_nobody_checked_have_no_repairs(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_pair_shows_proof_portability_and_trials(folder: Path) -> None:
     app = opened(folder, "pair", pair=COKE.key, tab="Repairs")
     told = said(app)
     assert "Elsewhere – narrow: nothing to mend: right without it" in told
-    assert "1 of 2 repairs have no certificate by this checker" in told
+    assert "Of 2 repairs, 1 without a certificate by this checker" in told
     assert "What was tried" in told
     trials = app.dataframe[0].value.to_dict("records")
     assert [(one["search"], one["pictures"], one["words"]) for one in trials] == [

@@ -14,10 +14,9 @@ import streamlit as st
 from looks import plain
 
 from lcmis.errors import UnknownNameError
-from lcmis.export.report import words
+from lcmis.findings import words
 from lcmis.judge import Difference
 from lcmis.store import Store
-from lcmis.text.words import percent
 from lcmis.types import ConceptPair, Verdict
 
 PER_PAGE = 12  # places in the order of seeds, two pictures each
@@ -95,13 +94,13 @@ def _verdict(first: facts.Side, second: facts.Side, table: pd.DataFrame, found: 
         for side, value in zip((first, second), share, strict=True):
             st.metric(
                 f"{side.words}: right",
-                f"{percent(value)} %",
+                f"{words.percent(value)} %",
                 help=looks.HELP_RIGHT,
                 border=True,
             )
         st.metric(
             "Difference",
-            looks.points(found.value),
+            words.points(found.value),
             help="How much more often the second is right than the first, in percentage points: "
             "50 % after 40 % are +10.",
             border=True,
@@ -118,7 +117,7 @@ def _verdict(first: facts.Side, second: facts.Side, table: pd.DataFrame, found: 
     )
     unseen = (
         f"Grey: differences smaller than {100 * found.detectable:.1f} points would mostly go "
-        f"unnoticed in a comparison of this size ({found.pairs:,} pairs)."
+        f"unnoticed in a comparison of this size ({words.several(found.pairs, 'pair')})."
         if found.detectable < 1
         else f"So few pairs ({found.pairs:,}) cannot be relied on to notice any true difference."
     )
@@ -138,19 +137,24 @@ def _sentence(first: facts.Side, second: facts.Side, found: Difference) -> str:
         )
     return (
         "**Nobody can tell yet** which of the two is right more often: the difference lies between "
-        f"{plain(looks.points(found.low))} and {plain(looks.points(found.high))} percentage points."
+        f"{plain(words.points(found.low))} and {plain(words.points(found.high))} percentage points."
     )
 
 
 def _left_out(not_shared: int, unpaired: int, prefix: int) -> None:
     said = [
-        f"Counted are the first {prefix} pictures of each pair that both have: a pair that stopped "
-        "early stopped at an extreme."
+        f"Counted are the first {words.several(prefix, 'picture')} of each pair that both have: "
+        "a pair that stopped early stopped at an extreme."
     ]
     if not_shared:
-        said.append(f"{not_shared:,} pairs that only one of the two has painted are left out.")
+        said.append(
+            f"Left out: {words.several(not_shared, 'pair')} that only one of the two has painted."
+        )
     if unpaired:
-        said.append(f"{unpaired:,} pictures are left out because one is refused or not judged.")
+        said.append(
+            f"Left out: {words.several(unpaired, 'picture')}, as one of the two is refused or not "
+            f"judged."
+        )
     st.caption(" ".join(said))
 
 

@@ -9,7 +9,6 @@ import altair as alt
 import facts
 import labelling
 import looks
-import opinions
 import pandas as pd
 import shots
 import streamlit as st
@@ -18,7 +17,7 @@ from looks import plain
 
 from lcmis import judge
 from lcmis.errors import UserError
-from lcmis.export.report import words
+from lcmis.findings import words
 from lcmis.findings.calibration import RIGHT, Audited, Calibration, LabelFinding, Place, Truths
 from lcmis.findings.labels import (
     NO,
@@ -314,18 +313,20 @@ def _figures(whole: Calibration, found: LabelFinding) -> None:
         if rate.checker != whole.checker:
             continue
         st.markdown(
-            f"{plain(rate.model.partition('@')[0])}: right **{_rate(rate.raw)}** by the checker, "
+            f"{plain(words.short_name(rate.model))}: right **{_rate(rate.raw)}** by the checker, "
             f"**{'cannot tell' if rate.corrected is None else _rate(rate.corrected)}** corrected",
             help=looks.HELP_RIGHT,
         )
         if rate.labels_to_halve is not None:
-            st.caption(f"{rate.labels_to_halve:,} more labels would halve this range.")
+            st.caption(
+                f"{words.several(rate.labels_to_halve, 'more label')} would halve this range."
+            )
         elif rate.corrected is not None:
             st.caption("More labels alone would not halve this range; more pairs would.")
 
 
 def _rate(rate: Rate) -> str:
-    return plain(opinions.rate_text(rate.value, rate.low, rate.high)) if rate.total else "–"
+    return plain(words.rate(rate))
 
 
 def _curve_chart(whole: Calibration) -> alt.LayerChart:
@@ -407,7 +408,8 @@ def _raters(found: LabelFinding, rater: str) -> None:
     if between.value is not None:
         st.caption(
             f"Between raters: Krippendorff's alpha {between.value:.2f} "
-            f"({between.low:.2f} to {between.high:.2f}) on {between.units:,} shared questions."
+            f"({between.low:.2f} to {between.high:.2f}) on "
+            f"{words.several(between.units, 'shared question')}."
         )
     for one in found.raters:
         again = one.repeats

@@ -13,10 +13,9 @@ import streamlit as st
 from looks import plain
 
 from lcmis import judge
-from lcmis.export.report import words
-from lcmis.export.report.words import several
+from lcmis.findings import words
 from lcmis.findings.calibration import CorrectedRate, LabelFinding
-from lcmis.text.words import controlled
+from lcmis.findings.words import controlled, several
 from lcmis.types import Verdict
 
 MOST_SHOWN = 14  # names on either side of the chart of what is painted instead
@@ -112,8 +111,8 @@ def _rates(models: pd.DataFrame, labelled: LabelFinding | None) -> None:
     rule = facts.rule()
     if rule is not None and rule.fair < rule.cap:
         st.caption(
-            f"Each pair counts with its first {rule.fair} pictures: a pair that stopped early "
-            "stopped at an extreme, and all its pictures would bend the rate. "
+            f"Each pair counts with its first {several(rule.fair, 'picture')}: a pair that "
+            "stopped early stopped at an extreme, and all its pictures would bend the rate. "
             "The interval takes pairs, not pictures, as the sample."
         )
     if left_out := int(models["left_out"].sum()):
@@ -173,7 +172,7 @@ def _patterns(pictures: pd.DataFrame, names: dict[str, str]) -> None:
         alt="Rate and interval of every kind of conflict",
     )
     if (more := patterns["pattern"].nunique() - len(order)) > 0:
-        st.caption(f"The worst {MOST_PATTERNS}; {more:,} more kinds fail less.")
+        st.caption(f"The worst {MOST_PATTERNS}; {several(more, 'more kind')} with a better rate.")
 
 
 def _instead(pictures: pd.DataFrame, names: dict[str, str]) -> None:
@@ -203,7 +202,9 @@ def _instead(pictures: pd.DataFrame, names: dict[str, str]) -> None:
         alt="Number of pictures by what was asked and painted",
     )
     if hidden := int(instead["pictures"].sum() - shown["pictures"].sum()):
-        st.caption(f"The commonest {MOST_SHOWN} names; {hidden:,} more pictures show others.")
+        st.caption(
+            f"The commonest {MOST_SHOWN} names; {several(hidden, 'more picture')} with others."
+        )
 
 
 def _health(labelled: LabelFinding | None) -> None:
@@ -226,13 +227,13 @@ def _health(labelled: LabelFinding | None) -> None:
             ("Sees what is not", whole.accuracy.specificity.rate, looks.HELP_SPECIFICITY),
         ):
             if rate.total:
-                rows.append((label, opinions.rate_text(rate.value, rate.low, rate.high), told))
+                rows.append((label, words.rate(rate), told))
     prior = facts.gathered().controls
     for label, rate, what in (
         ("Blank pictures", prior.blank, "an empty picture"),
         ("Other pictures", prior.mismatched, "a picture of something else"),
     ):
-        said = opinions.rate_text(rate.value, rate.low, rate.high) if rate.total else "not asked"
+        said = words.rate(rate) if rate.total else "not asked"
         told = f"How surely it sees the thing in {what}: the nearer to 0 the better."
         rows.append((label, said, told))
     names = words.short_names(facts.checkers())
@@ -241,7 +242,7 @@ def _health(labelled: LabelFinding | None) -> None:
             continue
         agreed = facts.agreement(other)
         if agreed.share.total:
-            share = opinions.rate_text(agreed.share.value, agreed.share.low, agreed.share.high)
+            share = words.rate(agreed.share)
             beyond = (
                 "" if agreed.kappa is None else f", kappa {agreed.kappa:.2f} (chance 0, always 1)"
             )
@@ -249,7 +250,8 @@ def _health(labelled: LabelFinding | None) -> None:
                 (
                     f"Against {names[other]}",
                     share,
-                    f"The same verdict, of {agreed.share.total:,} pictures both judged{beyond}.",
+                    f"The same verdict, of {several(agreed.share.total, 'picture')} both "
+                    f"judged{beyond}.",
                 )
             )
     st.dataframe(

@@ -8,7 +8,6 @@ from typing import Any
 import choices
 import facts
 import looks
-import opinions
 import pandas as pd
 import pictures
 import proofs
@@ -16,8 +15,7 @@ import shots
 import streamlit as st
 from looks import plain
 
-from lcmis.export.report import words
-from lcmis.findings import BeforeAfter, RepairFinding
+from lcmis.findings import BeforeAfter, RepairFinding, words
 from lcmis.store import Evidence, Store
 from lcmis.types import ConceptPair, Render, Side, Verdict
 
@@ -172,8 +170,8 @@ def _model_heading(name: str, rows: pd.DataFrame) -> None:
     st.markdown(f"## {plain(name)}")
     row: Any
     for row in rows.itertuples(index=False):
-        right = opinions.rate_text(row.rate, row.low, row.high)
-        level = opinions.levels_text(row.best_level, row.worst_level)
+        right = words.share(row.rate, row.low, row.high)
+        level = row.levels or words.level(None)
         st.markdown(
             f"Right: **{plain(right)}** · level **{level}** · {row.scored} judged",
             help=f"{looks.HELP_RIGHT} {looks.HELP_LEVEL}",
@@ -253,9 +251,9 @@ def _repairs(pair: ConceptPair) -> None:
             _repair(pair, one)
     if len(every) < len(nominated):
         st.info(
-            f"{len(nominated) - len(every):,} of {len(nominated):,} repairs have no certificate by "
-            "this checker: it guided their search, or `lcmis certify` has yet to draw their fresh "
-            "pictures."
+            f"Of {words.several(len(nominated), 'repair')}, "
+            f"{len(nominated) - len(every):,} without a certificate by this checker: it guided "
+            "their search, or `lcmis certify` has yet to draw their fresh pictures."
         )
     _trials(proofs.spent(trials, nominated, facts.threshold()))
 

@@ -9,7 +9,7 @@ import opinions
 import pandas as pd
 import streamlit as st
 
-from lcmis.export.report import words
+from lcmis.findings import words
 
 MOST_ROWS = 2000  # a table of clickable rows is sent to the browser whole
 ANY = "any"
@@ -43,7 +43,8 @@ def main() -> None:
         columns, ascending=ascending, kind="stable", na_position="last"
     )
     st.caption(
-        f"{shown['pair_key'].nunique():,} of {table['pair_key'].nunique():,} pairs, {order}. "
+        f"{shown['pair_key'].nunique():,} of "
+        f"{words.several(table['pair_key'].nunique(), 'pair')}, {order}. "
         "Click a row to see its pictures."
         + (
             f" The table ends after {MOST_ROWS:,} rows: filter to see others."

@@ -10,7 +10,7 @@ import streamlit as st
 from looks import plain
 
 from lcmis.errors import UnknownNameError
-from lcmis.text.words import percent
+from lcmis.findings.words import percent
 from lcmis.types import ConceptPair, Render, RenderSpec, Verdict
 
 

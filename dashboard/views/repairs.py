@@ -12,8 +12,7 @@ import streamlit as st
 
 from lcmis.export.formats import FORMATS, SUFFIXES
 from lcmis.export.repaired import repaired_prompt
-from lcmis.export.report import words
-from lcmis.findings import RepairFinding
+from lcmis.findings import RepairFinding, words
 
 MOST_ROWS = 2000  # a table of selectable rows is sent to the browser whole
 MOST_SPELLED = 12  # repairs that are written out below the table
@@ -63,13 +62,13 @@ def _nothing() -> None:
         )
     elif all(one.guide == facts.checker() for one in nominated):
         st.info(
-            f"This checker guided the search for all {len(nominated):,} repairs, so it cannot "
-            "prove any. Choose another checker in the sidebar."
+            "This checker guided the search for every repair of this store, so it cannot prove "
+            "any. Choose another checker in the sidebar."
         )
     else:
         st.info(
-            f"{len(nominated):,} repairs were found, but none has pictures on fresh seeds that "
-            "this checker has judged. Run `lcmis certify` to draw and judge them."
+            f"Found: {words.several(len(nominated), 'repair')}, but none with pictures on "
+            "fresh seeds that this checker has judged. Run `lcmis certify` to draw and judge them."
         )
 
 
@@ -107,7 +106,8 @@ def _filtered(every: tuple[RepairFinding, ...]) -> list[RepairFinding]:
 def _table(shown: list[RepairFinding], num_all: int, num_shown: int) -> list[RepairFinding]:
     """The rows; those that are ticked."""
     st.caption(
-        f"{num_shown:,} of {num_all:,} repairs, those to be expected to help most first. "
+        f"{num_shown:,} of {words.several(num_all, 'repair')}, those to be expected to help most "
+        "first. "
         "Tick rows to read and take only those."
         + (f" The table ends after {MOST_ROWS:,}." if num_shown > MOST_ROWS else "")
     )

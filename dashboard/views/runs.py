@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from lcmis import findings, judge
-from lcmis.export.report import words
+from lcmis.findings import words
 from lcmis.types import Run
 
 RECENT_SECONDS = 600.0
@@ -122,12 +122,12 @@ def _decided(names: dict[str, str]) -> None:
                 "Pass", format="localized", help="Not wrong more often than the limit."
             ),
             "undecided": st.column_config.NumberColumn(
-                "Cannot tell",
+                "Undecided",
                 format="localized",
                 help="All pictures that were allowed are painted, and they speak for neither.",
             ),
             "continue": st.column_config.NumberColumn(
-                "Open", format="localized", help="More pictures are to come."
+                "Unfinished", format="localized", help="More pictures are to come."
             ),
             "untouched": st.column_config.NumberColumn(
                 "Not begun", format="localized", help="Pairs without any picture by this model."

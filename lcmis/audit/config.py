@@ -35,6 +35,10 @@ ENDPOINT_VARIABLE = "LCMIS_ENDPOINT"
 """The environment variable that names a service's address where nothing else does."""
 KEY_VARIABLE = "LCMIS_API_KEY"
 """The environment variable that holds the key of a service, a text or an image model's."""
+PROXY_VARIABLE = "LCMIS_PROXY"
+"""The environment variable that names the proxy through which services are reached, if any."""
+SECRETS = {"key": KEY_VARIABLE, "proxy": PROXY_VARIABLE}
+"""Settings of services that come from the environment alone."""
 
 USUAL = {
     "models": ("teacup-narrow", "teacup-broad"),
@@ -42,6 +46,9 @@ USUAL = {
     "pairs": ("teacup",),
 }
 """What is audited where neither a flag nor a file names anything: what comes with lcmis."""
+
+DEEPEST = 16
+"""Dots in the name of a setting; reading far more would take minutes."""
 
 HOSTED = "hosted:"
 """The name of a model behind an API begins so."""
@@ -54,6 +61,9 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
         ConfigError: the file cannot be read, a field is unknown or has a value it cannot have.
     """
     table = _read_toml(path) if path else {}
+    where = str(path) if path else "the settings"
+    if isinstance(table.get("text_model"), str):
+        table["text_model"] = kind_and_name(table["text_model"])
     if STORE_VARIABLE in os.environ:
         table.setdefault("store", os.environ[STORE_VARIABLE])
     for name, value in overrides.items():
@@ -73,14 +83,14 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
             if isinstance(entry, Mapping):
                 _refuse_unknown(entry, kind, f"{where}, [[{name}]]")
                 _refuse_unknown(entry.get("hosted", {}), HostedSettings, f"{where}, hosted")
-                if "key" in entry.get("hosted", {}):
-                    raise ConfigError(
-                        f"{where}: a key does not belong in a file: take it out, and set "
-                        f"{KEY_VARIABLE} instead"
-                    )
+                _refuse_secrets(entry.get("hosted", {}), where)
                 for adapter in entry.get("adapters", ()):
                     _refuse_unknown(adapter, Adapter, f"{where}, [[{name}]] adapters")
     _refuse_unknown(table.get("stopping", {}), StoppingSettings, f"{where}, [stopping]")
+    if table.get("text_model") is not None:
+        _refuse_unknown(table["text_model"], TextModelSettings, f"{where}, [text_model]")
+        _refuse_secrets(table["text_model"], where)
+        table["text_model"] = {**_environment(), **table["text_model"]}
     try:
         config = pydantic.TypeAdapter(AuditSettings).validate_python(table)
     except pydantic.ValidationError as error:
@@ -98,10 +108,19 @@ def _reachable(model: ModelSettings) -> ModelSettings:
     """A model behind an API with its key, and its address where nobody said one."""
     if not model.name.startswith(HOSTED):
         return model
-    hosted, key = model.hosted or HostedSettings(), os.environ.get(KEY_VARIABLE)
-    endpoint = hosted.endpoint or os.environ.get(ENDPOINT_VARIABLE, "")
-    reached = dataclasses.replace(hosted, endpoint=endpoint, key=SecretStr(key) if key else None)
-    return dataclasses.replace(model, hosted=reached)
+    hosted, said = model.hosted or HostedSettings(), _environment()
+    endpoint = hosted.endpoint or said.pop("endpoint", "")
+    return dataclasses.replace(
+        model, hosted=dataclasses.replace(hosted, **{**said, "endpoint": endpoint})
+    )
+
+
+def _environment() -> dict[str, Any]:
+    """What the environment says of services, as fields of their settings."""
+    said = {name: os.environ.get(variable) for name, variable in SECRETS.items()}
+    found: dict[str, Any] = {name: SecretStr(text) if text else None for name, text in said.items()}
+    endpoint = os.environ.get(ENDPOINT_VARIABLE)
+    return {**found, "endpoint": endpoint} if endpoint else found
 
 
 def model_settings(text: str) -> ModelSettings:
@@ -112,11 +131,14 @@ def model_settings(text: str) -> ModelSettings:
 
 def text_model_settings(text: str, endpoint: str | None = None) -> TextModelSettings:
     """Read the short form ``kind`` or ``kind:name``; the key comes from the environment."""
+    said = {**_environment(), **({"endpoint": endpoint} if endpoint else {})}
+    return TextModelSettings(**kind_and_name(text), **said)
+
+
+def kind_and_name(text: str) -> dict[str, Any]:
+    """What a text model's short form says, as fields of its settings."""
     kind, _, name = text.partition(":")
-    key = os.environ.get(KEY_VARIABLE)
-    settings = TextModelSettings(kind, name, key=SecretStr(key) if key else None)
-    endpoint = endpoint or os.environ.get(ENDPOINT_VARIABLE)
-    return dataclasses.replace(settings, endpoint=endpoint) if endpoint else settings
+    return {"kind": kind, "name": name}
 
 
 def checker_settings(text: str) -> CheckerSettings:
@@ -128,7 +150,10 @@ def checker_settings(text: str) -> CheckerSettings:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        if any(line.partition("=")[0].count(".") > DEEPEST for line in text.splitlines()):
+            raise ConfigError(f"{path} has a name with more than {DEEPEST} dots: no setting has")
+        return tomllib.loads(text)
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist: name an audit.toml, or leave it out") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -143,9 +168,18 @@ def _refuse_unknown(table: Any, kind: type, where: str) -> None:
     known = [entry.name for entry in dataclasses.fields(kind)]
     for name in table:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
+            near = difflib.get_close_matches(str(name)[:60], known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"{where} has no setting {name!r}: {hint}")
+            raise ConfigError(f"{where} has no setting {str(name)[:60]!r}: {hint}")
+
+
+def _refuse_secrets(table: Mapping[str, Any], where: str) -> None:
+    for name, variable in SECRETS.items():
+        if name in table:
+            raise ConfigError(
+                f"{where}: a {name} does not belong in a file: take it out, and set {variable} "
+                f"instead"
+            )
 
 
 def _refuse_impossible(config: AuditSettings, where: str) -> None:

@@ -34,7 +34,7 @@ def chosen_pairs(config: AuditSettings) -> Chosen:
         if name in catalogues():
             pairs = catalogue(name)
         elif Path(name).is_file():
-            pairs, read = pairs_in(Path(name))
+            pairs, read = pairs_in(Path(name), config.column)
             sets += [read] if read else []
         else:
             raise ConfigError(
@@ -42,6 +42,11 @@ def chosen_pairs(config: AuditSettings) -> Chosen:
                 f"catalogues {', '.join(catalogues())}"
             )
         found.update((pair.key, pair) for pair in pairs)
+    if config.column and not sets:
+        raise ConfigError(
+            f"column is {config.column!r}, but none of the files of pairs has columns of other "
+            f"people's: leave it out"
+        )
     words = [word.casefold() for word in config.patterns]
     wanted = tuple(
         pair

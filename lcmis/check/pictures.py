@@ -5,48 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from lcmis.errors import ConfigError
-from lcmis.machine.pictures import BROKEN, TooLargeError, opened
+from lcmis.machine.pictures import BROKEN, TooLargeError, UnscaledError, flat, opened
 from lcmis.types import Answer, Question
 
 
 def open_picture(path: str | Path) -> Image.Image:
-    """A picture of the user's in RGB, turned as its camera held it, on white where it is clear.
-
-    Sixteen-bit greys become eight-bit ones; of several frames it is the first.
+    """A picture of the user's, as :func:`lcmis.machine.pictures.flat` makes it.
 
     Raises:
-        ConfigError: no such file, no picture, half a picture, or one that is too large.
+        ConfigError: no such file, no picture, half a picture, one that is too large, or one of
+            numbers without a scale.
     """
     path = Path(path).expanduser()
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: name one picture in it")
     try:
         with opened(path) as picture:
-            return _flat(ImageOps.exif_transpose(picture), path)
+            return flat(picture)
     except FileNotFoundError as error:
         raise ConfigError(f"there is no picture {path}: check the path") from error
     except TooLargeError as error:
         raise ConfigError(f"{path} {error}: make it smaller") from error
     except PermissionError as error:
         raise ConfigError(f"{path} may not be read by you: change its permissions") from error
+    except UnscaledError as error:
+        raise ConfigError(f"{path} {error}") from error
     except UnidentifiedImageError as error:
         raise ConfigError(f"{path} is no picture: name a PNG, JPEG or WebP file") from error
     except BROKEN as error:
         raise ConfigError(f"{path} is damaged ({error}): copy it again, whole") from error
-
-
-def _flat(picture: Image.Image, path: Path) -> Image.Image:
-    if picture.mode == "F":
-        raise ConfigError(f"{path} holds numbers without a scale: save it as PNG or JPEG")
-    if picture.mode.startswith("I"):
-        return picture.convert("I").point(lambda value: value * (1 / 257)).convert("RGB")
-    if picture.has_transparency_data:
-        clear = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
-    return picture.convert("RGB")
 
 
 def readable(image: object) -> Image.Image | str:
@@ -56,8 +46,8 @@ def readable(image: object) -> Image.Image | str:
     if min(image.size) < 1:
         return f"the picture is empty: {image.width}x{image.height} pixels"
     try:
-        return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:  # what PIL raises for broken files
+        return flat(image)
+    except BROKEN as error:
         return f"the picture cannot be read: {error}"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 from typing import Annotated
 
@@ -21,6 +24,10 @@ from lcmis.cli import (
     reports,
 )
 from lcmis.errors import UserError
+from lcmis.machine.secrets import withheld
+
+CANNOT_PRINT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a full or broken disk says where our words are sent to a file."""
 
 app = typer.Typer(
     help="Audits text-to-image models for latent concept misalignment: asked for a tea cup of iced "
@@ -81,10 +88,26 @@ def _root(
 
 def main() -> None:
     """Run a command; what the user can mend is one sentence and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that cannot be shown is spelled out
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a full disk is noticed here, or after our last word
     except UserError as error:
-        print(f"lcmis: {error}", file=sys.stderr)
+        print(f"lcmis: {withheld(str(error))}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.filename is not None or error.errno not in CANNOT_PRINT:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try once more
+        print(
+            f"lcmis: nothing more can be printed there ({error.strerror}): make room, or print "
+            f"somewhere else",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("\nlcmis: stopped; run the same command again to go on", file=sys.stderr)

@@ -66,8 +66,8 @@ def show(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="`failures`, the prompt or key of a pair, or the key of a picture; "
-            "without it, every pair."
+            help="`failures`, words in the prompt of pairs, or the key of a pair or picture, of "
+            "which the beginning is enough; without it, every pair."
         ),
     ] = None,
     model: ModelsOption = None,

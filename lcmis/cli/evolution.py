@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +10,13 @@ from typing import Annotated
 import typer
 
 from lcmis.cli.shared import (
-    EndpointOption,
     JsonOption,
     LevelOption,
+    TextModelFlags,
     command_line,
     open_store,
     with_settings,
+    with_text_model,
 )
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import AuditSettings
@@ -28,18 +30,12 @@ class SelectorName(StrEnum):
     GREEDY = "greedy"
 
 
+@with_text_model
 @with_settings
 def evolve(
     config: AuditSettings,
     *,
-    text_model: Annotated[
-        str,
-        typer.Option(
-            help="Writes, analyses and amends: KIND or KIND:NAME, such as openai:MODEL.",
-            show_default=False,
-        ),
-    ],
-    endpoint: EndpointOption = None,
+    asked: TextModelFlags,
     out: Annotated[Path, typer.Option(help="Where the instruction goes; it is replaced.")] = Path(
         "instruction.txt"
     ),
@@ -76,11 +72,12 @@ def evolve(
 ) -> None:
     """Evolve the instruction by which a text model rewrites prompts, and measure it.
 
-    Needs an audit first. Evolves on some of the failing pairs and compares the evolved instruction
-    with the first one on others, on the same fresh seeds. The second checker guides the search, the
-    first one judges. `lcmis repair --instruction FILE` then uses what was found.
+    Needs an audit first, and a text model, which writes, analyses and amends. Evolves on some of
+    the failing pairs and compares the evolved instruction with the first one on others, on the same
+    fresh seeds. The second checker guides the search, the first one judges. `lcmis repair
+    --instruction FILE` then uses what was found.
     """
-    from lcmis.audit.config import checker_settings, text_model_settings
+    from lcmis.audit.config import checker_settings
     from lcmis.cli import terminal
     from lcmis.cli.terminal.evolution import evolve_progress, print_evolved
     from lcmis.repair.evolve import (
@@ -94,8 +91,15 @@ def evolve(
 
     if not out.absolute().parent.is_dir():
         raise ConfigError(f"there is no folder {out.absolute().parent}: name another file by --out")
+    text_model = asked.over(config.text_model)
+    if text_model is None:
+        raise ConfigError(
+            "an instruction is evolved by a text model: name one with --text-model, such as "
+            "openai:MODEL, or under [text_model] in the file"
+        )
+    config = dataclasses.replace(config, text_model=text_model)
     settings = EvolveSettings(
-        text_model=text_model_settings(text_model, endpoint),
+        text_model=text_model,
         plan=Plan(iterations, selector=selector.value),
         subjects=subjects,
         held_out=held_out,

@@ -86,8 +86,9 @@ def gate(
     """
     from lcmis.cli import terminal
     from lcmis.cli.terminal.gates import print_gates
+    from lcmis.export.gate import add_summary, write_junit
     from lcmis.findings.comparison import opened
-    from lcmis.findings.gate import add_summary, audits, examine, worst, write_junit
+    from lcmis.findings.gate import audits, examine, worst
 
     with _perhaps(store, pictures) as facts, contextlib.ExitStack() as stack:
         names = [model] if model else audits(facts, store_name(store))

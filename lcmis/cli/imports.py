@@ -25,7 +25,7 @@ def import_(
         typer.Argument(
             metavar="[FILE]…",
             help="Sets of prompts: LC-Mis, T2I-CompBench, GenEval, GenEval 2, TIFA, DSG, "
-            "GenAI-Bench, ConceptMix, EvalScope, CSV, JSON lines or text.",
+            "GenAI-Bench, ConceptMix, EvalScope, CSV, JSON lines, Parquet or text.",
         ),
     ] = None,
     images: Annotated[
@@ -48,6 +48,10 @@ def import_(
             "--format", help="Of all files; recognised by content if not named.", show_default=False
         ),
     ] = None,
+    column: Annotated[
+        str,
+        typer.Option(help="That holds the prompts; found if not named.", show_default=False),
+    ] = "",
     encoding: Annotated[str, typer.Option(help="utf-8, latin-1 or cp1252.")] = "utf-8",
     source: Annotated[
         str, typer.Option(help="Who made the set, kept with every pair.", show_default=False)
@@ -83,6 +87,7 @@ def import_(
             into,
             manifest,
             form=form,
+            column=column,
             encoding=read_as,
             source=source,
             licence=licence,
@@ -94,6 +99,7 @@ def import_(
         files or [],
         into,
         form=form,
+        column=column,
         encoding=read_as,
         source=source,
         licence=licence,

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from lcmis.audit.config import checker_settings, model_settings, text_model_settings
-from lcmis.cli.shared import JsonOption, option
+from lcmis.cli.shared import JsonOption, TextModelFlags, option, with_text_model
 from lcmis.errors import ConfigError
 from lcmis.invert.masks import MaskBy
 from lcmis.machine.paths import shipped
-from lcmis.plugins.settings import CheckerSettings, TextModelSettings
+from lcmis.plugins.settings import CheckerSettings
 
 MINIATURE = "teacup-"
 """Models of these names bring their own encoders, text model and writer."""
@@ -25,9 +25,11 @@ GUIDE, GUARD, TEXT_MODEL = "teacup-clip", "teacup-guard", "phrasebook"
 _METHODS, _MAKE = "How it is inverted", "What is made of the prompts"
 
 
+@with_text_model
 def invert(
     picture: Annotated[Path, typer.Argument(help="A PNG, JPEG or WebP file.")],
     *,
+    asked: TextModelFlags,
     method: Annotated[
         str | None,
         option(_METHODS, "One or more of pez, editor, arpo, caption, …, with commas; else all."),
@@ -41,12 +43,6 @@ def invert(
     guard: Annotated[str | None, option(_METHODS, "Encoder that judges, never the guide.")] = None,
     writer: Annotated[
         str | None, option(_METHODS, "Turns embeddings into text: a name or folder, for editor.")
-    ] = None,
-    text_model: Annotated[
-        str | None, option(_METHODS, "Sees pictures: KIND:NAME such as openai:MODEL.")
-    ] = None,
-    endpoint: Annotated[
-        str | None, option(_METHODS, "Of the text model; its key is in LCMIS_API_KEY.")
     ] = None,
     fluency: Annotated[
         str | None, option(_METHODS, "A causal language model for perplexity: folder or hub name.")
@@ -83,6 +79,7 @@ def invert(
     """Find prompts for a picture, by every method side by side, the best first.
 
     Another model: lcmis invert photo.jpg -m MODEL --guide clip:… --guard clip:…
+    A text model that sees: --text-model openai:MODEL --vision
     """
     from lcmis.check.pictures import open_picture
     from lcmis.cli import terminal
@@ -107,7 +104,7 @@ def invert(
         guide=_encoder(guide or (GUIDE if _is_miniature(model) else ""), device),
         methods=tuple(filter(None, (method or "").replace(" ", "").split(","))),
         writer=writer or _writer(model),
-        text_model=_text_model(text_model, endpoint, model),
+        text_model=asked.over(text_model_settings(TEXT_MODEL) if _is_miniature(model) else None),
         fluency=fluency or "",
         seeds=seeds,
         pictures=pictures,
@@ -141,11 +138,6 @@ def _guard(guard: str | None, model: str, device: str) -> CheckerSettings:
 
 def _encoder(name: str, device: str) -> CheckerSettings | None:
     return dataclasses.replace(checker_settings(name), device=device) if name else None
-
-
-def _text_model(name: str | None, endpoint: str | None, model: str) -> TextModelSettings | None:
-    chosen = name or (TEXT_MODEL if _is_miniature(model) else "")
-    return text_model_settings(chosen, endpoint) if chosen else None
 
 
 def _old_new(text: str) -> tuple[str, str]:

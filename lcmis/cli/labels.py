@@ -31,16 +31,17 @@ def label(
     from lcmis.cli import terminal
     from lcmis.cli.terminal.labels import print_labellers
     from lcmis.findings import labels
+    from lcmis.findings.words import several
 
     if export is not None and import_ is not None:
         raise ConfigError("--export and --import do not go together: run one, then the other")
     with open_store(store, pictures, read_only=import_ is None) as facts:
         if export is not None:
             count = labels.export_labels(facts, export)
-            print(f"wrote {count} labels to {export}")
+            print(f"wrote {several(count, 'label')} to {export}")
         elif import_ is not None:
             done = labels.import_labels(facts, import_)
-            print(f"added {done.added} labels; {done.known} were there already")
+            print(f"added {several(done.added, 'label')}; {done.known} were there already")
         else:
             found = labels.readings(facts.labels())
             terminal.print_json(found) if json else print_labellers(found)

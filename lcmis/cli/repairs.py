@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -10,22 +11,25 @@ import typer
 from lcmis.audit.config import load_config
 from lcmis.cli.shared import (
     CheckerOption,
-    EndpointOption,
     JsonOption,
     LevelOption,
     PicturesOption,
     StoreOption,
+    TextModelFlags,
     command_line,
     open_store,
     with_settings,
+    with_text_model,
 )
 from lcmis.plugins.settings import AuditSettings
 
 
+@with_text_model
 @with_settings
 def repair(
     config: AuditSettings,
     *,
+    asked: TextModelFlags,
     method: Annotated[
         str,
         typer.Option(
@@ -39,14 +43,6 @@ def repair(
     ] = None,
     certificate: Annotated[int, typer.Option(help="Fresh seeds for the proof.")] = 20,
     level: LevelOption = None,
-    text_model: Annotated[
-        str | None,
-        typer.Option(
-            help="Asked for other prompts: KIND or KIND:NAME, such as openai:MODEL.",
-            show_default=False,
-        ),
-    ] = None,
-    endpoint: EndpointOption = None,
     instruction: Annotated[
         Path | None,
         typer.Option(
@@ -84,21 +80,23 @@ def repair(
     """Look for another way of prompting for every pair that fails, and prove it on fresh seeds.
 
     Needs an audit first. The second checker guides the search; the first one, which the search
-    never sees, judges what was found. Run it again to go on where it stopped.
+    never sees, judges what was found. A text model, if one is named, is asked for other prompts.
+    Run it again to go on where it stopped.
     """
-    from lcmis.audit.config import checker_settings, text_model_settings
+    from lcmis.audit.config import checker_settings
     from lcmis.cli import terminal
     from lcmis.cli.terminal.repairs import print_repairs
     from lcmis.repair.evolve import read_instruction
     from lcmis.repair.search import Repair, RepairSettings
 
+    config = dataclasses.replace(config, text_model=asked.over(config.text_model))
     chosen = RepairSettings(
         method=method,
         budget=budget,
         seconds=seconds,
         certificate=certificate,
         level=level,
-        text_model=text_model_settings(text_model, endpoint) if text_model else None,
+        text_model=config.text_model,
         instruction=read_instruction(instruction) if instruction else "",
         calls=calls,
         guard=checker_settings(guard) if guard else None,
@@ -151,11 +149,11 @@ def export(
     pictures: PicturesOption = None,
 ) -> None:
     """Take repaired prompts to your own tool, with their seeds, scores and certificates."""
+    from lcmis.cli.terminal.repairs import print_exported
     from lcmis.export.formats import export as write
     from lcmis.export.repaired import repaired_prompts
     from lcmis.findings import deciding_checker
 
     with open_store(store, pictures, read_only=True) as facts:
         found = repaired_prompts(facts, deciding_checker(facts, checker), every=every)
-    write(found, form, path)
-    print(f"{len(found)} repaired prompts in {path}")
+    print_exported(write(found, form, path), path)

@@ -40,6 +40,7 @@ def report(
     It needs no server and no network and runs no script; the same facts give the same file.
     """
     from lcmis.export import report as room
+    from lcmis.findings.words import megabytes, several
 
     with open_store(store, pictures, read_only=True) as facts:
         made = room.gather(facts, checker, threshold, worst)
@@ -47,7 +48,7 @@ def report(
         out = out or Path("report.html")
         text = room.html(made)
         _write(out, text)
-        print(f"{out}: {made.num_pictures} pictures, {len(text.encode()) / 1e6:.1f} MB")
+        print(f"{out}: {several(made.num_pictures, 'picture')}, {megabytes(len(text.encode()))}")
     if markdown is not None:
         _write(markdown, room.markdown(made))
         print(f"{markdown}: words and tables")

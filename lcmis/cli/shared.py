@@ -9,6 +9,7 @@ import os
 import sys
 import typing
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ from lcmis.plugins.settings import USUAL_STORE, AuditSettings
 from lcmis.types import Adapter
 
 if TYPE_CHECKING:
+    from lcmis.plugins.settings import TextModelSettings
     from lcmis.store import Store
 
 StoreOption = Annotated[
@@ -46,13 +48,6 @@ CheckerOption = Annotated[
 ]
 ThresholdOption = Annotated[
     float, typer.Option(min=0, max=1, help="Score from which a concept counts as present.")
-]
-EndpointOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Of the text model, else LCMIS_ENDPOINT; its key is in LCMIS_API_KEY.",
-        show_default=False,
-    ),
 ]
 LevelOption = Annotated[
     int | None,
@@ -106,6 +101,10 @@ def settings(
             "--pairs",
             "-p",
         ),
+    ] = None,
+    column: Annotated[
+        str | None,
+        option("What is audited", "Of a set, the column that holds the prompts.", "--column"),
     ] = None,
     patterns: Annotated[
         list[str] | None,
@@ -163,6 +162,7 @@ def settings(
         models=[model_settings(text) for text in model] if model else None,
         checkers=[checker_settings(text) for text in checker] if checker else None,
         pairs=pairs or None,
+        column=column,
         patterns=patterns or None,
         limit=limit,
         threshold=threshold,
@@ -190,6 +190,84 @@ def settings(
     )
 
 
+# ── text models ──────────────────────────────────────────────────────────────────────────────────
+
+_ASKED = "Which text model is asked"
+
+
+@dataclass(frozen=True, slots=True)
+class TextModelFlags:
+    """What the command line says of a text model; None where it says nothing."""
+
+    text_model: str | None
+    endpoint: str | None
+    vision: bool | None
+    max_tokens: int | None
+    temperature: float | None
+    deadline: float | None
+
+    def over(self, settings: TextModelSettings | None) -> TextModelSettings | None:
+        """Laid over what a file says, or a command's own choice; None where nobody names one.
+
+        Raises:
+            ConfigError: flags for a text model that nobody named.
+        """
+        from lcmis.audit.config import kind_and_name, text_model_settings
+
+        given: dict[str, Any] = {
+            "endpoint": self.endpoint,
+            "sees_images": self.vision,
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "deadline_seconds": self.deadline,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        if self.text_model and settings is not None:
+            changes |= kind_and_name(self.text_model)
+        elif self.text_model:
+            settings = text_model_settings(self.text_model)
+        if settings is None and changes:
+            raise ConfigError(
+                "a flag speaks of a text model, but none is named: name one with --text-model, or "
+                "under [text_model] in the file"
+            )
+        return dataclasses.replace(settings, **changes) if settings is not None else None
+
+
+def text_model_flags(
+    *,
+    text_model: Annotated[
+        str | None,
+        option(
+            _ASKED,
+            "KIND or KIND:NAME, such as openai:MODEL or local:FOLDER; else the file's.",
+        ),
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        option(_ASKED, "Its address, else LCMIS_ENDPOINT; its key is in LCMIS_API_KEY."),
+    ] = None,
+    vision: Annotated[
+        bool | None,
+        option(_ASKED, "It sees pictures, or does not.", "--vision/--no-vision"),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, option(_ASKED, "How long one reply may be, thoughts included: 4096.")
+    ] = None,
+    temperature: Annotated[
+        float | None, option(_ASKED, "From 0 up; its own choice by default.")
+    ] = None,
+    deadline: Annotated[
+        float | None, option(_ASKED, "Seconds that one answer may take, retries included: 120.")
+    ] = None,
+) -> TextModelFlags:
+    """The flags of every command that asks a text model."""
+    return TextModelFlags(text_model, endpoint, vision, max_tokens, temperature, deadline)
+
+
+# ── commands that share flags ────────────────────────────────────────────────────────────────────
+
+
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     """Of a function, with the annotations typer reads in place of their spelling."""
     hints = typing.get_type_hints(function, include_extras=True)
@@ -199,19 +277,33 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     ]
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all the flags of :func:`settings`; it is called with the AuditSettings."""
-    shared, own = _parameters(settings), _parameters(command)[1:]
+def _given(
+    command: Callable[..., None], name: str, read: Callable[..., Any]
+) -> Callable[..., None]:
+    """The command with all the flags of ``read``, called with what that makes of them."""
+    shared = _parameters(read)
+    own = [parameter for parameter in _parameters(command) if parameter.name != name]
 
     @functools.wraps(command)
-    def run(**given: Any) -> None:
-        mine = {parameter.name: given.pop(parameter.name) for parameter in own}
-        command(settings(given.pop("config"), **given), **mine)
+    def run(**flags: Any) -> None:
+        mine = {parameter.name: flags.pop(parameter.name) for parameter in own}
+        command(**{name: read(**flags)}, **mine)
 
     del run.__wrapped__  # or typer would look through to the command's own parameters
-    run.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*shared, *own]}
+    parameters = sorted([*shared, *own], key=lambda parameter: parameter.kind)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all the flags of :func:`settings`; it is called with ``config``."""
+    return _given(command, "config", settings)
+
+
+def with_text_model(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all the flags of :func:`text_model_flags`; it is called with ``asked``."""
+    return _given(command, "asked", text_model_flags)
 
 
 def store_name(store: str | None) -> str:

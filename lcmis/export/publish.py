@@ -5,8 +5,10 @@ Inspect.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
+import re
 import shutil
 import tempfile
 import zipfile
@@ -43,6 +45,7 @@ class Published:
 
     model: str
     folder: Path
+    num_prompts: int
     num_pictures: int
     left_out: tuple[str, ...]
     """One sentence for each prompt that the format cannot say."""
@@ -90,6 +93,11 @@ def publish(
                 _publish_one(store, checker, form, findings, draft, folder, alone=len(found) == 1)
                 for findings in found.values()
             ]
+            if not any(one.num_pictures for one in published):
+                said = next((one.left_out[0] for one in published if one.left_out), "no picture")
+                raise ConfigError(
+                    f"there is nothing that can be published as {form}: {said}; name another format"
+                )
             draft.chmod(0o755)
             draft.rename(folder)
         finally:
@@ -118,13 +126,13 @@ def _publish_one(
     taken: list[list[Shown]] = []
     left_out: list[str] = []
     for shown in by_pair:
-        fault = UNSAYABLE.get(form, _sayable)(shown[0].pair.prompt) if shown else ""
+        fault = UNSAYABLE.get(form, _sayable)(shown[0].pair) if shown else ""
         if fault:
             left_out.append(f"{shown[0].pair.prompt!r} {fault}")
         elif shown:
             taken.append(shown)
-    FORMATS[form](store, taken, draft / inside)
-    return Published(name, folder / inside, sum(map(len, taken)), tuple(left_out))
+    FORMATS[form](store, taken, draft / inside, folder.absolute() / inside)
+    return Published(name, folder / inside, len(taken), sum(map(len, taken)), tuple(left_out))
 
 
 def _shown(store: Store, checker: str, finding: PairFinding) -> list[Shown]:
@@ -151,42 +159,200 @@ def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 # ── the formats ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _geneval(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
-    """``00000/metadata.jsonl`` and ``00000/samples/00000.png``, as its generator lays them out."""
+GENEVAL_CLASSES = frozenset(
+    [
+        "person",
+        "bicycle",
+        "car",
+        "motorcycle",
+        "airplane",
+        "bus",
+        "train",
+        "truck",
+        "boat",
+        "traffic light",
+        "fire hydrant",
+        "stop sign",
+        "parking meter",
+        "bench",
+        "bird",
+        "cat",
+        "dog",
+        "horse",
+        "sheep",
+        "cow",
+        "elephant",
+        "bear",
+        "zebra",
+        "giraffe",
+        "backpack",
+        "umbrella",
+        "handbag",
+        "tie",
+        "suitcase",
+        "frisbee",
+        "skis",
+        "snowboard",
+        "sports ball",
+        "kite",
+        "baseball bat",
+        "baseball glove",
+        "skateboard",
+        "surfboard",
+        "tennis racket",
+        "bottle",
+        "wine glass",
+        "cup",
+        "fork",
+        "knife",
+        "spoon",
+        "bowl",
+        "banana",
+        "apple",
+        "sandwich",
+        "orange",
+        "broccoli",
+        "carrot",
+        "hot dog",
+        "pizza",
+        "donut",
+        "cake",
+        "chair",
+        "couch",
+        "potted plant",
+        "bed",
+        "dining table",
+        "toilet",
+        "tv",
+        "laptop",
+        "computer mouse",
+        "tv remote",
+        "computer keyboard",
+        "cell phone",
+        "microwave",
+        "oven",
+        "toaster",
+        "sink",
+        "refrigerator",
+        "book",
+        "clock",
+        "vase",
+        "scissors",
+        "teddy bear",
+        "hair drier",
+        "toothbrush",
+    ]
+)
+"""What its detector knows: the 80 kinds of things of COCO, as GenEval spells them."""
+GENEVAL_COLOURS = frozenset(
+    ["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white"]
+)
+"""What its classifier tells apart."""
+_POSITION = re.compile(
+    r"(?:a photo of )?(?:an?|the) (?P<what>.+?) (?P<where>left of|right of|above|below) "
+    r"(?:an?|the) (?P<target>.+?)\.?",
+    re.IGNORECASE,
+)
+
+
+def _geneval(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: Path) -> None:
+    """``00000/metadata.jsonl`` and ``00000/samples/00000.png``, as its generator lays them out.
+
+    By the code of GenEval's ``evaluate_images.py`` as of 2025: each of ``include`` asks for a class
+    by its exact name, with a ``color`` and a ``position`` of their own; the thing at a position
+    stands behind its target. A class that it does not know is never found there, and two things of
+    one class are told by no colour, so such pairs are left out.
+    """
     for index, shown in enumerate(pairs):
         place = folder / f"{index:05}"
         place.mkdir()
         pair = shown[0].pair
-        include = [{"class": concept.name, "count": 1} for concept in (pair.a, pair.b)]
-        _write_lines(
-            place / "metadata.jsonl",
-            [{"tag": "two_object", "include": include, "prompt": pair.prompt}],
-        )
+        _write_lines(place / "metadata.jsonl", [_geneval_asks(pair)])
         for number, one in enumerate(shown):
             _save(store, one, place / "samples" / f"{number:05}.png")
 
 
-def _compbench(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
-    """``samples/<prompt>_<6 digits>.png``, numbered over all, and the prompts as a text file."""
+def _geneval_asks(pair: ConceptPair) -> dict[str, Any]:
+    names = (pair.a.name, pair.b.name)
+    things = {name.casefold(): _geneval_thing(name) for name in names}
+    include = [{"class": kind, "count": 1} for _, kind in things.values()]
+    for asked, (colour, _) in zip(include, things.values(), strict=True):
+        if colour:
+            asked["color"] = colour
+    tag = "color_attr" if any("color" in asked for asked in include) else "two_object"
+    said = _POSITION.fullmatch(pair.prompt)
+    if said and {said["what"].casefold(), said["target"].casefold()} == set(things):
+        tag = "position"
+        if said["what"].casefold() == names[0].casefold():
+            include.reverse()
+        include[1]["position"] = [said["where"].casefold(), 0]
+    if pair.pattern in GENEVAL_TAGS:
+        tag = pair.pattern
+    asked = {"tag": tag, "include": include, "prompt": pair.prompt}
+    return asked | {"concept_pair": pair.as_json()}
+
+
+GENEVAL_TAGS = frozenset({"two_object", "position", "colors", "color_attr"})
+"""What GenEval calls kinds of prompts that may name two things; it counts right ones by them."""
+
+
+def _geneval_thing(name: str) -> tuple[str, str]:
+    """``(colour, class)`` as GenEval knows them, either empty where it does not."""
+    whole = " ".join(name.casefold().split())
+    colour, _, rest = whole.partition(" ")
+    if whole in GENEVAL_CLASSES:
+        return "", whole
+    if colour in GENEVAL_COLOURS and rest in GENEVAL_CLASSES:
+        return colour, rest
+    return "", ""
+
+
+def _no_geneval(pair: ConceptPair) -> str:
+    """Why GenEval cannot look for a pair."""
+    kinds = [_geneval_thing(concept.name)[1] for concept in (pair.a, pair.b)]
+    unknown = [
+        concept.name for concept, kind in zip((pair.a, pair.b), kinds, strict=True) if not kind
+    ]
+    if unknown:
+        named = " and ".join(map(repr, unknown))
+        return f"asks for {named}, which is not one of GenEval's 80 classes with one of its colours"
+    if kinds[0] == kinds[1]:
+        return f"asks for {kinds[0]!r} twice, of which GenEval looks at the clearest one only"
+    return ""
+
+
+def _compbench(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: Path) -> None:
+    """``samples/<prompt>_<6 digits>.png``, numbered over all, and the prompts as a text file.
+
+    By the code of T2I-CompBench's ``BLIP_vqa.py`` and ``2D_spatial_eval.py`` as of 2025: the prompt
+    ends at the first ``_``, the number stands between the last ``_`` and the first ``.`` behind it.
+    """
     pictures = [one for shown in pairs for one in shown]
     for number, one in enumerate(pictures):
         _save(store, one, folder / "samples" / f"{one.pair.prompt}_{number:06}.png")
     text = "".join(f"{shown[0].pair.prompt}\n" for shown in pairs)
     (folder / "prompts.txt").write_text(text, encoding="utf-8")
+    whole = "".join(f"{shown[0].pair.as_json()}\n" for shown in pairs)
+    (folder / "lcmis_pairs.jsonl").write_text(whole, encoding="utf-8")
 
 
-def _evalscope(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
-    """``evalscope.jsonl`` with the fields that EvalScope reads, and the pictures."""
+def _evalscope(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, final: Path) -> None:
+    """``evalscope.jsonl`` with the fields that EvalScope reads, and the pictures.
+
+    By the code of EvalScope 1.x: its metrics open ``image_path`` as it stands, from wherever they
+    run, so paths are absolute: after the folder was moved, publish again.
+    """
     rows = []
     for number, one in enumerate(one for shown in pairs for one in shown):
         file = f"images/{number:06}.png"
         _save(store, one, folder / file)
-        row = {"id": number, "prompt": one.pair.prompt, "image_path": file}
+        row = {"id": number, "prompt": one.pair.prompt, "image_path": str(final / file)}
+        row |= {"concept_pair": one.pair.as_json()}
         rows.append(row | ({"category": one.pair.pattern} if one.pair.pattern else {}))
     _write_lines(folder / "evalscope.jsonl", rows)
 
 
-def _imagefolder(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
+def _imagefolder(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: Path) -> None:
     """``metadata.jsonl`` with a ``file_name`` a picture, as Hugging Face datasets reads it."""
     rows = []
     for number, one in enumerate(one for shown in pairs for one in shown):
@@ -196,7 +362,7 @@ def _imagefolder(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -
     _write_lines(folder / "metadata.jsonl", rows)
 
 
-def _parquet(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
+def _parquet(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: Path) -> None:
     """``pictures.parquet``: one row a picture and checker, every checker of the store."""
     import pyarrow as pa
     import pyarrow.parquet
@@ -227,24 +393,33 @@ def _parquet(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> No
     (folder / "pictures.parquet").write_bytes(buffer.getvalue())
 
 
-def _inspect(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path) -> None:
+def _inspect(store: Store, pairs: Sequence[Sequence[Shown]], folder: Path, _: Path) -> None:
     """``lcmis.eval``, a log that Inspect's viewer and readers open: a sample a pair, an epoch a
     picture, the pictures inside.
 
     Its accuracy is that of the pictures it holds; where pairs were stopped early, that is not the
     fair rate of the model, and the log says so.
 
+    Each log has an ``eval_id`` of its own, made of what is in it: Inspect's data frames drop
+    the second of two logs with one.
+
     Source: inspect_ai's own ``read_eval_log`` and the files that its ``write_eval_log`` leaves.
     """
     runs = store.runs()
     created = runs[-1].started_at if runs else datetime.now(UTC).isoformat()
+    model = pairs[0][0].evidence.model if pairs else "none"
+    shown = [(one.evidence.spec_key, one.checker, one.verdict) for each in pairs for one in each]
+    content = hashlib.blake2b(json.dumps([model, created, shown]).encode(), digest_size=11)
     start = {
         "version": 2,
         "eval": {
+            "eval_id": content.hexdigest(),
+            "run_id": content.hexdigest(),
+            "task_id": content.hexdigest(),
             "created": created,
             "task": "lcmis",
             "dataset": {"name": "lcmis", "samples": len(pairs)},
-            "model": pairs[0][0].evidence.model if pairs else "none",
+            "model": model,
             "config": {"epochs": max(map(len, pairs), default=1)},
         },
         "plan": {},
@@ -334,6 +509,7 @@ def _record(one: Shown) -> dict[str, Any]:
         "verdict": one.verdict,
         **_values(one.evidence),
         "pair_key": pair.key,
+        "concept_pair": pair.as_json(),
         "spec_key": one.evidence.spec_key,
         "sha256": one.sha256,
     }
@@ -349,12 +525,13 @@ def _values(said: Evidence) -> dict[str, Any]:
     }
 
 
-def _sayable(prompt: str) -> str:
+def _sayable(pair: ConceptPair) -> str:
     return ""
 
 
-def _no_file_name(prompt: str) -> str:
+def _no_file_name(pair: ConceptPair) -> str:
     """Why T2I-CompBench cannot name a file after a prompt: it reads it up to the first ``_``."""
+    prompt = pair.prompt
     if "_" in prompt or "/" in prompt or "\0" in prompt:
         return "holds a _ or a /, which T2I-CompBench's file names cannot"
     if len(prompt.encode()) > LONGEST_NAME:
@@ -364,16 +541,20 @@ def _no_file_name(prompt: str) -> str:
 
 LONGEST_NAME = 240
 """Bytes of a file's name, less the number and suffix that follow the prompt."""
-UNSAYABLE: Mapping[str, Callable[[str], str]] = MappingProxyType({"t2i-compbench": _no_file_name})
+UNSAYABLE: Mapping[str, Callable[[ConceptPair], str]] = MappingProxyType(
+    {"geneval": _no_geneval, "t2i-compbench": _no_file_name}
+)
 """What a format cannot say, and why, where there is such a thing."""
-FORMATS: Mapping[str, Callable[[Store, Sequence[Sequence[Shown]], Path], None]] = MappingProxyType(
-    {
-        "geneval": _geneval,
-        "t2i-compbench": _compbench,
-        "evalscope": _evalscope,
-        "imagefolder": _imagefolder,
-        "parquet": _parquet,
-        "inspect": _inspect,
-    }
+FORMATS: Mapping[str, Callable[[Store, Sequence[Sequence[Shown]], Path, Path], None]] = (
+    MappingProxyType(
+        {
+            "geneval": _geneval,
+            "t2i-compbench": _compbench,
+            "evalscope": _evalscope,
+            "imagefolder": _imagefolder,
+            "parquet": _parquet,
+            "inspect": _inspect,
+        }
+    )
 )
 """What ``lcmis publish`` may write."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lcmis import findings
+from lcmis.findings.words import percent
 from lcmis.plugins.opening import open_model
 from lcmis.store import Store
-from lcmis.text.words import percent
 from lcmis.types import Adapter, Certificate, ConceptPair, Seen, Stage, Standing, stage_starts
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ def record(one: RepairedPrompt) -> dict[str, Any]:
         "a": one.pair.a.name,
         "b": one.pair.b.name,
         "original_prompt": one.pair.prompt,
+        "concept_pair": one.pair.as_json(),
         "repaired": one.standing.proved,
         "passes_alone": certificate.passed,
         "prompt": one.stages[-1].prompt,
@@ -160,7 +161,7 @@ def _schema() -> pyarrow.Schema:
     )
     return pa.schema(
         {
-            **dict.fromkeys(("pair", "a", "b", "original_prompt"), text),
+            **dict.fromkeys(("pair", "a", "b", "original_prompt", "concept_pair"), text),
             **dict.fromkeys(("repaired", "passes_alone"), pa.bool_()),
             "prompt": text,
             "stages": stages,

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lcmis.types import Seen
-
-if TYPE_CHECKING:
-    pass
 from lcmis.export.repaired import RepairedPrompt
 from lcmis.export.tables import record
+from lcmis.types import Seen
 
 _A1111_SAMPLERS = MappingProxyType(
     {
@@ -37,15 +33,52 @@ _A1111_SAMPLERS = MappingProxyType(
 """Scheduler of diffusers to the sampler of that web interface that does the same."""
 
 
+_A1111_TWO_CALLS = frozenset({"DPM++ SDE", "DPM2", "DPM2 a"})
+"""Its samplers that ask the denoiser once more between two steps."""
+_A1111_BY_TIMESTEP = frozenset({"DDIM", "PLMS", "UniPC"})
+"""Its samplers that read no schedule of sigmas."""
+
+
 def as_a1111(repaired: Sequence[RepairedPrompt]) -> bytes:
     """One block a repair, as it is pasted into the prompt field, blocks parted by an empty line.
 
-    Stages are prompt editing, ``[first:full:0.2]``, the fraction as the handbook there means it;
-    by the code its samplers stay with the first prompt for one step more. Letters that mean
-    something there are escaped; so are its words AND and BREAK, by writing them small, as text
-    encoders read them. ``#`` begins a comment there and cannot be escaped: it is left out.
+    By the code of AUTOMATIC1111 1.10.1. Stages are prompt editing, ``[first:full:3]``: an integer
+    ``n`` counts the calls of the denoiser, not steps, and the first text rules the calls 0 to n,
+    one more than the handbook there says. A number below 1 is dropped, so a text cannot rule one
+    call alone: such a repair stands as a comment with the reason, and so says
+    :func:`a1111_left_out`. Letters that mean something there are escaped; its words AND and BREAK
+    by a backslash within, which it drops where it reads weights. ``#`` begins a comment there and
+    cannot be escaped: it is left out, and :func:`a1111_notes` says so, as it does of a scheduler
+    that has no name there. ``RNG: CPU`` and a named schedule make it draw the noise and take the
+    steps that diffusers does; its Automatic would be another one for some samplers.
     """
-    return "\n".join(_infotext(one) for one in repaired).encode()
+    return "\n".join(
+        f"# left out: {' '.join(reason.split())}\n"
+        if (reason := a1111_left_out(one))
+        else _infotext(one)
+        for one in repaired
+    ).encode()
+
+
+def a1111_left_out(one: RepairedPrompt) -> str:
+    """Why no number there makes the prompts change where ours do; empty if one does."""
+    for (switch, _), (_, earlier) in zip(one.starts()[1:], one.starts(), strict=False):
+        if _when(one, switch) < 1:
+            return (
+                f"{one.pair.prompt!r} for {one.model}: {earlier!r} rules one call of the denoiser "
+                f"alone, and the shortest that AUTOMATIC1111 can say is two"
+            )
+    return ""
+
+
+def a1111_notes(one: RepairedPrompt) -> tuple[str, ...]:
+    """What the block cannot say, one sentence each."""
+    said = []
+    if one.scheduler not in _A1111_SAMPLERS:
+        said.append(f"{one.scheduler} has no name in AUTOMATIC1111: choose a sampler yourself")
+    if any("#" in text for text in (*(prompt for _, prompt in one.starts()), one.negative_prompt)):
+        said.append("# begins a comment in AUTOMATIC1111, so it is taken out of the prompt")
+    return tuple(said)
 
 
 def _infotext(one: RepairedPrompt) -> str:
@@ -54,17 +87,21 @@ def _infotext(one: RepairedPrompt) -> str:
     for (_, prompt), (switch, _) in reversed(list(pairwise(starts))):
         text = f"[{_a1111_text(prompt)}:{text}:{_when(one, switch)}]"
     certificate = one.certificate
+    sampler = _A1111_SAMPLERS.get(one.scheduler, "")
     parameters = {
         "Steps": one.num_inference_steps,
-        "Sampler": _A1111_SAMPLERS.get(one.scheduler, one.scheduler),
+        "Sampler": sampler,
+        "Schedule type": "" if not sampler or sampler in _A1111_BY_TIMESTEP else "SGM Uniform",
         "CFG scale": f"{one.guidance_scale:g}",
         "Seed": certificate.seeds[0] if certificate.seeds else 0,
         "Size": f"{one.width}x{one.height}",
         "Model": one.model,
+        "RNG": "CPU",
         "Original prompt": one.pair.prompt,
         "Certificate": one.summary(),
         "Seeds": ", ".join(map(str, certificate.seeds)),
         "Scores": "; ".join(_score(seen) for seen in one.seen),
+        "Left out": "; ".join(a1111_notes(one)),
     }
     lines = [text]
     if one.negative_prompt:
@@ -79,9 +116,8 @@ def _score(seen: Seen) -> str:
 
 
 def _a1111_text(text: str) -> str:
-    text = " ".join(text.replace("#", " ").split())
-    text = re.sub(r"\b(?:AND|BREAK)\b", lambda found: found[0].lower(), text)
-    return re.sub(r"([\\()\[\]:|])", r"\\\1", text)
+    text = re.sub(r"([\\()\[\]:|])", r"\\\1", " ".join(text.replace("#", " ").split()))
+    return re.sub(r"\b(A)(ND)\b|\b(B)(REAK)\b", r"\1\3\\\2\4", text)
 
 
 def _a1111_value(value: object) -> str:
@@ -89,17 +125,16 @@ def _a1111_value(value: object) -> str:
     return json.dumps(text, ensure_ascii=False) if re.search(r'[,:"\n]', text) else text
 
 
-def _when(one: RepairedPrompt, step: int) -> str:
-    """A fraction below 1 whose product with the number of steps, cut off, is this step.
-
-    The stage's own where it is one.
-    """
-    steps = one.num_inference_steps
-    for end in (stage.denoising_end for stage in one.stages[:-1]):
-        if round(end * steps) == step == int(end * steps):
-            return f"{end:g}" if int(float(f"{end:g}") * steps) == step else repr(float(end))
-    fraction = math.ceil(1e4 * step / steps) / 1e4
-    return f"{fraction if int(fraction * steps) == step else fraction + 1e-4:.4f}"
+def _when(one: RepairedPrompt, step: int) -> int:
+    """The last call of the denoiser, counted from 0, before a step; calls go by its sampler."""
+    match _A1111_SAMPLERS.get(one.scheduler):
+        case "Heun":  # its second call looks at the next step already, as it does here
+            calls = 2 * step - 1
+        case "PLMS":  # looks ahead once, in its first step
+            calls = step + (step > 1)
+        case sampler:
+            calls = 2 * step if sampler in _A1111_TWO_CALLS else step
+    return calls - 1
 
 
 _COMFYUI_SAMPLERS = MappingProxyType(
@@ -121,13 +156,26 @@ _COMFYUI_SAMPLERS = MappingProxyType(
 )
 """Scheduler of diffusers to ComfyUI's sampler that does the same; ``euler`` for all others."""
 
+_COMFYUI_DROPS = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
+"""Its samplers that are given one sigma more and lose the last but one."""
+_COMFYUI_BETWEEN = frozenset({"dpm_2", "dpmpp_sde"})
+"""Its samplers that ask the denoiser between two steps, too."""
+
 
 def as_comfyui(repaired: Sequence[RepairedPrompt]) -> bytes:
     """One graph in the API format, a chain of nodes and a saved picture for each repair.
 
-    A stage is the text's range of the sampling, cut half a step before the next stage's first
-    step, so that never two rule at once. Models are named after their folder: choose the
-    checkpoint file you have. The certificate stands in the ``_meta`` of the sampler.
+    By the code of ComfyUI 0.3: a stage is the text's range of the sampling, as a share of the
+    timesteps of ``sgm_uniform``, and rules every call of the denoiser whose sigma lies within. It
+    is cut between the last call of the step before and the first of its own, so that never two
+    rule at once; both lie elsewhere for samplers that lose the last but one sigma, or look between
+    two steps. ``dpm_2_ancestral`` looks between two steps with just the sigma of the later one,
+    whose text it then reads. Round brackets would be weights and ``embedding:`` a file: the former
+    are escaped, a backslash in front of them included, the latter gets a space before its colon,
+    which CLIP reads the same. The page in the browser would take ``{a|b}`` and ``//`` out of a
+    text: such a text stands in a node of its own, whose field the page leaves alone. Models are
+    named after their folder: choose the checkpoint file you have. The certificate stands in the
+    ``_meta`` of the sampler, with what :func:`comfyui_notes` says.
     """
     graph: dict[str, Any] = {}
 
@@ -136,6 +184,12 @@ def as_comfyui(repaired: Sequence[RepairedPrompt]) -> bytes:
         meta = {"title": title, **(about or {})}
         graph[name] = {"class_type": kind, "inputs": inputs, "_meta": meta}
         return name
+
+    def encoded(title: str, prompt: str, model: str) -> str:
+        text: str | list[Any] = _comfyui_text(prompt)
+        if _REWRITTEN_BY_THE_PAGE.search(str(text)):
+            text = [node("PrimitiveStringMultiline", title, value=text), 0]
+        return node("CLIPTextEncode", title, text=text, clip=[model, 1])
 
     loaders: dict[str, str] = {}
     for number, one in enumerate(repaired):
@@ -146,7 +200,7 @@ def as_comfyui(repaired: Sequence[RepairedPrompt]) -> bytes:
         ruling = list(_ranges(one))
         positive = ""
         for start, end, prompt in ruling:
-            said = node("CLIPTextEncode", "Prompt", text=prompt, clip=[model, 1])
+            said = encoded("Prompt", prompt, model)
             if len(ruling) > 1:
                 said = node(
                     "ConditioningSetTimestepRange",
@@ -165,15 +219,13 @@ def as_comfyui(repaired: Sequence[RepairedPrompt]) -> bytes:
                 if positive
                 else said
             )
-        negative = node(
-            "CLIPTextEncode", "Negative prompt", text=one.negative_prompt, clip=[model, 1]
-        )
+        negative = encoded("Negative prompt", one.negative_prompt, model)
         latent = node("EmptyLatentImage", "Size", width=one.width, height=one.height, batch_size=1)
         seeds = one.certificate.seeds
         drawn = node(
             "KSampler",
             one.summary(),
-            {"lcmis": record(one)},
+            {"lcmis": record(one) | {"notes": list(comfyui_notes(one))}},
             model=[model, 0],
             seed=seeds[0] if seeds else 0,
             steps=one.num_inference_steps,
@@ -195,10 +247,32 @@ def as_comfyui(repaired: Sequence[RepairedPrompt]) -> bytes:
     return json.dumps(graph, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
+def comfyui_notes(one: RepairedPrompt) -> tuple[str, ...]:
+    """What the graph cannot say, one sentence each."""
+    if one.scheduler in _COMFYUI_SAMPLERS:
+        return ()
+    return (f"{one.scheduler} has no name in ComfyUI: euler stands in its place",)
+
+
+_REWRITTEN_BY_THE_PAGE = re.compile(r"\{|//|/\*|\\[{}|]|\\$")
+"""What the page takes for a choice, a comment or an escape."""
+
+
+def _comfyui_text(text: str) -> str:
+    text = re.sub(r"(?<!\S)embedding:", "embedding :", text.replace("\0", ""))
+    return re.sub(r"([()])", r"\\\1", text)
+
+
 def _ranges(one: RepairedPrompt) -> Iterator[tuple[float, float, str]]:
     """``(start, end, prompt)`` as shares of the sampling, in [0, 1]."""
     starts = one.starts()
-    cuts = [0.0, *(round((step - 0.5) / one.num_inference_steps, 4) for step, _ in starts[1:]), 1.0]
+    sampler = _COMFYUI_SAMPLERS.get(one.scheduler, "euler")
+    sigmas = one.num_inference_steps + (sampler in _COMFYUI_DROPS)
+    # Models whose schedule is shifted reach a step up to half a step earlier than by its number,
+    # and a look between two steps may lie behind the middle.
+    ahead = 0.3 if sampler in _COMFYUI_BETWEEN else 0.75
+    digits = 3 if sigmas <= 100 else 6  # the field's own precision, where it is enough
+    cuts = [0.0, *(round((step - ahead) / sigmas, digits) for step, _ in starts[1:]), 1.0]
     for (_, prompt), (start, end) in zip(starts, pairwise(cuts), strict=True):
         yield start, end, prompt
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from lcmis import judge
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.findings import comparison
 from lcmis.findings.comparison import Audited, compare, right_rate
+from lcmis.findings.words import several
 from lcmis.judge import Ruling
-from lcmis.machine.files import replacing
 from lcmis.store import Store
 from lcmis.types import Rate
 
@@ -117,7 +114,8 @@ def _absolute(side: Audited, limit: float, threshold: float) -> Condition:
     wrong = judge.failing(right)
     ruling = judge.ruling(wrong.low, wrong.high, limit)
     sentence = (
-        f"{wrong.value:.1%} of {wrong.total} pictures of {pairs} pairs are wrong, "
+        f"{wrong.value:.1%} of {several(wrong.total, 'picture')} of "
+        f"{several(pairs, 'pair')} are wrong, "
         f"{wrong.low:.1%} to {wrong.high:.1%} with 95 % confidence; allowed are {limit:.1%}"
     )
     sentence += _advice(ruling, pairs, wrong, limit)
@@ -140,9 +138,10 @@ def _relative(side: Audited, reference: Audited, margin: float, threshold: float
     )
     ruling = judge.ruling(worse.low, worse.high, margin)
     sentence = (
-        f"{worse.value:+.1%} wrong pictures against {reference.model} on {difference.pairs} pairs "
-        f"and {difference.pictures} shared seeds, {worse.low:+.1%} to {worse.high:+.1%} with 95 % "
-        f"confidence; allowed are {margin:+.1%}"
+        f"{worse.value:+.1%} wrong pictures against {reference.model} on "
+        f"{several(difference.pairs, 'pair')} and "
+        f"{several(difference.pictures, 'shared seed')}, {worse.low:+.1%} to {worse.high:+.1%} "
+        f"with 95 % confidence; allowed are {margin:+.1%}"
     )
     sentence += _advice(ruling, difference.pairs, worse, margin)
     name = "not worse than the reference"
@@ -156,81 +155,5 @@ def _advice(ruling: Ruling, pairs: int, measured: Rate, limit: float) -> str:
     needed = judge.pairs_needed(pairs, measured.value, measured.low, measured.high, limit)
     if needed is None:
         return "; it lies on the limit, so no number of pairs would settle it"
-    return f"; about {needed} pairs of this kind would settle it, if the share stays what it is"
-
-
-# ── for other programs ───────────────────────────────────────────────────────────────────────────
-
-
-def write_junit(gates: Sequence[Gate], path: Path) -> None:
-    """One test case a condition: failed, or skipped with the reason where it cannot tell.
-
-    Raises:
-        ConfigError: the file cannot be written.
-    """
-    from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
-
-    report: Any = JUnitXml("lcmis gate")
-    for gate in gates:
-        suite = TestSuite(_printable(gate.model))
-        suite.add_property("checker", _printable(gate.checker))
-        for condition in gate.conditions:
-            case = TestCase(condition.name, classname=_printable(gate.model))
-            sentence = _printable(condition.sentence)
-            if condition.ruling is Ruling.FAIL:
-                case.result = [Failure(sentence)]
-            elif condition.ruling is Ruling.UNDECIDED:
-                case.result = [Skipped(f"cannot tell: {sentence}")]
-            else:
-                case.system_out = sentence
-            suite.add_testcase(case)
-        report.add_testsuite(suite)
-    report.update_statistics()
-    with replacing(path) as draft:
-        report.write(str(draft), pretty=True)
-
-
-def _printable(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
-    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "\ufffd", text)
-
-
-def add_summary(gates: Sequence[Gate], path: Path) -> None:
-    """Write :func:`markdown` at the end of a file, as the page of a job wants it.
-
-    Raises:
-        ConfigError: the file cannot be written.
-    """
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(markdown(gates))
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written ({error.strerror}): name another file"
-        ) from error
-
-
-def markdown(gates: Sequence[Gate]) -> str:
-    """A summary for a pull request or a job's page."""
-    lines = []
-    for gate in gates:
-        lines += [
-            f"### {_cell(gate.model)}: {gate.ruling}",
-            "",
-            "| condition | ruling | measured | 95 % interval | limit |",
-            "| --- | --- | ---: | ---: | ---: |",
-        ]
-        for one in gate.conditions:
-            measured = one.measured
-            lines.append(
-                f"| {one.name} | **{one.ruling}** | {measured.value:.1%} | "
-                f"{measured.low:.1%} to {measured.high:.1%} | {one.limit:.1%} |"
-            )
-        lines += ["", *(f"- {_cell(one.sentence)}." for one in gate.conditions), ""]
-        lines += [f"Checked by {_cell(gate.checker)}.", ""]
-    return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    """Text that is no markup."""
-    return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", " ".join(text.split()))
+    more = several(needed, "pair")
+    return f"; about {more} of this kind would settle it, if the share stays what it is"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from lcmis.errors import UnknownNameError
@@ -13,7 +14,7 @@ from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Scor
 
 @dataclass(frozen=True, slots=True)
 class AllPairs:
-    """Every pair of every model, worst first."""
+    """Pairs of every model, worst first: all of them, or those that a word was meant for."""
 
     checker: str
     pairs: tuple[PairFinding, ...]
@@ -54,11 +55,12 @@ def look_up(
     checker: str | None = None,
     threshold: float = 0.5,
 ) -> AllPairs | OnePair | OnePicture | Failures:
-    """Find what a person means: nothing (all pairs), ``failures``, a pair, or a picture.
+    """Find what a person means: nothing (all pairs), ``failures``, words, a pair, or a picture.
 
     Args:
         store: The facts.
-        what: A key, the beginning of one, or a pair's prompt.
+        what: A key, the beginning of one, a pair's prompt, or words that stand in the prompts or
+            concepts of pairs; several such pairs are listed.
         model: Only models whose name contains this.
         checker: The checker whose scores decide; that of the last run by default.
         threshold: Score from which a concept counts as present.
@@ -78,8 +80,12 @@ def look_up(
 
     if what is None or what == "pairs":
         return AllPairs(checker_id, judged(None))
+    told = _told_of(store, what)
+    if len(told) > 1:
+        keys = {pair.key for pair in told}
+        return AllPairs(checker_id, tuple(one for one in judged(None) if one.pair.key in keys))
     try:
-        pair = store.pair(what)
+        pair = told[0] if told else store.pair(what)
     except UnknownNameError as no_pair:
         try:
             spec, render = store.render(what)
@@ -88,3 +94,25 @@ def look_up(
         path = "" if render.refusal else str(store.image_path(render.sha256))
         return OnePicture(spec, render, path, tuple(store.scores(spec.key)))
     return OnePair(pair, checker_id, judged(pair.key))
+
+
+_KEY = re.compile(r"k1:.*|[0-9a-f]{8,}")
+
+
+def _told_of(store: Store, what: str) -> list[ConceptPair]:
+    """The pair of exactly this prompt, or else those of whose prompt, names and synonyms every
+    word is told, at least its beginning; none of what looks like a key.
+    """
+    asked = what.casefold().split()
+    if not asked or _KEY.fullmatch(what):
+        return []
+    pairs = store.pairs()
+    if exactly := [pair for pair in pairs if pair.prompt == what]:
+        return exactly
+    begins = [re.compile(rf"(?<![a-z0-9]){re.escape(word)}") for word in asked]
+    return [pair for pair in pairs if all(one.search(_said(pair)) for one in begins)]
+
+
+def _said(pair: ConceptPair) -> str:
+    names = (name for side in (pair.a, pair.b) for name in (side.name, *side.synonyms))
+    return "\n".join((pair.prompt, *names)).casefold()

@@ -3,8 +3,8 @@
 From Python::
 
     from lcmis.check.pictures import open_picture
-    from lcmis.invert.run import InversionSettings, invert
-    from lcmis.plugins.protocols import CheckerSettings, ModelSettings
+    from lcmis.inverting import InversionSettings, invert
+    from lcmis.protocols import CheckerSettings, ModelSettings
 
     settings = InversionSettings(
         ModelSettings("stable-diffusion-v1-5/stable-diffusion-v1-5"),
@@ -31,6 +31,8 @@ from lcmis.errors import (
     ItemError,
     OutOfBudget,
     RenderError,
+    ServiceClosed,
+    TextModelError,
 )
 from lcmis.machine.budget import Budget
 from lcmis.plugins import registry
@@ -388,7 +390,9 @@ class _Easel:
 
 
 class _Counted:
-    """A text model that counts what it is asked."""
+    """A text model that counts what it is asked; where it is closed for good, the method that asks
+    fails, and the others go on.
+    """
 
     def __init__(self, model: TextModel) -> None:
         self._model = model
@@ -402,9 +406,17 @@ class _Counted:
         images: Sequence[Image] = (),
         schema: dict[str, Any] | None = None,
     ) -> str:
-        """The model's reply."""
+        """The model's reply.
+
+        Raises:
+            TextModelError: no reply.
+            ProposalError: a reply that cannot be used.
+        """
         self.calls += 1
-        return self._model.complete(messages, images, schema)
+        try:
+            return self._model.complete(messages, images, schema)
+        except ServiceClosed as error:
+            raise TextModelError(str(error)) from error
 
 
 # ── what is asked for ────────────────────────────────────────────────────────────────────────────

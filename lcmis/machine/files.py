@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from lcmis.errors import ConfigError
+from lcmis.machine.drafts import draft_name, sweep
 
 
 @contextlib.contextmanager
@@ -26,10 +27,10 @@ def replacing(path: Path) -> Iterator[Path]:
             yield path
             return
         target = path.resolve()
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        os.close(handle)
-        draft = Path(name)
+        sweep(target.parent.glob(f".{glob.escape(target.name)}.*.tmp"))
+        draft = target.with_name(draft_name(target.name))
         try:
+            draft.touch(exist_ok=False)
             yield draft
             if draft.exists():
                 _settle(draft)

@@ -1,8 +1,9 @@
-"""Picture files from elsewhere: opened by their header, refused where they would fill memory."""
+"""Picture files from elsewhere: opened by their header, and made RGB in the one way for all."""
 
 from __future__ import annotations
 
 import struct
+import unicodedata
 import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -50,3 +51,82 @@ def opened(file: str | Path | IO[bytes]) -> Image:
         picture.close()
         raise TooLargeError(f"{picture.width}x{picture.height}")
     return picture
+
+
+class UnscaledError(ValueError):
+    """A file holds numbers of which none is said to be white."""
+
+    def __init__(self) -> None:
+        super().__init__("holds numbers without a scale: save it as PNG or JPEG with 8 or 16 bits")
+
+
+def flat(picture: Image) -> Image:
+    """What a person sees of a picture, in RGB: every road into the tool goes through here.
+
+    Turned as its camera held it; of several frames the first; on white where it is clear, since
+    viewers and pages show it so and most pictures of one thing stand on white; sixteen-bit greys
+    scaled, not clipped, to eight bits.
+
+    Raises:
+        UnscaledError: it holds floats, or integers beyond sixteen bits.
+        OSError: it is damaged; and whatever else is :data:`BROKEN`.
+    """
+    from PIL import Image, ImageOps
+
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode == "F":
+        raise UnscaledError
+    if upright.mode.startswith("I"):
+        upright = _eight_bits(upright)
+    clear = upright.info.get("transparency")
+    if upright.mode == "RGB" and isinstance(clear, tuple) and max(clear) > 255:
+        upright.info["transparency"] = tuple(value >> 8 for value in clear)  # as its pixels were
+    if not upright.has_transparency_data:
+        return upright.convert("RGB")
+    seen = upright.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+
+
+def _eight_bits(grey: Image) -> Image:
+    """Sixteen-bit greys as eight-bit ones; of one value that is said to be clear, white."""
+    from PIL import Image
+
+    wide = grey.convert("I")
+    extremes = wide.getextrema()
+    if not all(isinstance(value, int | float) and 0 <= value <= 65535 for value in extremes):
+        raise UnscaledError
+    narrow = wide.point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    clear = grey.info.get("transparency")
+    if isinstance(clear, int):
+        import numpy as np
+
+        narrow = Image.fromarray(
+            np.where(np.asarray(wide) == clear, np.uint8(255), np.asarray(narrow))
+        )
+    return narrow
+
+
+def upright_size(picture: Image) -> tuple[int, int]:
+    """``(height, width)`` that :func:`flat` will have, read from the header alone."""
+    turned = picture.getexif().get(_ORIENTATION, 1) in range(5, 9)
+    return (picture.width, picture.height) if turned else (picture.height, picture.width)
+
+
+_ORIENTATION = 0x0112
+"""EXIF's tag; from 5 to 8 the picture lies on its side."""
+
+
+def within(folder: Path, name: str) -> Path:
+    """The file that a manifest names, however it is spelled in the folder.
+
+    A manifest from Windows has backslashes; accents may be letters of their own in the one and not
+    in the other. Where no spelling is that of a file, the name as it stands.
+
+    Raises:
+        OSError: it is too long for a name.
+    """
+    for one in (name, name.replace("\\", "/")):
+        for spelled in (one, *(unicodedata.normalize(form, one) for form in ("NFC", "NFD"))):
+            if (folder / spelled).exists():
+                return folder / spelled
+    return folder / name

@@ -131,7 +131,7 @@ class Priced(Protocol):
     price: float | None
     """Of one picture; None where the user has not said it."""
     spent: float
-    """By now, in the same currency."""
+    """By now, in the same currency; what may have been billed counts."""
 
 
 @runtime_checkable
@@ -193,6 +193,14 @@ class TextModel(Protocol):
     ) -> str:
         """The reply's text; ``schema`` asks for JSON of that shape."""
         ...
+
+
+@runtime_checkable
+class TellsAttempts(Protocol):
+    """A text model that may ask more than once for one reply, and tells of each time."""
+
+    record: Callable[[Exchange], None] | None
+    """Told of every attempt as it ends, failed ones included; may be set."""
 
 
 # ── inversion: from a picture to a prompt ────────────────────────────────────────────────────────

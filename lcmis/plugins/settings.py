@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import SecretStr
 
-from lcmis.types import (
-    Adapter,
-)
+from lcmis.types import Adapter
 
 if TYPE_CHECKING:
     pass
@@ -32,10 +30,15 @@ class HostedSettings:
     price: float | None = None
     """Of one picture, in the currency of your bill."""
     spend_limit: float | None = None
-    """That one run may spend, in the same currency; needs the price."""
+    """That one run may spend, in the same currency; needs the price. Whatever may have been billed
+    counts, answers that are of no use included."""
     requests_per_minute: float | None = None
     deadline_seconds: float = 180.0
     """For one picture, all retries included."""
+    proxy: SecretStr | None = None
+    """Through which it is reached: from LCMIS_PROXY only, since a password may stand in it."""
+    api_version: str | None = None
+    """As Azure wants it; ``?api-version=…`` behind the endpoint says the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,10 @@ class TextModelSettings:
     """None leaves it to the endpoint."""
     deadline_seconds: float = 120.0
     """For one answer, all retries and second questions included."""
+    proxy: SecretStr | None = None
+    """Through which it is reached: from LCMIS_PROXY only, since a password may stand in it."""
+    api_version: str | None = None
+    """As Azure wants it; ``?api-version=…`` behind the endpoint says the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,8 @@ class AuditSettings:
     """The first one decides; the others are second opinions, shown where they disagree."""
     pairs: tuple[str, ...]
     """Names of shipped catalogues, and pair files."""
+    column: str = ""
+    """Of the files of pairs, the one that holds the prompts; found where it is not named."""
     patterns: tuple[str, ...] = ()
     """Only pairs whose pattern contains one of these words; empty is all."""
     limit: int | None = None
@@ -140,3 +149,5 @@ class AuditSettings:
     """Picture i of every pair is drawn from seed ``first_seed + i``."""
     max_failures: int = 20
     """So many failed items stop the audit: something other than them is wrong."""
+    text_model: TextModelSettings | None = None
+    """Asked by commands that repair, propose and evolve; an audit asks none."""

@@ -14,11 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.machine.paths import shipped
-from lcmis.text.words import Span, indefinite, places
+from lcmis.text.words import Span, indefinite, lines, places, plain
 from lcmis.types import Concept, ConceptPair, Intruder, Side, content_key
 
 # ── what a file may say ──────────────────────────────────────────────────────────────────────────
@@ -32,7 +32,11 @@ def _one_line(text: str) -> str:
     return text
 
 
-Line = Annotated[str, AfterValidator(_one_line)]
+def _plain(value: Any) -> Any:
+    return plain(value) if isinstance(value, str) else value
+
+
+Line = Annotated[str, BeforeValidator(_plain), AfterValidator(_one_line)]
 
 
 class Entry(BaseModel):
@@ -41,10 +45,13 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+MaybeLine = Line | Literal[""]
+
+
 class ConceptEntry(Entry):
     """One concept, under its name in ``[concepts]``."""
 
-    description: Line | Literal[""] = ""
+    description: MaybeLine = ""
     synonyms: tuple[Line, ...] = ()
 
 
@@ -53,6 +60,15 @@ class IntruderEntry(Entry):
 
     concept: Line
     prompt: Line
+
+
+class SuspectEntry(Entry):
+    """An intruder and the side it displaces."""
+
+    concept: Line
+    replaces: Side
+    prompt: Line | None = None
+    """Where it has to be spelled out."""
 
 
 class PairEntry(Entry):
@@ -64,14 +80,16 @@ class PairEntry(Entry):
     sentences: tuple[Line, ...] = ()
     instead_of_a: tuple[Line | dict[str, Any], ...] = ()
     instead_of_b: tuple[Line | dict[str, Any], ...] = ()
-    source: Line | None = None
+    intruders: tuple[SuspectEntry, ...] = ()
+    """In place of the two, where the likeliest of one side stand between those of the other."""
+    source: MaybeLine | None = None
     """Where it is not the file's."""
 
 
 class PatternEntry(Entry):
     """One kind of conflict and its pairs."""
 
-    name: Line
+    name: MaybeLine
     explanation: Line | None = None
     """Why it fails; for people and text models."""
     first: Line | None = None
@@ -83,8 +101,8 @@ class PatternEntry(Entry):
 class CatalogueFile(Entry):
     """A whole TOML file; what lies deeper is checked entry by entry."""
 
-    source: Line
-    licence: Line
+    source: MaybeLine
+    licence: MaybeLine
     concepts: dict[str, dict[str, Any]]
     patterns: tuple[dict[str, Any], ...]
 
@@ -102,6 +120,33 @@ class Record(Entry):
     pattern: Line | None = None
     source: Line | None = None
     licence: Line | None = None
+
+
+class NamedConcept(ConceptEntry):
+    """A concept that stands by itself."""
+
+    name: Line
+
+
+class WholeIntruder(Entry):
+    """An intruder with all that is said of it."""
+
+    concept: NamedConcept
+    replaces: Side
+    prompt: Line
+
+
+class WholePair(Entry):
+    """A pair with all that is said of it, as :meth:`lcmis.types.ConceptPair.as_json` has it."""
+
+    a: NamedConcept
+    b: NamedConcept
+    prompt: Line
+    sentences: tuple[Line, ...] = ()
+    intruders: tuple[WholeIntruder, ...] = ()
+    pattern: MaybeLine = ""
+    source: MaybeLine | None = None
+    licence: MaybeLine = ""
 
 
 # ── the shipped sets ─────────────────────────────────────────────────────────────────────────────
@@ -271,7 +316,8 @@ def _kinds(file: CatalogueFile) -> Mapping[str, Mapping[str, str]]:
 
 def _from_toml(file: CatalogueFile, name: str) -> Iterator[Placed]:
     concepts: dict[str, Concept] = {}
-    for concept, fields in file.concepts.items():
+    for said, fields in file.concepts.items():
+        concept = plain(said)
         entry = _checked(ConceptEntry, fields, f"{name}, concept {concept!r}")
         concepts[concept] = Concept(concept, entry.description, entry.synonyms)
     for number, table in enumerate(file.patterns, 1):
@@ -297,7 +343,9 @@ def _pair_of(
             )
         return concepts[name]
 
-    intruders: list[tuple[Concept, Side, str]] = []
+    intruders: list[tuple[Concept, Side, str]] = [
+        (concept(one.concept), one.replaces, one.prompt or "") for one in entry.intruders
+    ]
     for side, suspects in ((Side.A, entry.instead_of_a), (Side.B, entry.instead_of_b)):
         for suspect in suspects:
             if isinstance(suspect, str):
@@ -314,7 +362,7 @@ def _pair_of(
         where,
         sentences=entry.sentences,
         pattern=pattern,
-        source=entry.source or file.source,
+        source=file.source if entry.source is None else entry.source,
         licence=file.licence,
     )
 
@@ -342,7 +390,7 @@ def _from_csv(text: str, name: str) -> Iterator[Placed]:
 
 
 def _from_jsonl(text: str, name: str) -> Iterator[Placed]:
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in lines(text):
         if not line.strip():
             continue
         where = f"{name}, line {number}"
@@ -359,13 +407,15 @@ def pair_of_record(fields: Mapping[str, Any], where: str, name: str) -> ConceptP
     """The pair that one row or one object of a table asks for.
 
     Args:
-        fields: as :class:`Record` has them.
+        fields: as :class:`Record` has them, or :class:`WholePair`.
         where: what every error begins with.
         name: of the file; the source of a row that names none.
 
     Raises:
         ConfigError: what is wrong, and what to write instead.
     """
+    if isinstance(fields.get("a"), Mapping):
+        return _whole(_checked(WholePair, fields, where), where, name)
     record = _checked(Record, fields, where)
     if (record.intruder is None) != (record.intruder_replaces is None):
         raise ConfigError(f"{where}: write both 'intruder' and 'intruder_replaces', or neither")
@@ -381,6 +431,23 @@ def pair_of_record(fields: Mapping[str, Any], where: str, name: str) -> ConceptP
         pattern=record.pattern or "",
         source=record.source or Path(name).name,
         licence=record.licence or "",
+    )
+
+
+def _whole(said: WholePair, where: str, name: str) -> ConceptPair:
+    def concept(entry: NamedConcept) -> Concept:
+        return Concept(entry.name, entry.description, entry.synonyms)
+
+    return make_pair(
+        concept(said.a),
+        concept(said.b),
+        said.prompt,
+        [(concept(one.concept), one.replaces, one.prompt) for one in said.intruders],
+        where,
+        sentences=said.sentences,
+        pattern=said.pattern,
+        source=Path(name).name if said.source is None else said.source,
+        licence=said.licence,
     )
 
 
@@ -527,14 +594,16 @@ def to_toml(
     return "\n".join(lines) + "\n"
 
 
-def to_record(pair: ConceptPair) -> dict[str, str]:
+def to_record(pair: ConceptPair) -> dict[str, Any]:
     """One object of a JSON-lines file that reads back as this pair.
 
+    A pair without sentences, synonyms or more than a plain intruder is a row that a spreadsheet
+    could hold; any other is written whole.
+
     Raises:
-        ValueError: the pair says more than one line can: sentences, synonyms, a described or
-            spelled-out intruder, or more than one.
+        ConfigError: a text is more than a line, or would be read in another spelling.
     """
-    fields = {"a": pair.a.name, "b": pair.b.name, "prompt": pair.prompt}
+    fields: dict[str, Any] = {"a": pair.a.name, "b": pair.b.name, "prompt": pair.prompt}
     for name, text in (
         ("a_description", pair.a.description),
         ("b_description", pair.b.description),
@@ -546,21 +615,54 @@ def to_record(pair: ConceptPair) -> dict[str, str]:
             fields[name] = text
     for intruder in pair.intruders[:1]:
         fields |= {"intruder": intruder.concept.name, "intruder_replaces": intruder.replaces.value}
-    if pair_of_record(fields, pair.prompt, pair.source) != pair:
-        raise ValueError(f"{pair.prompt!r} says more than one line of a table can")
+    if not _is_a_row(pair):
+        fields = json.loads(pair.as_json())
+        _checked(WholePair, fields, repr(pair.prompt))
+    for name, text in fields.items():
+        if (
+            isinstance(text, str)
+            and text
+            and (text != plain(text).strip() or not text.isprintable())
+        ):
+            raise ConfigError(
+                f"{pair.prompt!r}: {name!r} must be one line of printable text with no space at "
+                f"either end: write it so"
+            )
     return fields
+
+
+def _is_a_row(pair: ConceptPair) -> bool:
+    """Whether the columns of :class:`Record` say all of a pair."""
+    if pair.sentences or pair.a.synonyms or pair.b.synonyms or not pair.source:
+        return False
+    if not pair.intruders:
+        return True
+    (first, *more), spans = pair.intruders, _spans(pair.prompt, pair.a, pair.b)
+    swapped = _swap(pair.prompt, spans[first.replaces], first.concept.name)
+    return not more and first.concept == Concept(first.concept.name) and first.prompt == swapped
 
 
 def _pair_lines(pair: ConceptPair) -> Iterator[str]:
     for field, text in (("a", pair.a.name), ("b", pair.b.name), ("prompt", pair.prompt)):
         yield f"{field} = {_quoted(text)}"
     spans = _spans(pair.prompt, pair.a, pair.b)
-    for side in Side:
+
+    def spelled(intruder: Intruder) -> str:
+        swapped = _swap(pair.prompt, spans[intruder.replaces], intruder.concept.name)
+        return "" if intruder.prompt == swapped else f", prompt = {_quoted(intruder.prompt)}"
+
+    in_order = sorted(pair.intruders, key=lambda one: one.replaces) == list(pair.intruders)
+    if not in_order:
+        yield "intruders = ["
+        for one in pair.intruders:
+            named = f"concept = {_quoted(one.concept.name)}, replaces = {_quoted(one.replaces)}"
+            yield f"  {{ {named}{spelled(one)} }},"
+        yield "]"
+    for side in Side if in_order else ():
         entries = [
-            _quoted(intruder.concept.name)
-            if intruder.prompt == _swap(pair.prompt, spans[side], intruder.concept.name)
-            else f"{{ concept = {_quoted(intruder.concept.name)}, "
-            f"prompt = {_quoted(intruder.prompt)} }}"
+            f"{{ concept = {_quoted(intruder.concept.name)}{more} }}"
+            if (more := spelled(intruder))
+            else _quoted(intruder.concept.name)
             for intruder in pair.intruders_of(side)
         ]
         if any(entry.startswith("{") for entry in entries):

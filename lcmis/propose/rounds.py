@@ -23,7 +23,7 @@ from lcmis.plugins.protocols import TextModel
 from lcmis.propose.catalogue import make_pair, names_both
 from lcmis.text.prompts import wording
 from lcmis.text.prompts.shapes import TEXT, Schema, several, whole
-from lcmis.text.words import one_line, places, without_article
+from lcmis.text.words import one_line, places, plain, without_article
 from lcmis.types import Concept, ConceptPair, Side
 
 MOST_WORDS = 5
@@ -541,7 +541,7 @@ def _name(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return one_line("".join(c if c.isprintable() else " " for c in text))
+    return one_line("".join(c if c.isprintable() else " " for c in plain(text)))
 
 
 def _letters(*names: str) -> frozenset[str]:

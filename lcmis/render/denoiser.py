@@ -14,6 +14,7 @@ import torch
 
 from lcmis.errors import RenderError
 from lcmis.machine.hub import weights_fingerprint
+from lcmis.machine.pictures import flat
 from lcmis.text.vocabulary import Vocabulary, told
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class UNetDenoiser:
         """A picture, cut to the shape that the model draws, (1, channels, height, width)."""
         height, width = self._size
         pixels = self._pipeline.image_processor.preprocess(
-            picture.convert("RGB"), height, width, resize_mode="crop"
+            flat(picture), height, width, resize_mode="crop"
         )
         vae = self._pipeline.vae
         latents = vae.encode(pixels.to(self.device)).latent_dist.mode()

@@ -36,6 +36,8 @@ FAMILIES: Mapping[str, type[Conditioning]] = {
 """Pipeline class, as a model's ``model_index.json`` names it, to how it is conditioned; all others
 are :class:`lcmis.render.unproved.Unproved`."""
 
+LONGEST_PROMPT = 100_000
+"""Letters; what is longer is not even counted in tokens, which would take seconds."""
 ENCODINGS_KEPT = 128
 """Prompts whose text encodings stay in memory; a FLUX encoding takes 4 MB."""
 
@@ -315,6 +317,10 @@ class DiffusersModel:
         )
 
     def _refuse_too_long(self, prompt: str) -> None:
+        if len(prompt) > LONGEST_PROMPT:
+            raise RenderError(
+                f"the prompt {prompt[:60]!r}… has {len(prompt):,} letters: no model reads so many"
+            )
         for tokenizer, limit in self._family.token_limits().items():
             count, reads = self._token_count(prompt, tokenizer)
             if count > min(limit, reads):

@@ -16,9 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, RenderError
 from lcmis.machine.hub import file_digest, safe_name
-from lcmis.machine.pictures import BROKEN, IMPORTED, MANIFESTS, TooLargeError, opened
+from lcmis.machine.pictures import (
+    BROKEN,
+    IMPORTED,
+    MANIFESTS,
+    TooLargeError,
+    UnscaledError,
+    flat,
+    opened,
+    upright_size,
+    within,
+)
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.unfollowed import unfollowed
+from lcmis.text.words import lines, plain
 from lcmis.types import RenderSpec, Stage
 
 if TYPE_CHECKING:
@@ -97,11 +108,11 @@ class FolderModel:
         )
 
     def generate(self, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:
-        """Open every picture; RGB, turned as its file says, or the reason there is none."""
+        """Open every picture, as :func:`~lcmis.machine.pictures.flat` makes it, or say why not."""
         return [self._open(spec) for spec in specs]
 
     def _find(self, prompt: str, seed: int) -> str:
-        files = self._files.get(prompt)
+        files = self._files.get(plain(prompt))
         if files is None:
             near = difflib.get_close_matches(prompt, self._files, n=1)
             hint = f"; the nearest is {near[0]!r}" if near else ""
@@ -114,7 +125,7 @@ class FolderModel:
         return files[seed]
 
     def _path(self, file: str) -> Path:
-        path = (self._folder / file).resolve()
+        path = within(self._folder, file).resolve()
         if not path.is_relative_to(self._folder):
             raise ConfigError(
                 f"the manifest of {self._folder.name} names {file!r}, which lies outside the "
@@ -129,17 +140,17 @@ class FolderModel:
 
     def _read_size(self, file: str) -> tuple[int, int]:
         with self._opened(file) as picture:
-            return picture.height, picture.width
+            return upright_size(picture)
 
     def _open(self, spec: RenderSpec) -> Image | RenderError:
-        from PIL import ImageOps
-
         try:
             file = self._find(spec.prompt, spec.seed)
             with self._opened(file) as picture:
-                return ImageOps.exif_transpose(picture).convert("RGB")
+                return flat(picture)
         except RenderError as error:
             return error
+        except UnscaledError as error:
+            return RenderError(f"{self.model_id}: {file} {error}")
         except BROKEN as error:
             return RenderError(f"{self.model_id}: {file} is damaged ({error})")
 
@@ -184,7 +195,7 @@ def _read(manifest: Path) -> list[Entry]:
         file, prompt, seed = fields.get("file"), fields.get("prompt"), fields.get("seed")
         if not isinstance(file, str) or not isinstance(prompt, str) or not file or not prompt:
             raise ConfigError(f"{manifest}, line {number}: file and prompt must both be given")
-        entries.append(Entry(file, prompt, _seed(seed, manifest, number)))
+        entries.append(Entry(file, plain(prompt), _seed(seed, manifest, number)))
     if not entries:
         raise ConfigError(f"{manifest} names no pictures: add a line for each")
     return entries
@@ -194,8 +205,8 @@ def _lines(manifest: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
     if manifest.suffix == ".csv":
         reader = csv.DictReader(io.StringIO(text, newline=""))
         return [(reader.line_num, row) for row in reader]
-    lines = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    read = []
+    for number, line in lines(text):
         if not line.strip():
             continue
         try:
@@ -204,8 +215,8 @@ def _lines(manifest: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
             raise ConfigError(f"{manifest}, line {number} is no JSON: {error}") from error
         if not isinstance(fields, dict):
             raise ConfigError(f"{manifest}, line {number} is no JSON object")
-        lines.append((number, fields))
-    return lines
+        read.append((number, fields))
+    return read
 
 
 def _seed(value: Any, manifest: Path, number: int) -> int | None:
@@ -237,6 +248,6 @@ def _content_hash(folder: Path, manifest: Path, entries: Sequence[Entry]) -> str
     """Twelve hex digits over the manifest and every picture it names."""
     total = hashlib.blake2b(file_digest(manifest), digest_size=6)
     with ThreadPoolExecutor() as pool:
-        for digest in pool.map(file_digest, [folder / entry.file for entry in entries]):
+        for digest in pool.map(file_digest, [within(folder, one.file) for one in entries]):
             total.update(digest)
     return total.hexdigest()

@@ -24,7 +24,7 @@ from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Evidence, Store
 from lcmis.text import asking
 from lcmis.text.recorded import Correspondence
-from lcmis.text.words import one_line
+from lcmis.text.words import one_line, plain
 from lcmis.types import (
     CERTIFICATE_BLOCK,
     ConceptPair,
@@ -474,7 +474,7 @@ def read_experts(path: Path) -> dict[str, tuple[str, ...]]:
 def _lines(path: Path) -> list[str]:
     """Each without the space around it."""
     try:
-        return [one_line(line) for line in path.read_text("utf-8").splitlines()]
+        return [one_line(plain(line)) for line in path.read_text("utf-8").splitlines()]
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist: name a text file") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -290,6 +290,7 @@ class Repair:
             "guard": self.guard.checker_id if self.guard else "",
             "writer": self.writer.writer_id if self.writer else "",
             "reference": forced.origin if isinstance(forced, Reference) else forced,
+            **_replies_otherwise(self.settings.text_model),
         }
         return tuple(f"{what} {name}" for what, name in named.items() if name)
 
@@ -414,6 +415,22 @@ class Repair:
                 )
 
         return tell
+
+
+def _replies_otherwise(settings: TextModelSettings | None) -> dict[str, str]:
+    """The settings of a text model that decide its replies, where they are not as they were before
+    they could be said.
+    """
+    if settings is None:
+        return {}
+    usual = TextModelSettings(settings.kind)
+    named = {
+        "temperature": (settings.temperature, usual.temperature),
+        "max_tokens": (settings.max_tokens, usual.max_tokens),
+    }
+    return {
+        name: f"{said:g}" for name, (said, before) in named.items() if said not in (None, before)
+    }
 
 
 def _guard(settings: CheckerSettings | None, *others: Checker) -> Checker | None:

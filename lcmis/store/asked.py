@@ -8,11 +8,16 @@ from collections.abc import Iterable
 
 from sqlalchemy import select
 
+from lcmis.machine.secrets import withheld
 from lcmis.store import documents
 from lcmis.store.door import Door
 from lcmis.store.rows import insert_new, pair_id
 from lcmis.store.tables import PairRow, RunRow
 from lcmis.types import ConceptPair, Run
+
+MAY_HOLD_SECRETS = ("command", "config")
+"""Of a run: a database's address may stand there. Looked at on the way out, too, for what an lcmis
+kept that did not look."""
 
 
 class Asked(Door):
@@ -22,6 +27,7 @@ class Asked(Door):
         """Remember one start of an audit."""
         row = dataclasses.asdict(run)
         row |= {name: json.dumps(row[name]) for name in ("models", "checkers")}
+        row |= {name: withheld(row[name]) for name in MAY_HOLD_SECRETS}
         for name, text in row.items():
             documents.refuse_broken(text, f"run.{name}")
         with self._writing() as connection:
@@ -38,6 +44,7 @@ class Asked(Door):
                 Run(
                     **{
                         **row,
+                        **{name: withheld(row[name]) for name in MAY_HOLD_SECRETS},
                         "models": tuple(json.loads(row["models"])),
                         "checkers": tuple(json.loads(row["checkers"])),
                     }

@@ -94,9 +94,9 @@ def place_of(path_or_url: str | Path) -> Place:
         return Place(Path(text) / "facts.db", None, Path(text))
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # ValueError: a broken port or IPv6 address
         raise StoreError(
-            f"{text!r} cannot be read as a database URL: name a folder, or postgresql://…"
+            "that address cannot be read as a database URL: name a folder, or postgresql://…"
         ) from error
     if url.get_backend_name() == "sqlite" and url.database:
         return Place(Path(url.database), None)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import and_, func, literal, or_, select
 
+from lcmis.machine.secrets import withheld
 from lcmis.store import documents
 from lcmis.store.door import Door
 from lcmis.store.rows import insert_new
@@ -19,7 +20,7 @@ class Failures(Door):
 
     def add_failure(self, failure: Failure) -> None:
         """Remember that an item failed; it is listed until it succeeds."""
-        row = dataclasses.asdict(failure)
+        row = dataclasses.asdict(failure) | {"sentence": withheld(failure.sentence)}
         for name, text in row.items():
             documents.refuse_broken(text, f"failure.{name}")
         with self._writing() as connection:

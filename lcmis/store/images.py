@@ -6,18 +6,22 @@ import errno
 import hashlib
 import os
 import re
-import secrets
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from lcmis.errors import StoreError
+from lcmis.machine.drafts import draft_name, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _NAME = re.compile(r"[0-9a-f]{64}")
+DRAFTS = ".drafts"
+"""Where files are written before they get their name, within the folder and so on its disk."""
+_OLD_DRAFT = re.compile(r"\.[0-9a-f]{64}-[0-9a-f]{8}\.tmp")
+"""Drafts as they lay beside the pictures before they had a folder."""
 
 
 def picture_hash(image: Image.Image) -> str:
@@ -40,6 +44,7 @@ class PictureFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._swept = False
 
     def path(self, sha256: str) -> Path:
         """Where the picture of this hash lies, whether it is there or not.
@@ -59,19 +64,24 @@ class PictureFolder:
         Raises:
             StoreError: the disk is full or read-only, or a picture is too large for WebP.
         """
-        sizes, touched = {}, set()
+        sizes: dict[str, int] = {}
+        touched: dict[Path, Path] = {}
+        self._sweep()
         for sha256, image in images.items():
             path = self.path(sha256)
             try:
                 if not path.exists():
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    _write_whole(path, image)
-                    touched.add(path.parent)
+                    self._write_whole(path, image)
+                    touched[path.parent] = path
                 sizes[sha256] = path.stat().st_size
             except OSError as error:
                 raise StoreError(_sentence(error, path)) from error
-        for folder in touched:
-            _sync(folder)
+        for folder, path in touched.items():
+            try:
+                _sync(folder)
+            except OSError as error:
+                raise StoreError(_sentence(error, path)) from error
         return sizes
 
     def read(self, sha256: str) -> Image.Image:
@@ -100,32 +110,47 @@ class PictureFolder:
         return image
 
     def files(self) -> Iterator[Path]:
-        """Every file in the folder, ours or not, in order."""
-        return (path for path in sorted(self.root.rglob("*")) if not path.is_dir())
+        """Every file in the folder, ours or not, in order; drafts are no files yet."""
+        every = (path for path in sorted(self.root.rglob("*")) if not path.is_dir())
+        return (path for path in every if not self._is_draft(path))
 
+    def _write_whole(self, path: Path, image: Image.Image) -> None:
+        drafts = self.root / DRAFTS
+        drafts.mkdir(exist_ok=True)
+        draft = drafts / draft_name(path.stem)
+        try:
+            with draft.open("xb") as file:
+                image.save(file, format="WEBP", lossless=True, method=0, quality=0)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except (OSError, ValueError) as error:
+            draft.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise StoreError(
+                f"a picture of {image.width}x{image.height} cannot be kept as WebP ({error}): "
+                "ask for at most 16383 pixels a side"
+            ) from error
 
-def _write_whole(path: Path, image: Image.Image) -> None:
-    draft = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp")
-    try:
-        with draft.open("xb") as file:
-            image.save(file, format="WEBP", lossless=True, method=0)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except (OSError, ValueError) as error:
-        draft.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno:
-            raise
-        raise StoreError(
-            f"a picture of {image.width}x{image.height} cannot be kept as WebP ({error}): "
-            "ask for at most 16383 pixels a side"
-        ) from error
+    def _is_draft(self, path: Path) -> bool:
+        return path.parent == self.root / DRAFTS or _OLD_DRAFT.fullmatch(path.name) is not None
+
+    def _sweep(self) -> None:
+        """Take away what processes of this machine left half-written when they were killed."""
+        if self._swept:
+            return
+        self._swept = True
+        sweep((self.root / DRAFTS).glob("*"))
 
 
 def _sync(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network disks keep folders without being told
+            raise
     finally:
         os.close(handle)
 

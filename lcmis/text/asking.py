@@ -312,7 +312,8 @@ def stages(model: TextModel, pair: ConceptPair, num_steps: int) -> tuple[Stage, 
         raise ProposalError(f"{model.model_id} gave {len(said)} stages, not 1 to {MAX_STAGES}")
     if ends != sorted(set(ends)) or ends[0] < 1 or ends[-1] != num_steps:
         raise ProposalError(
-            f"{model.model_id} gave stages to the steps {ends}, which do not rise to {num_steps}"
+            f"{model.model_id} gave stages to the steps {str(ends)[:80]}, which do not rise to "
+            f"{num_steps}"
         )
     prompts = [_sound(model, one_line(one["prompt"]), MAX_PROMPT_LETTERS, "prompt") for one in said]
     if prompts[-1].casefold() != one_line(pair.prompt).casefold():
@@ -420,6 +421,6 @@ def _reply(
     if pictures and not model.sees_images:
         raise TextModelError(
             f"{model.model_id} sees no pictures: name a text model that does, and say so with "
-            f"sees_images = true"
+            f"--vision, or sees_images = true"
         )
     return model.complete([{"role": "user", "content": text}], images=pictures, schema=schema)

@@ -5,22 +5,35 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import itertools
 import json
 import math
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from lcmis.errors import ConfigError, ProposalError, TextModelError
+from lcmis.errors import ConfigError, ProposalError, ServiceClosed, TextModelError
+from lcmis.machine.pictures import flat
 from lcmis.plugins.settings import TextModelSettings
-from lcmis.text.endpoint import Outcome, clean, client, finish, host_of, persist, redacted, send
+from lcmis.text.complaints import Meant, parsed
+from lcmis.text.endpoint import (
+    Outcome,
+    clean,
+    client,
+    cut,
+    finish,
+    mended,
+    persist,
+    redacted,
+    send,
+    service_at,
+)
 from lcmis.text.prompts import wording
+from lcmis.text.thoughts import answer_of
 from lcmis.types import Exchange, content_key
 
 if TYPE_CHECKING:
@@ -31,6 +44,7 @@ MAX_BODY_BYTES = 2**22
 MAX_REPLY_LETTERS = 2**16
 MAX_NESTING = 40
 """Brackets within brackets of a JSON reply; ours need four."""
+MAX_PIECES = 200
 MAX_MENDED_LETTERS = 2**12
 """A longer reply that is no sound JSON is not mended: the time that takes grows with its square."""
 TOO_MUCH_ASKED = frozenset({400, 404, 415, 422, 500, 501})
@@ -47,12 +61,8 @@ class Rung(StrEnum):
     TEXT = "text"
 
 
-class Recorder(Protocol):
-    """Is told of every exchange as it ends, failed ones included."""
-
-    def __call__(self, exchange: Exchange) -> None:
-        """Keep it."""
-        ...
+Recorder = Callable[[Exchange], None]
+"""Is told of every exchange as it ends, failed ones included."""
 
 
 # ── what every text model shares ─────────────────────────────────────────────────────────────────
@@ -137,8 +147,11 @@ class AsksForJson(ABC):
             raise ConfigError(
                 f"{settings.name}: deadline_seconds and max_tokens are numbers above zero"
             )
+        if settings.temperature is not None and not 0 <= settings.temperature < math.inf:
+            raise ConfigError(f"{settings.name}: the temperature is a number from 0 up")
         self._settings = settings
-        self._record = record
+        self.record = record
+        """As :class:`lcmis.plugins.protocols.TellsAttempts` has it."""
         self._rung = self.rungs[0]
 
     def complete(
@@ -157,18 +170,23 @@ class AsksForJson(ABC):
 
         Raises:
             TextModelError: no reply within the deadline, a refusal, or an answer that holds none.
-            ProposalError: two replies could not be read as JSON of this shape.
+            ProposalError: two replies could not be read as JSON of this shape, or a reply is only
+                a thought.
+            ServiceClosed: key, account, model or address are wrong.
         """
         if images and not self.sees_images:
             raise TextModelError(
                 f"{self.model_id} was shown {len(images)} pictures and sees none: "
-                f"choose a text model with sees_images = true"
+                f"choose a text model that does, and say so with --vision, or sees_images = true"
             )
         deadline = time.monotonic() + self._settings.deadline_seconds
         request = request_of(self.model_id, self._settings, messages, images, schema)
-        if schema is None:
-            return self._reply(replace(request, rung=Rung.TEXT), deadline)
-        return self._climb_down(request, schema, deadline)
+        if schema is not None:
+            return self._climb_down(request, schema, deadline)
+        said = answer_of(self._reply(replace(request, rung=Rung.TEXT), deadline))
+        if said.problem:
+            raise ProposalError(f"{self.model_id} gave a reply that cannot be used: {said.problem}")
+        return self._hidden(said.text)
 
     def _climb_down(self, request: Request, schema: dict[str, Any], deadline: float) -> str:
         for rung in self.rungs[self.rungs.index(self._rung) :]:
@@ -178,10 +196,10 @@ class AsksForJson(ABC):
             asked = replace(asked, rung=rung)
             outcome = self._told(asked, deadline)
             last = rung is Rung.TEXT
-            if outcome.reason and outcome.status in TOO_MUCH_ASKED and not last:
+            if _asks_too_much(outcome) and not last:
                 continue
             self._refuse_failed(outcome)
-            read = read_json(outcome.reply, schema)
+            read = self._read(outcome.reply, schema)
             if read.is_json or last:
                 break
         if not read.problem:
@@ -195,7 +213,7 @@ class AsksForJson(ABC):
                 ("user", wording("reask").format(problem=read.problem, schema=request.schema)),
             ),
         )
-        read = read_json(self._reply(asked, deadline), schema)
+        read = self._read(self._reply(asked, deadline), schema)
         if read.problem:
             raise ProposalError(
                 f"{self.model_id} was asked twice and its reply cannot be used: {read.problem}"
@@ -208,15 +226,25 @@ class AsksForJson(ABC):
         self._refuse_failed(outcome)
         return outcome.reply
 
+    def _read(self, reply: str, schema: dict[str, Any]) -> ReadJson:
+        read = read_json(reply, schema)
+        return replace(read, text=self._hidden(read.text), problem=self._hidden(read.problem))
+
+    def _hidden(self, text: str) -> str:
+        """A text as it may be shown and kept."""
+        return text
+
     def _refuse_failed(self, outcome: Outcome) -> None:
+        if outcome.ends_all:
+            raise ServiceClosed(f"{self.model_id} {outcome.ends_all} ({outcome.reason})")
         if outcome.reason:
             raise TextModelError(f"{self.model_id} gave no reply: {outcome.reason}")
 
     def _told(self, request: Request, deadline: float) -> Outcome:
         started = time.monotonic()
         outcome = self._ask(request, deadline)
-        if self._record is not None:
-            self._record(request.exchange(outcome.reply, outcome.reason, started))
+        if self.record is not None:
+            self.record(request.exchange(outcome.reply, outcome.reason, started))
         return outcome
 
     @abstractmethod
@@ -227,6 +255,12 @@ class AsksForJson(ABC):
             request: its rung is never None.
             deadline: on the monotonic clock, in seconds.
         """
+
+
+def _asks_too_much(outcome: Outcome) -> bool:
+    """Whether the same question asked for less strongly may be answered."""
+    too_much = outcome.status in TOO_MUCH_ASKED and outcome.meant is Meant.OTHER
+    return bool(outcome.reason) and too_much
 
 
 def _with_more(request: Request, text: str) -> Request:
@@ -241,8 +275,9 @@ def _with_more(request: Request, text: str) -> Request:
 class ChatModel(AsksForJson):
     """A model behind any endpoint that speaks the OpenAI chat protocol.
 
-    Every try obeys one deadline, dripping bodies included; redirects are not followed and proxy
-    variables are not read, so that a prompt goes to the endpoint named and nowhere else.
+    Every try obeys one deadline, dripping bodies included; redirects are not followed and the
+    usual proxy variables are not read, so that a prompt goes to the endpoint named and nowhere
+    else; who must go through a proxy names it in LCMIS_PROXY.
 
     Args:
         settings: ``name`` is the model, as the endpoint calls it.
@@ -257,36 +292,38 @@ class ChatModel(AsksForJson):
         if not settings.name.strip():
             raise ConfigError("a text model of kind openai needs a name: write the model's")
         super().__init__(settings, record)
-        self.model_id = f"chat:{settings.name}@{host_of(settings.endpoint)}"
+        self._service = service_at(
+            settings.endpoint, settings.key, settings.proxy, settings.api_version
+        )
+        self.model_id = f"chat:{settings.name}@{self._service.host}"
         self.sees_images = settings.sees_images
-        self._key = settings.key.get_secret_value() if settings.key else ""
         self._limit_name = "max_tokens"
 
     def __repr__(self) -> str:
         return f"ChatModel({self.model_id!r})"
 
     def _ask(self, request: Request, deadline: float) -> Outcome:
-        outcome = finish(self._try(request, deadline))
-        return replace(
-            outcome,
-            reply=redacted(outcome.reply, self._key),
-            reason=redacted(outcome.reason, self._key),
-        )
+        return finish(self._try(request, deadline))
+
+    def _hidden(self, text: str) -> str:
+        return redacted(text, self._service.key)
 
     async def _try(self, request: Request, deadline: float) -> Outcome:
-        async with client(self._settings.endpoint, self._key, MAX_BODY_BYTES) as asked:
+        async with client(self._service, MAX_BODY_BYTES) as asked:
 
             async def attempt() -> Outcome:
                 answer = asked.chat.completions.with_raw_response.create
                 outcome = await send(
                     lambda: answer(**self._arguments(request)),
-                    _opened,
+                    lambda body: _opened(body, mended(self._service.key)),
                     deadline,
                     self._settings.deadline_seconds,
+                    self._service.key,
+                    request.messages[-1][1],
                 )
                 if outcome.status == 400 and self._takes_another_limit(outcome):
                     return await attempt()
-                gives_up = outcome.status in TOO_MUCH_ASKED and request.rung != Rung.TEXT
+                gives_up = _asks_too_much(outcome) and request.rung != Rung.TEXT
                 return replace(outcome, is_passing=False) if gives_up else outcome
 
             outcome, _ = await persist(attempt, deadline)
@@ -326,12 +363,12 @@ class ChatModel(AsksForJson):
         return arguments
 
 
-def _opened(body: bytes) -> Outcome:
-    """The reply's text in the body of an answer with status 200."""
+def _opened(body: bytes, mend: Callable[[str], str]) -> Outcome:
+    """The reply's text in the body of an answer with status 200; a thought beside it is none."""
     try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        begins = clean(body[:80].decode("utf-8", "replace"))
+        answer = parsed(body)
+    except ValueError:
+        begins = cut(mend(body.decode("utf-8", "replace")), 80)
         return Outcome(reason=f"an answer that is no JSON, beginning {begins!r}", status=200)
     choices = answer.get("choices") if isinstance(answer, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -339,20 +376,24 @@ def _opened(body: bytes) -> Outcome:
     if not isinstance(choice, dict) or not isinstance(message, dict):
         return Outcome(reason="an answer without a message in it", status=200)
     if isinstance(message.get("refusal"), str) and message["refusal"]:
-        return Outcome(reason=f"it refused: {clean(message['refusal'])[:200]}", status=200)
+        return Outcome(reason=f"it refused: {cut(mend(message['refusal']), 200)}", status=200)
     content = message.get("content")
     if isinstance(content, list):
         content = "".join(
             part["text"]
             for part in content
-            if isinstance(part, dict) and isinstance(part.get("text"), str)
+            if isinstance(part, dict)
+            and isinstance(part.get("text"), str)
+            and part.get("type", "text") in ("text", "output_text")
         )
     if choice.get("finish_reason") == "content_filter":
         return Outcome(reason="the endpoint's content filter withheld the reply", status=200)
     if choice.get("finish_reason") == "length":
         return Outcome(reason="the reply was cut off: raise max_tokens", status=200)
     if not isinstance(content, str) or not clean(content).strip():
-        return Outcome(reason="an empty message", status=200)
+        thought = any(message.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
+        beside = " beside a thought: raise max_tokens" if thought else ""
+        return Outcome(reason=f"an empty message{beside}", status=200)
     if len(content) > MAX_REPLY_LETTERS:
         return Outcome(reason=f"a reply of {len(content)} letters", status=200)
     return Outcome(reply=clean(content), status=200)
@@ -360,7 +401,7 @@ def _opened(body: bytes) -> Outcome:
 
 def _data_url(picture: Image) -> dict[str, str]:
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "PNG")
+    flat(picture).save(buffer, "PNG")
     return {"url": f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"}
 
 
@@ -382,56 +423,172 @@ class ReadJson:
 def read_json(reply: str, schema: dict[str, Any]) -> ReadJson:
     """Read JSON from a reply, tolerantly as to its dress, strictly as to its shape.
 
-    Fences, thoughts and words around it are passed over, and small faults of spelling are mended;
-    values are never invented: what is missing is a problem.
+    Thoughts, fences and words around it are passed over, and small faults of spelling are mended.
+    Of several pieces the last one that fits counts: those before it are examples and attempts.
+    Values are never invented and nothing is guessed: what is missing, cut off, said twice under one
+    name or taken back by a later piece is a problem.
     """
-    import jsonschema
-
-    thoughtless = re.sub(r"<think>.*?</think>", "", reply, flags=re.DOTALL).strip()
-    start = min((at for at in map(thoughtless.find, "{[") if at >= 0), default=-1)
-    if start < 0:
-        return ReadJson(problem="there is no JSON in it")
-    if _nesting(thoughtless) > MAX_NESTING:
+    said = answer_of(reply)
+    if said.problem:
+        return ReadJson(problem=said.problem)
+    if _nesting(said.text) > MAX_NESTING:
         return ReadJson(problem=f"brackets are nested deeper than {MAX_NESTING}")
-    value = _value(thoughtless, start)
-    if not isinstance(value, dict | list) or not value:
+    pieces = _pieces(said.text)
+    if not pieces:
         return ReadJson(problem="there is no JSON in it")
+    fitting = [place for place, piece in enumerate(pieces) if not piece.wrong(schema)]
+    last = fitting[-1] if fitting else -1
+    later = [piece for piece in pieces[last + 1 :] if piece.answers(schema)]
+    if fitting and not later:
+        return pieces[last].read()
+    if fitting:
+        return ReadJson(problem="what comes after its JSON says something else", is_json=True)
+    if len(later) == 1 and later[0].value is None and not later[0].begins_again(schema):
+        mended = _mended(later[0])
+        return replace(mended, problem=mended.problem or mended.wrong(schema)).read()
+    if any(piece.value is None for piece in later):
+        return ReadJson(problem="there are several pieces of broken JSON in it", is_json=True)
+    tried = (later or pieces)[-1]
+    return ReadJson(problem=tried.wrong(schema), is_json=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of a reply that is JSON, or would be."""
+
+    text: str
+    value: Any = None
+    """None where it is broken."""
+    problem: str = ""
+    """What is wrong with it whatever it was asked for."""
+
+    def wrong(self, schema: dict[str, Any]) -> str:
+        """Why it is not what was asked for; empty if it is."""
+        import jsonschema
+
+        if self.problem or self.value is None:
+            return self.problem or "it is broken"
+        wrong = jsonschema.exceptions.best_match(
+            jsonschema.Draft202012Validator(schema).iter_errors(self.value)
+        )
+        if wrong is None:
+            return ""
+        place = "".join(f"[{part!r}]" for part in wrong.absolute_path)
+        return cut(f"{place + ': ' if place else ''}{wrong.message}", 300)
+
+    def answers(self, schema: dict[str, Any]) -> bool:
+        """Whether it is an attempt at the answer: broken, or with a name that was asked for."""
+        if self.value is None:
+            return True
+        said = self.value if isinstance(self.value, list) else [self.value]
+        wanted = set(schema.get("properties", ()))
+        return any(isinstance(one, dict) and wanted & set(one) for one in said)
+
+    def begins_again(self, schema: dict[str, Any]) -> bool:
+        """Whether what was asked for begins within it once more."""
+        names = "|".join(map(re.escape, schema.get("properties", ())))
+        begins = rf"""\{{\s*["'“‘]?(?:{names})["'”’]?\s*:"""
+        return bool(names and re.search(begins, self.text[1:]))
+
+    def read(self) -> ReadJson:
+        """What is handed on."""
+        if self.problem:
+            return ReadJson(problem=self.problem, is_json=self.value is not None)
+        return ReadJson(json.dumps(self.value, ensure_ascii=False), is_json=True)
+
+
+class _NamedTwice(ValueError):
+    """An object has two values of one name."""
+
+
+def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(items)
+    if len(found) < len(items):
+        raise _NamedTwice
+    return found
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_object)
+_TOLERANT = json.JSONDecoder()
+_LIKE_JSON = re.compile(r"""\{\s*(?:["'“”‘’}]|//|/\*|[\w$]+\s*:)|\[\s*[{\["'“]""")
+"""How a bracket goes on that is not prose."""
+
+
+def _pieces(text: str) -> list[_Piece]:
+    """Objects and lists in a text, whole or broken, in order, none within another."""
+    found: list[_Piece] = []
+    at = 0
+    while (bracket := re.compile(r"[{\[]").search(text, at)) is not None:
+        start = bracket.start()
+        if len(found) >= MAX_PIECES:
+            return [_Piece(text, problem=f"there are more than {MAX_PIECES} pieces of JSON in it")]
+        try:
+            value, at = _TOLERANT.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            if _LIKE_JSON.match(text, start):
+                at = _end_of(text, start)
+                found.append(_Piece(text[start:at]))
+            else:
+                at = start + 1
+            continue
+        problem = ""
+        try:
+            _STRICT.raw_decode(text, start)
+        except _NamedTwice:
+            problem = "a name in it has two values"
+        found += _piece(text[start:at], value, problem)
+    return found
+
+
+def _piece(text: str, value: Any, problem: str = "") -> list[_Piece]:
+    """A value that says something; an object that stands alone in a list counts as itself."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        value = value[0]
+    if not value:
+        return []
     value = _cleaned(value)
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        json.dumps(value, allow_nan=False)
     except ValueError:
-        return ReadJson(problem="a number in it is not finite", is_json=True)
-    validator = jsonschema.Draft202012Validator(schema)
-    wrong = jsonschema.exceptions.best_match(validator.iter_errors(value))
-    if wrong is not None:
-        place = "".join(f"[{part!r}]" for part in wrong.absolute_path)
-        sentence = f"{place + ': ' if place else ''}{wrong.message}"
-        return ReadJson(problem=sentence[:300], is_json=True)
-    return ReadJson(text=text, is_json=True)
+        problem = problem or "a number in it is not finite"
+    return [_Piece(text, value, problem)]
 
 
-def _value(text: str, start: int) -> Any:
-    """The first JSON object in a text, else the first list, mended where it is broken, or None."""
+def _end_of(text: str, start: int) -> int:
+    """Where a bracket closes, those within strings counted too; the end if it never does."""
+    depth = 0
+    for at in range(start, len(text)):
+        if text[at] in "[{":
+            depth += 1
+        elif text[at] in "]}":
+            depth -= 1
+            if not depth:
+                return at + 1
+    return len(text)
+
+
+def _mended(piece: _Piece) -> _Piece:
+    """A broken piece with its small faults of spelling mended; what was cut off stays missing."""
     import json_repair
 
-    decoder = json.JSONDecoder()
-    decoded = []
-    for bracket in itertools.islice(re.finditer(r"[{\[]", text), MAX_NESTING):
-        try:
-            decoded.append(decoder.raw_decode(text, bracket.start())[0])
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(decoded[-1], dict):
-            return decoded[-1]
-    if decoded and "{" not in text:
-        return decoded[0]
-    broken = text[max(start, text.find("{")) :]
-    if len(broken) > MAX_MENDED_LETTERS:
-        return None
+    if piece.problem:
+        return piece
+    text = piece.text.partition("\n```")[0].rstrip()
+    if len(text) > MAX_MENDED_LETTERS:
+        return replace(piece, problem="there is no JSON in it")
+    if text[-1:] not in "}]" and (_is_in_string(text) or text[-1:].isalnum()):
+        return replace(piece, problem="its JSON is cut off")
     try:
-        return json_repair.loads(broken, skip_json_loads=True)
+        value = json_repair.loads(text, skip_json_loads=True)
     except (ValueError, RecursionError, IndexError, KeyError):
-        return None
+        value = None
+    mended = _piece(text, value) if isinstance(value, dict | list) else []
+    return mended[0] if mended else replace(piece, problem="there is no JSON in it")
+
+
+def _is_in_string(text: str) -> bool:
+    """Whether a text ends between quotes."""
+    return re.sub(r"\\.", "", text, flags=re.DOTALL).count('"') % 2 == 1
 
 
 def _nesting(text: str) -> int:

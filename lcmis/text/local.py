@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +49,6 @@ class LocalModel(AsksForJson):
                 "a text model of kind local needs a name: write a model folder or owner/name"
             )
         super().__init__(settings, record)
-        if settings.temperature is not None and not 0 <= settings.temperature < math.inf:
-            raise ConfigError(f"{name}: the temperature is a number from 0 up")
         if settings.sees_images:
             raise ConfigError(f"{name} runs as a text model and sees no pictures: leave it out")
         self._located = locate_spelled(name)

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lcmis.errors import ItemError, OutOfBudget
-from lcmis.plugins.protocols import TextModel
+from lcmis.errors import ItemError, ServiceClosed
+from lcmis.machine.budget import Budget
+from lcmis.plugins.protocols import TellsAttempts, TextModel
 from lcmis.plugins.settings import TextModelSettings
 from lcmis.text.chat import request_of
 from lcmis.text.endpoint import clean
@@ -36,7 +37,8 @@ class Correspondence:
     The n-th time that a search asks the same thing it gets the n-th reply that was ever given to
     it; where there are not so many, the model is asked, and its reply is kept. So a search that is
     done again, or was cut off, goes the same way and asks nothing twice, with no endpoint at all
-    if need be. What failed is kept too, and asked again.
+    if need be. What failed is kept too, and asked again. A model that asks several times for one
+    reply has each attempt kept as it was said, under a name of its own, as soon as it ends.
 
     Args:
         model: is asked what is not known.
@@ -55,13 +57,16 @@ class Correspondence:
     ) -> None:
         self.model_id = model.model_id
         self.sees_images = model.sees_images
-        self.calls = 0
-        """Made by now."""
         self._model = model
         self._settings = settings
         self._store = store
-        self._most = calls
+        self._budget = Budget(calls=calls)
         self._times = Counter[str]()
+
+    @property
+    def calls(self) -> int:
+        """Made by now."""
+        return self._budget.calls
 
     def complete(
         self,
@@ -75,10 +80,9 @@ class Correspondence:
             OutOfBudget: the calls are spent.
             TextModelError: no reply.
             ProposalError: a reply that cannot be used.
+            ServiceClosed: there will be none to anything.
         """
-        if self._most is not None and self.calls >= self._most:
-            raise OutOfBudget(f"the {self._most} calls of the text model are spent")
-        self.calls += 1
+        self._budget.call()
         request = request_of(self.model_id, self._settings, messages, images, schema)
         key = request.key
         known = self._store.replies(key)
@@ -86,9 +90,11 @@ class Correspondence:
         if len(known) >= self._times[key]:
             return known[self._times[key] - 1]
         started = time.monotonic()
+        if isinstance(self._model, TellsAttempts):
+            self._model.record = self._store.add_exchange
         try:
             reply = clean(self._model.complete(messages, images, schema))
-        except ItemError as error:
+        except (ItemError, ServiceClosed) as error:
             self._store.add_exchange(request.exchange("", clean(str(error)), started))
             raise
         self._store.add_exchange(request.exchange(reply, "", started))

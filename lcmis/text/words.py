@@ -1,14 +1,49 @@
-"""Words in a prompt, on one line and with the article that fits; words for shares and decisions."""
+"""Words in a prompt: on one line, with the article that fits, and where they stand."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterator
 
 Span = tuple[int, int]
 
 _ARTICLE = re.compile(r"^(?:an?|the|some)\s+(?=\S)", re.IGNORECASE)
 _GLIDE = re.compile(r"u(ni(?!n)|k|s[ei]|r[ao]n|t[ei])|eu|ewe|one")
 """Vowels that begin a word and sound like a consonant."""
+
+
+_PLAIN: dict[int, str | None] = {
+    **dict.fromkeys((160, 5760, *range(8192, 8203), 8239, 8287, 12288), " "),
+    **dict.fromkeys((0xAD, 0x200B, 0x2060, 0xFEFF)),
+}
+"""Spaces that are no plain ones, and what has no width and says nothing."""
+
+
+def plain(text: str) -> str:
+    """Text in one spelling, so that what looks the same is the same.
+
+    Letters and their accents are composed (NFC), spaces of any width and no-break spaces are plain
+    ones, and what has no width and says nothing is gone: zero-width space, word joiner, soft
+    hyphen, byte order mark.
+    """
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", text.translate(_PLAIN))
+
+
+def lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines as JSON lines have them, and their numbers from 1: only a line feed ends one.
+
+    Not ``splitlines``: JSON leaves U+2028, U+0085 and their like as they are within a text.
+    """
+    return enumerate((line.removesuffix("\r") for line in text.split("\n")), 1)
+
+
+def by_number(name: str) -> tuple[tuple[int, str], ...]:
+    """A key for sorting names as people count: ``2.png`` before ``10.png``."""
+    pieces = re.split(r"([0-9]+)", name)
+    return tuple((int(piece) if place % 2 else 0, piece) for place, piece in enumerate(pieces))
 
 
 def one_line(text: str) -> str:
@@ -33,6 +68,20 @@ def indefinite(noun: str) -> str:
     return f"{article(noun)} {noun}"
 
 
+def singulars(plural: str) -> tuple[str, ...]:
+    """What may be the one of which a word says many, likeliest first; no dictionary is asked."""
+    first, _, last = plural.rpartition(" ")
+    found = [one + by for many, by in _PLURALS if (one := last.removesuffix(many)) != last]
+    return tuple(f"{first} {one}".strip() for one in dict.fromkeys(found) if one)
+
+
+_PLURALS = (
+    *(("men", "man"), ("people", "person"), ("children", "child"), ("mice", "mouse")),
+    *(("geese", "goose"), ("feet", "foot"), ("teeth", "tooth"), ("ies", "y"), ("ves", "f")),
+    *(("ves", "fe"), ("s", ""), ("es", "")),
+)
+
+
 def places(text: str, words: str) -> list[Span]:
     """Where the words stand whole, in any case; a pattern for each name costs far more time."""
     text, wanted = _lowered(text), _lowered(words)
@@ -52,23 +101,3 @@ def _lowered(text: str) -> str:
 
 def _in_word(letter: str) -> bool:
     return letter.isalnum() or letter == "_"
-
-
-def outcome(*, passed: bool, proved: bool) -> str:
-    """What a certificate says of a repair: by itself, and among all that were looked at."""
-    return "repaired" if proved else "passes alone" if passed else "not repaired"
-
-
-def controlled(kept: int, among: int) -> str:
-    """What is left of a number when all are looked at together."""
-    return f"{kept:,} after control for looking at {among:,}"
-
-
-def percent(share: float) -> str:
-    """A share in [0, 1] as per cent, spelled so that 0 and 100 are said of nothing else."""
-    number = 100 * share
-    if 0 < number < 1:
-        return f"{max(number, 0.1):.1f}"
-    if 99 < number < 100:
-        return f"{min(number, 99.9):.1f}"
-    return f"{number:.0f}"

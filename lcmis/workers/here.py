@@ -10,7 +10,15 @@ from typing import TypeVar
 
 from PIL.Image import Image
 
-from lcmis.errors import CheckError, ItemError, OutOfBudget, Refusal, RenderError, TooManyFailures
+from lcmis.errors import (
+    CheckError,
+    ItemError,
+    OutOfBudget,
+    Refusal,
+    RenderError,
+    ServiceClosed,
+    TooManyFailures,
+)
 from lcmis.plugins.protocols import Checker, ImageModel, LeavesRemarks
 from lcmis.render import draw, in_trunk_order
 from lcmis.store import Drawn, Store, picture_hash
@@ -50,20 +58,28 @@ class Studio:
         for pair_key, spec_keys in there.items():
             self.store.link(pair_key, spec_keys)
         for batch in batches(todo, model.batch_size):
-            started = time.monotonic()
-            pictures = draw(model, batch)
+            started, closed = time.monotonic(), None
+            pictures: Sequence[Image | RenderError | None]
+            try:
+                pictures = draw(model, batch)
+            except ServiceClosed as error:
+                pictures, closed = error.drawn or [None] * len(batch), error
             seconds = (time.monotonic() - started) / len(batch)
-            drawn: list[Drawn] = []
+            drawn, failed = [], {}
             for spec, picture in zip(batch, pictures, strict=True):
                 if isinstance(picture, RenderError) and not isinstance(picture, Refusal):
-                    self.fail(spec.key, "render", str(picture))
-                else:
+                    failed[spec.key] = str(picture)
+                elif picture is not None:
                     drawn.append(drawn_as(owner[spec.key], spec, picture, seconds))
             self.store.add_renders(drawn)
             if isinstance(model, LeavesRemarks):
                 for remark in model.remarks():
                     self.store.add_exchange(remark)
             self.drawn += len(drawn)
+            for key, sentence in failed.items():
+                self.fail(key, "render", sentence)
+            if closed is not None:
+                raise closed
             yield drawn
 
     def check_missing(

@@ -10,11 +10,10 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -27,12 +26,14 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
-from lcmis.findings import AllPairs, Failures, OnePair, OnePicture
+from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
+from lcmis.findings import AllPairs, Failures, OnePair, OnePicture, words
+from lcmis.findings.words import several
 from lcmis.judge import Decision
-from lcmis.text import words
+from lcmis.machine.secrets import withheld
+from lcmis.plugins.settings import USUAL_STORE
 from lcmis.types import QuestionKind, Verdict
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from lcmis.plugins.settings import AuditSettings
     from lcmis.repair.evaluate import RepairProgress
     from lcmis.repair.search import Watch as RepairWatch
-    from lcmis.types import ConceptPair, Question, Rate, Render, RenderSpec, Score
+    from lcmis.types import ConceptPair, Question, Render, RenderSpec, Score
 
 console = Console(highlight=False)
 
@@ -54,35 +55,15 @@ DERIVED = (
     *("num_added", "num_pairs"),
 )
 """Properties that belong to a value's JSON beside its fields."""
-ROOMY = 110
-"""Columns of a terminal from which a table of pairs has room for levels and what is missing."""
 BAR = "▏▎▍▌▋▊▉█"
-DECISIONS = {
-    Decision.FAILS: ("fails", "red"),
-    Decision.PASSES: ("passes", "green"),
-    Decision.UNDECIDED: ("undecided", "yellow"),
-    Decision.CONTINUE: ("not finished", "yellow"),
+COLOURS = {
+    Decision.FAILS: "red",
+    Decision.PASSES: "green",
+    Decision.UNDECIDED: "yellow",
+    Decision.CONTINUE: "yellow",
 }
-
-
-def short(model_id: str) -> str:
-    """A name without its revision, for a table."""
-    name, _, revision = model_id.rpartition("@")
-    return name if name and revision else model_id
-
-
-def name_column(table: Table, names: Iterable[str]) -> None:
-    """A column for model names, wide enough that a narrow terminal folds other columns first."""
-    widest = max((len(name) for name in names), default=0)
-    table.add_column("model", style="bold", min_width=min(widest, 32), overflow="fold")
-
-
-def percent(rate: Rate) -> str:
-    """E.g. ``"42 % [28–57]"``."""
-    if not rate.total:
-        return "no pictures"
-    low, high = words.percent(rate.low), words.percent(rate.high)
-    return f"{words.percent(rate.value):>3} % [{low}–{high}]"
+PROMPT = Column(name="prompt", wraps=True, heads=True, longest=160)
+"""Of a pair, in a list of many."""
 
 
 # ── progress ─────────────────────────────────────────────────────────────────────────────────────
@@ -104,8 +85,8 @@ def progress(*, quiet: bool = False) -> Iterator[Watch | None]:
         return
 
     def doing(now: AuditProgress) -> str:
-        failed = f", {now.failures} failed" if now.failures else ""
-        return f"{now.activity}; {now.decided} of {now.pairs} pairs decided{failed}"
+        failed = f", {several(now.failures, 'failure')}" if now.failures else ""
+        return f"{now.activity}; {now.decided} of {several(now.pairs, 'pair')} decided{failed}"
 
     with lines() as move:
         yield lambda now: move(now.model, now.pictures, now.expected, doing(now))
@@ -145,7 +126,7 @@ def lines() -> Iterator[Callable[[str, int, int, str], None]]:
             for task in tasks.values():
                 bars.update(task, total=bars.tasks[task].completed, description="done")
             tasks[model] = bars.add_task(
-                doing, total=expected, completed=pictures, model=short(model)
+                doing, total=expected, completed=pictures, model=words.short_name(model)
             )
         bars.update(tasks[model], total=expected, completed=pictures, description=doing)
 
@@ -160,42 +141,31 @@ def lines() -> Iterator[Callable[[str, int, int, str], None]]:
 
 def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     """The closing tables of an audit: a line a model, then the pairs that fail."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    name_column(table, [short(model.model) for model in result.models])
-    table.add_column("pictures right", no_wrap=True)
-    table.add_column("pairs pass", justify="right", style="green")
-    table.add_column("fail", justify="right", style="red")
-    table.add_column("open", justify="right", style="yellow")
-    table.add_column("pictures", justify="right")
-    table.add_column("2nd opinion")
+    names = words.short_names([model.model for model in result.models])
+    columns = [
+        Column(name="model", wraps=True, style="bold"),
+        Column(name="pictures right"),
+        Column(name="pairs pass", right=True, style="green"),
+        Column(name="fail", right=True, style="red"),
+        Column(name="open", right=True, style="yellow"),
+        Column(name="pictures", right=True, spare=1),
+        Column(name="2nd opinion", wraps=True, spare=2),
+    ]
+    console.print(Grid(columns, [_model_row(model, names[model.model]) for model in result.models]))
     for model in result.models:
-        table.add_row(
-            escape(short(model.model)),
-            percent(model.aligned),
-            *(str(len(model.decided(d))) for d in _ENDS),
-            str(model.pictures),
-            "; ".join(
-                f"{other.agreement.share.value:.0%}" for other in model.second_opinions
-            ).replace("%", " %"),
-        )
-    console.print(table)
-    for model in result.models:
-        failing = len(model.decided(Decision.FAILS))
-        if failing and model.num_looked_at > 1:
-            told = words.controlled(model.num_surely_failing, model.num_looked_at)
-            console.print(f"{escape(short(model.model))}: {failing} pairs fail ({told})")
+        _print_failing(model, names[model.model])
     for model in result.models:
         print_pairs(
             [pair for pair in model.pairs if pair.judgement.failing is not Decision.PASSES],
-            title=f"what {short(model.model)} gets wrong",
+            title=f"what {names[model.model]} gets wrong",
             limit=worst,
             show_model=False,
         )
     for model in result.models:
-        _print_silence(model)
+        _print_silence(model, names[model.model])
     console.print(
-        f"[dim]{result.drawn} pictures drawn in {duration(result.seconds)}; judged by "
-        f"{escape(result.checkers[0])}.[/]"
+        f"[dim]{several(result.drawn, 'picture')} drawn in {words.duration(result.seconds)}; "
+        f"judged by {escape(result.checkers[0])}.[/]"
     )
     if result.spent:
         console.print(f"They cost about {result.spent:.2f}, by the price you gave.")
@@ -207,18 +177,32 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     )
 
 
+def _model_row(model: ModelFinding, name: str) -> list[Cell]:
+    undecided, unfinished = Decision.UNDECIDED, Decision.CONTINUE
+    others = (other.agreement.share for other in model.second_opinions)
+    return [
+        name,
+        rate_cell(model.aligned),
+        str(len(model.decided(Decision.PASSES))),
+        str(len(model.decided(Decision.FAILS))),
+        str(len(model.decided(undecided)) + len(model.decided(unfinished))),
+        str(model.pictures),
+        "; ".join(f"{words.percent(share.value)} %" for share in others if share.total),
+    ]
+
+
 def print_failures(count: int) -> None:
     """How many items failed, and what becomes of them; nothing where none did."""
     if count:
         console.print(
-            f"[yellow]{count} items failed[/] and will be tried again by the same command; "
-            f"`lcmis show failures` lists them."
+            f"[yellow]{several(count, 'item')} failed[/], to be tried again by the same command; "
+            f"`lcmis show failures` tells more."
         )
 
 
 def in_store(store: str) -> str:
     """What a command needs to be told of this store; nothing of the usual one."""
-    return "" if store == "audit" else f" --store {shlex.quote(store)}"
+    return "" if store == USUAL_STORE else f" --store {shlex.quote(withheld(store))}"
 
 
 def print_next(*steps: tuple[str, str]) -> None:
@@ -228,17 +212,23 @@ def print_next(*steps: tuple[str, str]) -> None:
         console.print(f"[dim]{lead}[/] {escape(command)}  [dim]{purpose}[/]", soft_wrap=True)
 
 
-_ENDS = (Decision.PASSES, Decision.FAILS, Decision.UNDECIDED)
+def _print_failing(model: ModelFinding, name: str) -> None:
+    """How many pairs fail, each decided alone, and how many still do among all."""
+    failing = len(model.decided(Decision.FAILS))
+    if failing and model.num_looked_at > 1:
+        told = words.controlled(model.num_surely_failing, model.num_looked_at)
+        fail = f"{several(failing, 'pair')} {'fails' if failing == 1 else 'fail'}"
+        console.print(f"{escape(name)}: {fail} ({told})")
 
 
-def _print_silence(model: ModelFinding) -> None:
+def _print_silence(model: ModelFinding, name: str) -> None:
     silent = {
-        "unscored": model.count(Verdict.UNSCORED),
+        words.NOT_JUDGED: model.count(Verdict.UNSCORED),
         "refused by the model": model.count(Verdict.REFUSED),
     }
     for kind, count in silent.items():
         if count:
-            console.print(f"[yellow]{escape(short(model.model))}: {count} pictures {kind}[/]")
+            console.print(f"[yellow]{escape(name)}: {several(count, 'picture')} {kind}[/]")
 
 
 def print_pairs(
@@ -251,48 +241,40 @@ def print_pairs(
     """Pairs, worst first: how many are right, how bad that is, and what is painted instead."""
     if not found:
         return
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        title=title or None,
-        title_justify="left",
-    )
-    if show_model:
-        name_column(table, [short(finding.model) for finding in found])
-    roomy = console.width >= ROOMY
-    counted = roomy or not show_model  # 80 columns have no room for both
-    table.add_column("prompt", overflow="fold", min_width=20)
-    if counted:
-        table.add_column("right", justify="right")
-    table.add_column("rate", no_wrap=True)
-    if roomy:
-        table.add_column("level", justify="center", no_wrap=True)
-        table.add_column("missing", no_wrap=True)
-    table.add_column("painted instead", style="bold", min_width=22 if roomy else 15)
-    table.add_column("", no_wrap=True)
-    for finding in found[:limit]:
-        judgement = finding.judgement
-        aligned = judgement.aligned
-        word, colour = DECISIONS[judgement.failing]
-        missing = _missing(finding)
-        table.add_row(
-            *([escape(short(finding.model))] if show_model else []),
-            escape(finding.pair.prompt),
-            *([f"{judgement.count(Verdict.ALIGNED)}/{aligned.total}"] if counted else []),
-            percent(aligned) if aligned.total else "[yellow]unscored[/]",
-            *([str(judgement.levels), missing] if roomy else []),
-            escape(_instead(finding, roomy)) or ("[dim]none of the suspects[/]" if missing else ""),
-            f"[{colour}]{word}[/]",
-        )
-    console.print(table)
+    names = words.short_names(list(dict.fromkeys(finding.model for finding in found)))
+    columns = [
+        *([Column(name="model", wraps=True, style="bold")] if show_model else []),
+        PROMPT,
+        Column(name="right", right=True),
+        Column(name="rate"),
+        Column(name="level", spare=2),
+        Column(name="missing", wraps=True, spare=3),
+        Column(name="painted instead", wraps=True, style="bold"),
+        Column(name=""),
+    ]
+    rows = [
+        [*([names[finding.model]] if show_model else []), *_pair_row(finding)]
+        for finding in found[:limit]
+    ]
+    console.print(Grid(columns, rows, title))
     if limit is not None and len(found) > limit:
         console.print(f"[dim]… and {len(found) - limit} more[/]\n")
 
 
-def _instead(finding: PairFinding, roomy: bool) -> str:
-    top = finding.intruder
-    return finding.painted_instead if roomy or top is None else f"{top.name} ×{top.count}"
+def _pair_row(finding: PairFinding) -> list[Cell]:
+    judgement, top = finding.judgement, finding.intruder
+    missing = _missing(finding)
+    nobody: Cell = Text("none of the suspects", style="not bold dim") if missing else ""
+    total = judgement.aligned.total
+    return [
+        finding.pair.prompt,
+        f"{judgement.count(Verdict.ALIGNED)}/{total}",
+        rate_cell(judgement.aligned),
+        words.level(judgement.levels if total else None),
+        missing,
+        nobody if top is None else f"{top.name} ×{top.count}",
+        Text(words.decision(judgement.failing), style=COLOURS[judgement.failing]),
+    ]
 
 
 def _missing(finding: PairFinding) -> str:
@@ -301,7 +283,7 @@ def _missing(finding: PairFinding) -> str:
         finding.pair.b.name: finding.judgement.count(Verdict.B_MISSING),
         "both": finding.judgement.count(Verdict.BOTH_MISSING),
     }
-    return ", ".join(f"{escape(name)} {count}" for name, count in counts.items() if count)
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
 
 
 # ── a plan ───────────────────────────────────────────────────────────────────────────────────────
@@ -309,39 +291,27 @@ def _missing(finding: PairFinding) -> str:
 
 def print_plan(plans: Sequence[ModelPlan], config: AuditSettings) -> None:
     """What an audit would draw, how long that takes, and what it can tell apart."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    name_column(table, [short(plan.model) for plan in plans])
-    table.add_column("pairs", justify="right")
-    table.add_column("undecided", justify="right")
-    table.add_column("in the store", justify="right")
-    table.add_column("still to draw", justify="right")
-    table.add_column("at worst", justify="right")
-    table.add_column("time")
-    for plan in plans:
-        table.add_row(
-            escape(short(plan.model)),
-            str(plan.pairs),
-            str(plan.undecided),
-            str(plan.present),
-            f"about {plan.expected}" if plan.undecided else "0",
-            str(plan.most),
-            "done"
-            if not plan.undecided
-            else "not measured yet"
-            if plan.seconds_each is None
-            else f"about {duration(plan.expected * plan.seconds_each)}",
-        )
-    console.print(table)
+    names = words.short_names([plan.model for plan in plans])
+    columns = [
+        Column(name="model", wraps=True, style="bold"),
+        Column(name="pairs", right=True),
+        Column(name="undecided", right=True),
+        Column(name="in the store", right=True),
+        Column(name="still to draw", right=True),
+        Column(name="at worst", right=True),
+        Column(name="time", wraps=True),
+    ]
+    console.print(Grid(columns, [[names[plan.model], *_plan_row(plan)] for plan in plans]))
     stopping = config.stopping
     console.print(
-        f"A pair fails when more than {stopping.threshold:.0%} of its pictures are wrong; it is "
-        f"drawn {stopping.block} pictures at a time until that is decided, {stopping.cap} at most "
-        f"({stopping.rule})."
+        f"A pair fails when more than {words.percent(stopping.threshold)} % of its pictures are "
+        f"wrong; it is drawn {several(stopping.block, 'picture')} at a time until that is decided, "
+        f"{stopping.cap} at most ({stopping.rule})."
     )
     if plans and plans[0].detectable < 1:
         console.print(
             f"Two models audited like this can be told apart from a difference of "
-            f"{plans[0].detectable:.0%} of their pictures on (power 80 %)."
+            f"{words.percent(plans[0].detectable)} % of their pictures on (power 80 %)."
         )
     elif plans:
         console.print(
@@ -354,10 +324,27 @@ def print_plan(plans: Sequence[ModelPlan], config: AuditSettings) -> None:
                 plan.price * count for count in (plan.least, plan.expected, plan.most)
             )
             console.print(
-                f"{escape(short(plan.model))} costs about {mean:.2f}, from {low:.2f} to {high:.2f}."
+                f"{escape(names[plan.model])} costs about {mean:.2f}, from {low:.2f} to {high:.2f}."
             )
         for sentence in plan.refused:
             console.print(f"[yellow]left out:[/] {escape(sentence)}")
+
+
+def _plan_row(plan: ModelPlan) -> list[Cell]:
+    if not plan.undecided:
+        time = "done"
+    elif plan.seconds_each is None:
+        time = "not measured yet"
+    else:
+        time = f"about {words.duration(plan.expected * plan.seconds_each)}"
+    return [
+        str(plan.pairs),
+        str(plan.undecided),
+        str(plan.present),
+        f"about {plan.expected}" if plan.undecided else "0",
+        str(plan.most),
+        time,
+    ]
 
 
 # ── one pair, one picture ────────────────────────────────────────────────────────────────────────
@@ -365,52 +352,47 @@ def print_plan(plans: Sequence[ModelPlan], config: AuditSettings) -> None:
 
 def print_pair(found: Sequence[PairFinding], pair: ConceptPair) -> None:
     """One pair over all models, then every picture with its scores."""
-    console.print(f"[bold]{escape(pair.prompt)}[/]  [dim]{pair.key}[/]")
+    console.print(
+        f"[bold]{escape(words.visible(pair.prompt))}[/]  [dim]{words.short_key(pair.key)}[/]"
+    )
     for side in (pair.a, pair.b):
         console.print(f"  {escape(side.name)}: [dim]{escape(side.description)}[/]")
     if pair.intruders:
-        names = ", ".join(dict.fromkeys(item.concept.name for item in pair.intruders))
-        console.print(f"  suspected instead: [dim]{escape(names)}[/]")
+        suspects = ", ".join(dict.fromkeys(item.concept.name for item in pair.intruders))
+        console.print(f"  suspected instead: [dim]{escape(suspects)}[/]")
     if not found:
         console.print("[yellow]No model has drawn this pair yet: run `lcmis audit`.[/]")
         return
+    console.print()
     print_pairs(found)
+    names = words.short_names(list(dict.fromkeys(finding.model for finding in found)))
     for finding in found:
-        table = Table(
-            box=box.SIMPLE_HEAD, pad_edge=False, title=short(finding.model), title_justify="left"
-        )
-        table.add_column("seed", justify="right")
-        table.add_column("verdict")
-        table.add_column(f"P({finding.pair.a.name})", justify="right")
-        table.add_column(f"P({finding.pair.b.name})", justify="right")
-        table.add_column("seen as")
-        table.add_column("picture", style="dim", no_wrap=True)
-        for item, verdict in zip(finding.evidence, finding.judgement.verdicts, strict=True):
-            table.add_row(
+        columns = [
+            Column(name="seed", right=True),
+            Column(name="verdict", heads=True),
+            Column(name=f"P({pair.a.name})", right=True),
+            Column(name=f"P({pair.b.name})", right=True),
+            Column(name="seen as", wraps=True),
+            Column(name="picture", style="dim", spare=1),
+        ]
+        judged = zip(finding.evidence, finding.judgement.verdicts, strict=True)
+        rows: list[list[Cell]] = [
+            [
                 str(item.seed),
-                _verdict_words(verdict, finding.pair),
-                _probability(item.a),
-                _probability(item.b),
-                escape(", ".join(filter(None, (item.intruder_a, item.intruder_b)))),
-                item.spec_key,
-            )
-        console.print(table)
+                _verdict_cell(verdict, pair),
+                words.score(item.a),
+                words.score(item.b),
+                ", ".join(filter(None, (item.intruder_a, item.intruder_b))),
+                words.short_key(item.spec_key),
+            ]
+            for item, verdict in judged
+        ]
+        console.print(Grid(columns, rows, names[finding.model]))
 
 
-def _verdict_words(verdict: Verdict, pair: ConceptPair) -> str:
-    words = {
-        Verdict.ALIGNED: "[green]right[/]",
-        Verdict.A_MISSING: f"[red]no {escape(pair.a.name)}[/]",
-        Verdict.B_MISSING: f"[red]no {escape(pair.b.name)}[/]",
-        Verdict.BOTH_MISSING: "[red]neither[/]",
-        Verdict.UNSCORED: "[yellow]unscored[/]",
-        Verdict.REFUSED: "[yellow]refused[/]",
-    }
-    return words[verdict]
-
-
-def _probability(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _verdict_cell(verdict: Verdict, pair: ConceptPair) -> Text:
+    colour = "green" if verdict is Verdict.ALIGNED else "red" if verdict.is_scored else "yellow"
+    return Text(words.visible(words.verdict(verdict, pair)), style=colour)
 
 
 def print_picture(
@@ -441,29 +423,35 @@ def print_picture(
     for name, value in facts.items():
         if value:
             console.print(f"[dim]{name:>16}[/]  {escape(value)}", soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("checker", "question", "option"):
-        table.add_column(column, overflow="fold")
-    table.add_column("probability", justify="right")
-    table.add_column("")
-    table.add_column("mass", justify="right", style="dim")
-    last = ("", "")
+    console.print()
+    columns = [
+        Column(name="question", wraps=True, heads=True),
+        Column(name="option", wraps=True),
+        Column(name="probability", right=True),
+        Column(name="", wraps=True),
+        Column(name="mass", right=True, style="dim"),
+    ]
+    names = words.short_names(list(dict.fromkeys(score.checker for _, score in scores)))
+    for checker in sorted(names):
+        mine = [(question, score) for question, score in scores if score.checker == checker]
+        console.print(Grid(columns, list(_answers(mine)), names[checker]))
+
+
+def _answers(scores: Sequence[tuple[Question, Score]]) -> Iterator[list[Cell]]:
+    """A row an option; a question is told once."""
+    last = ""
     kinds = list(QuestionKind)
-    for question, score in sorted(
-        scores, key=lambda item: (item[1].checker, kinds.index(item[0].kind))
-    ):
-        asked = (short(score.checker), f"{question.kind.replace('_', ' ')}: {question.text}")
+    for question, score in sorted(scores, key=lambda item: kinds.index(item[0].kind)):
+        asked = f"{question.kind.replace('_', ' ')}: {question.text}"
         answer = score.answer
-        table.add_row(
-            escape(asked[0]) if asked[0] != last[0] else "",
-            escape(asked[1]) if asked != last else "",
-            escape(answer.option),
-            _probability(answer.value),
-            escape(answer.reason) if answer.value is None else _bar(answer.value),
-            f"{answer.mass:.2f}",
-        )
+        yield [
+            asked if asked != last else "",
+            answer.option,
+            words.score(answer.value),
+            answer.reason if answer.value is None else _bar(answer.value),
+            words.score(answer.mass),
+        ]
         last = asked
-    console.print(table)
 
 
 def _bar(share: float, width: int = 10) -> str:
@@ -480,7 +468,7 @@ def print_found(found: object) -> None:
 @print_found.register
 def _(found: AllPairs) -> None:
     if not found.pairs:
-        console.print("No model has drawn anything in this store yet: run `lcmis audit`.")
+        console.print("No model has drawn any of these pairs yet: run `lcmis audit`.")
     print_pairs(found.pairs)
     console.print(f"[dim]judged by {escape(found.checker)}[/]")
 
@@ -501,7 +489,7 @@ def _(found: Failures) -> None:
         console.print("[green]Nothing has failed.[/]")
     for failure in found.failures:
         console.print(
-            f"[dim]{failure.at}[/] {failure.stage} [dim]{failure.item}[/]: "
+            f"[dim]{words.moment(failure.at)}[/] {failure.stage} [dim]{failure.item}[/]: "
             f"{escape(failure.sentence)}",
             soft_wrap=True,
         )
@@ -512,13 +500,12 @@ def _(found: Failures) -> None:
 
 def print_names(entries: Sequence[Entry], hint: str) -> None:
     """Registered plugs: what they are called, what they are, and where they live."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("name", style="bold")
-    table.add_column("what it is", overflow="fold")
-    table.add_column("where", style="dim")
-    for entry in entries:
-        table.add_row(escape(entry.name), escape(entry.summary), escape(entry.where))
-    console.print(table)
+    columns = [
+        Column(name="name", wraps=True, style="bold"),
+        Column(name="what it is", wraps=True),
+        Column(name="where", wraps=True, style="dim", spare=1),
+    ]
+    console.print(Grid(columns, [[entry.name, entry.summary, entry.where] for entry in entries]))
     console.print(f"[dim]{escape(hint)}[/]")
 
 
@@ -583,12 +570,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def duration(seconds: float) -> str:
-    """As a person says it: ``"42 s"``, ``"3 min"``, ``"1.5 h"``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from lcmis.cli.terminal import console, lines, percent, print_failures
+from lcmis.cli.terminal import console, lines, print_failures
+from lcmis.cli.terminal.tables import Cell, Column, Grid
+from lcmis.findings import words
+from lcmis.findings.words import several
 
 if TYPE_CHECKING:
     from lcmis.repair.evolve import Evolved, EvolveProgress
@@ -34,32 +36,40 @@ def evolve_progress(*, quiet: bool = False) -> Iterator[Callable[[EvolveProgress
 def print_evolved(found: Evolved, path: Path) -> None:
     """The instructions by what they gain, then the proof on pairs that were held out."""
     evolution = found.evolution
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("instruction", overflow="fold", min_width=32)
-    table.add_column("gain", justify="right", no_wrap=True)
-    table.add_column("pictures", justify="right")
+    columns = [
+        Column(name="instruction", wraps=True),
+        Column(name="gain", right=True),
+        Column(name="pictures", right=True),
+    ]
     by_gain = sorted(evolution.tried, key=_gained, reverse=True)
-    for one in by_gain[:SHOWN]:
-        style = "bold" if one == evolution.best else ""
-        pictures = str(one.value.pictures) if one.value else "0"
-        table.add_row(escape(one.text), _gain(one.value), pictures, style=style)
-    console.print(table)
+    rows: list[list[Cell]] = [
+        [
+            Text(words.visible(one.text), style="bold" if one == evolution.best else ""),
+            _gain(one.value),
+            str(one.value.pictures) if one.value else "0",
+        ]
+        for one in by_gain[:SHOWN]
+    ]
+    console.print(Grid(columns, rows))
     more = f"; the best {SHOWN} are shown" if len(by_gain) > SHOWN else ""
     ended = f" It stopped because {escape(evolution.ended)}." if evolution.ended else ""
     console.print(
-        f"[dim]{len(by_gain)} instructions tried on {len(found.subjects)} pairs{more}. A gain is "
-        f"the score by {escape(found.guide)} over the plain prompt on the same seeds.{ended}[/]"
+        f"[dim]{several(len(by_gain), 'instruction')} tried on "
+        f"{several(len(found.subjects), 'pair')}{more}. A gain is the "
+        f"score by {escape(found.guide)} over the plain prompt on the same seeds.{ended}[/]"
     )
     console.print(
         f"Written to {escape(str(path))}: [bold]{escape(evolution.best.text)}[/]", soft_wrap=True
     )
     console.print(
-        f"On {len(found.held_out)} pairs it never saw, right pictures: plain "
-        f"{percent(found.plain)}, first instruction {percent(found.first)}, evolved "
-        f"{percent(found.best)}."
+        f"On {several(len(found.held_out), 'pair')} it never saw, right pictures: plain "
+        f"{words.rate(found.plain)}, first instruction {words.rate(found.first)}, evolved "
+        f"{words.rate(found.best)}."
     )
     console.print(_verdict(found))
-    console.print(f"[dim]Judged by {escape(found.judge)}; {found.drawn} pictures drawn.[/]")
+    console.print(
+        f"[dim]Judged by {escape(found.judge)}; {several(found.drawn, 'picture')} drawn.[/]"
+    )
     print_failures(found.failures)
 
 
@@ -67,7 +77,10 @@ def _verdict(found: Evolved) -> str:
     difference = found.difference
     if found.evolution.best == found.evolution.first:
         return "[yellow]No instruction was better than the first one.[/]"
-    by = f"{difference.value:+.1%} ({difference.low:+.1%} to {difference.high:+.1%} with 95 %)"
+    by = (
+        f"{words.points(difference.value)} percentage points ({words.points(difference.low)} to "
+        f"{words.points(difference.high)} with 95 % confidence)"
+    )
     if found.helps:
         return f"[green]The evolved instruction beats the first one by {by}.[/]"
     return f"[yellow]That the evolved instruction beats the first one is not shown: {by}.[/]"
@@ -82,4 +95,4 @@ def _gain(value: Value | None) -> str:
         return "not compared"
     if value.pictures < 2:
         return f"{value.gain:+.2f}"
-    return f"{value.gain:+.2f} [{value.low:+.2f} to {value.high:+.2f}]"
+    return f"{value.gain:+.2f} ({value.low:+.2f} to {value.high:+.2f})"

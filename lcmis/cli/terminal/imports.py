@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from lcmis.cli.terminal import console, print_next
+from lcmis.findings.words import several
 from lcmis.propose.formats.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def print_imported(found: Imported) -> None:
         console.print("[yellow]No pairs, so nothing was written.[/]")
         return
     console.print(
-        f"[bold]{found.num_added} pairs added to {escape(str(found.into))}[/], which has "
-        f"{found.num_pairs} now."
+        f"[bold]{several(found.num_added, 'pair')} added to {escape(str(found.into))}[/], "
+        f"which has {found.num_pairs} now."
     )
     into = shlex.quote(str(found.into))
     print_next((f"lcmis audit -p {into} -m MODEL -c CHECKER", "audits them"))
@@ -42,20 +43,21 @@ def print_imported(found: Imported) -> None:
 def print_pictures(found: PicturesImported) -> None:
     """Which pictures were taken, the pairs they are about, and what to do next."""
     taken = sum(folder.num_pictures for folder in found.folders)
-    console.print(f"[bold]{taken} of {found.num_claimed} pictures can be used[/]")
+    console.print(f"[bold]{taken:,} of {several(found.num_claimed, 'picture')} can be used[/]")
     _print_reasons(found.reasons)
     print_sets(found.pairs.sets)
     pairs = found.pairs
     console.print(
-        f"[bold]{pairs.num_added} pairs added to {escape(str(pairs.into))}[/], which has "
-        f"{pairs.num_pairs} now."
+        f"[bold]{several(pairs.num_added, 'pair')} added to {escape(str(pairs.into))}[/], "
+        f"which has {pairs.num_pairs} now."
     )
     into = shlex.quote(str(pairs.into))
     print_next(
         *(
             (
                 f"lcmis audit -m folder:{shlex.quote(str(folder.manifest))} -p {into} -c CHECKER",
-                f"{folder.num_pictures} pictures of {folder.num_prompts} prompts",
+                f"{several(folder.num_pictures, 'picture')} of "
+                f"{several(folder.num_prompts, 'prompt')}",
             )
             for folder in found.folders
         )
@@ -66,9 +68,13 @@ def print_published(found: Sequence[Published]) -> None:
     """Where each model's pictures lie now, and which prompts the format cannot say."""
     for item in found:
         console.print(
-            f"{item.num_pictures} pictures of {escape(item.model)} in {escape(str(item.folder))}",
+            f"{several(item.num_pictures, 'picture')} of {escape(item.model)} in "
+            f"{escape(str(item.folder))}",
             soft_wrap=True,
         )
+        if item.left_out:
+            every = item.num_prompts + len(item.left_out)
+            console.print(f"  {item.num_prompts} of {every} prompts, {len(item.left_out)} left out")
         for sentence in item.left_out:
             console.print(f"  [yellow]left out[/]: {escape(sentence)}")
 
@@ -83,7 +89,7 @@ def print_sets(found: Iterable[SetRead], *, quiet: bool = False) -> None:
 
 def _print_set(item: SetRead) -> None:
     counts = [
-        (Outcome.PAIR, "pairs"),
+        (Outcome.PAIR, "pairs" if item.count(Outcome.PAIR) > 1 else "pair"),
         (Outcome.PART, "part of another line"),
         (Outcome.NO_PAIR, "no pair of concepts"),
         (Outcome.REPEATED, "repeated"),
@@ -93,8 +99,8 @@ def _print_set(item: SetRead) -> None:
         f"{item.count(outcome):,} {words}" for outcome, words in counts if item.count(outcome)
     )
     console.print(
-        f"[bold]{escape(str(item.path))}[/]: {escape(item.format)}, {item.num_lines:,} lines: "
-        f"{said}"
+        f"[bold]{escape(str(item.path))}[/]: {escape(item.format)}, "
+        f"{several(item.num_lines, 'line')}: {said}"
     )
     console.print(f"[dim]licence: {escape(item.licence) or 'unknown; say it with --licence'}[/]")
     _print_reasons(item.reasons)
@@ -108,4 +114,6 @@ def _print_reasons(reasons: Sequence[Reason]) -> None:
             f"[dim](line {lines}: {escape(item.example[:EXAMPLE])})[/]"
         )
     if len(reasons) > REASONS:
-        console.print(f"[dim]… and {len(reasons) - REASONS} more reasons: --report FILE[/]")
+        console.print(
+            f"[dim]… and {several(len(reasons) - REASONS, 'more reason')}: --report FILE[/]"
+        )

@@ -6,13 +6,15 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.text import Text
 
-from lcmis.cli.terminal import console, duration, short
+from lcmis.cli.terminal import console
+from lcmis.cli.terminal.tables import Cell, Column, Grid
+from lcmis.findings import words
+from lcmis.findings.words import several
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,50 +78,55 @@ def print_inversions(result: InversionResult, kept: Sequence[Path] = ()) -> None
         _print_masks(result.masks, result.inverted)
     _print_legend(result, bool(found))
     if kept:
-        console.print(f"[dim]{len(kept)} files written; look at [/]{escape(str(kept[0]))}")
+        console.print(
+            f"[dim]{several(len(kept), 'file')} written; look at [/]{escape(str(kept[0]))}"
+        )
 
 
 def _print_methods(found: Sequence[Inverted], result: InversionResult) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("method", style="bold", no_wrap=True)
-    table.add_column("prompt", overflow="fold", ratio=1, min_width=20)
-    table.add_column("pictures alike", no_wrap=True)
-    table.add_column("words fit", justify="right")
-    if result.language_model:
-        table.add_column("perplexity", justify="right")
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("cost", no_wrap=True)
-    for place, one in enumerate(found):
-        table.add_row(
-            escape(one.method),
-            f"[green]{escape(one.prompt)}[/]" if place == 0 else escape(one.prompt),
+    columns = [
+        Column(name="method", style="bold"),
+        Column(name="prompt", wraps=True),
+        Column(name="pictures alike"),
+        Column(name="words fit", right=True),
+        Column(name="perplexity", right=True),
+        Column(name="time", right=True),
+        Column(name="cost", wraps=True, spare=1),
+    ]
+    rows: list[list[Cell]] = [
+        [
+            one.method,
+            Text(words.visible(one.prompt), style="green" if place == 0 else ""),
             _mean(one.image_similarity),
             _cosine(one.text_similarity),
-            *([_perplexity(one)] if result.language_model else []),
-            duration(one.seconds),
+            _perplexity(one),
+            words.duration(one.seconds),
             _cost(one),
-        )
-    console.print(table)
+        ]
+        for place, one in enumerate(found)
+    ]
+    console.print(Grid(columns, rows))
 
 
 def _print_made(made: Sequence[Made]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("made", style="bold", overflow="fold")
-    table.add_column("prompt", overflow="fold", ratio=1, min_width=20)
-    table.add_column("pictures alike", no_wrap=True)
-    if any(one.judged and len(one.judged.image_similarities) > 1 for one in made):
-        table.add_column("and the other", no_wrap=True)
+    columns = [
+        Column(name="made", wraps=True, style="bold"),
+        Column(name="prompt", wraps=True),
+        Column(name="pictures alike"),
+        Column(name="and the other"),
+    ]
+    rows: list[list[Cell]] = []
     for one in made:
         if one.judged is None:
-            table.add_row(escape(one.how), f"[yellow]{escape(one.failure)}[/]")
+            rows.append([one.how, Text(words.visible(one.failure), style="yellow"), "", ""])
         else:
-            alike = [_mean(value) for value in one.judged.image_similarities]
-            table.add_row(escape(one.how), escape(one.judged.prompt), *alike)
-    console.print(table)
+            alike = [_mean(value) for value in one.judged.image_similarities[:2]]
+            rows.append([one.how, one.judged.prompt, *alike, *[""] * (2 - len(alike))])
+    console.print(Grid(columns, rows))
 
 
 def _print_masks(masks: Sequence[WordMask], inverted: Sequence[Inverted]) -> None:
-    said = ", ".join(f"{escape(mask.word)} {mask.share:.0%}".replace("%", " %") for mask in masks)
+    said = ", ".join(f"{escape(mask.word)} {words.percent(mask.share)} %" for mask in masks)
     console.print(f"Of the picture, each word of the best prompt covers: {said}.")
 
 
@@ -128,12 +135,12 @@ def _print_legend(result: InversionResult, found: bool) -> None:
         return
     plain = f"; “a picture” reaches {_mean(result.plain)}" if result.plain else ""
     console.print(
-        f"[dim]Pictures alike: how similar {escape(short(result.model))} paints it, mean cosine "
-        f"over seeds that no search used and its 95 % interval{plain}. Words fit: cosine of "
-        f"prompt and picture. 1 is the same, and the two are not comparable. Judged by "
+        f"[dim]Pictures alike: how similar {escape(words.short_name(result.model))} paints it, "
+        f"mean cosine over seeds that no search used and its 95 % interval{plain}. Words fit: "
+        f"cosine of prompt and picture. 1 is the same, and the two are not comparable. Judged by "
         f"{escape(result.guard)}"
         + (f", which guided no search; {escape(result.guide)} did" if result.guide else "")
-        + f". {duration(result.seconds)} in all.[/]"
+        + f". {words.duration(result.seconds)} in all.[/]"
     )
     if result.language_model:
         console.print(
@@ -144,10 +151,10 @@ def _print_legend(result: InversionResult, found: bool) -> None:
 
 def _mean(value: Mean | None) -> str:
     if value is None:
-        return "[yellow]not painted[/]"
+        return "not painted"
     if value.low is None or value.high is None:
         return f"{value.value:.2f}"
-    return f"{value.value:.2f} \\[{value.low:.2f}–{value.high:.2f}]"
+    return f"{value.value:.2f} ({value.low:.2f}–{value.high:.2f})"
 
 
 def _cosine(value: float | None) -> str:
@@ -161,6 +168,4 @@ def _perplexity(one: Inverted) -> str:
 
 def _cost(one: Inverted) -> str:
     costs = {"picture": one.pictures, "question": one.text_calls}
-    return ", ".join(
-        f"{count} {name}{'s' if count != 1 else ''}" for name, count in costs.items() if count
-    )
+    return ", ".join(several(count, name) for name, count in costs.items() if count)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
-from lcmis.cli.terminal import console, name_column, percent, short
+from lcmis.cli.terminal import console
+from lcmis.cli.terminal.tables import Cell, Column, Grid
+from lcmis.findings import words
+from lcmis.findings.words import several
 from lcmis.judge import FEW_LABELS
 
 if TYPE_CHECKING:
@@ -25,19 +26,24 @@ def print_labellers(found: Sequence[Reading]) -> None:
     if not found:
         console.print(f"There are no labels yet. {HINT}")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("rater", overflow="fold", style="bold")
-    for heading in ("pictures", "answers", "asked again"):
-        table.add_column(heading, justify="right")
+    columns = [
+        Column(name="rater", wraps=True, style="bold"),
+        Column(name="pictures", right=True),
+        Column(name="answers", right=True),
+        Column(name="asked again", right=True),
+    ]
+    rows: list[list[Cell]] = []
     for rater in sorted({reading.rater for reading in found}):
         mine = [reading for reading in found if reading.rater == rater]
-        table.add_row(
-            escape(rater),
-            str(len({reading.render for reading in mine})),
-            str(sum(len(reading.answers) for reading in mine)),
-            str(sum(len(reading.answers) > 1 for reading in mine)),
+        rows.append(
+            [
+                rater,
+                str(len({reading.render for reading in mine})),
+                str(sum(len(reading.answers) for reading in mine)),
+                str(sum(len(reading.answers) > 1 for reading in mine)),
+            ]
         )
-    console.print(table)
+    console.print(Grid(columns, rows))
     console.print(f"[dim]{HINT} `lcmis calibrate` says what the labels mean.[/]")
 
 
@@ -47,7 +53,7 @@ def print_calibration(found: LabelFinding) -> None:
         console.print(f"There are no labels yet, so no checker is calibrated. {HINT}")
         return
     console.print(
-        f"{found.pictures} of {found.of} pictures labelled; "
+        f"{found.pictures:,} of {several(found.of, 'picture')} labelled; "
         f"a score of {found.threshold:g} counts as present."
     )
     for checker in dict.fromkeys(one.checker for one in found.calibrations):
@@ -58,29 +64,31 @@ def print_calibration(found: LabelFinding) -> None:
 def _print_checker(found: LabelFinding, checker: str) -> None:
     mine = [one for one in found.calibrations if one.checker == checker and one.labels]
     if not mine:
-        console.print(f"\n[bold]{escape(short(checker))}[/]  has scored no labelled picture")
+        console.print(
+            f"\n[bold]{escape(words.short_name(checker))}[/]  has scored no labelled picture"
+        )
         return
     whole = found.calibration(checker)
     few = whole is None or not whole.is_calibrated
     state = f"[yellow]uncalibrated: fewer than {FEW_LABELS} labelled pictures[/]" if few else ""
-    console.print(f"\n[bold]{escape(short(checker))}[/]  {state}")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("question", no_wrap=True)
-    table.add_column("labels", justify="right")
-    table.add_column("sensitivity", no_wrap=True)
-    table.add_column("specificity", no_wrap=True)
-    table.add_column("kappa", no_wrap=True)
-    table.add_column("Brier", justify="right")
-    table.add_column("threshold", justify="right")
-    for one in mine:
-        table.add_row(*_row(one))
-    console.print(table)
+    console.print(f"\n[bold]{escape(words.short_name(checker))}[/]  {state}")
+    columns = [
+        Column(name="question"),
+        Column(name="labels", right=True),
+        Column(name="sensitivity"),
+        Column(name="specificity"),
+        Column(name="kappa"),
+        Column(name="Brier", right=True),
+        Column(name="threshold", right=True),
+    ]
+    console.print(Grid(columns, [_row(one) for one in mine]))
     rates = [rate for rate in found.rates if rate.checker == checker]
     for rate in rates:
-        corrected = "cannot be told" if rate.corrected is None else percent(rate.corrected)
-        line = f"  {escape(short(rate.model))}: right {percent(rate.raw)}, corrected {corrected}"
+        corrected = "cannot be told" if rate.corrected is None else words.rate(rate.corrected)
+        name = escape(words.short_name(rate.model))
+        line = f"  {name}: right {words.rate(rate.raw)}, corrected {corrected}"
         if rate.labels_to_halve is not None:
-            line += f"; {rate.labels_to_halve} more labels would halve this range"
+            line += f"; {several(rate.labels_to_halve, 'more label')} would halve this range"
         elif rate.corrected is not None:
             line += "; labels alone would not halve this range"
         console.print(line)
@@ -97,30 +105,32 @@ def _row(one: Calibration) -> tuple[str, ...]:
         _share(None if one.accuracy is None else one.accuracy.specificity.rate),
         ""
         if one.agreement.kappa is None
-        else f"{one.agreement.kappa:.2f} [{one.agreement.low:.2f}–{one.agreement.high:.2f}]",
+        else f"{one.agreement.kappa:.2f} ({one.agreement.low:.2f}–{one.agreement.high:.2f})",
         brier,
         "" if one.threshold is None else f"{one.threshold:.2f}",
     )
 
 
 def _share(rate: Rate | None) -> str:
-    return "" if rate is None or not rate.total else percent(rate).strip()
+    return "" if rate is None or not rate.total else words.rate(rate)
 
 
 def _print_raters(found: LabelFinding) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    name_column(table, [one.rater for one in found.raters])
-    table.columns[0].header = "rater"
-    table.add_column("answers", justify="right")
-    table.add_column("the same when asked again", no_wrap=True)
+    columns = [
+        Column(name="rater", wraps=True, style="bold"),
+        Column(name="answers", right=True),
+        Column(name="the same when asked again"),
+    ]
+    rows: list[list[Cell]] = []
     for one in found.raters:
         again = one.repeats.share
-        words = f"{percent(again).strip()} of {again.total}" if again.total else "never asked again"
-        table.add_row(escape(one.rater), str(one.answers), words)
-    console.print(table)
+        said = f"{words.rate(again)} of {again.total}" if again.total else "never asked again"
+        rows.append([one.rater, str(one.answers), said])
+    console.print(Grid(columns, rows))
     between = found.between
     if between.value is not None:
         console.print(
             f"Between raters: Krippendorff's alpha {between.value:.2f} "
-            f"\\[{between.low:.2f}–{between.high:.2f}] on {between.units} shared questions."
+            f"({between.low:.2f}–{between.high:.2f}) on "
+            f"{several(between.units, 'shared question')}."
         )

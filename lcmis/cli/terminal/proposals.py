@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from lcmis.cli.terminal import console, percent, print_next
+from lcmis.cli.terminal import PROMPT, console, print_next
+from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
+from lcmis.findings import words
+from lcmis.findings.words import several
 
 if TYPE_CHECKING:
     from lcmis.audit.proposals import ProposeResult, RoundResult
@@ -33,24 +34,27 @@ def announce(*, quiet: bool) -> Callable[[str], None]:
 
 def print_proposals(result: ProposeResult) -> None:
     """A line a round, the pairs that fail worst, and why others were dropped."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("round", "new pairs", "dropped", "new kinds", "measured"):
-        table.add_column(name, justify="right")
-    table.add_column("at level 4–5", no_wrap=True)
-    table.add_column("foreseen", justify="right")
-    for one in result.rounds:
-        table.add_row(
+    names = ("round", "new pairs", "dropped", "new kinds", "measured")
+    columns = [
+        *(Column(name=name, right=True) for name in names),
+        Column(name="at level 4–5"),
+        Column(name="foreseen", right=True),
+    ]
+    rows: list[list[Cell]] = [
+        [
             str(one.round.number),
             str(len(one.round.proposals)),
             str(len(one.round.dropped)),
             str(len(one.round.kinds)),
             str(len(one.measured)),
-            percent(one.severe) if one.severe.total else "[dim]not drawn[/]",
+            rate_cell(one.severe, "not drawn"),
             "" if one.foreseen is None else f"{one.foreseen:+.2f}",
-        )
-    console.print(table)
+        ]
+        for one in result.rounds
+    ]
+    console.print(Grid(columns, rows))
     if result.baseline.total:
-        console.print(f"[dim]Of the pairs known before: {percent(result.baseline)}[/]")
+        console.print(f"[dim]Of the pairs known before: {words.rate(result.baseline)}[/]")
     console.print(
         "[dim]foreseen: rank correlation of expected with observed failures, from -1 to 1[/]"
     )
@@ -66,7 +70,8 @@ def print_proposals(result: ProposeResult) -> None:
                 f"{escape(kind.explanation)}[/]"
             )
     console.print(
-        f"\n{result.num_pairs} new pairs by {escape(result.text_model)} in {escape(result.into)}",
+        f"\n{several(result.num_pairs, 'new pair')} by {escape(result.text_model)} in "
+        f"{escape(result.into)}",
         soft_wrap=True,
     )
     console.print(
@@ -84,21 +89,22 @@ def _print_finds(result: ProposeResult) -> None:
     ]
     if not found:
         return
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, title="What fails worst", title_justify="left"
-    )
-    table.add_column("prompt", overflow="fold", min_width=24)
-    table.add_column("right", justify="right")
-    table.add_column("expected wrong", justify="right")
-    table.add_column("found by")
-    for _, one, proposal, measured in sorted(found, key=_worst_first)[:SHOWN]:
-        table.add_row(
-            escape(proposal.pair.prompt),
+    columns = [
+        PROMPT,
+        Column(name="right", right=True),
+        Column(name="expected wrong", right=True),
+        Column(name="found by", wraps=True),
+    ]
+    rows: list[list[Cell]] = [
+        [
+            proposal.pair.prompt,
             f"{measured.right}/{measured.total}",
-            f"{proposal.expected:.0%}",
+            f"{words.percent(proposal.expected)} %",
             f"{proposal.way}, round {one.round.number}",
-        )
-    console.print(table)
+        ]
+        for _, one, proposal, measured in sorted(found, key=_worst_first)[:SHOWN]
+    ]
+    console.print(Grid(columns, rows, "What fails worst"))
 
 
 def _worst_first(found: tuple[float, RoundResult, object, object]) -> tuple[float, int]:

@@ -5,41 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from lcmis.cli.terminal import (
-    console,
-    duration,
-    in_store,
-    percent,
-    print_failures,
-    print_next,
-    short,
-)
-from lcmis.text.words import controlled, outcome
+from lcmis.cli.terminal import console, in_store, print_failures, print_next
+from lcmis.cli.terminal.tables import Cell, Column, Grid, one_below_the_other, rate_cell
+from lcmis.findings import words
+from lcmis.findings.words import several
 from lcmis.types import Certificate, Standing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lcmis.export.formats import Exported
     from lcmis.repair.certify import CertifyResult, Proof
     from lcmis.repair.search import Repaired, RepairResult
 
-NOT_REPAIRED = "[red]not repaired[/]"
+NOT_REPAIRED = ("not repaired", "red")
 
 
 def print_repairs(result: RepairResult, store: str) -> None:
     """The closing table of a repair: before and after, and under each prompt the way found."""
-    table = _table("prompt, and the best way found", "before", "after")
-    for item in result.pairs:
-        table.add_row(*_repair_cells(item))
-    console.print(table)
+    columns = _columns("prompt, and the best way found")
+    console.print(Grid(columns, [_repair_cells(item) for item in result.pairs]))
     console.print(
-        f"{result.num_repaired} of {len(result.pairs)} pairs repaired by {escape(result.method)}"
-        f"{_controlled(result.num_proved, result.pairs)}. "
-        f"[dim]Guided by {escape(short(result.guide))}, judged by {escape(short(result.judge))} on "
-        f"fresh seeds, the same before and after; {result.drawn} pictures drawn in "
-        f"{duration(result.seconds)}.[/]"
+        f"{result.num_repaired} of {several(len(result.pairs), 'pair')} repaired by "
+        f"{escape(result.method)}{_controlled(result.num_proved, result.pairs)}. "
+        f"[dim]Guided by {escape(words.short_name(result.guide))}, judged "
+        f"by {escape(words.short_name(result.judge))} on fresh seeds, the same before and after; "
+        f"{several(result.drawn, 'picture')} drawn in {words.duration(result.seconds)}.[/]"
     )
     if result.work.skipped:
         console.print(
@@ -62,16 +56,14 @@ def print_repairs(result: RepairResult, store: str) -> None:
 def print_proofs(result: CertifyResult) -> None:
     """A row a nomination and model; elsewhere beside what it does on its own model."""
     elsewhere = [one for one in result.proofs if one.model != one.nomination.model]
-    table = _table("repaired prompt", "before", "after")
-    for one in result.proofs:
-        table.add_row(*_proof_cells(one))
-    console.print(table)
+    rows = [_proof_cells(one) for one in result.proofs]
+    console.print(Grid(_columns("repaired prompt"), rows))
     own = len(result.proofs) - len(elsewhere)
     if own:
         passed = result.num_repaired - sum(map(_passed, elsewhere))
         proved = sum(map(_proved, result.proofs)) - sum(map(_proved, elsewhere))
         console.print(
-            f"{passed} of {own} repairs pass again on the model they were found for"
+            f"{passed} of {several(own, 'repair')} pass again on the model they were found for"
             f"{_controlled(proved, result.proofs)}."
         )
     if elsewhere:
@@ -81,9 +73,9 @@ def print_proofs(result: CertifyResult) -> None:
             f"{sum(map(_harms, elsewhere))} do harm there."
         )
     console.print(
-        f"[dim]Judged by {escape(short(result.judge))} on seeds that belong to each repair alone, "
-        f"the same before and after; {result.drawn} pictures drawn in "
-        f"{duration(result.seconds)}.[/]"
+        f"[dim]Judged by {escape(words.short_name(result.judge))} on seeds that belong to each "
+        f"repair alone, the same before and after; {several(result.drawn, 'picture')} drawn in "
+        f"{words.duration(result.seconds)}.[/]"
     )
     print_failures(result.failures)
 
@@ -99,69 +91,85 @@ def _proved(one: Proof) -> bool:
 def _controlled(proved: int, looked_at: Sequence[Proof | Repaired]) -> str:
     """In brackets; nothing where there was only one to look at."""
     among = sum(one.certificate is not None for one in looked_at)
-    return f" ({controlled(proved, among)})" if among > 1 else ""
+    return f" ({words.controlled(proved, among)})" if among > 1 else ""
 
 
 def _harms(one: Proof) -> bool:
     return one.certificate is not None and one.certificate.harms
 
 
-def _table(first: str, before: str, after: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, overflow="fold", ratio=1)
-    for name in (before, after, ""):
-        table.add_column(name, no_wrap=True)
-    return table
+def _columns(first: str) -> list[Column]:
+    return [
+        Column(name=first, wraps=True),
+        Column(name="before"),
+        Column(name="after"),
+        Column(name=""),
+    ]
 
 
-def _repair_cells(item: Repaired) -> list[str]:
-    prompt, proof = escape(item.finding.pair.prompt), item.certificate
+def _repair_cells(item: Repaired) -> list[Cell]:
+    prompt, proof = item.finding.pair.prompt, item.certificate
     if proof is None:
-        before = percent(item.finding.judgement.aligned)
-        return [f"{prompt}\n[dim]nothing could be tried[/]", before, "", NOT_REPAIRED]
-    return [_lines(prompt, proof), *_before_after(proof), _outcome(proof, item.standing)]
+        before = rate_cell(item.finding.judgement.aligned)
+        tried = one_below_the_other((prompt, "bold"), ("nothing could be tried", "dim"))
+        return [tried, before, "", one_below_the_other(NOT_REPAIRED)]
+    return [
+        _prompts(prompt, "", proof),
+        *_before_after(proof),
+        _outcome(proof, item.standing),
+    ]
 
 
-def _proof_cells(one: Proof) -> list[str]:
+def _proof_cells(one: Proof) -> list[Cell]:
     elsewhere = one.model != one.nomination.model
-    where = f" [dim]on {escape(short(one.model))}[/]" if elsewhere else ""
-    prompt = f"{escape(one.pair.prompt)}{where}"
-    own = f"\n[dim]its own {percent(one.own.after).strip()}[/]" if elsewhere and one.own else ""
+    where = f"on {words.short_name(one.model)}" if elsewhere else ""
+    own = f"its own {words.rate(one.own.after)}" if elsewhere and one.own else ""
     proof = one.certificate
     if proof is None:
-        reason = f"{prompt}\n[yellow]{escape(one.reason)}[/]"
-        return [reason, "", own.strip(), "[red]no picture[/]"]
+        reason = one_below_the_other(
+            (one.pair.prompt, "bold"), (where, "dim"), (one.reason, "yellow")
+        )
+        told = one_below_the_other((own, "dim"))
+        return [reason, "", told, one_below_the_other(("no picture", "red"))]
     before, after = _before_after(proof)
     said = _outcome(proof, one.standing)
     if elsewhere and (_harms(one) or _proved(one) or not _passed(one)):
-        word = "[green]helps[/]" if _proved(one) else "[yellow]no gain[/]"
-        said = f"{'[red]harms[/]' if _harms(one) else word}\n[dim]{_chance(proof)}[/]"
-    return [_lines(prompt, proof), before, f"{after}{own}", said]
+        helps = ("helps", "green") if _proved(one) else ("no gain", "yellow")
+        word = ("harms", "red") if proof.harms else helps
+        said = one_below_the_other(word, (words.p_value(proof.anytime_p), "dim"))
+    told = Text("\n").join([after, Text(own, style="dim")]) if own else after
+    return [_prompts(one.pair.prompt, where, proof), before, told, said]
 
 
-def _lines(prompt: str, proof: Certificate) -> str:
-    said = [
-        f"[bold]{prompt}[/]",
-        f"→ {escape(str(proof.nomination.candidate))}",
-        *(f"[yellow]but {escape(cost)}[/]" for cost in proof.collateral),
-    ]
-    return "\n".join(said)
-
-
-def _before_after(proof: Certificate) -> tuple[str, str]:
-    return (
-        f"{percent(proof.before)}\n[dim]level {proof.levels_before}[/]",
-        f"{percent(proof.after)}\n[dim]level {proof.levels_after}[/]",
+def _prompts(prompt: str, where: str, proof: Certificate) -> Text:
+    return one_below_the_other(
+        (prompt, "bold"),
+        (where, "dim"),
+        (f"→ {proof.nomination.candidate}", ""),
+        *((f"but {cost}", "yellow") for cost in proof.collateral),
     )
 
 
-def _outcome(proof: Certificate, standing: Standing | None) -> str:
+def _before_after(proof: Certificate) -> tuple[Text, Text]:
+    sides = ((proof.before, proof.levels_before), (proof.after, proof.levels_after))
+    before, after = (
+        Text("\n").join([rate_cell(rate), Text(f"level {words.level(levels)}", style="dim")])
+        for rate, levels in sides
+    )
+    return before, after
+
+
+def _outcome(proof: Certificate, standing: Standing | None) -> Text:
     proved = standing is not None and standing.proved
     colour = "green" if proved else "yellow" if proof.passed else "red"
-    word = outcome(passed=proof.passed, proved=proved)
-    return f"[{colour}]{word}[/]\n[dim]{_chance(proof)}[/]"
+    word = words.outcome(passed=proof.passed, proved=proved)
+    return one_below_the_other((word, colour), (words.p_value(proof.anytime_p), "dim"))
 
 
-def _chance(proof: Certificate) -> str:
-    p = proof.anytime_p
-    return f"p = {p:.3f}" if p >= 0.001 else "p < .001"
+def print_exported(found: Exported, path: Path) -> None:
+    """How many repairs are in a file, and what its format cannot say."""
+    console.print(f"{found.num_repairs} repaired prompts in {escape(str(path))}", soft_wrap=True)
+    for sentence in found.left_out:
+        console.print(f"  [yellow]left out[/]: {escape(sentence)}")
+    for sentence in found.notes:
+        console.print(f"  [yellow]note[/]: {escape(sentence)}")

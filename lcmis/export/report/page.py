@@ -12,11 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lcmis import __version__
-from lcmis.export.report import words
 from lcmis.export.report.contents import Report
-from lcmis.findings import RepairFinding
+from lcmis.findings import RepairFinding, words
 from lcmis.judge import UNNAMED, Decision
-from lcmis.text.words import outcome, percent
 from lcmis.types import Verdict
 
 _SHADES = 8
@@ -61,7 +59,7 @@ def _environment(*, autoescape: bool) -> Environment:
     )
     environment.filters.update(
         rate=words.rate,
-        percent=percent,
+        percent=words.percent,
         p_value=words.p_value,
         several=words.several,
         rule=words.rule,
@@ -72,9 +70,9 @@ def _environment(*, autoescape: bool) -> Environment:
         standing=words.standing,
         outcome=_outcome,
         moment=words.moment,
-        decision=words.DECISIONS.__getitem__,
+        decision=words.decision,
         score=words.score,
-        short_key=_short_key,
+        short_key=words.short_key,
         shade=_shade,
         megabytes=words.megabytes,
     )
@@ -82,7 +80,7 @@ def _environment(*, autoescape: bool) -> Environment:
 
 
 def _outcome(found: RepairFinding) -> str:
-    return outcome(passed=found.certificate.passed, proved=found.standing.proved)
+    return words.outcome(passed=found.certificate.passed, proved=found.standing.proved)
 
 
 def _shown(value: Any) -> Any:
@@ -96,11 +94,6 @@ def _shown_in_markdown(value: Any) -> Any:
     shown = _shown(value)
     foreign = isinstance(shown, str) and not isinstance(shown, Markup)
     return re.sub(r"([\\`*_{}\[\]<>#|~$!&@:/])", r"\\\1", shown) if foreign else shown
-
-
-def _short_key(key: str) -> str:
-    """The beginning of a key, by which `lcmis replay` finds the picture."""
-    return key[:15]
 
 
 def _shade(count: int, most: int) -> int:

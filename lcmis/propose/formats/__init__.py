@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,26 @@ from lcmis.propose.formats.phrases import NoPairError
 from lcmis.propose.formats.rows import (
     PART,
     SAMPLE,
+    WHOLE,
     Container,
     Encoding,
     Row,
     container_of,
+    is_heading,
     rows,
 )
 from lcmis.propose.formats.sets import (
     FORMATS,
     PAIRS,
+    PROMPTS,
     T2I_COMPBENCH,
     TEXT,
     Format,
     UnreadableError,
+    column_of_prompts,
     own_pair,
 )
+from lcmis.text.words import plain
 from lcmis.types import ConceptPair
 
 NAMES = tuple(dict.fromkeys(form.name for form in FORMATS))
@@ -89,10 +95,9 @@ class PromptSet:
         """
         seen = {} if asked is None else asked
         read = rows(self.path, self.container, self.encoding)
-        named = (_with_small_names(row) for row in read)
         if self.format.group:
-            return self._grouped(named, seen)
-        return (self._line(row, seen) for row in named)
+            return self._grouped(read, seen)
+        return (self._line(row, seen) for row in read)
 
     def _line(self, row: Row, seen: MutableMapping[str, str]) -> Line:
         if row.reason:
@@ -104,10 +109,10 @@ class PromptSet:
         except UnreadableError as error:
             return Line(row.line, Outcome.REFUSED, reason=str(error), detail=error.detail)
 
-    def _grouped(self, named: Iterable[Row], seen: MutableMapping[str, str]) -> Iterator[Line]:
+    def _grouped(self, read: Iterable[Row], seen: MutableMapping[str, str]) -> Iterator[Line]:
         """Rows of one prompt lie together or apart: they are gathered before any is read."""
         groups: dict[tuple[str, str], list[Row]] = {}
-        for row in named:
+        for row in read:
             if row.reason:
                 yield self._line(row, seen)
                 continue
@@ -134,6 +139,8 @@ class PromptSet:
             )
         try:
             pair = self._pair(prompt, fields)
+        except UnreadableError as error:
+            return Line(number, Outcome.REFUSED, reason=str(error), detail=error.detail)
         except NoPairError as error:
             line = Line(number, Outcome.NO_PAIR, prompt, str(error), error.detail, None, pictures)
         else:
@@ -142,6 +149,8 @@ class PromptSet:
         return line
 
     def _pair(self, prompt: str, fields: list[dict[str, Any]]) -> ConceptPair:
+        if WHOLE in fields[0]:
+            return own_pair(fields[0][WHOLE], self.source)
         if self.format is PAIRS:
             own = dict(fields[0])
             if _pictures(own):  # a manifest may say more of a picture than of its pair
@@ -162,6 +171,7 @@ def open_set(
     path: str | Path,
     form: str | None = None,
     *,
+    column: str = "",
     encoding: Encoding = "utf-8",
     source: str = "",
     licence: str = "",
@@ -171,6 +181,8 @@ def open_set(
     Args:
         path: the file.
         form: one of :data:`NAMES`; by default the first format whose fields a row has.
+        column: which holds the prompts; by default that of the format, or the only one of the
+            file that is known to hold prompts.
         encoding: of the text; nothing but UTF-8 is ever assumed.
         source: who made the set; by default the format's title and the file's name.
         licence: of the set; by default what the published set of this format is under, and said to
@@ -189,13 +201,10 @@ def open_set(
     container = container_of(path, encoding)
     if only_text:
         container = Container.TEXT
-    found = _recognised(path, container, known, encoding) or (known[0] if form else None)
-    if found is None:
-        raise ConfigError(
-            f"{path}: {container} in no known format: there are "
-            f"{', '.join(f'{item.name} ({item.title})' for item in _each_once())}; name one with "
-            f"--format, or rename the column of prompts to prompt"
-        )
+    if column:
+        found = _by_column(path, container, known[0] if form else None, column, encoding)
+    else:
+        found = _recognised(path, container, known, encoding)
     said = f"{found.licence}, if this is the published set" if found.licence else ""
     return PromptSet(
         path,
@@ -207,21 +216,25 @@ def open_set(
     )
 
 
-def pairs_in(path: str | Path) -> tuple[tuple[ConceptPair, ...], SetRead | None]:
+def pairs_in(path: str | Path, column: str = "") -> tuple[tuple[ConceptPair, ...], SetRead | None]:
     """The pairs of a file for an audit and, where it is another's set, what became of its lines.
 
     Our own files are read strictly: every line is a pair. Of other sets, prompts that ask for no
     two concepts and those that repeat are left out; ``lcmis import`` can report each.
+
+    Args:
+        path: the file.
+        column: which holds the prompts, as :func:`open_set` has it.
 
     Raises:
         ConfigError: a line cannot be read, or no pair is left.
         UserError: see :func:`lcmis.propose.catalogue.read_pairs`.
     """
     path = Path(path)
-    ours = path.suffix.lower() in catalogue.SUFFIXES
-    if ours and not (path.suffix.lower() != ".toml" and _is_foreign(path)):
+    table = path.suffix.lower() in catalogue.SUFFIXES and not column
+    if path.suffix.lower() == ".toml" or (table and not _is_foreign(path)):
         return catalogue.read_pairs(path), None
-    read, tally = open_set(path), Tally()
+    read, tally = open_set(path, column=column), Tally()
     pairs = []
     for line in read.lines():
         if line.outcome is Outcome.REFUSED and line.reason != EMPTY:
@@ -248,33 +261,95 @@ def _is_foreign(path: Path) -> bool:
     try:
         return open_set(path).format is not PAIRS
     except ConfigError:
-        return False  # the strict reader of our own formats says what is wrong
+        read = _sample(path, container_of(path), "utf-8")
+        if any("a" in fields or "b" in fields for fields in read):
+            return False  # the strict reader of our own formats says what is wrong
+        raise
 
 
 def _recognised(
     path: Path, container: Container, known: list[Format], encoding: Encoding
-) -> Format | None:
+) -> Format:
+    """The format of a file, or the first one known where one is named.
+
+    Raises:
+        ConfigError: it is in no known format, or several of its columns may hold the prompts.
+    """
+    named = len({item.name for item in known}) == 1
     fitting = [item for item in known if item.container in (None, container)]
     if container is Container.TEXT:
-        if len(known) == 1:
-            return fitting[0] if fitting else None
-        if _compbench_category(path):
+        if named and fitting:
+            return fitting[0]
+        if not named and _compbench_category(path):
             return T2I_COMPBENCH
-        return TEXT if path.suffix.lower() in (".txt", "") else None
+        if not named and path.suffix.lower() in (".txt", ""):
+            return TEXT
+        columns: list[str] = []
+    else:
+        read = _sample(path, container, encoding)
+        columns = list(dict.fromkeys(name for fields in read for name in fields))
+        for item in fitting:
+            if item.has and item is not PROMPTS and any(item.fits(fields) for fields in read):
+                return item
+        if PROMPTS in fitting and (column := _only_heading(path, columns)):
+            return column_of_prompts(column)
+    if named and known[0] is not PROMPTS:
+        return known[0]  # each line will say what of the format it lacks
+    if columns:
+        raise ConfigError(
+            f"{path}: no column is known to hold prompts, of {', '.join(columns)}: name the one "
+            f"that does with --column, or the format with --format ({', '.join(NAMES)})"
+        )
+    raise ConfigError(
+        f"{path}: {container} in no known format: there are "
+        f"{', '.join(f'{item.name} ({item.title})' for item in _each_once())}: name one with "
+        f"--format"
+    )
+
+
+def _only_heading(path: Path, columns: Sequence[str]) -> str:
+    """The column that is known to hold prompts; empty where none is.
+
+    Raises:
+        ConfigError: several are, and none of them is called prompt.
+    """
+    found = [name for name in columns if is_heading(name)]
+    if "prompt" in found:
+        return "prompt"
+    if len(found) > 1:
+        raise ConfigError(
+            f"{path}: several columns may hold the prompts ({', '.join(found)}): name one with "
+            f"--column"
+        )
+    return found[0] if found else ""
+
+
+def _by_column(
+    path: Path, container: Container, form: Format | None, column: str, encoding: Encoding
+) -> Format:
+    """The format that is named, or rows of which one column is read."""
+    if container is Container.TEXT:
+        raise ConfigError(f"{path} is text and has no columns: leave --column out")
+    name = plain(column).strip().casefold()
+    read = _sample(path, container, encoding)
+    columns = list(dict.fromkeys(name for fields in read for name in fields))
+    if name not in columns:
+        raise ConfigError(
+            f"{path} has no column {column!r}: it has {', '.join(columns) or 'none'}"
+            f"{catalogue.near(name, columns)}"
+        )
+    if form is None or form.name == "prompts":
+        return column_of_prompts(name)
+    return dataclasses.replace(form, prompt=name)
+
+
+def _sample(path: Path, container: Container, encoding: Encoding) -> list[dict[str, Any]]:
     sample = itertools.islice(rows(path, container, encoding), SAMPLE)
-    read = [_with_small_names(row).fields for row in sample if not row.reason]
-    fields = (item for item in fitting if item.container is None)
-    return next((item for item in fields if any(item.fits(row) for row in read)), None)
+    return [row.fields for row in sample if not row.reason]
 
 
 def _each_once() -> Iterator[Format]:
     return iter({item.name: item for item in reversed(FORMATS)}.values())
-
-
-def _with_small_names(row: Row) -> Row:
-    if all(name.islower() for name in row.fields):
-        return row
-    return Row(row.line, {name.casefold(): value for name, value in row.fields.items()})
 
 
 COMPBENCH_FILE = re.compile(

@@ -9,9 +9,9 @@ from typing import Any
 
 from lcmis.errors import ConfigError
 from lcmis.propose.catalogue import names_both, pair_of_record
-from lcmis.propose.formats.phrases import NoPairError, read_off, two_of
-from lcmis.propose.formats.rows import Container
-from lcmis.text.words import without_article
+from lcmis.propose.formats.phrases import NoPairError, listed, read_off, two_of
+from lcmis.propose.formats.rows import WHOLE, Container
+from lcmis.text.words import one_line, places, singulars, without_article
 from lcmis.types import Concept, ConceptPair
 
 Fields = Mapping[str, Any]
@@ -58,15 +58,20 @@ class Format:
         Raises:
             UnreadableError: it asks for nothing, or a field of the format is not there.
         """
-        for name in self.has:
+        for name in () if WHOLE in fields else self.has:
             if name not in fields:
                 raise UnreadableError(f"the field {name!r} is missing")
-        text = fields.get(self.prompt)
+        whole = fields.get(WHOLE, {})
+        if not isinstance(whole, Mapping):
+            raise UnreadableError(f"the field {WHOLE!r} holds no pair", repr(whole)[:40])
+        text = whole.get("prompt") if whole else fields.get(self.prompt)
+        if text is None:
+            raise UnreadableError(f"the field {self.prompt!r} is missing or empty")
         if not isinstance(text, str):
             raise UnreadableError(f"the field {self.prompt!r} is no text")
         if self is T2I_COMPBENCH:
             text = text.partition("\t")[0]  # as its own generator cuts it
-        text = text.strip()
+        text = listed(text) if self is TEXT and not whole else text.strip()
         if not text:
             raise UnreadableError("an empty prompt")
         if len(text) > LONGEST_PROMPT:
@@ -89,7 +94,7 @@ def _first_and_second(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Con
     concepts = tuple(
         Concept(
             without_article(_text(fields, f"{place}_prompt")),
-            " ".join(str(fields.get(f"{place}_describe") or "").split()),
+            _description(fields, f"{place}_describe"),
         )
         for place in ("first", "second")
     )
@@ -99,6 +104,13 @@ def _first_and_second(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Con
     if not names_both(prompt, a, b):
         raise NoPairError("the prompt does not name both, word for word", f"{a.name}, {b.name}")
     return a, b
+
+
+def _description(fields: Fields, name: str) -> str:
+    text = one_line(str(fields.get(name) or ""))
+    if not text.isprintable():
+        raise NoPairError(f"{name!r} holds a letter that cannot be printed", repr(text)[:40])
+    return text
 
 
 def _included(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Concept]:
@@ -115,67 +127,92 @@ def _included(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Concept]:
 
 
 def _asked_about(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Concept]:
-    """GenEval 2: what its questions count or look for."""
+    """GenEval 2: what its questions count or look for, as the prompt has it.
+
+    They ask for ``backpacks`` where the prompt has one, and after its colour or material in a
+    question of its own: the name is ``green backpack`` again.
+    """
     (fields,) = rows
-    found = [
-        match["counted"] or match["thing"]
+    asked = [
+        " ".join(item[0].split())
         for item in _items(fields, "vqa_list")
         if isinstance(item, list) and item and isinstance(item[0], str)
-        if (match := QUESTION.fullmatch(item[0].strip()))
     ]
-    return two_of(found, prompt)
+    counted = [match["things"] for one in asked if (match := COUNTED.fullmatch(one))]
+    names = []
+    for things in dict.fromkeys(counted):
+        forms = (things, *singulars(things))
+        thing = next((form for form in forms if places(prompt, form)), things)
+        about = re.compile(
+            rf"(?:is|are) the (?:{'|'.join(map(re.escape, forms))}) (.+?)\s*\?", re.I
+        )
+        said = [match[1] for one in asked if (match := about.fullmatch(one))]
+        names.append(_with_what_is_said(prompt, thing, said))
+    return two_of(names, prompt)
 
 
-QUESTION = re.compile(
-    r"(?:how many (?P<counted>.+?) are(?: there)?(?: in the (?:image|picture))?"
-    r"|(?:is there an?|are there(?: any)?) (?P<thing>.+?)(?: in the (?:image|picture))?)\s*\?",
+def _with_what_is_said(prompt: str, thing: str, said: Sequence[str]) -> str:
+    """A thing with those of its attributes that stand right before it in the prompt."""
+    left = list(said)
+    while one := next((one for one in left if one and places(prompt, f"{one} {thing}")), ""):
+        thing = f"{one} {thing}"
+        left.remove(one)
+    return thing
+
+
+COUNTED = re.compile(
+    r"(?:how many|is there an?|are there(?: any)?) (?P<things>.+?)"
+    r"(?: are there)?(?: are)?(?: in the (?:image|picture))?\s*\?",
     re.IGNORECASE,
 )
 
 
 def _elements(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Concept]:
-    """TIFA: the elements that are things, not properties, acts or numbers."""
+    """TIFA: the elements that are things, with those that say how they look."""
+    named = [(str(one.get("element_type")).casefold(), _text(one, "element")) for one in rows]
+    looks = list(dict.fromkeys(name for kind, name in named if kind in LOOKS))
+    things = dict.fromkeys(name for kind, name in named if kind in THINGS)
+    return two_of([_with_what_is_said(prompt, thing, looks) for thing in things], prompt)
+
+
+THINGS = {"object", "animal/human", "animal", "human", "food", "location"}
+LOOKS = {"color", "colour", "shape", "size", "texture", "material", "attribute"}
+
+
+def _entities(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Concept]:
+    """DSG: the whole entities among its tuples, with the attributes that it gives to each."""
+    tuples = [_text(fields, "tuple") for fields in rows]
+    found = {match["thing"]: None for one in tuples if (match := ENTITY.search(one))}
+    looks = [match for one in tuples if (match := ATTRIBUTE.search(one))]
     return two_of(
         [
-            _text(fields, "element")
-            for fields in rows
-            if str(fields.get("element_type")).casefold() in THINGS
+            _with_what_is_said(prompt, thing, [one["look"] for one in looks if one["of"] == thing])
+            for thing in found
         ],
         prompt,
     )
 
 
-THINGS = {"object", "animal/human", "animal", "human", "food", "location"}
-
-
-def _entities(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Concept]:
-    """DSG: the whole entities among its tuples."""
-    found = [
-        match["thing"]
-        for fields in rows
-        if (match := ENTITY.search(_text(fields, "tuple"))) is not None
-    ]
-    return two_of(found, prompt)
-
-
 ENTITY = re.compile(r"entity - (?!part\b)[^(]*\((?P<thing>[^()]+)\)", re.IGNORECASE)
+ATTRIBUTE = re.compile(r"attribute - [^(]*\((?P<of>[^(),]+), *(?P<look>[^()]+)\)", re.IGNORECASE)
 
 
 def _objects(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Concept]:
-    """ConceptMix: the names that stand where the categories say ``object``."""
+    """ConceptMix: the names that stand where the categories say ``object``, with their looks."""
     (fields,) = rows
     categories, skills = _items(fields, "categories"), _items(fields, "skills")
     if len(categories) != len(skills):
         raise NoPairError("'categories' and 'skills' differ in length")
-    named = [
-        name
-        for category, skill in zip(categories, skills, strict=True)
-        if category == "object"
-        for name in ([skill] if isinstance(skill, str) else skill)
-    ]
-    if not all(isinstance(name, str) for name in named):
-        raise NoPairError("'skills' holds something that is no name")
-    return two_of(named, prompt)
+    named: dict[bool, list[str]] = {True: [], False: []}
+    for category, skill in zip(categories, skills, strict=True):
+        if category != "object" and category not in LOOKS:
+            continue
+        names = [skill] if isinstance(skill, str) else skill
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise NoPairError("'skills' holds something that is no name")
+        named[category == "object"] += names
+    looks = named[False]
+    return two_of([_with_what_is_said(prompt, thing, looks) for thing in named[True]], prompt)
 
 
 def _off_the_prompt(prompt: str, rows: Sequence[Fields]) -> tuple[Concept, Concept]:
@@ -216,8 +253,21 @@ T2I_COMPBENCH = Format(
     licence="MIT",
 )
 TEXT = Format("text", "a prompt a line", (), _off_the_prompt, container=Container.TEXT)
+CARRIED = Format("lcmis", "lcmis's own files, which carry whole pairs", (WHOLE,), _off_the_prompt)
+
+
+def column_of_prompts(name: str) -> Format:
+    """Rows of which one column holds the prompts, and the others say nothing that is read."""
+    return Format(
+        "prompts", "a column of prompts", (name,), _off_the_prompt, name, pattern="category"
+    )
+
+
+PROMPTS = column_of_prompts("prompt")
+
 
 FORMATS: tuple[Format, ...] = (
+    CARRIED,
     PAIRS,
     Format(
         "lc-mis",
@@ -276,17 +326,7 @@ FORMATS: tuple[Format, ...] = (
         licence="MIT",
     ),
     Format("evalscope", "EvalScope", ("prompt", "image_path"), _off_the_prompt, pattern="category"),
-    *(
-        Format(
-            "prompts",
-            "a column called prompt, text, caption or sentence",
-            (column,),
-            _off_the_prompt,
-            prompt=column,
-            pattern="category",
-        )
-        for column in ("prompt", "text", "caption", "sentence")
-    ),
+    PROMPTS,
     T2I_COMPBENCH,
     TEXT,
 )

@@ -54,6 +54,7 @@ def import_sets(
     into: Path,
     *,
     form: str | None = None,
+    column: str = "",
     encoding: Encoding = "utf-8",
     source: str = "",
     licence: str = "",
@@ -65,6 +66,7 @@ def import_sets(
         paths: the sets, in order; a prompt counts where it is asked first.
         into: JSON lines in our own format, which an audit reads; made where it does not exist.
         form: the format of all sets; recognised by default.
+        column: of all sets, the one that holds the prompts; recognised by default.
         encoding: of all sets.
         source: who made them, for the pairs; by default the format and the file's name.
         licence: of the sets; by default what is known of the published ones.
@@ -74,7 +76,8 @@ def import_sets(
         UserError: a set cannot be read, or a file cannot be written; then nothing has changed.
     """
     opened = [
-        open_set(path, form, encoding=encoding, source=source, licence=licence) for path in paths
+        open_set(path, form, column=column, encoding=encoding, source=source, licence=licence)
+        for path in paths
     ]
     if into.resolve() in {path.resolve() for path in paths}:
         raise ConfigError(f"{into} is read and cannot be written: name another file with --into")

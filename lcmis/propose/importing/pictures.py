@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import json
 import re
@@ -19,15 +20,22 @@ from lcmis.machine.pictures import (
     LARGEST_PICTURE,
     MANIFESTS,
     TooLargeError,
+    UnscaledError,
+    flat,
     opened,
+    within,
 )
+from lcmis.propose.catalogue import read_pairs
 from lcmis.propose.formats import Line, Picture, open_set
 from lcmis.propose.formats.outcomes import Outcome, Reason, Tally
 from lcmis.propose.formats.rows import Encoding
 from lcmis.propose.importing import Imported, Source, pairs_before, whole, write_pairs
+from lcmis.text.words import by_number, plain
 
-FOUND_MANIFESTS = (*MANIFESTS, "metadata.csv", "metadata.jsonl")
-"""Manifests that are looked for; the latter two are what Hugging Face's imagefolder has."""
+WHOLE_PAIRS = "lcmis_pairs.jsonl"
+"""Left by ``lcmis publish`` where a layout has no room in its own files for all of a pair."""
+FOUND_MANIFESTS = (*MANIFESTS, "metadata.csv", "metadata.jsonl", WHOLE_PAIRS)
+"""Manifests that are looked for; ``metadata`` is what Hugging Face's imagefolder has."""
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
@@ -70,6 +78,7 @@ def import_pictures(
     manifest: Path | None = None,
     *,
     form: str | None = None,
+    column: str = "",
     encoding: Encoding = "utf-8",
     source: str = "",
     licence: str = "",
@@ -85,6 +94,7 @@ def import_pictures(
         into: the file of pairs that gains those of the prompts.
         manifest: any set of prompts; by default the one in the folder, or GenEval's folders.
         form: the manifest's format; recognised by default.
+        column: of the manifest, the one that holds the prompts; recognised by default.
         encoding: of the manifest.
         source: who made the prompts.
         licence: of the prompts.
@@ -103,7 +113,9 @@ def import_pictures(
         title, path, says, terms = "GenEval folder", folder, source, licence
         collected = list(_geneval(folder, asked, source, licence))
     else:
-        opened = open_set(listed, form, encoding=encoding, source=source, licence=licence)
+        opened = open_set(
+            listed, form, column=column, encoding=encoding, source=source, licence=licence
+        )
         title, path, says, terms = (
             opened.format.title,
             opened.path,
@@ -111,6 +123,7 @@ def import_pictures(
             opened.licence,
         )
         collected = list(opened.lines(asked))
+    collected = _made_whole(folder, collected)
     claims = list(_claims(folder, collected, named=listed is not None))
     taken, tally, told = _examined(folder, claims)
     if not taken:
@@ -127,6 +140,22 @@ def import_pictures(
             table.writerows(told)
         pairs = write_pairs([Source(path, title, says, terms, collected)], into, before, report)
     return PicturesImported(tuple(folders), len(claims), tally.reasons(), pairs)
+
+
+def _made_whole(folder: Path, read: Sequence[Line]) -> list[Line]:
+    """The lines, with the pairs that the folder carries along for their prompts.
+
+    Raises:
+        ConfigError: it carries a file that holds no pairs.
+    """
+    carried = folder / WHOLE_PAIRS
+    pairs = {one.prompt: one for one in read_pairs(carried)} if carried.is_file() else {}
+    return [
+        dataclasses.replace(line, outcome=Outcome.PAIR, reason="", detail="", pair=pair)
+        if line.outcome in (Outcome.PAIR, Outcome.NO_PAIR) and (pair := pairs.get(line.prompt))
+        else line
+        for line in read
+    ]
 
 
 # ── which picture answers which prompt ───────────────────────────────────────────────────────────
@@ -148,7 +177,7 @@ def _manifest(folder: Path) -> Path | None:
 def _geneval_folders(folder: Path) -> Iterator[Path]:
     return (
         place
-        for place in sorted(folder.iterdir())
+        for place in _in_order(folder)
         if place.name.isdecimal() and (place / "metadata.jsonl").is_file()
     )
 
@@ -167,7 +196,7 @@ def _geneval(folder: Path, asked: dict[str, str], source: str, licence: str) -> 
         samples = place / "samples"
         pictures = tuple(
             Picture(str(file.relative_to(folder)))
-            for file in (sorted(samples.iterdir()) if samples.is_dir() else ())
+            for file in (_in_order(samples) if samples.is_dir() else ())
         )
         yield Line(
             number,
@@ -198,12 +227,18 @@ def _named_after_prompts(folder: Path, lines: Sequence[Line]) -> Iterator[Claim]
     """
     known = {line.prompt: line.number for line in lines if line.prompt}
     place = folder / "samples" if (folder / "samples").is_dir() else folder
-    files = [file for file in sorted(place.iterdir()) if file.suffix.lower() in SUFFIXES]
+    files = [file for file in _in_order(place) if file.suffix.lower() in SUFFIXES]
     for file in files:
-        match = NAMED_AFTER.fullmatch(file.stem)
-        stem = match["prompt"] if match else file.stem
+        named = plain(file.stem)
+        match = NAMED_AFTER.fullmatch(named)
+        stem = match["prompt"] if match else named
         prompt = next((text for text in (stem, stem + ".") if text in known), "")
         yield Claim(known.get(prompt, 0), prompt, Picture(str(file.relative_to(folder))))
+
+
+def _in_order(folder: Path) -> list[Path]:
+    """What lies in a folder, numbers counted: the first picture is the first that was drawn."""
+    return sorted(folder.iterdir(), key=lambda path: by_number(path.name))
 
 
 # ── is it one ────────────────────────────────────────────────────────────────────────────────────
@@ -220,7 +255,9 @@ def _examined(
     contents: dict[tuple[str, str, bytes], str] = {}
     for claim in claims:
         reason, detail = _fault(root, claim)
-        file = claim.picture.file
+        file = said = claim.picture.file
+        if not reason:
+            file = within(root, said).resolve().relative_to(root).as_posix()
         if not reason and file in files:
             reason, detail = "named before", f"line {files[file]}"
         if not reason:
@@ -230,10 +267,11 @@ def _examined(
             if same != file:
                 reason, detail = "the same picture twice for one prompt", same
         outcome = Outcome.REFUSED if reason else Outcome.PAIR
-        tally.add(outcome, claim.line, reason, f"{file}: {detail}" if detail else file)
-        told.append((file, claim.line, outcome, claim.prompt, reason, detail))
+        tally.add(outcome, claim.line, reason, f"{said}: {detail}" if detail else said)
+        told.append((said, claim.line, outcome, claim.prompt, reason, detail))
         if not reason:
-            taken.append(claim)
+            picture = dataclasses.replace(claim.picture, file=file)
+            taken.append(dataclasses.replace(claim, picture=picture))
     return taken, tally, told
 
 
@@ -243,7 +281,7 @@ def _fault(root: Path, claim: Claim) -> tuple[str, str]:
     if not claim.prompt:
         return "no prompt of the manifest is this file's", ""
     try:
-        path = (root / file).resolve()
+        path = within(root, file).resolve()
         if not path.is_relative_to(root):
             return "lies outside the folder: copy it in", ""
         if not path.exists():
@@ -259,7 +297,9 @@ def _damage(path: Path) -> tuple[str, str]:
     try:
         with opened(path) as picture:
             try:
-                picture.load()
+                flat(picture)
+            except UnscaledError as error:
+                return str(error), ""
             except BROKEN as error:
                 return "is truncated or damaged", str(error)
     except TooLargeError as error:

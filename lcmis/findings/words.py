@@ -1,28 +1,41 @@
-"""Figures, rules and certificates in plain words."""
+"""Opinions in words, one place for all: verdicts, decisions, rates, levels, names, keys, rules.
+
+The terminal, the report and the dashboard say what stands here. A number is never told as another
+one that matters: 0 and 100 % are said of nothing else, and no p value crosses the line at which a
+repair counts as proved.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
 
 from lcmis import judge
-from lcmis.findings import RepairFinding
+from lcmis.findings.repairs import RepairFinding
 from lcmis.judge import Decision
-from lcmis.text.words import percent
-from lcmis.types import NONE_OF_THESE, Certificate, ConceptPair, Rate, Side, Verdict
+from lcmis.types import (
+    NONE_OF_THESE,
+    Certificate,
+    ConceptPair,
+    LevelRange,
+    Rate,
+    Side,
+    Verdict,
+)
 
 LONGEST = 600
 """Letters of foreign text that are shown."""
 JOINERS = "\u200c\u200d"
 """Letters that do not show themselves but shape others: in Persian, in family emoji."""
+KEY_LETTERS = 12
+"""Of a key that are shown: two of a million pictures begin alike once in 500 stores."""
+PROVED = 0.05
+"""A p value below this proves a repair."""
+NOT_JUDGED = "not judged"
 
-DECISIONS = {
-    Decision.FAILS: "fails",
-    Decision.PASSES: "passes",
-    Decision.UNDECIDED: "undecided",
-    Decision.CONTINUE: "not finished",
-}
+# ── foreign text ─────────────────────────────────────────────────────────────────────────────────
 
 
 def visible(text: str, longest: int = LONGEST) -> str:
@@ -41,16 +54,79 @@ def _letter(letter: str) -> str:
     return f"[U+{ord(letter):04X}]" if acts and letter not in JOINERS else letter
 
 
+def shortened(text: str, longest: int) -> str:
+    """A text of at most so many letters, the middle left out: ``"a photo of … on a table"``."""
+    if len(text) <= longest:
+        return text
+    end = (longest - 1) // 2
+    return f"{text[: longest - 1 - end].rstrip()}…{text[len(text) - end :].lstrip()}"
+
+
+# ── numbers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as per cent, spelled so that 0 and 100 are said of nothing else."""
+    number = 100 * share
+    if 0 < number < 1:
+        return f"{max(number, 0.1):.1f}"
+    if 99 < number < 100:
+        return f"{min(number, 99.9):.1f}"
+    return f"{number:.0f}"
+
+
+def points(difference: float) -> str:
+    """A difference of two shares in percentage points: ``"+12.5"``; 0.0 is said of zero alone."""
+    number = 100 * difference
+    shown = f"{number:+.1f}"
+    return shown if number == 0 or float(shown) else f"{number:+.1g}"
+
+
 def rate(measured: Rate) -> str:
-    """E.g. ``"42 % (28–57)"``, the sign not parted from its number."""
-    if not measured.total:
-        return "not judged"
-    return f"{percent(measured.value)}\u00a0% ({percent(measured.low)}–{percent(measured.high)})"
+    """E.g. ``"42 % (28–57)"``, the sign not parted from its number; ``"not judged"`` of none."""
+    return share(*((measured.value, measured.low, measured.high) if measured.total else _NONE))
+
+
+_NONE = (math.nan, math.nan, math.nan)
+
+
+def share(value: float, low: float, high: float) -> str:
+    """The same of a share with the ends of its interval, all in [0, 1], or NaN where none is."""
+    if math.isnan(value):
+        return NOT_JUDGED
+    return f"{percent(value)}\u00a0% ({interval(low, high)})"
+
+
+def interval(low: float, high: float) -> str:
+    """The ends of an interval of shares as per cents, without the sign: ``"28–57"``."""
+    return f"{percent(low)}–{percent(high)}"
 
 
 def score(value: float | None) -> str:
     """How surely something is there: ``"97 %"``, or ``"no answer"``."""
     return "no answer" if value is None else f"{percent(value)}\u00a0%"
+
+
+def level(levels: LevelRange | None) -> str:
+    """Levels of severity as ``"4"`` or ``"4–5"``; a dash where nothing was judged."""
+    return "–" if levels is None else str(levels)
+
+
+def p_value(p: float) -> str:
+    """E.g. ``"p = 0.012"`` or ``"p < 0.001"``; as many digits as keep it on its side of 0.05."""
+    if p < 0.001:
+        return "p < 0.001"
+    if 0.9995 <= p < 1:
+        return "p > 0.999"
+    digits = 3
+    while (float(f"{p:.{digits}f}") < PROVED) != (p < PROVED):
+        digits += 1
+    return f"p = {p:.{digits}f}"
+
+
+def several(count: int, noun: str, plural: str = "") -> str:
+    """E.g. ``"1 picture"``, ``"2,304 pictures"``, ``"3 people"``."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def megabytes(count: int) -> str:
@@ -63,33 +139,64 @@ def moment(at: str) -> str:
     return at[:19].replace("T", " ")
 
 
-def p_value(p: float) -> str:
-    """E.g. ``"p = 0.012"`` or ``"p < 0.001"``."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+def duration(seconds: float) -> str:
+    """As a person says it: ``"42 s"``, ``"3 min"``, ``"1.5 h"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
-def several(count: int, noun: str) -> str:
-    """E.g. ``"1 picture"``, ``"2,304 pictures"``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+# ── names ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def short_key(key: str) -> str:
+    """The beginning of a key, by which a store finds what it names."""
+    return key.rpartition(":")[2][:KEY_LETTERS]
+
+
+def short_name(name: str) -> str:
+    """A model's or checker's id without folders and revision, where nothing stands beside it."""
+    return re.sub(r"(^|:)[/~.].*/", r"\1", _parted(name)[0].rstrip("/")) or name
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """An id and its revision; an ``@`` in a folder's name begins none."""
+    found = re.search(r"@([^/@]*)$", name)
+    return (name[: found.start()], found[1]) if found else (name, "")
 
 
 def short_names(ids: Sequence[str]) -> dict[str, str]:
     """Ids without folders and revisions, as far as they stay different."""
 
-    def bare(name: str) -> str:
-        return re.sub(r"(^|:)[/~.].*/", r"\1", name.partition("@")[0].rstrip("/")) or name
-
     def with_revision(name: str) -> str:
-        revision = name.partition("@")[2]
-        return f"{bare(name)}@{revision[:7]}" if revision else name
+        revision = _parted(name)[1]
+        return f"{short_name(name)}@{revision[:7]}" if revision else name
 
     names, known = {}, set(ids)
     for name in ids:
-        for spell in (bare, with_revision, str):
+        for spell in (short_name, with_revision, str):
             if sum(spell(other) == spell(name) for other in known) == 1:
                 names[name] = spell(name)
                 break
     return names
+
+
+# ── opinions ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def decision(made: Decision) -> str:
+    """Whether a pair fails, in one word; open is what is undecided or unfinished."""
+    match made:
+        case Decision.FAILS:
+            return "fails"
+        case Decision.PASSES:
+            return "passes"
+        case Decision.UNDECIDED:
+            return "undecided"
+        case Decision.CONTINUE:
+            return "unfinished"
 
 
 def verdict(kind: Verdict, pair: ConceptPair) -> str:
@@ -104,7 +211,7 @@ def verdict(kind: Verdict, pair: ConceptPair) -> str:
         case Verdict.BOTH_MISSING:
             return "neither"
         case Verdict.UNSCORED:
-            return "not judged"
+            return NOT_JUDGED
         case Verdict.REFUSED:
             return "refused"
 
@@ -185,6 +292,16 @@ def certificate(proof: Certificate, names: dict[str, str] | None = None) -> str:
     return told + left_out
 
 
+def outcome(*, passed: bool, proved: bool) -> str:
+    """What a certificate says of a repair: by itself, and among all that were looked at."""
+    return "repaired" if proved else "passes alone" if passed else "not repaired"
+
+
+def controlled(kept: int, among: int) -> str:
+    """What is left of a number when all are looked at together."""
+    return f"{kept:,} after control for looking at {among:,}"
+
+
 def standing(found: RepairFinding) -> str:
     """What a certificate is worth among all that were looked at; nothing where it is the only one.
 
@@ -200,7 +317,7 @@ def standing(found: RepairFinding) -> str:
     )
     return (
         f"{chance}Drawn on other seeds, about {percent(told.expected.after)}\u00a0% are to be "
-        f"expected right with the repaired prompt, by what {among} show together."
+        f"expected right with the repaired prompt, by what all such show together."
     )
 
 
