@@ -549,7 +549,7 @@ def surely_failing(pairs: pd.DataFrame, rule: judge.StoppingRule | None) -> pd.D
     return pd.DataFrame(rows, columns=["model", "failing", "surely", "looked_at"])
 
 
-# ── choosing ─────────────────────────────────────────────────────────────────────────────────────
+# ── choosing and wording ─────────────────────────────────────────────────────────────────────────
 
 
 def chosen(

@@ -14,6 +14,7 @@ from looks import plain
 
 from lcmis import findings, judge
 from lcmis.findings import RepairFinding, words
+from lcmis.findings.words import outcome
 from lcmis.types import Nomination, Trial
 
 HELP_CERTIFICATE = (
@@ -110,7 +111,7 @@ def spelled(one: RepairFinding, *, linked: bool = False) -> None:
     proof = one.certificate
     names = words.short_names([*facts.models(), *facts.checkers()])
     with st.container(horizontal=True, vertical_alignment="center"):
-        told = words.outcome(passed=proof.passed, proved=one.standing.proved)
+        told = outcome(passed=proof.passed, proved=one.standing.proved)
         if one.standing.proved:
             st.badge(told, icon=":material/verified:", color="green")
         else:

@@ -187,6 +187,7 @@ class Adapter:
     name: str
     """A hub name or a folder; ``name@revision`` once resolved."""
     weight: float = 1.0
+    """How strongly they act; 1 as they were trained."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,11 @@ from PIL import Image
 from worlds import tiny_pipelines
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.export.formats import FORMATS, SUFFIXES, export
+from lcmis.export.formats import export, open_exporter
 from lcmis.export.repaired import RepairedPrompt, repaired_prompt
 from lcmis.export.tables import record
 from lcmis.findings import RepairFinding
+from lcmis.plugins import registry
 from lcmis.types import (
     Candidate,
     Certificate,
@@ -127,7 +128,7 @@ MANY = [
 
 
 def written(tmp_path: Path, format: str, many: list[RepairedPrompt] | None = None) -> Path:
-    path = tmp_path / f"repaired{SUFFIXES[format]}"
+    path = tmp_path / f"repaired{open_exporter(format).suffix}"
     export(many or MANY, format, path)
     return path
 
@@ -135,7 +136,7 @@ def written(tmp_path: Path, format: str, many: list[RepairedPrompt] | None = Non
 # ── all of them ──────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", registry.names("exporters"))
 def test_every_format_names_model_seeds_scores_and_certificate(tmp_path, format):
     path = written(tmp_path, format, [repaired()])
     content = path.read_bytes()
@@ -153,7 +154,7 @@ def test_every_format_names_model_seeds_scores_and_certificate(tmp_path, format)
         assert fact in content, fact
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", registry.names("exporters"))
 def test_a_repair_that_did_not_pass_is_called_not_repaired(tmp_path, format):
     one = repaired()
     failed = replace(
@@ -164,7 +165,7 @@ def test_a_repair_that_did_not_pass_is_called_not_repaired(tmp_path, format):
     assert b"NOT repaired: 0% right before" in written(tmp_path, format, [failed]).read_bytes()
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", registry.names("exporters"))
 def test_a_repair_that_passes_alone_but_not_among_all_is_called_not_repaired(tmp_path, format):
     one = replace(repaired(), standing=Standing(False, 64, Expected(1.0, 0.3, 0.5)))
     content = written(tmp_path, format, [one]).read_bytes()
@@ -180,7 +181,7 @@ def test_records_tell_the_decision_among_all_from_the_one_alone():
     assert record(repaired())["repaired"]
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", registry.names("exporters"))
 def test_nothing_to_export_is_a_sentence(tmp_path, format):
     with pytest.raises(ConfigError, match="lcmis repair"):
         export([], format, tmp_path / "x")
@@ -276,7 +277,7 @@ def test_csv_reads_back_but_for_the_apostrophes(tmp_path):
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip))
 def test_no_csv_cell_begins_like_a_formula(prompt):
-    text = FORMATS["csv"]([repaired(Stage(prompt), negative_prompt=prompt)]).decode()
+    text = open_exporter("csv").write([repaired(Stage(prompt), negative_prompt=prompt)]).decode()
     for row in csv.reader(io.StringIO(text, newline="")):
         for cell in row:
             assert cell.strip()[:1] not in ("=", "+", "-", "@")
@@ -425,7 +426,7 @@ def test_prompt_editing_switches_at_the_call_at_which_ours_does(scheduler):
             starts = stage_starts(stages, steps)
             ruling = [starts[max(s for s in starts if s <= call)].prompt for call in calls]
             one = repaired(*stages, num_inference_steps=steps, scheduler=scheduler)
-            text = FORMATS["a1111"]([one]).decode()
+            text = open_exporter("a1111").write([one]).decode()
             if text.startswith("# left out: "):
                 assert (first, ruling.count(f"text {first}")) == (1, 1)
                 continue
@@ -503,7 +504,7 @@ MARKED = MARKED.filter(str.strip)
 
 @given(MARKED)
 def test_any_prompt_is_one_block_that_reads_back(prompt):
-    text = FORMATS["a1111"]([repaired(Stage(prompt), negative_prompt=prompt)]).decode()
+    text = open_exporter("a1111").write([repaired(Stage(prompt), negative_prompt=prompt)]).decode()
     positive, negative, parameters = parse_infotext(text)
     expected = " ".join(prompt.replace("#", " ").split())
     assert at_step(positive, 0, 20) == expected
@@ -670,7 +671,7 @@ def test_exactly_one_stage_of_the_graph_rules_at_every_call_and_it_is_ours(
     for steps in range(1, 61):
         stages = stages_from(1, steps)
         one = repaired(*stages, num_inference_steps=steps, scheduler=scheduler)
-        graph = json.loads(FORMATS["comfyui"]([one]))
+        graph = json.loads(open_exporter("comfyui").write([one]))
         (drawn,) = (n["inputs"] for n in graph.values() if n["class_type"] == "KSampler")
         assert (drawn["sampler_name"], drawn["scheduler"]) == (sampler, "sgm_uniform")
         ranges = [
@@ -758,7 +759,7 @@ def test_a_graph_draws_any_prompt_with_weight_one_throughout(prompt):
 def graph_says(prompt: str) -> None:
     """Every text of a graph is read there as we read it, weight 1, no file named."""
     one = repaired(Stage(prompt, 0.4), Stage(f"{prompt} too"), negative_prompt=prompt)
-    graph = json.loads(FORMATS["comfyui"]([one]))
+    graph = json.loads(open_exporter("comfyui").write([one]))
     validate(graph)
     nodes = [name for name, n in graph.items() if n["class_type"] == "CLIPTextEncode"]
     for name, said in zip(nodes, (prompt, f"{prompt} too", prompt), strict=True):
@@ -876,7 +877,7 @@ def test_no_prompt_breaks_out_of_the_script(prompt):
     one = repaired(
         Stage(prompt), pair=pair, negative_prompt=prompt, source=prompt, scheduler=prompt
     )
-    text = FORMATS["diffusers"]([one])
+    text = open_exporter("diffusers").write([one])
     names = {}
     source = text.decode()
     head = source[source.index("REPAIRED =") : source.index("\nTEXT = ")]
@@ -885,7 +886,7 @@ def test_no_prompt_breaks_out_of_the_script(prompt):
     assert names["REPAIRED"] == [record(one)]
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", registry.names("exporters"))
 @pytest.mark.parametrize("profile", ["service", "file", "cuda", "my-own-profile"])
 def test_a_repair_is_exported_whoever_drew_it(tmp_path, format, profile):
     one = repaired(Stage("a small cup of cold cola"))

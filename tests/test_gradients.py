@@ -14,7 +14,7 @@ from lcmis.check.clip import ClipChecker
 from lcmis.check.encoder import ClipEncoder
 from lcmis.errors import InversionError
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import OffersDenoiser, OffersEncoder
+from lcmis.plugins.optional import denoiser_of, encoder_of
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.testing import DenoiserContract, EncoderContract, contract_pictures
@@ -108,8 +108,7 @@ def test_more_words_than_the_encoder_reads_are_refused(clip):
 
 def test_weights_are_frozen_and_the_checker_is_shared(tmp_path):
     checker = ClipChecker(CheckerSettings("clip", str(tiny_clip(tmp_path / "c")), device="cpu"))
-    assert isinstance(checker, OffersEncoder)
-    encoder = checker.encoder()
+    encoder = encoder_of(checker)
     assert checker._clip is None, "making an encoder loads nothing"
     encoder.see(contract_pictures()[:1])
     assert checker._clip is encoder._clip
@@ -213,9 +212,8 @@ def test_gradients_need_a_pipeline_that_they_go_through(tmp_path):
         other = DiffusersModel(
             ModelSettings(str(tiny_pipelines.save(family, tmp_path / family)), device="cpu")
         )
-        assert isinstance(other, OffersDenoiser)
         with pytest.raises(InversionError, match="give a Stable Diffusion 1 or 2 model"):
-            other.denoiser()
+            denoiser_of(other)
 
 
 def test_a_model_that_draws_in_half_precision_is_differentiated_in_single(folder, denoiser):

@@ -383,7 +383,7 @@ def test_several_models_have_a_folder_each_and_refusals_are_no_pictures(
 @pytest.mark.parametrize(
     ("form", "place", "model", "said"),
     [
-        ("genevall", "out", None, "there are geneval, t2i-compbench"),
+        ("genevall", "out", None, "no publisher is called .genevall.; try geneval"),
         ("geneval", ".", None, "exists: name a folder"),
         ("geneval", "no/out", None, "cannot be written"),
         ("geneval", "out", "nobody", "no pictures of 'nobody': models broad@"),

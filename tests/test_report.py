@@ -25,6 +25,7 @@ from lcmis.export.repaired import repaired_prompt
 from lcmis.export.report import album
 from lcmis.export.tables import record
 from lcmis.findings import RepairFinding, words
+from lcmis.findings.words import percent
 from lcmis.judge import Decision, Sprt
 from lcmis.store import Store
 from lcmis.types import Verdict
@@ -174,7 +175,7 @@ def test_what_is_to_be_expected_and_what_stands_among_all_is_said(
 ) -> None:
     first = made.repairs[0].found
     assert first.standing.among == 3, "those on other models are looked at, too"
-    expected = words.percent(first.standing.expected.after)
+    expected = percent(first.standing.expected.after)
     assert f"about {expected} % are to be expected right" in plain(page.text)
     assert first.standing.expected.after < first.certificate.after.value
     assert "0 of 2 repairs were proved" in plain(page.text)

@@ -309,7 +309,7 @@ def test_what_geneval_is_asked_carries_the_whole_pair() -> None:
     )
     asked = publish_room._geneval_asks(pair)
     assert [item["class"] for item in asked["include"]] == ["bowl", "apple"]
-    assert pair_of_record({"concept_pair": asked["concept_pair"]}, "here", "file") == pair
+    assert pair_of_record(json.loads(asked["concept_pair"]), "here", "file") == pair
 
 
 def test_what_is_carried_along_disturbs_no_reader(published: Callable[[str], Path]) -> None:

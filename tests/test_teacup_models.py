@@ -16,7 +16,7 @@ from lcmis.teacup.diffusion import (
     token_ids,
 )
 from lcmis.teacup.examples import draw_examples
-from lcmis.teacup.measure import Outcome, Pair, all_pairs, ask, picture_rate, rates_by_grade, wilson
+from lcmis.teacup.measure import Outcome, Pair, all_pairs, ask, picture_rate, rates_by_grade
 from lcmis.teacup.oracle import Oracle, load_oracle
 from lcmis.teacup.train import TRAINERS, parse, trainer
 from lcmis.teacup.train_vae import peak_signal_to_noise
@@ -296,15 +296,6 @@ def test_rates_by_grade_count_every_picture_once():
     assert all(family["grade 0"]["value"] == 1 for family in table.values())
     assert all(family["grade 3"]["value"] == 0 for family in table.values())
     assert picture_rate(outcomes).total == 272
-
-
-@pytest.mark.parametrize(
-    ("successes", "total", "low", "high"),
-    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (5, 10, 0.2366, 0.7634), (0, 0, 0.0, 1.0)],
-)
-def test_wilson_intervals_are_the_published_ones(successes, total, low, high):
-    rate = wilson(successes, total)
-    assert (rate.low, rate.high) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_a_pair_reads_as_its_prompt():

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from lcmis.plugins.protocols import CountsWork, Work
+from lcmis.plugins.optional import work_of
+from lcmis.plugins.protocols import Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render import draw, in_trunk_order
 from lcmis.render.diffusion import DiffusersModel
@@ -107,7 +108,7 @@ def test_a_tree_costs_its_trunk_and_its_branches(
     rest = sum(STEPS - end * STEPS for end in ends)
     assert model.work.run == model.work.useful == 2 * (longest + rest)
     assert model.work.alone == 2 * len(ends) * STEPS
-    assert isinstance(model, CountsWork)
+    assert work_of(model) == model.work
 
 
 def test_a_later_probe_goes_on_from_the_trunk_of_an_earlier_one(

@@ -20,7 +20,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     "store": {"errors", "machine", "types"},
     "findings": {"errors", "judge", "machine", "plugins", "store", "types"},
     "propose": {"errors", "machine", "plugins", "text", "text/prompts", "types"},
-    "propose/formats": {"errors", "propose", "text", "types"},
+    "propose/formats": {"errors", "plugins", "propose", "text", "types"},
     "propose/importing": {"errors", "machine", "propose", "propose/formats", "text"},
     "render": {"errors", "machine", "plugins", "text", "types"},
     "check": {"errors", "machine", "plugins", "text", "text/prompts", "types"},
@@ -70,6 +70,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
         "invert",
         "machine",
         "plugins",
+        "propose",
         "propose/importing",
         "repair",
         "repair/methods",
@@ -95,6 +96,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
         "check",
         "errors",
         "invert/e2t",
+        "judge",
         "machine",
         "plugins",
         "propose",
@@ -104,7 +106,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
         "types",
     },
     "moved": {"audit", "plugins"},
-    "dashboard": {"errors", "export", "findings", "judge", "store", "types"},
+    "dashboard": {"errors", "export", "findings", "judge", "plugins", "store", "types"},
     "__main__": {"cli"},
 }
 HEAVY = {"torch", "diffusers", "transformers", "open_clip", "streamlit"}

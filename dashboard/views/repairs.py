@@ -10,21 +10,14 @@ import looks
 import proofs
 import streamlit as st
 
-from lcmis.export.formats import FORMATS, SUFFIXES
+from lcmis.export.formats import open_exporter
 from lcmis.export.repaired import repaired_prompt
 from lcmis.findings import RepairFinding, words
+from lcmis.plugins import registry
 
 MOST_ROWS = 2000  # a table of selectable rows is sent to the browser whole
 MOST_SPELLED = 12  # repairs that are written out below the table
 OUTCOMES = {"all": None, "repaired": True, "not repaired": False}
-WHAT_FOR = {
-    "csv": "Spreadsheets",
-    "jsonl": "Programs, one JSON a line",
-    "parquet": "pandas, DuckDB, Spark",
-    "diffusers": "A Python script that draws them",
-    "a1111": "Pasted into AUTOMATIC1111 and its kin",
-    "comfyui": "A graph in ComfyUI's API format",
-}
 MIME = {"csv": "text/csv", "jsonl": "application/jsonl", "comfyui": "application/json"}
 
 
@@ -106,8 +99,8 @@ def _filtered(every: tuple[RepairFinding, ...]) -> list[RepairFinding]:
 def _table(shown: list[RepairFinding], num_all: int, num_shown: int) -> list[RepairFinding]:
     """The rows; those that are ticked."""
     st.caption(
-        f"{num_shown:,} of {words.several(num_all, 'repair')}, those to be expected to help most "
-        "first. "
+        f"{num_shown:,} of {words.several(num_all, 'repair')}, "
+        "those to be expected to help most first. "
         "Tick rows to read and take only those."
         + (f" The table ends after {MOST_ROWS:,}." if num_shown > MOST_ROWS else "")
     )
@@ -170,15 +163,16 @@ def _export(taken: list[RepairFinding], *, whole: bool) -> None:
     )
     prompts = [repaired_prompt(one) for one in taken]
     with st.container(horizontal=True):
-        for form, make in FORMATS.items():
+        for entry in registry.describe("exporters"):
+            exporter = open_exporter(entry.name)
             st.download_button(
-                form,
-                data=functools.partial(make, prompts),
-                file_name=f"repaired-{form}{SUFFIXES[form]}",
-                mime=MIME.get(form, "application/octet-stream"),
+                entry.name,
+                data=functools.partial(exporter.write, prompts),
+                file_name=f"repaired-{entry.name}{exporter.suffix}",
+                mime=MIME.get(entry.name, "application/octet-stream"),
                 icon=":material/download:",
-                help=WHAT_FOR[form],
-                key=f"take-{form}",
+                help=entry.summary,
+                key=f"take-{entry.name}",
                 on_click="ignore",
             )
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lcmis import findings, judge
@@ -15,7 +16,8 @@ from lcmis.audit.run import Audit, Watch
 from lcmis.errors import ConfigError
 from lcmis.machine.files import replacing
 from lcmis.plugins.opening import open_checker, open_model, open_text_model
-from lcmis.plugins.protocols import OffersEncoder
+from lcmis.plugins.optional import encoder_of
+from lcmis.plugins.protocols import Encoder
 from lcmis.plugins.settings import AuditSettings, TextModelSettings
 from lcmis.propose.catalogue import read_kinds, read_pairs, to_toml
 from lcmis.propose.rounds import LICENCE, Embed, Kind, Measured, Proposal, Round, Rounds
@@ -249,11 +251,15 @@ class Propose:
     def _embed(self) -> Embed | None:
         """The text side of the first checker that has one: pairs of one meaning are told apart."""
         for settings in self.config.checkers:
-            checker = open_checker(settings)
-            if isinstance(checker, OffersEncoder):
-                encoder = checker.encoder()
-                return lambda texts: encoder.read(texts).tolist()
+            encoder = encoder_of(open_checker(settings))
+            if encoder is not None:
+                return partial(_embedded, encoder)
         return None
+
+
+def _embedded(encoder: Encoder, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+    rows: list[list[float]] = encoder.read(texts).tolist()
+    return rows
 
 
 def _round_of(pair: ConceptPair) -> int:

@@ -16,7 +16,8 @@ from lcmis.check import blank_picture, questions_of
 from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.protocols import ImageModel, Priced
+from lcmis.plugins.optional import price_of, spent_by
+from lcmis.plugins.protocols import ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Drawn, Store
 from lcmis.types import ConceptPair, RenderSpec, Stage
@@ -147,7 +148,7 @@ class Audit:
             detectable=judge.minimum_detectable_difference(
                 max(1, len(readable)), round(expectation.mean)
             ),
-            price=model.price if isinstance(model, Priced) else None,
+            price=price_of(model),
         )
 
     def _seconds_each(self, model: ImageModel) -> float | None:
@@ -192,7 +193,7 @@ class Audit:
             drawn=self.studio.drawn,
             seconds=seconds,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
-            spent=sum(model.spent for model in self.models if isinstance(model, Priced)),
+            spent=sum(map(spent_by, self.models)),
         )
 
     def _audit_model(self, model: ImageModel) -> None:

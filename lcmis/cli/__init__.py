@@ -23,6 +23,7 @@ from lcmis.cli import (
     repairs,
     reports,
 )
+from lcmis.cli.registered import NamesPlugins
 from lcmis.errors import UserError
 from lcmis.machine.secrets import withheld
 
@@ -34,10 +35,10 @@ app = typer.Typer(
     "coke, a model paints a glass. lcmis draws such pairs, checks every picture, and says which "
     "pairs fail, how often, with what certainty, and what is painted instead.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (
+    auditing.init,
     auditing.audit,
     auditing.plan,
     auditing.show,
@@ -51,6 +52,7 @@ for command in (
     labels.calibrate,
     gates.compare,
     gates.gate,
+    looking.plugins,
     looking.models,
     looking.checkers,
     looking.doctor,
@@ -58,14 +60,14 @@ for command in (
     looking.dashboard,
     reports.report,
 ):
-    app.command()(command)
+    app.command(cls=NamesPlugins)(command)
 
 db = typer.Typer(help="Look after the database.", no_args_is_help=True)
 for command in (looking.upgrade, looking.check):
     db.command()(command)
 app.add_typer(db, name="db")
-app.command("import")(imports.import_)
-app.command()(imports.publish)
+app.command("import", cls=NamesPlugins)(imports.import_)
+app.command(cls=NamesPlugins)(imports.publish)
 
 
 def _version(wanted: bool) -> None:
@@ -93,7 +95,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            app()
+            app(prog_name="lcmis")  # also where it runs as `python -m lcmis`
         finally:
             sys.stdout.flush()  # a full disk is noticed here, or after our last word
     except UserError as error:

@@ -44,6 +44,17 @@ def audit(config: AuditSettings, *, json: JsonOption = False) -> None:
         terminal.print_json(result) if json else terminal.print_result(result, config.store)
 
 
+def init(
+    path: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where to.")] = Path("audit.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write an audit.toml with every setting, its default and what it means; then edit it."""
+    from lcmis.audit.template import write_template
+
+    write_template(path, force=force)
+    print(f"{path} is written: edit it, then see what it asks for with lcmis plan {path}")
+
+
 @with_settings
 def plan(config: AuditSettings, *, json: JsonOption = False) -> None:
     """Say what an audit would draw, how long it takes and what it can detect; draw nothing."""

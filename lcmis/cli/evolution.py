@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from lcmis.cli.registered import complete
 from lcmis.cli.shared import (
     JsonOption,
     LevelOption,
@@ -43,7 +44,8 @@ def evolve(
         str | None,
         typer.Option(
             help="What a picture is worth, instead of the second checker: KIND:NAME, such as "
-            "hps:FOLDER for HPS v2.",
+            "hps:FOLDER for HPS v2; kinds are {checkers}.",
+            autocompletion=complete("checkers"),
             show_default=False,
         ),
     ] = None,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from lcmis.cli.registered import complete
 from lcmis.cli.shared import (
     CheckerOption,
     JsonOption,
@@ -24,8 +25,7 @@ def import_(
         list[Path] | None,
         typer.Argument(
             metavar="[FILE]…",
-            help="Sets of prompts: LC-Mis, T2I-CompBench, GenEval, GenEval 2, TIFA, DSG, "
-            "GenAI-Bench, ConceptMix, EvalScope, CSV, JSON lines, Parquet or text.",
+            help="Sets of prompts: CSV, JSON, JSON lines or text in a format of --format.",
         ),
     ] = None,
     images: Annotated[
@@ -45,7 +45,10 @@ def import_(
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", help="Of all files; recognised by content if not named.", show_default=False
+            "--format",
+            help="Of all files: {importers}; recognised by content if not named.",
+            show_default=False,
+            autocompletion=complete("importers"),
         ),
     ] = None,
     column: Annotated[
@@ -114,7 +117,8 @@ def publish(
         str,
         typer.Argument(
             metavar="FORMAT",
-            help="geneval, t2i-compbench, evalscope, imagefolder, parquet or inspect.",
+            help="One of {publishers}.",
+            autocompletion=complete("publishers"),
         ),
     ],
     folder: Annotated[Path, typer.Argument(help="Where to; it must not exist yet.")],

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lcmis.audit.config import checker_settings, model_settings, text_model_settings
+from lcmis.cli.registered import complete, complete_or_path
 from lcmis.cli.shared import JsonOption, TextModelFlags, option, with_text_model
 from lcmis.errors import ConfigError
 from lcmis.invert.masks import MaskBy
@@ -32,20 +33,47 @@ def invert(
     asked: TextModelFlags,
     method: Annotated[
         str | None,
-        option(_METHODS, "One or more of pez, editor, arpo, caption, …, with commas; else all."),
+        option(
+            _METHODS,
+            "One or more of {inverters}, with commas; else all.",
+            autocompletion=complete("inverters"),
+        ),
     ] = None,
     model: Annotated[
-        str, option(_METHODS, "Paints the prompts: a name, a folder, a hub name.", "--model", "-m")
+        str,
+        option(
+            _METHODS,
+            "Paints the prompts: {models}, a folder or a hub name.",
+            "--model",
+            "-m",
+            autocompletion=complete_or_path("models"),
+        ),
     ] = "teacup-broad",
     guide: Annotated[
-        str | None, option(_METHODS, "Encoder that searches: clip:ViT-L-14/datacomp_xl_s13b_b90k.")
+        str | None,
+        option(
+            _METHODS,
+            "Encoder that searches, as KIND:NAME, such as clip:ViT-L-14/datacomp_xl_s13b_b90k; "
+            "kinds are {checkers}.",
+            autocompletion=complete("checkers"),
+        ),
     ] = None,
     guard: Annotated[str | None, option(_METHODS, "Encoder that judges, never the guide.")] = None,
     writer: Annotated[
-        str | None, option(_METHODS, "Turns embeddings into text: a name or folder, for editor.")
+        str | None,
+        option(
+            _METHODS,
+            "Turns embeddings into text, for editor: {writers}, or a folder.",
+            autocompletion=complete_or_path("writers"),
+        ),
     ] = None,
     fluency: Annotated[
-        str | None, option(_METHODS, "A causal language model for perplexity: folder or hub name.")
+        str | None,
+        option(
+            _METHODS,
+            "A language model for perplexity: {language_models}, a folder or a hub name.",
+            autocompletion=complete_or_path("language_models"),
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Pictures a prompt is judged by.")] = 8,
     pictures: Annotated[int, typer.Option(help="That each method may paint.")] = 60,

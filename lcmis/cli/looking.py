@@ -18,35 +18,49 @@ from lcmis.cli.shared import (
     store_name,
     with_settings,
 )
+from lcmis.errors import UnknownNameError
+from lcmis.plugins import registry
 from lcmis.plugins.settings import AuditSettings
+
+
+def plugins(
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"One of {', '.join(registry.KINDS)}; without it, all.",
+            autocompletion=lambda incomplete: [
+                kind for kind in registry.KINDS if kind.startswith(incomplete)
+            ],
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List every plugin by kind and name: built in, or brought by another package."""
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.plugins import print_plugins
+
+    kinds = list(registry.KINDS) if kind is None else [_kind(kind)]
+    found = [entry for one in kinds for entry in registry.describe(one)]
+    terminal.print_json(found) if json else print_plugins(found)
+
+
+def _kind(said: str) -> str:
+    kind = said.replace("-", "_").replace(" ", "_")
+    if kind not in registry.KINDS:
+        raise UnknownNameError(
+            f"no kind of plugin is called {said!r}: there are {', '.join(registry.KINDS)}"
+        )
+    return kind
 
 
 def models(json: JsonOption = False) -> None:
     """List the image models that lcmis knows by name."""
-    from lcmis.cli import terminal
-    from lcmis.plugins.registry import describe
-
-    hint = (
-        "Any other name is a diffusers model: a folder, or a hub name such as "
-        "stabilityai/stable-diffusion-xl-base-1.0."
-    )
-    terminal.print_json(describe("models")) if json else terminal.print_names(
-        describe("models"), hint
-    )
+    plugins("models", json)
 
 
 def checkers(json: JsonOption = False) -> None:
     """List the kinds of checkers."""
-    from lcmis.cli import terminal
-    from lcmis.plugins.registry import describe
-
-    hint = (
-        "Name a model after the kind: vqa:Qwen/Qwen2-VL-2B-Instruct, clip:ViT-B-32/openai, "
-        "or a folder."
-    )
-    terminal.print_json(describe("checkers")) if json else terminal.print_names(
-        describe("checkers"), hint
-    )
+    plugins("checkers", json)
 
 
 @with_settings

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lcmis.audit.config import load_config
+from lcmis.cli.registered import complete, complete_or_path
 from lcmis.cli.shared import (
     CheckerOption,
     JsonOption,
@@ -33,8 +34,8 @@ def repair(
     method: Annotated[
         str,
         typer.Option(
-            help="portfolio, or one alone: moce, moce-bisect, moce-replicate, rewrite, proxies, "
-            "pez, editor, arpo, arpo-vanilla, bigpe, bigpe-epsilon, bigpe-greedy."
+            help="One of {repairers}; portfolio tries several.",
+            autocompletion=complete("repairers"),
         ),
     ] = "portfolio",
     budget: Annotated[int, typer.Option(help="Pictures that one pair's search may ask for.")] = 120,
@@ -64,15 +65,18 @@ def repair(
     guard: Annotated[
         str | None,
         typer.Option(
-            help="KIND:NAME of a checker whose encoder neither guides nor judges, for inversions.",
+            help="KIND:NAME of a checker whose encoder neither guides nor judges, for inversions; "
+            "kinds are {checkers}.",
             show_default=False,
+            autocompletion=complete("checkers"),
         ),
     ] = None,
     writer: Annotated[
         str | None,
         typer.Option(
-            help="Turns embeddings into text, for editor: a registered name or a folder.",
+            help="Turns embeddings into text, for editor: {writers}, or a folder.",
             show_default=False,
+            autocompletion=complete_or_path("writers"),
         ),
     ] = None,
     json: JsonOption = False,
@@ -138,7 +142,11 @@ def certify(
 def export(
     form: Annotated[
         str,
-        typer.Argument(metavar="FORMAT", help="csv, jsonl, parquet, diffusers, a1111 or comfyui."),
+        typer.Argument(
+            metavar="FORMAT",
+            help="One of {exporters}.",
+            autocompletion=complete("exporters"),
+        ),
     ],
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; it is replaced.")],
     every: Annotated[

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lcmis.audit.config import STORE_VARIABLE
+from lcmis.cli.registered import CATALOGUES, complete, complete_or_path
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import USUAL_STORE, AuditSettings
 from lcmis.types import Adapter
@@ -57,9 +58,17 @@ LevelOption = Annotated[
 ]
 
 
-def option(panel: str, text: str, *names: str) -> Any:
+def option(
+    panel: str, text: str, *names: str, autocompletion: Callable[[str], list[str]] | None = None
+) -> Any:
     """A flag in a panel of the help; what it is without being given is said in its text."""
-    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+    return typer.Option(
+        *names,
+        help=text,
+        rich_help_panel=panel,
+        show_default=False,
+        autocompletion=autocompletion,
+    )
 
 
 def command_line() -> str:
@@ -76,30 +85,33 @@ def settings(
         list[str] | None,
         option(
             "What is audited",
-            "A registered name, a folder or a hub name, NAME or NAME@REVISION; may be repeated.",
+            "One of {models}, a folder or a hub name, NAME or NAME@REVISION; may be repeated.",
             "--model",
             "-m",
+            autocompletion=complete_or_path("models"),
         ),
     ] = None,
     checker: Annotated[
         list[str] | None,
         option(
             "What is audited",
-            "KIND:NAME, such as vqa:Qwen/Qwen2-VL-2B-Instruct or clip:ViT-B-32/openai; the first "
-            "one decides, the others are second opinions.",
+            "KIND:NAME, such as vqa:Qwen/Qwen2-VL-2B-Instruct or clip:ViT-B-32/openai; kinds are "
+            "{checkers}. The first one decides, the others are second opinions; may be repeated.",
             "--checker",
             "-c",
+            autocompletion=complete("checkers"),
         ),
     ] = None,
     pairs: Annotated[
         list[str] | None,
         option(
             "What is audited",
-            "A shipped catalogue (everyday, teacup), a file of pairs, or a set of prompts that "
+            "A shipped catalogue ({catalogues}), a file of pairs, or a set of prompts that "
             "`lcmis import` reads (those that ask for no two concepts are left out); may be "
             "repeated.",
             "--pairs",
             "-p",
+            autocompletion=complete_or_path(CATALOGUES),
         ),
     ] = None,
     column: Annotated[
@@ -240,7 +252,9 @@ def text_model_flags(
         str | None,
         option(
             _ASKED,
-            "KIND or KIND:NAME, such as openai:MODEL or local:FOLDER; else the file's.",
+            "KIND or KIND:NAME, such as openai:MODEL or local:FOLDER; kinds are {text_models}; "
+            "else the file's.",
+            autocompletion=complete("text_models"),
         ),
     ] = None,
     endpoint: Annotated[

@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
-from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.errors import ConfigError
 from lcmis.export.repaired import RepairedPrompt
 from lcmis.export.script import as_diffusers
 from lcmis.export.tables import as_csv, as_jsonl, as_parquet
 from lcmis.export.webui import a1111_left_out, a1111_notes, as_a1111, as_comfyui, comfyui_notes
 from lcmis.machine.files import replacing
+from lcmis.plugins import registry
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """Makes a file of repaired prompts for another tool."""
+
+    suffix: str
+    """How its files are usually called: ``.csv``."""
+    write: Callable[[Sequence[RepairedPrompt]], bytes]
+    """The whole file; never asked for none."""
+    left_out: Callable[[RepairedPrompt], str] = lambda _one: ""
+    """Why it cannot say a repair; empty where it can."""
+    notes: Callable[[RepairedPrompt], Sequence[str]] = lambda _one: ()
+    """What it cannot say of a repair that it says."""
+
+
+CSV = Exporter(".csv", as_csv)
+"""Spreadsheets."""
+JSONL = Exporter(".jsonl", as_jsonl)
+"""Programs, one JSON a line."""
+PARQUET = Exporter(".parquet", as_parquet)
+"""pandas, DuckDB, Spark."""
+DIFFUSERS = Exporter(".py", as_diffusers)
+"""A Python script that draws them."""
+A1111 = Exporter(".txt", as_a1111, a1111_left_out, a1111_notes)
+"""Pasted into AUTOMATIC1111 and its kin."""
+COMFYUI = Exporter(".json", as_comfyui, notes=comfyui_notes)
+"""A graph in ComfyUI's API format."""
+
+
+def open_exporter(name: str) -> Exporter:
+    """Find an exporter by its registered name.
+
+    Raises:
+        UnknownNameError: no such format.
+    """
+    exporter: Exporter = registry.load("exporters", name)
+    return exporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +69,7 @@ def export(repaired: Sequence[RepairedPrompt], format: str, path: Path) -> Expor
 
     Args:
         repaired: in the order in which they are to stand.
-        format: a key of :data:`FORMATS`.
+        format: a registered exporter.
         path: the file; its folder must exist.
 
     Raises:
@@ -40,54 +77,14 @@ def export(repaired: Sequence[RepairedPrompt], format: str, path: Path) -> Expor
         ConfigError: there is nothing to export, nothing of it can be said in this format, or the
             file cannot be written.
     """
-    if format not in FORMATS:
-        near = difflib.get_close_matches(format, FORMATS, n=3) or sorted(FORMATS)
-        raise UnknownNameError(f"no export format is called {format!r}; try {', '.join(near)}")
+    exporter = open_exporter(format)
     if not repaired:
         raise ConfigError("there is no repaired prompt to export: run lcmis repair first")
-    left_out = tuple(filter(None, map(LEFT_OUT.get(format, _nothing), repaired)))
+    left_out = tuple(filter(None, map(exporter.left_out, repaired)))
     if len(left_out) == len(repaired):
         raise ConfigError(f"{format} cannot say {left_out[0]}: export to another format")
-    content = FORMATS[format](repaired)
+    content = exporter.write(repaired)
     with replacing(path) as draft:
         draft.write_bytes(content)
-    notes = [note for one in repaired for note in NOTES.get(format, _nothing)(one)]
+    notes = [note for one in repaired for note in exporter.notes(one)]
     return Exported(len(repaired) - len(left_out), left_out, tuple(dict.fromkeys(notes)))
-
-
-def _nothing(one: RepairedPrompt) -> str:
-    return ""
-
-
-FORMATS: Mapping[str, Callable[[Sequence[RepairedPrompt]], bytes]] = MappingProxyType(
-    {
-        "csv": as_csv,
-        "jsonl": as_jsonl,
-        "parquet": as_parquet,
-        "diffusers": as_diffusers,
-        "a1111": as_a1111,
-        "comfyui": as_comfyui,
-    }
-)
-"""Name of a format to what makes a file of it."""
-
-LEFT_OUT: Mapping[str, Callable[[RepairedPrompt], str]] = MappingProxyType(
-    {"a1111": a1111_left_out}
-)
-"""Why a format cannot say a repair, where there is such a thing."""
-NOTES: Mapping[str, Callable[[RepairedPrompt], Sequence[str]]] = MappingProxyType(
-    {"a1111": a1111_notes, "comfyui": comfyui_notes}
-)
-"""What a format cannot say of a repair that it says."""
-
-SUFFIXES: Mapping[str, str] = MappingProxyType(
-    {
-        "csv": ".csv",
-        "jsonl": ".jsonl",
-        "parquet": ".parquet",
-        "diffusers": ".py",
-        "a1111": ".txt",
-        "comfyui": ".json",
-    }
-)
-"""How a file of each format is usually called."""

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.errors import ConfigError
 from lcmis.findings import PairFinding, find_pairs
 from lcmis.machine.hub import safe_name
+from lcmis.plugins import registry
 from lcmis.store import Evidence, Store
 from lcmis.types import ConceptPair, Verdict
 
@@ -37,6 +37,21 @@ class Shown:
     """Whose scores the verdict follows from."""
     sha256: str
     """Of the pixels; the store finds the file by it."""
+
+
+def _sayable(_pair: ConceptPair) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Lays out audited pictures and their scores as another tool reads them."""
+
+    write: Callable[[Store, Sequence[Sequence[Shown]], Path, Path], None]
+    """Writes the pictures, pair by pair, into a folder that is empty; the store opens them. Told
+    last where that folder will lie in the end."""
+    fault: Callable[[ConceptPair], str] = _sayable
+    """Why a pair cannot be said in this layout, behind the prompt itself; empty if it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +80,7 @@ def publish(
     Args:
         store: with the facts.
         checker: whose scores go with the pictures.
-        form: a key of :data:`FORMATS`.
+        form: a registered publisher.
         folder: it must not exist; with several models it has a folder for each.
         model: only models whose name contains this.
         threshold: score from which a concept counts as present, for the verdicts.
@@ -73,8 +88,7 @@ def publish(
     Raises:
         UserError: no such format, nothing to publish, or the folder exists or cannot be written.
     """
-    if form not in FORMATS:
-        raise UnknownNameError(f"nothing is published as {form!r}: there are {', '.join(FORMATS)}")
+    publisher: Publisher = registry.load("publishers", form)
     if folder.exists():
         raise ConfigError(f"{folder} exists: name a folder that does not, so that nothing mixes")
     found: dict[str, list[PairFinding]] = {}
@@ -90,7 +104,9 @@ def publish(
         draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             published = [
-                _publish_one(store, checker, form, findings, draft, folder, alone=len(found) == 1)
+                _publish_one(
+                    store, checker, publisher, findings, draft, folder, alone=len(found) == 1
+                )
                 for findings in found.values()
             ]
             if not any(one.num_pictures for one in published):
@@ -110,7 +126,7 @@ def publish(
 def _publish_one(
     store: Store,
     checker: str,
-    form: str,
+    publisher: Publisher,
     findings: Sequence[PairFinding],
     draft: Path,
     folder: Path,
@@ -126,12 +142,12 @@ def _publish_one(
     taken: list[list[Shown]] = []
     left_out: list[str] = []
     for shown in by_pair:
-        fault = UNSAYABLE.get(form, _sayable)(shown[0].pair) if shown else ""
+        fault = publisher.fault(shown[0].pair) if shown else ""
         if fault:
             left_out.append(f"{shown[0].pair.prompt!r} {fault}")
         elif shown:
             taken.append(shown)
-    FORMATS[form](store, taken, draft / inside, folder.absolute() / inside)
+    publisher.write(store, taken, draft / inside, folder.absolute() / inside)
     return Published(name, folder / inside, len(taken), sum(map(len, taken)), tuple(left_out))
 
 
@@ -525,10 +541,6 @@ def _values(said: Evidence) -> dict[str, Any]:
     }
 
 
-def _sayable(pair: ConceptPair) -> str:
-    return ""
-
-
 def _no_file_name(pair: ConceptPair) -> str:
     """Why T2I-CompBench cannot name a file after a prompt: it reads it up to the first ``_``."""
     prompt = pair.prompt
@@ -541,20 +553,17 @@ def _no_file_name(pair: ConceptPair) -> str:
 
 LONGEST_NAME = 240
 """Bytes of a file's name, less the number and suffix that follow the prompt."""
-UNSAYABLE: Mapping[str, Callable[[ConceptPair], str]] = MappingProxyType(
-    {"geneval": _no_geneval, "t2i-compbench": _no_file_name}
-)
-"""What a format cannot say, and why, where there is such a thing."""
-FORMATS: Mapping[str, Callable[[Store, Sequence[Sequence[Shown]], Path, Path], None]] = (
-    MappingProxyType(
-        {
-            "geneval": _geneval,
-            "t2i-compbench": _compbench,
-            "evalscope": _evalscope,
-            "imagefolder": _imagefolder,
-            "parquet": _parquet,
-            "inspect": _inspect,
-        }
-    )
-)
-"""What ``lcmis publish`` may write."""
+
+
+GENEVAL = Publisher(_geneval, _no_geneval)
+"""GenEval's folders, and the metadata that its own evaluation reads."""
+T2I_COMPBENCH = Publisher(_compbench, _no_file_name)
+"""T2I-CompBench's samples, each named after its prompt."""
+EVALSCOPE = Publisher(_evalscope)
+"""Pictures with the list of prompts that EvalScope evaluates."""
+IMAGEFOLDER = Publisher(_imagefolder)
+"""A folder that the library datasets reads, verdicts and scores beside the pictures."""
+PARQUET = Publisher(_parquet)
+"""One table with the pictures inside, verdicts and scores beside them."""
+INSPECT = Publisher(_inspect)
+"""An evaluation log that Inspect shows, pictures and verdicts in it."""

@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from lcmis import findings, judge
 from lcmis.errors import ConfigError
 from lcmis.findings.labels import Reading, readings, truths
@@ -490,4 +488,4 @@ def _between(found: Sequence[Reading]) -> judge.Alpha:
     for reading in found:
         units[reading.render, reading.question].append(reading.answers[-1])
     # The same labels give the same interval, whenever it is looked at.
-    return judge.krippendorff_alpha(list(units.values()), np.random.default_rng(0))
+    return judge.krippendorff_alpha(list(units.values()))

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from lcmis import judge
-from lcmis.findings.repairs import RepairFinding
+from lcmis.findings import RepairFinding
 from lcmis.judge import Decision
 from lcmis.types import (
     NONE_OF_THESE,
@@ -292,16 +292,6 @@ def certificate(proof: Certificate, names: dict[str, str] | None = None) -> str:
     return told + left_out
 
 
-def outcome(*, passed: bool, proved: bool) -> str:
-    """What a certificate says of a repair: by itself, and among all that were looked at."""
-    return "repaired" if proved else "passes alone" if passed else "not repaired"
-
-
-def controlled(kept: int, among: int) -> str:
-    """What is left of a number when all are looked at together."""
-    return f"{kept:,} after control for looking at {among:,}"
-
-
 def standing(found: RepairFinding) -> str:
     """What a certificate is worth among all that were looked at; nothing where it is the only one.
 
@@ -333,3 +323,13 @@ def elsewhere(found: RepairFinding) -> str:
     if proof.seeds and proof.before.value == proof.after.value == 1:
         return "nothing to mend: right without it"
     return "makes no difference that shows"
+
+
+def outcome(*, passed: bool, proved: bool) -> str:
+    """What a certificate says of a repair: by itself, and among all that were looked at."""
+    return "repaired" if proved else "passes alone" if passed else "not repaired"
+
+
+def controlled(kept: int, among: int) -> str:
+    """What is left of a number when all are looked at together."""
+    return f"{kept:,} after control for looking at {among:,}"

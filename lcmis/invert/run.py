@@ -3,8 +3,8 @@
 From Python::
 
     from lcmis.check.pictures import open_picture
-    from lcmis.inverting import InversionSettings, invert
-    from lcmis.protocols import CheckerSettings, ModelSettings
+    from lcmis.invert.run import InversionSettings, invert
+    from lcmis.plugins.settings import CheckerSettings, ModelSettings
 
     settings = InversionSettings(
         ModelSettings("stable-diffusion-v1-5/stable-diffusion-v1-5"),
@@ -44,12 +44,12 @@ from lcmis.plugins.opening import (
     open_text_model,
     open_writer,
 )
+from lcmis.plugins.optional import denoiser_of
 from lcmis.plugins.protocols import (
     Denoiser,
     Encoder,
     ImageModel,
     Inverter,
-    OffersDenoiser,
     TextModel,
     Tools,
     Writer,
@@ -424,12 +424,11 @@ class _Counted:
 
 def _denoiser_of(model: ImageModel) -> tuple[Denoiser | None, str]:
     """The parts of a model that can be differentiated, or why it has none."""
-    if not isinstance(model, OffersDenoiser):
-        return None, f"{model.model_id} gives no gradients"
     try:
-        return model.denoiser(), ""
+        denoiser = denoiser_of(model)
     except InversionError as error:
         return None, str(error)
+    return denoiser, "" if denoiser else f"{model.model_id} gives no gradients"
 
 
 def _one_by_one(settings: ModelSettings) -> ModelSettings:

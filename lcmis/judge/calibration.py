@@ -6,7 +6,6 @@ effective number of labels.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,7 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from lcmis.judge.rates import two_sided_z, wilson
+from lcmis.judge.clusters import Floats, share_bounds, typical
+from lcmis.judge.rates import check_confidence, exact_bounds, two_sided_z
 from lcmis.types import Rate
 
 FEW_LABELS = 50
@@ -64,44 +64,29 @@ def clustered_share(
     *,
     confidence: float = 0.95,
 ) -> Share:
-    """A weighted share with Wilson's interval on its effective number.
+    """A weighted share with an interval clustered by group; the empty group is one of its own each
+    time.
 
-    The linearised variance between groups gives the effective number, reduced for the few degrees
-    of freedom that few groups leave, and never above Kish's. Where all agree it is the number of
-    groups at the most. One group says nothing of others: [0, 1].
-
-    Source: Korn and Graubard, Survey Methodology 1998 (effective number with degrees of freedom);
-    Dean and Pagano, Survey Research Methods 2015 (Wilson's interval in it); Kish, Survey Sampling
-    1965.
+    The interval allows for a group that nobody labelled, of typical weight, and all misses or all
+    hits (:func:`lcmis.judge.clusters.share_bounds`): no surer than so many single labels as there
+    are groups. Equal weights without groups give :func:`lcmis.judge.rate`.
 
     Raises:
         ValueError: sequences of different lengths, a confidence outside (0, 1).
     """
-    z = two_sided_z(confidence)
-    residuals: dict[tuple[str, int], float] = defaultdict(float)
-    named = [(group, -1 if group else place) for place, group in enumerate(groups)]
-    whole = math.fsum(weights)
-    nothing = Rate(value=0.5, low=0.0, high=1.0, total=len(hits))
+    check_confidence(confidence)
+    right: dict[tuple[str, int], float] = defaultdict(float)
+    seen: dict[tuple[str, int], float] = defaultdict(float)
+    for place, (hit, weight, group) in enumerate(zip(hits, weights, groups, strict=True)):
+        name = (group, -1 if group else place)
+        right[name] += weight if hit else 0.0
+        seen[name] += weight
     if not hits:
-        return Share(nothing, 0.0)
-    value = math.fsum(w for hit, w in zip(hits, weights, strict=True) if hit) / whole
-    for hit, weight, group in zip(hits, weights, named, strict=True):
-        residuals[group] += weight * (hit - value)
-    clusters = len(residuals)
-    if clusters == 1:
-        return Share(dataclasses.replace(nothing, value=value), 0.0)
-    from scipy.special import stdtrit
-
-    variance = math.fsum(r * r for r in residuals.values()) / whole**2 * clusters / (clusters - 1)
-    kish = whole**2 / math.fsum(w * w for w in weights)
-    if all(hits) or not any(hits):
-        value, effective = float(all(hits)), float(clusters)
-    else:
-        effective = value * (1 - value) / variance if variance > 0 else kish
-    effective *= (z / float(stdtrit(clusters - 1, (1 + confidence) / 2))) ** 2
-    effective = min(kish, effective)
-    low, high = wilson(value, effective, z)
-    return Share(Rate(value, low, high, len(hits)), effective)
+        return Share(Rate(value=0.5, low=0.0, high=1.0, total=0), 0.0)
+    rights, all_seen = np.array(list(right.values())), np.array(list(seen.values()))
+    value = min(1.0, float(rights.sum() / all_seen.sum()))
+    rate = Rate(value, *share_bounds(rights, all_seen, typical(all_seen), confidence), len(hits))
+    return Share(rate, effective_number(rate, confidence=confidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +128,17 @@ def accuracy(
 
 
 def effective_number(rate: Rate, *, confidence: float = 0.95) -> float:
-    """Pictures at which Wilson's interval is as wide as this one, which may be clustered or of a
+    """Pictures at which the exact interval is as wide as this one, which may be clustered or of a
     stopped sample; 0 where it says nothing.
     """
     from scipy.optimize import brentq
 
-    z, width = two_sided_z(confidence), rate.high - rate.low
+    check_confidence(confidence)
+    width = rate.high - rate.low
 
     def excess(logarithm: float) -> float:
-        low, high = wilson(rate.value, math.exp(logarithm), z)
+        total = math.exp(logarithm)
+        low, high = exact_bounds(rate.value * total, total, confidence)
         return high - low - width
 
     least, most = math.log(1e-3), math.log(1e12)
@@ -164,7 +151,10 @@ def effective_number(rate: Rate, *, confidence: float = 0.95) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Correction:
-    """What corrects a rate: shares smoothed by one hit and one miss each, and their errors."""
+    """What corrects a rate: shares smoothed by a group of hits and one of misses, and their errors.
+
+    Each of the two is of typical weight, so that labels of few groups say little.
+    """
 
     sensitivity: float
     specificity: float
@@ -200,7 +190,9 @@ def rate_by_labels(
     It holds if the checker errs on these pictures as often as on those that the labelled ones
     stand for. Labels of equal weight in no stratum and no group give the source's limits exactly.
     Beyond the source, the labels' variance is linearised: strata take their means out of it, groups
-    count whole, and the rate may be a clustered one (:func:`effective_number`).
+    count whole, the hit and the miss that smooth each share are groups of typical weight, and the
+    rate may be a clustered one (:func:`effective_number`). Simulated coverage at 95 % was 0.94 or
+    more with labels of 3 to 40 pairs, 3 to 20 a pair, on some of which the checker always errs.
 
     Args:
         rate: Of pictures that the checker calls right.
@@ -230,16 +222,21 @@ def rate_by_labels(
 
 
 def _correction(judged: Sequence[Judged], threshold: float) -> _Correction:
+    names = [item.group or f"\0{place}" for place, item in enumerate(judged)]
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    groups = np.array([numbers[name] for name in names])
     shares, errors = {}, {}
     for truth in (True, False):
         mine = np.array([item.truth is truth for item in judged])
         weights = np.array([item.weight for item in judged]) * mine
         weights *= mine.sum() / weights.sum()
         hits = np.array([(item.score >= threshold) is truth for item in judged])
-        total = float(mine.sum()) + 2
-        shares[truth] = (float((weights * hits).sum()) + 1) / total
-        added = np.array([1 - shares[truth], -shares[truth]]) / total
-        errors[truth] = (_grouped(weights * (hits - shares[truth]) / total, judged), added)
+        more = typical(np.bincount(groups, weights).astype(np.float64))
+        total = float(mine.sum()) + 2 * more
+        shares[truth] = (float((weights * hits).sum()) + more) / total
+        added = more * np.array([1 - shares[truth], -shares[truth]]) / total
+        unlike = _without_strata(weights * (hits - shares[truth]) / total, judged)
+        errors[truth] = (np.bincount(groups, unlike) * _few(len(numbers), len(judged)), added)
     (right, more_right), (wrong, more_wrong) = errors[True], errors[False]
     nothing = np.zeros(2)
     return _Correction(
@@ -252,8 +249,8 @@ def _correction(judged: Sequence[Judged], threshold: float) -> _Correction:
     )
 
 
-def _grouped(errors: np.ndarray, judged: Sequence[Judged]) -> np.ndarray:
-    """Errors around the means of their strata, added up by group, (groups,)."""
+def _without_strata(errors: Floats, judged: Sequence[Judged]) -> Floats:
+    """Errors around the means of their strata."""
     strata: dict[str, list[int]] = defaultdict(list)
     for place, item in enumerate(judged):
         if item.stratum:
@@ -262,12 +259,12 @@ def _grouped(errors: np.ndarray, judged: Sequence[Judged]) -> np.ndarray:
         if len(places) > 1:
             errors[places] -= errors[places].mean()
             errors[places] *= math.sqrt(len(places) / (len(places) - 1))
-    names = [item.group or f"\0{place}" for place, item in enumerate(judged)]
-    groups = sorted(set(names))
-    numbers = {name: number for number, name in enumerate(groups)}
-    sums = np.bincount([numbers[name] for name in names], errors)
-    clustered = 1 < len(groups) < len(names)
-    return sums * math.sqrt(len(groups) / (len(groups) - 1)) if clustered else sums
+    return errors
+
+
+def _few(groups: int, labels: int) -> float:
+    """What a sum over few groups is short of, where labels share groups."""
+    return math.sqrt(groups / (groups - 1)) if 1 < groups < labels else 1.0
 
 
 MOST_TIMES = 1000

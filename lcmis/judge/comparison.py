@@ -10,8 +10,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from lcmis.judge.models import model_rate
-from lcmis.judge.rates import check_counts, two_sided_z
+from lcmis.judge.clusters import Floats, share_bounds
+from lcmis.judge.rates import check_confidence, check_counts
 from lcmis.types import Rate
 
 
@@ -64,67 +64,59 @@ class Difference:
 def paired_difference(pairs: Sequence[PairedCounts], *, confidence: float = 0.95) -> Difference:
     """The difference of two models' rates on the same pairs and seeds, clustered by pair.
 
-    Pairs are the sample. The two clustered intervals of :func:`lcmis.judge.model_rate` are joined
-    with the correlation of the pairs' residuals, shrunk by ``1 - 2/pairs`` where it is positive, so
-    that an interval never closes for want of disagreement. Two-sided error in 2,000 simulations of
-    six populations with 10, 40 and 136 pairs of four pictures: at most 4.5 %; the plain t interval
-    erred up to 15 %.
-
-    Source: Zou and Donner, Statistics in Medicine 2008 (difference from two intervals, equation 7
-    for the correlated case); Cochran, Sampling Techniques, section 6.3 (variance of a ratio).
+    Pairs are the sample: the interval is that of the pairs' own differences, and allows for a pair
+    that was not drawn and on which one way is always right and the other always wrong
+    (:func:`lcmis.judge.clusters.share_bounds` on the scale from -1 to 1). So it never closes for
+    want of disagreement (40 pairs without any: -0.09 to 0.09), and a picture that the second way
+    loses never raises its lower end. Each side erred in at most 2.5 % of simulated comparisons at
+    95 %, with 6 to 400 pairs, among them populations in which 1 to 10 % of pairs are lost.
 
     Raises:
         ValueError: negative counts, a confidence outside (0, 1).
     """
-    two_sided_z(confidence)
+    check_confidence(confidence)
     for one in pairs:
         check_counts(*one.of_first)
         check_counts(*one.of_second)
     known = [one for one in pairs if one.total]
-    first = model_rate([one.of_first for one in known], confidence=confidence)
-    other = model_rate([one.of_second for one in known], confidence=confidence)
-    value = other.value - first.value
-    error, correlation = _spread(known, first.value, other.value)
-    normal = NormalDist()
+    if not known:
+        return Difference(
+            value=0.0,
+            low=-1.0,
+            high=1.0,
+            pairs=0,
+            pictures=0,
+            only_first=0,
+            only_second=0,
+            detectable=1.0,
+        )
+    seen = np.array([one.total for one in known], dtype=np.float64)
+    gained = np.array([one.second - one.first for one in known], dtype=np.float64)
+    value = float(gained.sum() / seen.sum())
+    bounds = share_bounds((seen + gained) / 2, seen, float(seen.max()), confidence)
+    low, high = (2 * bound - 1 for bound in bounds)
+    error = _error(gained - value * seen, seen)
     return Difference(
         value=value,
-        low=max(
-            -1.0, value - _joined(other.value - other.low, first.high - first.value, correlation)
-        ),
-        high=min(
-            1.0, value + _joined(other.high - other.value, first.value - first.low, correlation)
-        ),
+        low=low,
+        high=high,
         pairs=len(known),
-        pictures=sum(one.total for one in known),
+        pictures=int(seen.sum()),
         only_first=sum(one.first for one in known),
         only_second=sum(one.second for one in known),
-        detectable=min(1.0, (two_sided_z(confidence) + normal.inv_cdf(0.8)) * error),
+        detectable=min(1.0, max(high - value, value - low) + NormalDist().inv_cdf(0.8) * error),
     )
 
 
-def _joined(one: float, other: float, correlation: float) -> float:
-    return math.sqrt(max(0.0, one * one - 2 * correlation * one * other + other * other))
+def _error(residuals: Floats, seen: Floats) -> float:
+    """Standard error of a ratio, from its residual in each pair.
 
-
-def _spread(known: Sequence[PairedCounts], first: float, second: float) -> tuple[float, float]:
-    """Standard error of the difference, and the correlation of the two rates."""
-    clusters, pictures = len(known), sum(one.total for one in known)
+    Source: Cochran, Sampling Techniques, section 6.3.
+    """
+    clusters = len(seen)
     if clusters < 2:
-        return math.inf, 0.0
-    total = np.array([one.total for one in known], dtype=np.float64)
-    residuals = np.array(
-        [
-            np.array([one.both + one.first for one in known]) - first * total,
-            np.array([one.both + one.second for one in known]) - second * total,
-        ]
-    )
-    covariance = residuals @ residuals.T * clusters / (clusters - 1) / pictures**2
-    error = math.sqrt(max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]))
-    scale = math.sqrt(covariance[0, 0] * covariance[1, 1])
-    correlation = float(covariance[0, 1]) / scale if scale > 0 else 0.0
-    if correlation > 0:
-        correlation *= max(0.0, 1 - 2 / clusters)
-    return error, max(-1.0, correlation)
+        return math.inf
+    return math.sqrt(float((residuals**2).sum()) * clusters / (clusters - 1)) / float(seen.sum())
 
 
 class Ruling(enum.StrEnum):

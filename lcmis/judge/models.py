@@ -8,7 +8,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from lcmis.judge.rates import check_counts, counts, rate, two_sided_z, wilson
+from lcmis.judge.clusters import share_bounds
+from lcmis.judge.rates import check_confidence, check_counts, counts, exact_bounds, rate
 from lcmis.judge.stopping import StoppingRule
 from lcmis.types import Rate, Verdict
 
@@ -17,35 +18,26 @@ def model_rate(pairs: Sequence[tuple[int, int]], *, confidence: float = 0.95) ->
     """A model's share of right pictures over many pairs, with an interval clustered by pair.
 
     ``pairs`` holds ``(correct, total)`` of each pair; where a rule stopped some early, use
-    :func:`fair_rate`. Pairs are the sample, pictures are not: the linearised variance of the ratio
-    between pairs gives an effective number of pictures, used in Wilson's formula with Student's
-    quantile on pairs - 1 degrees of freedom. When all pictures agree, the effective number is that
-    of pairs. One pair says nothing of others: [0, 1]. Simulated coverage is 95 to 98 %, except
-    where so few pairs are broken that the sample may hold none: 85 % with 40 pairs, one in twenty
-    of them broken, the rest perfect.
-
-    Source: Cochran, Sampling Techniques, section 6.3 (variance of a ratio); Dean and Pagano,
-    Survey Research Methods 2015 (Wilson's interval in cluster samples).
+    :func:`fair_rate`. Pairs are the sample, pictures are not: the interval allows for a pair that
+    was not drawn and is all wrong, or all right (:func:`lcmis.judge.clusters.share_bounds`). So it
+    is never surer than as many single pictures as there are pairs, one more wrong picture never
+    raises its lower end, and order does not matter. Coverage was at least ``confidence`` in every
+    population tried, with 2.5 % at most on either side at 95 %: alike pairs, Beta populations, and
+    1 to 10 % of broken pairs among nearly perfect ones, 6 to 400 pairs of 1 to 20 pictures. One
+    picture a pair gives :func:`lcmis.judge.rate`. Without a scored picture it is [0, 1].
 
     Raises:
         ValueError: counts that are not 0 <= correct <= total, a confidence outside (0, 1).
     """
     for correct, total in pairs:
         check_counts(correct, total)
-    two_sided_z(confidence)
+    check_confidence(confidence)
     right, seen = np.array([pair for pair in pairs if pair[1]], dtype=np.float64).reshape(-1, 2).T
-    clusters, pictures = len(seen), int(seen.sum())
-    if clusters == 0:
+    if not len(seen):
         return rate(0, 0, confidence=confidence)
-    value = float(right.sum() / pictures)
-    if clusters == 1:
-        return Rate(value=value, low=0.0, high=1.0, total=pictures)
-    from scipy.special import stdtrit
-
-    variance = clusters / (clusters - 1) * float(((right - value * seen) ** 2).sum()) / pictures**2
-    effective = min(pictures, value * (1 - value) / variance) if variance > 0 else clusters
-    low, high = wilson(value, effective, float(stdtrit(clusters - 1, (1 + confidence) / 2)))
-    return Rate(value=value, low=low, high=high, total=pictures)
+    low, high = share_bounds(right, seen, float(seen.max()), confidence)
+    pictures = int(seen.sum())
+    return Rate(value=float(right.sum() / pictures), low=low, high=high, total=pictures)
 
 
 def fair_rate(pairs: Iterable[Sequence[Verdict]], rule: StoppingRule | None) -> Rate:
@@ -114,7 +106,8 @@ def minimum_detectable_difference(
 
 
 def pictures_needed(width: float, *, value: float = 0.5, confidence: float = 0.95) -> int:
-    """Pictures, fixed beforehand, after which Wilson's interval is no wider than ``width``.
+    """Pictures, fixed beforehand, after which :func:`lcmis.judge.rate`'s interval is no wider than
+    ``width``.
 
     ``value`` is the rate expected; 0.5 is the dearest. To halve the interval of a rate: ask for
     ``(rate.high - rate.low) / 2`` at ``rate.value``, and subtract ``rate.total``.
@@ -124,10 +117,9 @@ def pictures_needed(width: float, *, value: float = 0.5, confidence: float = 0.9
     """
     if not (0 < width <= 1 and 0 <= value <= 1):
         raise ValueError(f"width lies in (0, 1] and value in [0, 1], got {width} and {value}")
-    z = two_sided_z(confidence)
 
     def too_wide(total: int) -> bool:
-        low, high = wilson(value, total, z)
+        low, high = exact_bounds(value * total, total, confidence)
         return high - low > width
 
     enough = 1

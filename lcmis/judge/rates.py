@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
@@ -50,12 +49,13 @@ def counts(verdicts: Sequence[Verdict]) -> tuple[int, int]:
 
 
 def rate(correct: int, total: int, *, confidence: float = 0.95) -> Rate:
-    """Wilson's interval for a number of pictures that was fixed beforehand.
+    """A rate with its exact interval, for a number of pictures that was fixed beforehand.
 
-    With no pictures the interval is [0, 1] and the value its middle, 0.5, the limit of Wilson's
-    centre: show ``total``, or no number at all.
-
-    Source: Wilson, JASA 1927; Brown, Cai, DasGupta, Statistical Science 2001, equation 4.
+    The interval holds the true rate with at least ``confidence`` whatever that is, and errs to
+    either side in at most half of the rest. That costs width: a quarter more than Wilson's at 4
+    pictures, an eighth at 20, a fourteenth at 64; Wilson's holds rates near 0 and 1 with 0.83 to
+    0.88 only. With no pictures the interval is [0, 1] and the value its middle, 0.5: show
+    ``total``, or no number at all.
 
     Raises:
         ValueError: counts that are not 0 <= correct <= total, a confidence outside (0, 1).
@@ -63,7 +63,7 @@ def rate(correct: int, total: int, *, confidence: float = 0.95) -> Rate:
     check_counts(correct, total)
     if total == 0:
         return Rate(value=0.5, low=0.0, high=1.0, total=0)
-    low, high = wilson(correct / total, total, two_sided_z(confidence))
+    low, high = exact_bounds(correct, total, confidence)
     return Rate(value=correct / total, low=low, high=high, total=total)
 
 
@@ -89,7 +89,8 @@ def level(correct: int, total: int) -> int:
 def level_range(rate: Rate) -> LevelRange:
     """The levels that the interval of a rate (of pictures *right*) allows, by :func:`level`'s cuts.
 
-    Level 5 alone is a strong claim, a true rate below 1/40: no success in 150 pictures. Twenty
+    The level of the true rate is among them at least as often as the interval holds the rate.
+    Level 5 alone is a strong claim, a true rate below 1/40: no success in 146 pictures. Twenty
     failures out of twenty give 4-5.
     """
     best, worst = (
@@ -140,23 +141,39 @@ def check_counts(correct: int, total: int) -> None:
         raise ValueError(f"counts need 0 <= correct <= total, got {correct} of {total}")
 
 
-def two_sided_z(confidence: float) -> float:
-    """The normal quantile that leaves half of ``1 - confidence`` on each side.
+def check_confidence(confidence: float) -> None:
+    """Refuse what is no confidence.
 
     Raises:
         ValueError: a confidence outside (0, 1).
     """
     if not 0 < confidence < 1:
         raise ValueError(f"a confidence lies in (0, 1), got {confidence}")
+
+
+def two_sided_z(confidence: float) -> float:
+    """The normal quantile that leaves half of ``1 - confidence`` on each side.
+
+    Raises:
+        ValueError: a confidence outside (0, 1).
+    """
+    check_confidence(confidence)
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def wilson(value: float, total: float, z: float) -> tuple[float, float]:
-    """Wilson's bounds; ``total`` may be an effective number, ``z`` another quantile."""
-    shrink = 1 + z * z / total
-    centre = (value + z * z / (2 * total)) / shrink
-    half = z * math.sqrt(value * (1 - value) / total + (z / (2 * total)) ** 2) / shrink
-    # Rounding must not push a bound past the point or past the end it coincides with.
-    low = 0.0 if value == 0 else min(value, max(0.0, centre - half))
-    high = 1.0 if value == 1 else max(value, min(1.0, centre + half))
+def exact_bounds(correct: float, total: float, confidence: float) -> tuple[float, float]:
+    """Bounds of a binomial rate that each err in at most half of ``1 - confidence``, whatever the
+    true rate; ``total`` above 0 may be an effective number, ``correct`` a part of it.
+
+    Source: Clopper and Pearson, Biometrika 1934.
+
+    Raises:
+        ValueError: a confidence outside (0, 1).
+    """
+    from scipy.special import betainccinv, betaincinv
+
+    check_confidence(confidence)
+    tail, wrong = (1 - confidence) / 2, total - correct
+    low = float(betaincinv(correct, wrong + 1, tail)) if correct > 0 else 0.0
+    high = float(betainccinv(correct + 1, wrong, tail)) if wrong > 0 else 1.0
     return low, high

@@ -11,10 +11,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lcmis.judge.clusters import Floats
 from lcmis.judge.rates import check_counts, rate
 from lcmis.types import Rate
-
-Floats = npt.NDArray[np.float64]
 
 # ── rules ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -385,7 +384,7 @@ def stopped_interval(
     look on the way at once, it would have to be wider. A pair that the rule has not finished with
     (the budget ended) is judged under the rule cut at ``total``. Looks off the rule's schedule cost
     little: at every picture instead of every fourth, the worst coverage of a 95 % interval is still
-    94.1 % or more for the rules in use. A fixed number has Wilson's interval, as :func:`rate`. The
+    94.1 % or more for the rules in use. A fixed number has the exact interval of :func:`rate`. The
     value is the raw share, which stopping biases outwards: publish it with its interval, and build
     leaderboards on :func:`fair_rate`.
 

@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from lcmis.judge.clusters import share_bounds
 from lcmis.judge.raters import Agreement, answers_agreement
-from lcmis.judge.rates import rate, two_sided_z, wilson
+from lcmis.judge.rates import check_confidence, rate
 from lcmis.types import Rate, Verdict
 
 
@@ -58,15 +61,13 @@ def prior(
 ) -> PriorCheck:
     """Mean yes, in [0, 1], on controls that do not show what is asked; abstentions are left out.
 
-    The interval is Wilson's with the sum of scores as the number of successes: too wide rather
-    than too narrow, as no score in [0, 1] varies more than a coin of the same mean.
-
-    Source: Bhatia and Davis, American Mathematical Monthly 2000 (the bound on the variance).
+    The interval is that of :func:`lcmis.judge.clusters.share_bounds`, with each control a cluster:
+    exact for scores of 0 and 1, and narrower for scores between them.
 
     Raises:
         ValueError: a score outside [0, 1], NaN included.
     """
-    z = two_sided_z(confidence)
+    check_confidence(confidence)
     means = []
     for scores in (blank, mismatched):
         given = [score for score in scores if score is not None]
@@ -76,7 +77,7 @@ def prior(
             means.append(rate(0, 0))
             continue
         mean = min(1.0, math.fsum(given) / len(given))
-        low, high = wilson(mean, len(given), z)
+        low, high = share_bounds(np.array(given), np.ones(len(given)), 1.0, confidence)
         means.append(Rate(value=mean, low=low, high=high, total=len(given)))
     silent = sum(score is None for score in (*blank, *mismatched))
     return PriorCheck(blank=means[0], mismatched=means[1], abstained=silent)

@@ -7,13 +7,13 @@ import dataclasses
 from lcmis.errors import ConfigError
 from lcmis.machine.device import choose_device
 from lcmis.plugins import registry
+from lcmis.plugins.optional import encoder_of
 from lcmis.plugins.protocols import (
     Checker,
     Encoder,
     ImageModel,
     Inverter,
     LanguageModel,
-    OffersEncoder,
     Repairer,
     TextModel,
     Writer,
@@ -86,12 +86,13 @@ def open_encoder(settings: CheckerSettings) -> Encoder:
         UserError: there is no such checker, or it compares no pictures with texts.
     """
     checker = open_checker(settings)
-    if not isinstance(checker, OffersEncoder):
+    encoder = encoder_of(checker)
+    if encoder is None:
         raise ConfigError(
             f"{checker.checker_id} cannot compare a picture with a text: name an encoder, such as "
             f"clip:ViT-B-32/laion2b_s34b_b79k"
         )
-    return checker.encoder()
+    return encoder
 
 
 def open_language_model(name: str) -> LanguageModel:

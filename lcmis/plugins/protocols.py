@@ -34,7 +34,8 @@ class ImageModel(Protocol):
     Retries and storage are the harness's; a plug only draws. A spec is made by :meth:`spec`, so
     that the model alone decides what its defaults are. Making the object reads configuration only
     and imports no torch: weights are loaded by the first :meth:`generate`, so that planning, or an
-    audit with nothing left to do, costs nothing.
+    audit with nothing left to do, costs nothing. What it may offer beside all this, such as a price
+    or gradients, is in :mod:`lcmis.plugins.optional`.
     """
 
     model_id: str
@@ -44,7 +45,12 @@ class ImageModel(Protocol):
     supports_seeds: bool
     """Whether the same spec gives the same picture again."""
     batch_size: int
-    """The one batch shape it draws; :meth:`generate` pads what is shorter."""
+    """The one batch shape it draws; :meth:`generate` pads what is shorter.
+
+    A smaller one may be set, by who finds that a batch does not fit. It counts from the next spec
+    on: pictures are drawn in that shape, and where they may depend on it, the profile of a spec
+    says so and its key is another. Specs made before are then no longer drawn.
+    """
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
         """The full specification of one picture under this model's settings.
@@ -99,54 +105,11 @@ class Work:
 
 
 @runtime_checkable
-class CountsWork(Protocol):
-    """An image model that knows what its pictures cost, shared beginnings counted once."""
-
-    work: Work
-    """Since the object was made."""
-
-
-@runtime_checkable
-class TakesOtherBatches(Protocol):
-    """An image model that can also draw in batches of another shape."""
-
-    def in_batches_of(self, batch_size: int) -> ImageModel:
-        """The same model and settings, with the same weights; its specs are of another profile."""
-        ...
-
-
-@runtime_checkable
-class LeavesRemarks(Protocol):
-    """An image model that has something to say beside its pictures."""
-
-    def remarks(self) -> list[Exchange]:
-        """What was said since the last call, each under the key of its picture's spec."""
-        ...
-
-
-@runtime_checkable
-class Priced(Protocol):
-    """An image model whose pictures cost money."""
-
-    price: float | None
-    """Of one picture; None where the user has not said it."""
-    spent: float
-    """By now, in the same currency; what may have been billed counts."""
-
-
-@runtime_checkable
-class TakesNegativePrompts(Protocol):
-    """An image model that may follow a negative prompt of each spec's own."""
-
-    takes_negative_prompts: bool
-    """Whether it does under its settings."""
-
-
-@runtime_checkable
 class Checker(Protocol):
     """Tells how surely a picture shows what a question asks.
 
-    As with models, making the object is light; the first :meth:`score` loads the weights.
+    As with models, making the object is light; the first :meth:`score` loads the weights. One that
+    compares pictures with texts may offer its encoder: :mod:`lcmis.plugins.optional`.
     """
 
     checker_id: str
@@ -246,19 +209,6 @@ class Encoder(Protocol):
         ...
 
 
-@runtime_checkable
-class OffersEncoder(Protocol):
-    """A checker whose encoder may guide an inversion."""
-
-    def encoder(self) -> Encoder:
-        """Light; the weights are loaded by the encoder's first use.
-
-        An encoder whose text tower cannot be told vectors sees and reads all the same; its
-        :meth:`Encoder.vocabulary` raises an InversionError.
-        """
-        ...
-
-
 class Denoiser(Protocol):
     """A diffusion model's parts, for gradients with respect to what it is told.
 
@@ -333,19 +283,6 @@ class Denoiser(Protocol):
     def influence(self, picture: Image, prompt: str, others: Sequence[str]) -> list[torch.Tensor]:
         """Where the model would draw the picture otherwise if the prompt were each of the others:
         (height, width) of the latents, summing to one unless nothing would change.
-        """
-        ...
-
-
-@runtime_checkable
-class OffersDenoiser(Protocol):
-    """An image model that can be differentiated."""
-
-    def denoiser(self) -> Denoiser:
-        """Light; the weights are loaded by the denoiser's first use.
-
-        Raises:
-            InversionError: this kind of pipeline cannot be.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Names to plugs, imported on demand; other packages join by entry points."""
+"""Names to plugins, imported on demand; other packages join by entry points."""
 
 from __future__ import annotations
 
@@ -6,13 +6,37 @@ import ast
 import difflib
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
+
+OURS = "lcmis"
+"""The package that built-in plugins come with."""
+
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "models": "lcmis.plugins.protocols:ImageModel",
+        "checkers": "lcmis.plugins.protocols:Checker",
+        "text_models": "lcmis.plugins.protocols:TextModel",
+        "repairers": "lcmis.plugins.protocols:Repairer",
+        "inverters": "lcmis.plugins.protocols:Inverter",
+        "writers": "lcmis.plugins.protocols:Writer",
+        "language_models": "lcmis.plugins.protocols:LanguageModel",
+        "importers": "lcmis.propose.formats.sets:Format",
+        "exporters": "lcmis.export.formats:Exporter",
+        "publishers": "lcmis.export.publish:Publisher",
+    }
+)
+"""Every kind that another package may add to by an entry point in the group ``lcmis.<kind>``, and
+the type that says what a plugin of this kind offers. A plugin of the first seven kinds is called
+with its settings; one of the last three is the object itself."""
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "models": {
@@ -67,6 +91,38 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "language_models": {
         "causal": "lcmis.text.fluency:CausalLanguageModel",
     },
+    "importers": {  # in the order in which a file is recognised: what says most comes first
+        "whole-pairs": "lcmis.propose.formats.sets:CARRIED",
+        "pairs": "lcmis.propose.formats.sets:PAIRS",
+        "lc-mis": "lcmis.propose.formats.sets:LC_MIS",
+        "geneval": "lcmis.propose.formats.sets:GENEVAL",
+        "geneval2": "lcmis.propose.formats.sets:GENEVAL_2",
+        "tifa": "lcmis.propose.formats.sets:TIFA",
+        "tifa-text": "lcmis.propose.formats.sets:TIFA_TEXT",
+        "dsg": "lcmis.propose.formats.sets:DSG",
+        "genai-bench": "lcmis.propose.formats.sets:GENAI_BENCH",
+        "conceptmix": "lcmis.propose.formats.sets:CONCEPTMIX",
+        "evalscope": "lcmis.propose.formats.sets:EVALSCOPE",
+        "prompts": "lcmis.propose.formats.sets:PROMPTS",
+        "t2i-compbench": "lcmis.propose.formats.sets:T2I_COMPBENCH",
+        "text": "lcmis.propose.formats.sets:TEXT",
+    },
+    "exporters": {
+        "csv": "lcmis.export.formats:CSV",
+        "jsonl": "lcmis.export.formats:JSONL",
+        "parquet": "lcmis.export.formats:PARQUET",
+        "diffusers": "lcmis.export.formats:DIFFUSERS",
+        "a1111": "lcmis.export.formats:A1111",
+        "comfyui": "lcmis.export.formats:COMFYUI",
+    },
+    "publishers": {
+        "geneval": "lcmis.export.publish:GENEVAL",
+        "t2i-compbench": "lcmis.export.publish:T2I_COMPBENCH",
+        "evalscope": "lcmis.export.publish:EVALSCOPE",
+        "imagefolder": "lcmis.export.publish:IMAGEFOLDER",
+        "parquet": "lcmis.export.publish:PARQUET",
+        "inspect": "lcmis.export.publish:INSPECT",
+    },
     "known_cases": {
         "clip": "lcmis.audit.doctor:shapes",
         "vqa": "lcmis.audit.doctor:shapes",
@@ -75,7 +131,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "teacup-judge": "lcmis.teacup.shipped:known_cases",
     },
 }
-"""Plug kind → name → ``module:object``; the object is called with the plug's settings."""
+"""Kind → name → ``module:object``."""
 
 
 @cache
@@ -85,64 +141,134 @@ def _installed(kind: str) -> EntryPoints:
 
 
 def names(kind: str) -> dict[str, str]:
-    """All registered names of one kind of plug, with where they live; nothing is imported.
+    """All registered names of one kind of plugin, with where they live, ours first; nothing is
+    imported.
 
     Raises:
         ConfigError: two packages register one name.
     """
-    found = dict(BUILT_IN[kind])
+    return {name: where for name, (where, _) in _registered(kind).items()}
+
+
+def _registered(kind: str) -> dict[str, tuple[str, str]]:
+    """Name → where it lives and the package that brings it."""
+    found = {name: (where, OURS) for name, where in BUILT_IN[kind].items()}
     for entry in _installed(kind):
-        if entry.name in found and found[entry.name] != entry.value:
+        where, package = found.get(entry.name, (entry.value, ""))
+        brings = entry.dist.name if entry.dist else entry.value.partition(".")[0]
+        if where != entry.value:
             raise ConfigError(
-                f"two {kind} are called {entry.name!r} ({found[entry.name]} and {entry.value}): "
-                f"uninstall one of the packages or rename its entry point"
+                f"two {spoken(kind)}s are called {entry.name!r} ({where} of {package} and "
+                f"{entry.value} of {brings}): uninstall one of the packages or rename its entry "
+                f"point"
             )
-        found[entry.name] = entry.value
+        found[entry.name] = (where, package or brings)
     return found
+
+
+def spoken(kind: str) -> str:
+    """One plugin of a kind, as a sentence says it: ``text_models`` → ``text model``."""
+    return kind.removesuffix("s").replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One registered plug."""
+    """One registered plugin."""
 
+    kind: str
     name: str
     summary: str
     """The first sentence of its docstring."""
+    package: str
+    """Which package brings it; ``lcmis`` for what is built in."""
     where: str
     """``module:object``."""
 
 
 def describe(kind: str) -> list[Entry]:
-    """Every plug of one kind with its summary, read from source without importing anything.
+    """Every plugin of one kind with its summary, read from source without importing anything.
 
     Raises:
         ConfigError: two packages register one name.
     """
-    return [Entry(name, _summary(where), where) for name, where in sorted(names(kind).items())]
+    return [
+        Entry(kind, name, summary(where), package, where)
+        for name, (where, package) in sorted(_registered(kind).items())
+    ]
 
 
-def _summary(where: str) -> str:
-    """The docstring's first sentence; empty where the module or object cannot be found."""
+def summary(where: str) -> str:
+    """The first paragraph of the docstring of ``module:object``, read without importing anything;
+    empty where there is none.
+    """
     module, _, attribute = where.partition(":")
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:
+    found = _spec(module)
+    if found is None or found.origin is None or not found.origin.endswith(".py"):
         return ""
-    for node in ast.parse(Path(found.origin).read_text("utf-8")).body:
+    body = ast.parse(Path(found.origin).read_text("utf-8")).body
+    for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == attribute:
-            paragraph = (ast.get_docstring(node) or "").partition("\n\n")[0]
-            return " ".join(paragraph.split())
+            return _first_paragraph(ast.get_docstring(node) or "")
+        if attribute in _assigned(node):
+            said = after.value if isinstance(after, ast.Expr) else None
+            return _first_paragraph(str(said.value) if isinstance(said, ast.Constant) else "")
+        if isinstance(node, ast.ImportFrom):  # a package that shows what its modules hold
+            for alias in node.names:
+                if attribute in (alias.asname, None if alias.asname else alias.name):
+                    return summary(f"{_absolute(node, found)}:{alias.name}")
     return ""
 
 
+def _spec(module: str) -> ModuleSpec | None:
+    """Where a module lies; unlike importlib's own search this imports no package on the way."""
+    top, *inner = module.split(".")
+    found = importlib.util.find_spec(top)
+    name = top
+    for part in inner:
+        if found is None or found.submodule_search_locations is None:
+            return None
+        name += f".{part}"
+        found = PathFinder.find_spec(name, found.submodule_search_locations)
+    return found
+
+
+def _absolute(node: ast.ImportFrom, within: ModuleSpec) -> str:
+    if not node.level:
+        return node.module or ""
+    package = within.name if within.submodule_search_locations else within.parent or ""
+    base = package.split(".")[: len(package.split(".")) - node.level + 1]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def _assigned(node: ast.stmt) -> set[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def _first_paragraph(docstring: str) -> str:
+    return " ".join(docstring.strip().partition("\n\n")[0].split())
+
+
 def load(kind: str, name: str) -> Any:
-    """Import the plug registered under a name.
+    """Import the plugin registered under a name.
 
     Raises:
         UnknownNameError: nothing bears this name; the sentence lists the nearest ones.
+        ConfigError: another package registers what it does not have.
     """
-    known = names(kind)
+    known = _registered(kind)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3) or sorted(known)
-        raise UnknownNameError(f"no {kind.rstrip('s')} is called {name!r}; try {', '.join(near)}")
-    module, _, attribute = known[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+        raise UnknownNameError(f"no {spoken(kind)} is called {name!r}; try {', '.join(near)}")
+    where, package = known[name]
+    module, _, attribute = where.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        if package == OURS:
+            raise  # a fault of ours shows itself whole
+        raise ConfigError(
+            f"the {spoken(kind)} {name!r} of {package} cannot be imported from {where} ({error}): "
+            f"update or uninstall {package}"
+        ) from error

@@ -33,6 +33,7 @@ class HostedSettings:
     """That one run may spend, in the same currency; needs the price. Whatever may have been billed
     counts, answers that are of no use included."""
     requests_per_minute: float | None = None
+    """No faster than the service allows."""
     deadline_seconds: float = 180.0
     """For one picture, all retries included."""
     proxy: SecretStr | None = None
@@ -48,7 +49,9 @@ class ModelSettings:
     name: str
     """A registered name, a hub name or a folder."""
     revision: str | None = None
+    """A branch, tag or commit of the hub; its main branch otherwise."""
     adapters: tuple[Adapter, ...] = ()
+    """LoRA weights laid over the model, in order."""
     device: str = "auto"
     """``auto`` takes an accelerator if there is one; ``cuda`` where there is none is an error."""
     dtype: str = "auto"
@@ -56,13 +59,19 @@ class ModelSettings:
     offload: str = "none"
     """``none``, ``model`` or ``sequential``: what rests in main memory between uses."""
     num_inference_steps: int | None = None
+    """Denoising steps of one picture."""
     guidance_scale: float | None = None
+    """How strongly the prompt is followed."""
     scheduler: str | None = None
     """A diffusers scheduler class, e.g. ``EulerDiscreteScheduler``."""
     height: int | None = None
+    """In pixels."""
     width: int | None = None
+    """In pixels."""
     negative_prompt: str = ""
+    """What every picture is steered away from."""
     batch_size: int | None = None
+    """Pictures drawn at once."""
     hosted: HostedSettings | None = None
     """Only for models behind an API."""
 
@@ -77,9 +86,13 @@ class CheckerSettings:
     """What that kind calls a model: ``ViT-B-32/laion2b_s34b_b79k``, a hub name, a folder; empty
     where the kind is one model."""
     revision: str | None = None
+    """A branch, tag or commit of the hub; its main branch otherwise."""
     device: str = "auto"
+    """As for models."""
     dtype: str = "auto"
+    """As for models."""
     batch_size: int | None = None
+    """Pictures looked at at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,7 @@ class TextModelSettings:
     key: SecretStr | None = None
     """Never printed, stored or recorded; None for an endpoint that asks for none."""
     sees_images: bool = False
+    """Whether pictures may be shown to it."""
     max_tokens: int = 4096
     """How long one reply may be."""
     temperature: float | None = None
@@ -112,12 +126,15 @@ class StoppingSettings:
     """When a pair has been drawn often enough; probabilities and rates in (0, 1)."""
 
     rule: Literal["sprt", "curtailed", "fixed"] = "sprt"
+    """A sequential test, as many as still matter, or always ``cap``."""
     threshold: float = 0.5
     """A pair fails when more than this share of its pictures is wrong."""
     delta: float = 0.18
     """Half the width of the zone around the threshold in which ``sprt`` may go either way."""
     alpha: float = 0.05
+    """Chance that a pair at the lower edge of that zone is called failing."""
     beta: float = 0.05
+    """Chance that a pair at its upper edge is called sound."""
     block: int = 4
     """Pictures drawn between two looks."""
     cap: int = 20
@@ -129,6 +146,7 @@ class AuditSettings:
     """Everything an audit needs to know, in one value; a run keeps it."""
 
     models: tuple[ModelSettings, ...]
+    """What is audited."""
     checkers: tuple[CheckerSettings, ...]
     """The first one decides; the others are second opinions, shown where they disagree."""
     pairs: tuple[str, ...]
@@ -142,9 +160,11 @@ class AuditSettings:
     store: str = USUAL_STORE
     """A folder, or a database URL together with ``pictures``."""
     pictures: str | None = None
+    """The folder of the pictures, where the store is a database URL."""
     threshold: float = 0.5
     """A concept counts as present from this score on."""
     stopping: StoppingSettings = StoppingSettings()
+    """When a pair has been drawn often enough."""
     first_seed: int = 0
     """Picture i of every pair is drawn from seed ``first_seed + i``."""
     max_failures: int = 20

@@ -12,15 +12,13 @@ from lcmis import findings
 from lcmis.check import questions_of
 from lcmis.errors import InversionError, RenderError
 from lcmis.machine.budget import Budget
+from lcmis.plugins.optional import denoiser_of, encoder_of, in_batches_of
 from lcmis.plugins.protocols import (
     Case,
     Checker,
     Denoiser,
     Encoder,
     ImageModel,
-    OffersDenoiser,
-    OffersEncoder,
-    TakesOtherBatches,
     Tools,
     Writer,
 )
@@ -235,13 +233,11 @@ class Evaluation:
     def _singly(self) -> ImageModel:
         """The model as it draws one picture and no filler, if it can."""
         model = self._bench.model
-        return model.in_batches_of(1) if isinstance(model, TakesOtherBatches) else model
+        return in_batches_of(model, 1)
 
     def _denoiser(self) -> Denoiser | None:
-        if not isinstance(self._bench.model, OffersDenoiser):
-            return None
         try:
-            return self._bench.model.denoiser()
+            return denoiser_of(self._bench.model)
         except InversionError:
             return None  # a method that needs it says so
 
@@ -332,7 +328,7 @@ _NO_REFERENCE = {
 
 
 def _encoder(checker: Checker | None) -> Encoder | None:
-    return checker.encoder() if isinstance(checker, OffersEncoder) else None
+    return encoder_of(checker) if checker else None
 
 
 def spec_of(model: ImageModel, candidate: Candidate, seed: int) -> RenderSpec:

@@ -21,13 +21,11 @@ from lcmis.plugins.opening import (
     open_text_model,
     open_writer,
 )
+from lcmis.plugins.optional import encoder_of, takes_negative_prompts, work_of
 from lcmis.plugins.protocols import (
     Case,
     Checker,
-    CountsWork,
     ImageModel,
-    OffersEncoder,
-    TakesNegativePrompts,
     TextModel,
     Work,
     lost_of,
@@ -225,7 +223,7 @@ class Repair:
             drawn=self.studio.drawn,
             seconds=time.monotonic() - started,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
-            work=sum((one.work for one in self.models if isinstance(one, CountsWork)), Work()),
+            work=sum(map(work_of, self.models), Work()),
         )
 
     def _repair(
@@ -370,9 +368,7 @@ class Repair:
             pair=finding.pair,
             num_inference_steps=spec.num_inference_steps,
             supports_stages=model.supports_stages,
-            supports_negative_prompt=(
-                isinstance(model, TakesNegativePrompts) and model.takes_negative_prompts
-            ),
+            supports_negative_prompt=takes_negative_prompts(model),
             batch_size=model.batch_size,
             seeds=SEARCH_SEEDS,
             threshold=self.config.threshold,
@@ -447,7 +443,7 @@ def _guard(settings: CheckerSettings | None, *others: Checker) -> Checker | None
             f"--guard is {guard.checker_id}, which judges or guides: name a checker that does "
             f"neither"
         )
-    if not isinstance(guard, OffersEncoder):
+    if encoder_of(guard) is None:
         raise ConfigError(
             f"--guard is {guard.checker_id}, which offers no encoder: name an open_clip model, "
             f"such as clip:ViT-B-32/laion2b_s34b_b79k"

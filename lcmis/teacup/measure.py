@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL.Image import Image
 
+from lcmis import judge
 from lcmis.teacup.concepts import FAMILIES
 from lcmis.teacup.draw import PICTURE_SIZE
 from lcmis.teacup.oracle import Oracle
@@ -111,24 +111,10 @@ def ask(
     return [Outcome(pair, tuple(one)) for pair, one in zip(pairs, right, strict=True)]
 
 
-def wilson(successes: int, total: int) -> Rate:
-    """A proportion with its 95 % score interval, all in [0, 1].
-
-    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA
-    1927.
-    """
-    if total == 0:
-        return Rate(0.0, 0.0, 1.0, 0)
-    z, p = 1.959963984540054, successes / total
-    middle = (p + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return Rate(p, max(0.0, middle - half), min(1.0, middle + half), total)
-
-
 def picture_rate(outcomes: Iterable[Outcome]) -> Rate:
     """Share of right pictures; the interval takes pictures of one pair for independent."""
     right = [one for outcome in outcomes for one in outcome.right]
-    return wilson(sum(right), len(right))
+    return judge.rate(sum(right), len(right))
 
 
 def rates_by_grade(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -219,7 +205,7 @@ def summarise(
         "by name": rates_by_grade(alike),
         "by looks alone, all pairs alike": as_dict(picture_rate(described)),
         "pairs never named together that fail in more than half of their pictures": as_dict(
-            wilson(sum(one.fails for one in never), len(never))
+            judge.rate(sum(one.fails for one in never), len(never))
         ),
         "pairs that fail in more than half of their pictures": len(failing),
         "pairs that fail, by name": as_dict(picture_rate(failing)),

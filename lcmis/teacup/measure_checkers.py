@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from lcmis import judge
 from lcmis.teacup import world
 from lcmis.teacup.checker_data import (
     Pictures,
@@ -30,7 +31,7 @@ from lcmis.teacup.checker_data import (
 )
 from lcmis.teacup.diffusion import load_pipeline
 from lcmis.teacup.judge_text import DESCRIBE, LETTERS, NONE, Exchange, choice, presence
-from lcmis.teacup.measure import as_dict, paint, wilson
+from lcmis.teacup.measure import as_dict, paint
 from lcmis.teacup.oracle import load_oracle
 from lcmis.teacup.training import TrainOptions
 
@@ -278,7 +279,7 @@ def summarise(answered: Iterable[Answered]) -> dict[str, Any]:
         groups[one.measure].append(one)
     summary: dict[str, Any] = {}
     for measure, members in groups.items():
-        summary[measure] = as_dict(wilson(sum(one.right for one in members), len(members)))
+        summary[measure] = as_dict(judge.rate(sum(one.right for one in members), len(members)))
         halves = [[m.right for m in members if m.holds is truth] for truth in (True, False)]
         if all(halves):
             summary[f"{measure}, balanced"] = round(

@@ -14,6 +14,7 @@ from itertools import islice
 
 import torch
 
+from lcmis import judge
 from lcmis.errors import ConfigError
 from lcmis.invert.e2t.network import load, save
 from lcmis.invert.e2t.reading import FrozenReader
@@ -22,7 +23,7 @@ from lcmis.invert.e2t.writer import EmbeddingToText
 from lcmis.machine.paths import shipped
 from lcmis.teacup.captions import BALANCED, BROAD, NARROW, caption, sample
 from lcmis.teacup.concepts import FAMILIES
-from lcmis.teacup.measure import as_dict, wilson
+from lcmis.teacup.measure import as_dict
 from lcmis.teacup.training import LossLog, TrainOptions, training_facts, write_card
 from lcmis.teacup.world import BACKGROUNDS, TABLES
 
@@ -82,7 +83,7 @@ def train(options: TrainOptions) -> None:
         {
             "title": options.out.name,
             "summary": f"Turns pooled vectors of the text encoder of {reader.text_encoder} back "
-            f"into text: a T5 fed with pseudo-tokens (lcmis.invert.e2t).",
+            f"into text: a T5 fed with pseudo-tokens (lcmis.e2t).",
             "training": training_facts(
                 options,
                 model=f"{sum(one.numel() for one in network.parameters()) / 1e6:.1f} M parameters, "
@@ -118,11 +119,11 @@ def measure(
             for texts in writer.write(heard[i : i + 50], 4)
         ]
         exact = sum(a == b for a, b in zip(given, written, strict=True))
-        rows = {"word for word": as_dict(wilson(exact, len(given)))}
+        rows = {"word for word": as_dict(judge.rate(exact, len(given)))}
         meant = [(concepts_in(a), concepts_in(b)) for a, b in zip(given, written, strict=True)]
         both = [one == other for one, other in meant if one]
         if both:
-            rows["the same concepts"] = as_dict(wilson(sum(both), len(both)))
+            rows["the same concepts"] = as_dict(judge.rate(sum(both), len(both)))
         measured[f"noise of {noise} deviations" if noise else "as read"] = rows
     return measured
 

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from lcmis import judge
 from lcmis.machine.hub import locate
 from lcmis.plugins.settings import TextModelSettings
 from lcmis.propose.rounds import REPEATS, Kind, Measured, Rounds
 from lcmis.teacup.concepts import FAMILIES
 from lcmis.teacup.lm_text import TEMPLATES, Conversation, converse, make_tokenizer
-from lcmis.teacup.measure import as_dict, wilson
+from lcmis.teacup.measure import as_dict
 from lcmis.teacup.pairs import pairs
 from lcmis.teacup.training import (
     Average,
@@ -225,9 +226,9 @@ def measure(folder: Path, sessions: int) -> dict[str, Any]:
     return {
         "asked": f"{sessions} sessions of three rounds, eight pairs of the world to begin with, "
         f"each painted wrong or right by chance",
-        "replies that are JSON of the asked shape": as_dict(wilson(sum(replies), len(replies))),
-        "pairs that are new to the session": as_dict(wilson(new, new + known)),
-        "named pairs lost for other reasons": as_dict(wilson(lost, new + known + lost)),
-        "new pairs of the world's own concepts": as_dict(wilson(at_home, new)),
+        "replies that are JSON of the asked shape": as_dict(judge.rate(sum(replies), len(replies))),
+        "pairs that are new to the session": as_dict(judge.rate(new, new + known)),
+        "named pairs lost for other reasons": as_dict(judge.rate(lost, new + known + lost)),
+        "new pairs of the world's own concepts": as_dict(judge.rate(at_home, new)),
         "seconds a reply": round(seconds / max(1, len(replies)), 2),
     }

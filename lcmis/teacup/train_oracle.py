@@ -7,10 +7,11 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from lcmis import judge
 from lcmis.machine.paths import shipped
 from lcmis.teacup.captions import BALANCED, Scene
 from lcmis.teacup.examples import Examples, draw_examples
-from lcmis.teacup.measure import as_dict, wilson
+from lcmis.teacup.measure import as_dict
 from lcmis.teacup.oracle import FIRST, SECOND, Oracle
 from lcmis.teacup.training import LossLog, Rate, TrainOptions, fit, training_facts, write_card
 
@@ -119,6 +120,6 @@ def oracle_rates(
     """What the oracle's card says: both concepts right on pictures it has not seen."""
     few = Examples(fresh.pixels[:ROUND_TRIPS], [], fresh.scenes[:ROUND_TRIPS])
     return {
-        "rendered pictures": as_dict(wilson(num_right(oracle, fresh, device), len(fresh))),
-        "after the autoencoder": as_dict(wilson(num_right(oracle, few, device, vae), len(few))),
+        "rendered pictures": as_dict(judge.rate(num_right(oracle, fresh, device), len(fresh))),
+        "after the autoencoder": as_dict(judge.rate(num_right(oracle, few, device, vae), len(few))),
     }

@@ -19,7 +19,8 @@ from lcmis.errors import (
     ServiceClosed,
     TooManyFailures,
 )
-from lcmis.plugins.protocols import Checker, ImageModel, LeavesRemarks
+from lcmis.plugins.optional import remarks_of
+from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.render import draw, in_trunk_order
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
@@ -72,9 +73,8 @@ class Studio:
                 elif picture is not None:
                     drawn.append(drawn_as(owner[spec.key], spec, picture, seconds))
             self.store.add_renders(drawn)
-            if isinstance(model, LeavesRemarks):
-                for remark in model.remarks():
-                    self.store.add_exchange(remark)
+            for remark in remarks_of(model):
+                self.store.add_exchange(remark)
             self.drawn += len(drawn)
             for key, sentence in failed.items():
                 self.fail(key, "render", sentence)

@@ -87,6 +87,8 @@ class ToyModel:
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
         if len(stages[0].prompt) > 60:
             raise RenderError(f"{stages[0].prompt[:20]!r}… has {len(stages[0].prompt)} letters")
+        if len(stages) > 1 and not self.supports_stages:
+            raise RenderError(f"{self.model_id} cannot switch prompts")
         steps = 12 if self.supports_stages else 1
         return RenderSpec(
             self.model_id, stages, seed, steps, 1.0, "toy", 8, 16, f"cpu-toy-b{self.batch_size}"

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from lcmis.audit.run import AuditResult, ModelPlan, Watch
     from lcmis.audit.run import Progress as AuditProgress
     from lcmis.findings import ModelFinding, PairFinding
-    from lcmis.plugins.registry import Entry
     from lcmis.plugins.settings import AuditSettings
     from lcmis.repair.evaluate import RepairProgress
     from lcmis.repair.search import Watch as RepairWatch
@@ -496,17 +495,6 @@ def _(found: Failures) -> None:
 
 
 # ── plugs, health, replay ────────────────────────────────────────────────────────────────────────
-
-
-def print_names(entries: Sequence[Entry], hint: str) -> None:
-    """Registered plugs: what they are called, what they are, and where they live."""
-    columns = [
-        Column(name="name", wraps=True, style="bold"),
-        Column(name="what it is", wraps=True),
-        Column(name="where", wraps=True, style="dim", spare=1),
-    ]
-    console.print(Grid(columns, [[entry.name, entry.summary, entry.where] for entry in entries]))
-    console.print(f"[dim]{escape(hint)}[/]")
 
 
 def print_health(results: Sequence[Finding]) -> None:

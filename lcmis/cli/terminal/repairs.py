@@ -11,7 +11,7 @@ from rich.text import Text
 from lcmis.cli.terminal import console, in_store, print_failures, print_next
 from lcmis.cli.terminal.tables import Cell, Column, Grid, one_below_the_other, rate_cell
 from lcmis.findings import words
-from lcmis.findings.words import several
+from lcmis.findings.words import controlled, several
 from lcmis.types import Certificate, Standing
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _proved(one: Proof) -> bool:
 def _controlled(proved: int, looked_at: Sequence[Proof | Repaired]) -> str:
     """In brackets; nothing where there was only one to look at."""
     among = sum(one.certificate is not None for one in looked_at)
-    return f" ({words.controlled(proved, among)})" if among > 1 else ""
+    return f" ({controlled(proved, among)})" if among > 1 else ""
 
 
 def _harms(one: Proof) -> bool:
@@ -113,11 +113,7 @@ def _repair_cells(item: Repaired) -> list[Cell]:
         before = rate_cell(item.finding.judgement.aligned)
         tried = one_below_the_other((prompt, "bold"), ("nothing could be tried", "dim"))
         return [tried, before, "", one_below_the_other(NOT_REPAIRED)]
-    return [
-        _prompts(prompt, "", proof),
-        *_before_after(proof),
-        _outcome(proof, item.standing),
-    ]
+    return [_prompts(prompt, "", proof), *_before_after(proof), _outcome(proof, item.standing)]
 
 
 def _proof_cells(one: Proof) -> list[Cell]:
@@ -135,7 +131,7 @@ def _proof_cells(one: Proof) -> list[Cell]:
     said = _outcome(proof, one.standing)
     if elsewhere and (_harms(one) or _proved(one) or not _passed(one)):
         helps = ("helps", "green") if _proved(one) else ("no gain", "yellow")
-        word = ("harms", "red") if proof.harms else helps
+        word = ("harms", "red") if _harms(one) else helps
         said = one_below_the_other(word, (words.p_value(proof.anytime_p), "dim"))
     told = Text("\n").join([after, Text(own, style="dim")]) if own else after
     return [_prompts(one.pair.prompt, where, proof), before, told, said]

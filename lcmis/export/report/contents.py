@@ -13,6 +13,7 @@ from lcmis.errors import ConfigError
 from lcmis.export.report.album import Album, Copy
 from lcmis.findings import BeforeAfter, ModelFinding, PairFinding, RepairFinding, calibration, words
 from lcmis.findings.calibration import LabelFinding
+from lcmis.findings.words import controlled
 from lcmis.judge import Decision
 from lcmis.store import Evidence, Store, StoreCounts
 from lcmis.types import ConceptPair, Failure, Rate, Run, Side, Verdict
@@ -100,7 +101,7 @@ class ModelPart:
     @property
     def controlled(self) -> str:
         """How many of those that fail still do when all pairs are looked at together."""
-        return words.controlled(self.finding.num_surely_failing, self.finding.num_looked_at)
+        return controlled(self.finding.num_surely_failing, self.finding.num_looked_at)
 
     @property
     def failing(self) -> tuple[PairFinding, ...]:
@@ -217,7 +218,7 @@ class Report:
         """How many of those still do when all certificates are looked at together."""
         standings = [repair.found.standing for repair in self.repairs]
         proved = sum(one.proved for one in standings)
-        return words.controlled(proved, standings[0].among if standings else 0)
+        return controlled(proved, standings[0].among if standings else 0)
 
 
 def gather(

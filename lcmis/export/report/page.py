@@ -14,6 +14,7 @@ from markupsafe import Markup
 from lcmis import __version__
 from lcmis.export.report.contents import Report
 from lcmis.findings import RepairFinding, words
+from lcmis.findings.words import outcome
 from lcmis.judge import UNNAMED, Decision
 from lcmis.types import Verdict
 
@@ -80,7 +81,7 @@ def _environment(*, autoescape: bool) -> Environment:
 
 
 def _outcome(found: RepairFinding) -> str:
-    return words.outcome(passed=found.certificate.passed, proved=found.standing.proved)
+    return outcome(passed=found.certificate.passed, proved=found.standing.proved)
 
 
 def _shown(value: Any) -> Any:

@@ -64,6 +64,8 @@ class EmbeddingToText:
                 f"{self._shape.text_encoder}, not {tuple(embeddings.shape)}: take a writer that "
                 f"was trained for this text encoder"
             )
+        if not len(embeddings):
+            return []
         network, tokenizer = self._loaded
         given = embeddings.detach().float().to(self.device)
         tokens, scores = network.beams(given, count, max(MIN_BEAMS, count))

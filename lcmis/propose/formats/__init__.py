@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.plugins import registry
 from lcmis.propose import catalogue
 from lcmis.propose.formats.outcomes import Outcome, SetRead, Tally
 from lcmis.propose.formats.phrases import NoPairError
@@ -26,7 +27,6 @@ from lcmis.propose.formats.rows import (
     rows,
 )
 from lcmis.propose.formats.sets import (
-    FORMATS,
     PAIRS,
     PROMPTS,
     T2I_COMPBENCH,
@@ -34,13 +34,11 @@ from lcmis.propose.formats.sets import (
     Format,
     UnreadableError,
     column_of_prompts,
+    formats,
     own_pair,
 )
 from lcmis.text.words import plain
 from lcmis.types import ConceptPair
-
-NAMES = tuple(dict.fromkeys(form.name for form in FORMATS))
-"""What ``--format`` may say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,7 @@ def open_set(
 
     Args:
         path: the file.
-        form: one of :data:`NAMES`; by default the first format whose fields a row has.
+        form: a registered importer; by default the first format whose fields a row has.
         column: which holds the prompts; by default that of the format, or the only one of the
             file that is known to hold prompts.
         encoding: of the text; nothing but UTF-8 is ever assumed.
@@ -193,10 +191,10 @@ def open_set(
         ConfigError: the file cannot be read, or is in no known format.
     """
     path = Path(path)
-    if form is not None and form not in NAMES:
-        near = catalogue.near(form, NAMES)
-        raise UnknownNameError(f"no format is called {form!r}: there are {', '.join(NAMES)}{near}")
-    known = [item for item in FORMATS if form in (None, item.name)]
+    if form is not None and form not in (names := registry.names("importers")):
+        near = catalogue.near(form, tuple(names))
+        raise UnknownNameError(f"no format is called {form!r}: there are {', '.join(names)}{near}")
+    known = [item for item in formats() if form in (None, item.name)]
     only_text = all(item.container is Container.TEXT for item in known)
     container = container_of(path, encoding)
     if only_text:
@@ -298,7 +296,8 @@ def _recognised(
     if columns:
         raise ConfigError(
             f"{path}: no column is known to hold prompts, of {', '.join(columns)}: name the one "
-            f"that does with --column, or the format with --format ({', '.join(NAMES)})"
+            f"that does with --column, or the format with --format "
+            f"({', '.join(item.name for item in _each_once())})"
         )
     raise ConfigError(
         f"{path}: {container} in no known format: there are "
@@ -349,7 +348,7 @@ def _sample(path: Path, container: Container, encoding: Encoding) -> list[dict[s
 
 
 def _each_once() -> Iterator[Format]:
-    return iter({item.name: item for item in reversed(FORMATS)}.values())
+    return iter({item.name: item for item in reversed(formats())}.values())
 
 
 COMPBENCH_FILE = re.compile(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from lcmis.errors import ConfigError
+from lcmis.plugins import registry
 from lcmis.propose.catalogue import names_both, pair_of_record
 from lcmis.propose.formats.phrases import NoPairError, listed, read_off, two_of
 from lcmis.propose.formats.rows import WHOLE, Container
@@ -28,11 +30,14 @@ class UnreadableError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One way in which people write sets of prompts."""
+    """One way in which people write sets of prompts: the fields of a row, and the two concepts that
+    a prompt asks for.
+    """
 
     name: str
-    """For ``--format``."""
+    """For ``--format``, and in the registry."""
     title: str
+    """As messages call it."""
     has: tuple[str, ...]
     """Fields by which a row is known to be of this format."""
     concepts: Callable[[str, Sequence[Fields]], tuple[Concept, Concept]]
@@ -244,16 +249,71 @@ def _items(fields: Fields, name: str) -> list[Any]:
 PAIRS = Format(
     "pairs", "pairs in lcmis's own columns a, b and prompt", ("a", "b", "prompt"), _off_the_prompt
 )
-T2I_COMPBENCH = Format(
-    "t2i-compbench",
-    "T2I-CompBench",
-    (),
-    _no_plural,
-    container=Container.TEXT,
+"""Pairs in lcmis's own columns: a, b, prompt and whatever else a pair may have."""
+LC_MIS = Format("lc-mis", "LC-Mis", ("prompt", "first_prompt", "second_prompt"), _first_and_second)
+"""LC-Mis: prompts with the two concepts and how each looks."""
+GENEVAL = Format(
+    "geneval", "GenEval", ("prompt", "include"), _included, pattern="tag", licence="MIT"
+)
+"""GenEval: prompts with the objects that a detector looks for."""
+GENEVAL_2 = Format(
+    "geneval2", "GenEval 2", ("prompt", "vqa_list"), _asked_about, licence="CC BY-NC 4.0"
+)
+"""GenEval 2: prompts with questions about what they count or show."""
+TIFA = Format(
+    "tifa",
+    "TIFA questions",
+    ("id", "caption", "element_type", "element"),
+    _elements,
+    prompt="caption",
+    group="id",
+    licence="Apache-2.0",
+)
+"""TIFA: a row a question, several of one caption."""
+TIFA_TEXT = Format(
+    "tifa-text",
+    "TIFA text inputs",
+    ("id", "caption"),
+    _off_the_prompt,
+    prompt="caption",
+    licence="Apache-2.0",
+)
+"""TIFA: its captions alone."""
+DSG = Format(
+    "dsg",
+    "DSG",
+    ("item_id", "text", "tuple"),
+    _entities,
+    prompt="text",
+    group="item_id",
+    licence="Apache-2.0",
+)
+"""Davidsonian Scene Graph: a row a tuple, several of one text."""
+GENAI_BENCH = Format(
+    "genai-bench",
+    "GenAI-Bench",
+    ("id", "prompt", "models"),
+    _off_the_prompt,
+    licence="Apache-2.0",
+)
+"""GenAI-Bench: prompts with ratings of several models."""
+CONCEPTMIX = Format(
+    "conceptmix",
+    "ConceptMix",
+    ("sentence", "categories", "skills"),
+    _objects,
+    prompt="sentence",
     licence="MIT",
 )
-TEXT = Format("text", "a prompt a line", (), _off_the_prompt, container=Container.TEXT)
-CARRIED = Format("lcmis", "lcmis's own files, which carry whole pairs", (WHOLE,), _off_the_prompt)
+"""ConceptMix: sentences with the categories they mix."""
+EVALSCOPE = Format(
+    "evalscope", "EvalScope", ("prompt", "image_path"), _off_the_prompt, pattern="category"
+)
+"""EvalScope: prompts with the pictures that answer them."""
+CARRIED = Format(
+    "whole-pairs", "lcmis's own files, which carry whole pairs", (WHOLE,), _off_the_prompt
+)
+"""Files of lcmis itself, whatever their layout: the whole pair goes along."""
 
 
 def column_of_prompts(name: str) -> Format:
@@ -264,73 +324,43 @@ def column_of_prompts(name: str) -> Format:
 
 
 PROMPTS = column_of_prompts("prompt")
-
-
-FORMATS: tuple[Format, ...] = (
-    CARRIED,
-    PAIRS,
-    Format(
-        "lc-mis",
-        "LC-Mis",
-        ("prompt", "first_prompt", "second_prompt"),
-        _first_and_second,
-    ),
-    Format(
-        "geneval",
-        "GenEval",
-        ("prompt", "include"),
-        _included,
-        pattern="tag",
-        licence="MIT",
-    ),
-    Format("geneval2", "GenEval 2", ("prompt", "vqa_list"), _asked_about, licence="CC BY-NC 4.0"),
-    Format(
-        "tifa",
-        "TIFA questions",
-        ("id", "caption", "element_type", "element"),
-        _elements,
-        prompt="caption",
-        group="id",
-        licence="Apache-2.0",
-    ),
-    Format(
-        "tifa-text",
-        "TIFA text inputs",
-        ("id", "caption"),
-        _off_the_prompt,
-        prompt="caption",
-        licence="Apache-2.0",
-    ),
-    Format(
-        "dsg",
-        "DSG",
-        ("item_id", "text", "tuple"),
-        _entities,
-        prompt="text",
-        group="item_id",
-        licence="Apache-2.0",
-    ),
-    Format(
-        "genai-bench",
-        "GenAI-Bench",
-        ("id", "prompt", "models"),
-        _off_the_prompt,
-        licence="Apache-2.0",
-    ),
-    Format(
-        "conceptmix",
-        "ConceptMix",
-        ("sentence", "categories", "skills"),
-        _objects,
-        prompt="sentence",
-        licence="MIT",
-    ),
-    Format("evalscope", "EvalScope", ("prompt", "image_path"), _off_the_prompt, pattern="category"),
-    PROMPTS,
-    T2I_COMPBENCH,
-    TEXT,
+"""A table or JSON with a column of prompts."""
+T2I_COMPBENCH = Format(
+    "t2i-compbench",
+    "T2I-CompBench",
+    (),
+    _no_plural,
+    container=Container.TEXT,
+    licence="MIT",
 )
-"""In the order in which they are recognised: what says most comes first."""
+"""T2I-CompBench: text files, a prompt a line, named after their category."""
+TEXT = Format("text", "a prompt a line", (), _off_the_prompt, container=Container.TEXT)
+"""Text, a prompt a line."""
+
+
+@cache
+def formats() -> tuple[Format, ...]:
+    """Every registered format, in the order in which files are recognised.
+
+    Those of other packages come behind ours that need two fields and more, and before ours that
+    need fewer: they take no file from a published set, and are not taken for a column of prompts.
+
+    Raises:
+        ConfigError: a package registers a format under a name that the format does not have.
+    """
+    ours: list[Format] = []
+    others: list[Format] = []
+    for name in registry.names("importers"):
+        found = registry.load("importers", name)
+        several = found if isinstance(found, tuple) else (found,)
+        if wrong := [one.name for one in several if one.name != name]:
+            raise ConfigError(
+                f"the importer {name!r} calls itself {wrong[0]!r}: its author must write one name "
+                f"in both places; uninstall its package until then"
+            )
+        (ours if name in registry.BUILT_IN["importers"] else others).extend(several)
+    telling = [one for one in ours if one is CARRIED or len(one.has) > 1]
+    return (*telling, *others, *(one for one in ours if one not in telling))
 
 
 def own_pair(fields: Fields, name: str) -> ConceptPair:

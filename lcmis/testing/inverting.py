@@ -1,146 +1,34 @@
-"""Contracts for authors of plugs: subclass one in your tests and say how to make your plug."""
+"""The contracts of what an inversion is made of: encoders, denoisers, inverters, writers."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lcmis.check import blank_picture, questions_of
+import pytest
+
 from lcmis.errors import InversionError, RenderError
 from lcmis.plugins.protocols import Tools
-from lcmis.types import Answer, Concept, ConceptPair, Intruder, Question, QuestionKind, Side
+from lcmis.testing.given import BATCH_TOLERANCE, contract_pictures
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
 
-    from lcmis.plugins.protocols import Checker, Denoiser, Encoder, Inverter
-
-BATCH_TOLERANCE = 1e-3
-"""How far a value may move when its neighbours change."""
-
-
-def contract_pair() -> ConceptPair:
-    """A tea cup of iced coke, with two suspects that would take the cup's place."""
-    return ConceptPair(
-        Concept("tea cup"),
-        Concept("iced coke"),
-        "a tea cup of iced coke",
-        intruders=(
-            Intruder(Concept("glass"), Side.A, "a glass of iced coke"),
-            Intruder(Concept("can"), Side.A, "a can of iced coke"),
-        ),
-    )
-
-
-def contract_pictures() -> list[Image]:
-    """Small pictures that differ in content, size and mode."""
-    from PIL import Image
-
-    stripes = Image.new("RGB", (64, 64), (200, 30, 30))
-    stripes.paste((20, 40, 220), (0, 0, 24, 64))
-    ramp = Image.linear_gradient("L").resize((80, 48))
-    see_through = Image.new("RGBA", (48, 72), (10, 200, 90, 128))
-    return [stripes, ramp, see_through, blank_picture(64, 64)]
-
-
-class CheckerContract:
-    """What every checker must pass: subclass, and give a pytest fixture called ``checker``.
-
-    ::
-
-        class TestMine(CheckerContract):
-            @pytest.fixture(scope="class")
-            def checker(self):
-                return MyChecker(CheckerSettings("mine", "some/model"))
-    """
-
-    def test_its_id_names_kind_model_and_revision(self, checker: Checker) -> None:
-        """Scores of two ids are never compared, so an id must name all that decides them."""
-        assert re.fullmatch(r"[\w-]+:[^@]+@[\w.+-]+", checker.checker_id)
-
-    def test_it_answers_every_question_in_order(self, checker: Checker) -> None:
-        """One answer for a yes/no, distinct options for a choice, none for what is not taken."""
-        images, questions = _everything()
-        answers = checker.score(images, questions)
-        assert len(answers) == len(questions)
-        for question, given in zip(questions, answers, strict=True):
-            options = [answer.option for answer in given]
-            assert bool(given) == checker.takes(question)
-            if question.kind.is_choice:
-                assert len(set(options)) == len(options)
-                assert set(options) <= set(question.options)
-            else:
-                assert options in ([], [""])
-        assert any(answers), "it takes none of the questions that are asked of every pair"
-
-    def test_the_options_of_a_choice_share_one_probability(self, checker: Checker) -> None:
-        """They exclude each other."""
-        images, questions = _everything()
-        for question, given in zip(questions, checker.score(images, questions), strict=True):
-            if question.kind.is_choice:
-                values = [answer.value for answer in given if answer.value is not None]
-                assert sum(values) <= 1 + BATCH_TOLERANCE
-
-    def test_a_batch_changes_nothing(self, checker: Checker) -> None:
-        """Neither neighbours nor order move a value by more than 0.001."""
-        images, questions = _everything()
-        together = checker.score(images, questions)
-        backwards = checker.score(images[::-1], questions[::-1])[::-1]
-        for i, (image, question) in enumerate(zip(images, questions, strict=True)):
-            _assert_same(checker.score([image], [question])[0], together[i])
-            _assert_same(backwards[i], together[i])
-
-    def test_the_same_question_twice_gets_the_same_answer(self, checker: Checker) -> None:
-        """To the last bit, when the whole call is the same."""
-        images, questions = _everything()
-        assert checker.score(images, questions) == checker.score(images, questions)
-
-    def test_nothing_in_nothing_out(self, checker: Checker) -> None:
-        """No pictures are no answers, not an error."""
-        assert checker.score([], []) == []
-
-    def test_a_question_that_it_does_not_take_gets_no_answer(self, checker: Checker) -> None:
-        """So that nothing is recorded."""
-        nothing = Question(QuestionKind.INTRUDER_A, "tea cup")
-        assert not checker.takes(nothing)
-        assert checker.score(contract_pictures()[:1], [nothing]) == [()]
-
-    def test_a_damaged_picture_is_an_abstention_and_leaves_its_neighbours_alone(
-        self, checker: Checker
-    ) -> None:
-        """Silence is not absence."""
-        question = next(one for one in questions_of(contract_pair()) if checker.takes(one))
-        whole = contract_pictures()[0]
-        damaged: Any = None
-        before, between, after = checker.score([whole, damaged, whole], [question] * 3)
-        assert between
-        assert all(answer.value is None and answer.reason for answer in between)
-        alone = checker.score([whole], [question])[0]
-        _assert_same(before, alone)
-        _assert_same(after, alone)
-
-
-def _everything() -> tuple[list[Image], list[Question]]:
-    pairs = [
-        (image, question)
-        for image in contract_pictures()
-        for question in questions_of(contract_pair())
-    ]
-    return [image for image, _ in pairs], [question for _, question in pairs]
-
-
-def _assert_same(one: tuple[Answer, ...], other: tuple[Answer, ...]) -> None:
-    assert [answer.option for answer in one] == [answer.option for answer in other]
-    for left, right in zip(one, other, strict=True):
-        assert (left.value is None) == (right.value is None), (left, right)
-        if left.value is not None and right.value is not None:
-            assert abs(left.value - right.value) <= BATCH_TOLERANCE, (left, right)
+    from lcmis.plugins.protocols import Denoiser, Encoder, Inverter, Writer
 
 
 class EncoderContract:
-    """What every encoder must pass: subclass, and give a pytest fixture called ``encoder``."""
+    """What every encoder must pass: subclass, and say how yours is made."""
+
+    def make(self) -> Encoder:
+        """Yours."""
+        raise NotImplementedError("say how your encoder is made: write make() in your test class")
+
+    @pytest.fixture
+    def encoder(self) -> Encoder:
+        """What is tried; take this over instead where one object shall serve all tests."""
+        return self.make()
 
     def test_it_has_an_id_and_a_length(self, encoder: Encoder) -> None:
         """It is called as its checker is."""
@@ -201,7 +89,16 @@ class EncoderContract:
 
 
 class DenoiserContract:
-    """What every denoiser must pass: subclass, and give a pytest fixture called ``denoiser``."""
+    """What every denoiser must pass: subclass, and say how yours is made."""
+
+    def make(self) -> Denoiser:
+        """Yours."""
+        raise NotImplementedError("say how your denoiser is made: write make() in your test class")
+
+    @pytest.fixture
+    def denoiser(self) -> Denoiser:
+        """What is tried; take this over instead where one object shall serve all tests."""
+        return self.make()
 
     def test_a_prompt_is_read_from_start_to_end(self, denoiser: Denoiser) -> None:
         """With padding it begins the same and is as long as any other."""
@@ -289,9 +186,29 @@ class DenoiserContract:
 
 
 class InverterContract:
-    """What every inverter must pass: subclass, and give pytest fixtures called ``inverter`` and
-    ``tools``, the latter with all that the method needs.
-    """
+    """What every inverter must pass: subclass, and say how yours is made and what it needs."""
+
+    def make(self) -> Inverter:
+        """Yours."""
+        raise NotImplementedError("say how your inverter is made: write make() in your test class")
+
+    @pytest.fixture
+    def inverter(self) -> Inverter:
+        """What is tried; take this over instead where one object shall serve all tests."""
+        return self.make()
+
+    def equip(self) -> Tools:
+        """All that the method needs."""
+        raise NotImplementedError("say what your inverter needs: write equip() in your test class")
+
+    @pytest.fixture
+    def tools(self) -> Tools:
+        """As :meth:`equip` makes them; take this over where they come from other fixtures."""
+        return self.equip()
+
+    def test_its_id_is_a_name(self, inverter: Inverter) -> None:
+        """Searches are found again by it."""
+        assert inverter.inverter_id.strip()
 
     def test_it_yields_different_prompts(self, inverter: Inverter, tools: Tools) -> None:
         """At least one, none of them empty."""
@@ -317,6 +234,50 @@ class InverterContract:
         except InversionError as error:
             said = str(error)
         assert len(said.split()) > 4, "it does not mind having no tools, or does not say so"
+
+
+class WriterContract:
+    """What every writer must pass: subclass, and say how yours is made and what it reads."""
+
+    def make(self) -> Writer:
+        """Yours."""
+        raise NotImplementedError("say how your writer is made: write make() in your test class")
+
+    @pytest.fixture
+    def writer(self) -> Writer:
+        """What is tried; take this over instead where one object shall serve all tests."""
+        return self.make()
+
+    def read(self) -> torch.Tensor:
+        """Pooled embeddings of some texts by the encoder that it reads, (n, dim), n at least 2."""
+        raise NotImplementedError("say what it reads: write read() in your test class")
+
+    @pytest.fixture
+    def embeddings(self) -> torch.Tensor:
+        """As :meth:`read` makes them."""
+        return self.read()
+
+    def test_its_ids_name_kind_model_and_encoder(self, writer: Writer) -> None:
+        """What it wrote is kept under the one; by the other an inversion knows what it reads."""
+        assert re.fullmatch(r"[\w-]+:[^@]+@[\w.+-]+", writer.writer_id)
+        assert writer.encodes_like.strip()
+
+    def test_it_writes_up_to_so_many_texts_for_each_in_order(
+        self, writer: Writer, embeddings: torch.Tensor
+    ) -> None:
+        """At least one, none twice, the likeliest first: it stays when more are asked for."""
+        likeliest, several = writer.write(embeddings), writer.write(embeddings, 3)
+        assert len(likeliest) == len(several) == len(embeddings)
+        for one, more in zip(likeliest, several, strict=True):
+            assert len(one) == 1
+            assert 1 <= len(more) <= 3
+            assert len(set(more)) == len(more)
+        backwards = writer.write(embeddings.flip(0))[::-1]
+        assert backwards == likeliest
+
+    def test_nothing_in_nothing_out(self, writer: Writer, embeddings: torch.Tensor) -> None:
+        """No embeddings are no texts, not an error."""
+        assert writer.write(embeddings[:0]) == []
 
 
 def _dice() -> torch.Generator:

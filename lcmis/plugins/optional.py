@@ -1,0 +1,77 @@
+"""What a model or a checker may offer beside what it must, and what holds where it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lcmis.plugins.protocols import Work
+
+if TYPE_CHECKING:
+    from lcmis.plugins.protocols import Checker, Denoiser, Encoder, ImageModel
+    from lcmis.types import Exchange
+
+
+def price_of(model: ImageModel) -> float | None:
+    """``price``: of one picture, in the currency of the user's bill; None where nobody said it."""
+    price: float | None = getattr(model, "price", None)
+    return price
+
+
+def spent_by(model: ImageModel) -> float:
+    """``spent``: what its pictures have cost by now, in the same currency; else 0."""
+    spent: float = getattr(model, "spent", 0.0)
+    return spent
+
+
+def work_of(model: ImageModel) -> Work:
+    """``work``: since it was made, shared beginnings counted once; else none is known of."""
+    work: Work = getattr(model, "work", Work())
+    return work
+
+
+def remarks_of(model: ImageModel) -> list[Exchange]:
+    """``remarks()``: what was said beside the pictures since the last call, each under the key of
+    its picture's spec; else nothing.
+    """
+    remarks = getattr(model, "remarks", None)
+    said: list[Exchange] = remarks() if remarks else []
+    return said
+
+
+def takes_negative_prompts(model: ImageModel) -> bool:
+    """``takes_negative_prompts``: whether a spec's own one has an effect under its settings; else
+    none is ever asked of it.
+    """
+    takes: bool = getattr(model, "takes_negative_prompts", False)
+    return takes
+
+
+def in_batches_of(model: ImageModel, batch_size: int) -> ImageModel:
+    """``in_batches_of(batch_size)``: the same model, settings and weights in batches of another
+    shape, whose specs are of another profile; else the model as it is.
+    """
+    other = getattr(model, "in_batches_of", None)
+    reshaped: ImageModel = other(batch_size) if other else model
+    return reshaped
+
+
+def denoiser_of(model: ImageModel) -> Denoiser | None:
+    """``denoiser()``: its parts with gradients, loaded by their first use; else None.
+
+    Raises:
+        InversionError: gradients do not go through this kind of pipeline.
+    """
+    denoiser = getattr(model, "denoiser", None)
+    parts: Denoiser | None = denoiser() if denoiser else None
+    return parts
+
+
+def encoder_of(checker: Checker) -> Encoder | None:
+    """``encoder()``: what may guide an inversion, loaded by its first use; else None.
+
+    An encoder whose text tower cannot be told vectors sees and reads all the same; its
+    ``vocabulary()`` raises an InversionError.
+    """
+    encoder = getattr(checker, "encoder", None)
+    found: Encoder | None = encoder() if encoder else None
+    return found
