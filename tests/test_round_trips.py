@@ -40,11 +40,13 @@ from lcmis.types import (
     Certificate,
     Concept,
     ConceptPair,
+    Expected,
     LevelRange,
     Nomination,
     Rate,
     Side,
     Stage,
+    Standing,
 )
 
 # ── pairs of every kind ──────────────────────────────────────────────────────────────────────────
@@ -338,10 +340,12 @@ def repaired(pair: ConceptPair, model: str = "tiny@1") -> RepairedPrompt:
         wins=15,
         losses=0,
         p=6.1e-5,
+        anytime_p=4.8e-4,
     )
     return RepairedPrompt(
         pair,
         certificate,
+        Standing(True, 1, Expected(1.0, 1.0, 1.0)),
         num_inference_steps=20,
         guidance_scale=7.5,
         scheduler="EulerDiscreteScheduler",

@@ -272,7 +272,7 @@ def test_repairs_and_their_proofs(tmp_path, shown):
 
 
 def _proof_is_whole(lines, proof):
-    whole(lines, words.rate(proof.before), words.rate(proof.after), words.p_value(proof.p))
+    whole(lines, words.rate(proof.before), words.rate(proof.after), words.p_value(proof.anytime_p))
     whole(lines, f"level {proof.levels_before}", f"level {proof.levels_after}")
     whole(lines, "repaired" if proof.passed else "not repaired")
 

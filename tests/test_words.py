@@ -244,11 +244,17 @@ def test_a_rule_is_told(rule: StoppingRule | None, said: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def proofs(tmp_path_factory):
-    """Certificates of the small store: one that passed, one that did not."""
+def found(tmp_path_factory):
+    """Repairs of the small store, of which none stands."""
     folder = repair_store.fill(tmp_path_factory.mktemp("proofs"))
     with Store(folder, read_only=True) as store:
-        return {one.pair: one.certificate for one in find_repairs(store, small_store.JUDGE)}
+        return {one.pair: one for one in find_repairs(store, small_store.JUDGE)}
+
+
+@pytest.fixture(scope="module")
+def proofs(found):
+    """Their certificates."""
+    return {pair: one.certificate for pair, one in found.items()}
 
 
 def test_a_certificate_tells_both_rates_wins_losses_and_p(proofs) -> None:
@@ -259,7 +265,8 @@ def test_a_certificate_tells_both_rates_wins_losses_and_p(proofs) -> None:
         words.rate(proof.before),
         words.rate(proof.after),
         "7 seeds won, 1 lost",
-        "p = 0.070",
+        "p = 0.141 at any number of looks",
+        "for one look: p = 0.070",
         "Judged by the judge, which",
     ):
         assert said in told
@@ -270,12 +277,23 @@ def test_a_certificate_tells_both_rates_wins_losses_and_p(proofs) -> None:
     assert words.certificate(nothing).endswith("so nothing is proved.")
 
 
-def test_what_a_repair_is_worth_elsewhere(proofs) -> None:
-    proof = proofs[COKE]
-    always = judge.rate(8, 8)
-    assert words.elsewhere(proof) == "makes no difference that shows"
-    assert words.elsewhere(replace(proof, p=0.01)) == "holds"
-    assert words.elsewhere(replace(proof, p=0.01, wins=1, losses=7)) == "does harm"
-    assert words.elsewhere(replace(proof, before=always, after=always)).startswith(
-        "nothing to mend"
-    )
+def test_what_a_repair_is_worth_elsewhere(found) -> None:
+    one, always = found[COKE], judge.rate(8, 8)
+
+    def told(*, proved: bool = False, **changes) -> str:
+        standing = replace(one.standing, proved=proved)
+        proof = replace(one.certificate, **changes)
+        return words.elsewhere(replace(one, certificate=proof, standing=standing))
+
+    assert told() == "makes no difference that shows"
+    assert told(anytime_p=0.01, proved=True) == "holds"
+    assert told(anytime_p=0.04) == "passes alone"
+    assert told(anytime_p=0.01, wins=1, losses=7) == "does harm"
+    assert told(before=always, after=always).startswith("nothing to mend")
+
+
+def test_an_outcome_is_one_of_three() -> None:
+    assert words.outcome(passed=True, proved=True) == "repaired"
+    assert words.outcome(passed=True, proved=False) == "passes alone"
+    assert words.outcome(passed=False, proved=False) == "not repaired"
+    assert words.controlled(3, 1200) == "3 after control for looking at 1,200"

@@ -307,7 +307,7 @@ def standing(found: RepairFinding) -> str:
     )
     return (
         f"{chance}Drawn on other seeds, about {percent(told.expected.after)}\u00a0% are to be "
-        f"expected right with the repaired prompt, by what {among} show together."
+        f"expected right with the repaired prompt, by what all such show together."
     )
 
 

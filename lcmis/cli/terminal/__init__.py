@@ -152,10 +152,7 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     ]
     console.print(Grid(columns, [_model_row(model, names[model.model]) for model in result.models]))
     for model in result.models:
-        failing = len(model.decided(Decision.FAILS))
-        if failing and model.num_looked_at > 1:
-            told = words.controlled(model.num_surely_failing, model.num_looked_at)
-            console.print(f"{escape(words.short_name(model.model))}: {failing} pairs fail ({told})")
+        _print_failing(model, names[model.model])
     for model in result.models:
         print_pairs(
             [pair for pair in model.pairs if pair.judgement.failing is not Decision.PASSES],
@@ -212,6 +209,15 @@ def print_next(*steps: tuple[str, str]) -> None:
     for number, (command, purpose) in enumerate(steps):
         lead = "     " if number else "Next:"
         console.print(f"[dim]{lead}[/] {escape(command)}  [dim]{purpose}[/]", soft_wrap=True)
+
+
+def _print_failing(model: ModelFinding, name: str) -> None:
+    """How many pairs fail, each decided alone, and how many still do among all."""
+    failing = len(model.decided(Decision.FAILS))
+    if failing and model.num_looked_at > 1:
+        told = words.controlled(model.num_surely_failing, model.num_looked_at)
+        fail = f"{several(failing, 'pair')} {'fails' if failing == 1 else 'fail'}"
+        console.print(f"{escape(name)}: {fail} ({told})")
 
 
 def _print_silence(model: ModelFinding, name: str) -> None:
