@@ -20,6 +20,7 @@ from lcmis.audit.proposals import ProposeResult, RoundResult
 from lcmis.audit.run import Audit
 from lcmis.cli import terminal
 from lcmis.cli.terminal import evolution, gates, labels, proposals, repairs
+from lcmis.cli.terminal.plugins import print_plugins
 from lcmis.cli.terminal.tables import Column, Grid, one_below_the_other, rate_cell
 from lcmis.errors import UnknownNameError
 from lcmis.findings import calibration, comparison, gate, words
@@ -203,7 +204,7 @@ def test_one_picture_with_every_answer(store, shown):
 
 def test_models_and_checkers(shown):
     for group in ("models", "checkers"):
-        lines = shown(terminal.print_names, describe(group), "a hint")
+        lines = shown(print_plugins, describe(group))
         whole(lines, *(entry.name for entry in describe(group)))
 
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
 
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
 from lcmis.cli.terminal import console
+from lcmis.cli.terminal.tables import Column, Grid
 from lcmis.plugins.registry import KINDS, OURS, Entry, summary
 
 HINTS: Mapping[str, str] = MappingProxyType(
@@ -38,12 +37,12 @@ def print_plugins(entries: Sequence[Entry]) -> None:
     foreign = any(entry.package != OURS for entry in entries)
     for kind, members in itertools.groupby(entries, attrgetter("kind")):
         console.print(f"[bold]{escape(kind)}[/]: {escape(summary(KINDS[kind]))}")
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("name", style="bold", no_wrap=True)
-        table.add_column("what it is", overflow="fold")
+        columns = [
+            Column(name="name", wraps=True, style="bold"),
+            Column(name="what it is", wraps=True),
+        ]
         if foreign:
-            table.add_column("package", overflow="fold")
-        for entry in members:
-            table.add_row(*map(escape, (entry.name, entry.summary, entry.package)[: 2 + foreign]))
-        console.print(table)
+            columns.append(Column(name="package", wraps=True, style="dim"))
+        told = [(entry.name, entry.summary, entry.package) for entry in members]
+        console.print(Grid(columns, [list(row[: 2 + foreign]) for row in told]))
         console.print(f"[dim]{escape(HINTS[kind])}[/]\n")
