@@ -207,7 +207,7 @@ def test_the_contrast_is_the_soft_max_of_open_clips_own_features(
     question = ask(contract_pair(), QuestionKind.INTRUDER_A)
     for picture in contract_pictures():
         with torch.inference_mode():
-            image = model.encode_image(transform(picture.convert("RGB"))[None]).double().numpy()[0]
+            image = model.encode_image(transform(flat(picture))[None]).double().numpy()[0]
             texts = model.encode_text(tokenizer(list(question.contrast))).double().numpy()
         cosines = texts @ image / np.linalg.norm(texts, axis=1) / np.linalg.norm(image)
         powers = np.exp(math.exp(model.logit_scale.item()) * cosines)

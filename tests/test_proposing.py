@@ -496,7 +496,7 @@ def test_the_command_prints_json(lcmis, config, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--text-model", "nobody"], "no text_model is called 'nobody'"),
+        (["--text-model", "nobody"], "no text model is called 'nobody'"),
         (["--text-model", "local:/no/such/folder"], "/no/such/folder"),
         (["--text-model", "local"], "needs a name"),
         (["--text-model", "openai"], "needs a name"),

@@ -198,7 +198,7 @@ def test_a_folder_is_named_by_its_content_not_by_its_place(
 def test_making_a_model_and_reading_its_name_loads_no_torch(tiny: Callable[[str], Path]) -> None:
     code = (
         "import sys, lcmis.render, lcmis.render.folder\n"
-        "from lcmis.plugins.protocols import ModelSettings\n"
+        "from lcmis.plugins.settings import ModelSettings\n"
         "from lcmis.render.diffusion import DiffusersModel\n"
         f"model = DiffusersModel(ModelSettings({str(tiny('sd'))!r}))\n"
         "assert model.supports_stages and model.model_id and model.profile\n"

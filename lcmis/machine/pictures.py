@@ -108,7 +108,10 @@ def _eight_bits(grey: Image) -> Image:
 
 def upright_size(picture: Image) -> tuple[int, int]:
     """``(height, width)`` that :func:`flat` will have, read from the header alone."""
-    turned = picture.getexif().get(_ORIENTATION, 1) in range(5, 9)
+    try:
+        turned = picture.getexif().get(_ORIENTATION, 1) in range(5, 9)
+    except BROKEN:  # told when it is opened whole
+        turned = False
     return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 

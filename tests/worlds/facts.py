@@ -30,10 +30,10 @@ from lcmis.types import (
     Stage,
 )
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parents[1] / "assets"
 
 
 CHECKER = "vqa:judge@1"
