@@ -21,11 +21,6 @@ def draft_name(name: str) -> str:
     return f".{name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
 
 
-def is_draft(path: Path) -> bool:
-    """Whether a file is one that was being written."""
-    return _NAME.fullmatch(path.name) is not None
-
-
 def sweep(files: Iterable[Path]) -> None:
     """Take away those drafts whose writer is dead.
 
