@@ -21,6 +21,7 @@ import typer
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from worlds import small_store, toys
+from worlds.installed import forget_packages
 
 from lcmis.audit.config import load_config
 from lcmis.cli import app
@@ -309,7 +310,13 @@ def test_make_says_what_it_does_before_it_takes_long_and_needs_no_more_than_pip(
 
 
 def test_make_help_lists_every_target():
-    shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True)
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert {line.split()[0] for line in shown.stdout.splitlines()} == targets()
 
 
@@ -371,7 +378,7 @@ def stored(tmp_path_factory) -> Path:
                 spec = small_store.make_spec(coke, model, seed)
                 small_store.add(store, coke, spec, kind, scored=False)
                 said = small_store.answers(coke, kind, "toy:reader@1", spec.key)
-                store.add_scores(said, set(small_store.questions_of(coke)))
+                store.add_scores(said, small_store.questions_of(coke))
     (folder / "audit.toml").write_text(AUDIT, "utf-8")
     return folder
 
@@ -386,7 +393,7 @@ def desk(stored, tmp_path, monkeypatch, toys) -> Iterator[Path]:
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
-    registry._installed.cache_clear()
+    forget_packages()
 
 
 def installed(folder: Path, project: str) -> None:
@@ -402,7 +409,7 @@ def installed(folder: Path, project: str) -> None:
         lines += [f"[{group}]", *(f"{name} = {where}" for name, where in names.items())]
     (place / "entry_points.txt").write_text("\n".join(lines))
     importlib.invalidate_caches()
-    registry._installed.cache_clear()
+    forget_packages()
 
 
 @EACH_PAGE

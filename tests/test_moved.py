@@ -3,6 +3,7 @@
 import importlib
 
 import pytest
+from worlds.installed import forget_packages
 
 from lcmis.plugins import registry
 
@@ -44,7 +45,7 @@ def test_what_is_registered_under_the_old_name_is_registered():
 def test_the_groups_of_entry_points_keep_their_names(kind, monkeypatch):
     found = []
     monkeypatch.setattr(registry, "entry_points", lambda *, group: found.append(group) or ())
-    registry._installed.cache_clear()
+    forget_packages()
     registry.names(kind)
-    registry._installed.cache_clear()
+    forget_packages()
     assert found == [f"lcmis.{kind}"]

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from worlds.installed import forget_packages
 
 from lcmis.audit.config import load_config
 from lcmis.audit.template import template
@@ -215,15 +216,11 @@ def theirs(tmp_path_factory):
 @pytest.fixture
 def beside(theirs, monkeypatch):
     """Their package on the path of this process; what was looked up before is forgotten."""
-    from lcmis.propose.formats.sets import formats
-
     monkeypatch.syspath_prepend(theirs)
-    registry._installed.cache_clear()
-    formats.cache_clear()
+    forget_packages()
     yield theirs
     monkeypatch.undo()
-    registry._installed.cache_clear()
-    formats.cache_clear()
+    forget_packages()
 
 
 def test_another_packages_plugins_are_listed_with_its_name(beside, lcmis):

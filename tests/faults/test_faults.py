@@ -28,6 +28,7 @@ from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import to_toml
 from lcmis.propose.importing import import_sets
 from lcmis.store import Store, schema
+from lcmis.types import QuestionKind
 
 pytestmark = pytest.mark.usefixtures("toys")
 EVERY = os.environ.get("LCMIS_FAULTS") == "all"
@@ -96,7 +97,8 @@ def prepare_labels(folder: Path) -> None:
     small_store.fill(folder / "audit")
     with Store(folder / "audit") as store:
         (picture, *_) = pages(store)
-        question = store.scores(picture.render.spec_key)[0][0]
+        asked = (question for question, _ in store.scores(picture.render.spec_key))
+        question = next(one for one in asked if one.kind is QuestionKind.A_PRESENT)
         (folder / "labels.csv").write_text(
             "render,question,picture,answer,rater,at\n"
             f"{picture.render.spec_key},{question.key},{picture.render.sha256},yes,anna,"

@@ -89,7 +89,7 @@ def _add(store: Store, pair: ConceptPair, spec: RenderSpec, kind: str) -> None:
     store.add_renders([Drawn(pair.key, spec, render, None if refused else picture)])
     if not refused:
         scores = small_store.answers(pair, kind, JUDGE, spec.key)
-        store.add_scores(scores, set(small_store.questions_of(pair)))
+        store.add_scores(scores, small_store.questions_of(pair))
 
 
 def label(folder: Path, answer: str = "yes") -> None:

@@ -163,4 +163,4 @@ def add(store: Store, pair: ConceptPair, spec: RenderSpec, kind: str, *, scored:
     store.add_renders([Drawn(pair.key, spec, render, picture)])
     if scored:
         for checker in (JUDGE, SECOND):
-            store.add_scores(answers(pair, kind, checker, spec.key), set(questions_of(pair)))
+            store.add_scores(answers(pair, kind, checker, spec.key), questions_of(pair))
