@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from worlds import drawing
 from worlds.drawing import CUP, DOGS, FAMILIES, SMALL, one, pixels, same
 
-from lcmis.render.calling import Asked
+from lcmis.render.calling import Wording
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.stages import step_of
 from lcmis.types import Stage, stage_starts
@@ -167,9 +167,9 @@ def test_the_hook_alone_turns_one_prompt_into_another(
 ) -> None:
     """What is asked for the cup and told the dogs throughout is the dogs' to the bit."""
     running = open_model(family)._running
-    cup, dogs = (Asked((text,), ("",)) for text in ("a red cup", "two dogs on a boat"))
+    cup, dogs = (Wording((text,), ("",)) for text in ("a red cup", "two dogs on a boat"))
 
-    def picture(asked: Asked, told: Any = lambda *_: None) -> np.ndarray:
+    def picture(asked: Wording, told: Any = lambda *_: None) -> np.ndarray:
         return running.run(asked, [1], 4, told=told)[0].images
 
     switched = picture(cup, running.differences({0: dogs}, cup, 4))

@@ -12,6 +12,7 @@ from lcmis.render.conditioning import (
     Change,
     Encodings,
     Kept,
+    PromptsDiffer,
     Told,
     changed,
     changes,
@@ -19,14 +20,11 @@ from lcmis.render.conditioning import (
     shapes,
     tensors,
 )
-from lcmis.render.families import Family
+from lcmis.render.kinds import PipelineKind
 from lcmis.render.stages import Clock, standing_in, watching
 
 if TYPE_CHECKING:
     import torch
-
-PROOF_STEPS = 3
-"""Of a drawing that only proves something, where the user's own are not fewer."""
 
 
 class Ended(Exception):
@@ -34,7 +32,7 @@ class Ended(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Wording:
     """What a batch is asked for, row by row."""
 
     prompts: tuple[str, ...]
@@ -71,7 +69,7 @@ class Running:
     """
 
     def __init__(
-        self, pipeline: Any, family: Family, guidance_scale: float, size: tuple[int, int]
+        self, pipeline: Any, family: PipelineKind, guidance_scale: float, size: tuple[int, int]
     ) -> None:
         self.pipeline = pipeline
         self.denoiser: torch.nn.Module | None = getattr(pipeline, family.denoiser or "-", None)
@@ -81,13 +79,15 @@ class Running:
         self._guidance_scale = guidance_scale
         self._size = size
         self._encodings = Encodings(pipeline, family.signature.default("negative_prompt"))
+        names = ("guider", "ocr_guider") if family.guidance == "guider" else ()
+        self._guiders = {name: getattr(pipeline, name) for name in names}
         self._recordings: Kept[Recording] = Kept(TOLD_BYTES, lambda one: one.num_bytes)
         self._first: dict[Any, Recording] = {}
         self._answers: dict[Any, Any] = {}
 
     def run(
         self,
-        asked: Asked,
+        asked: Wording,
         seeds: Sequence[int],
         steps: int,
         *,
@@ -117,9 +117,7 @@ class Running:
         scale = self._guidance_scale if guidance_scale is None else guidance_scale
         self._guide(scale)
         arguments = self._family.arguments(scale, steps, *self._size)
-        arguments["prompt"] = list(asked.prompts)
-        if any(asked.negative_prompts):
-            arguments["negative_prompt"] = list(asked.negative_prompts)
+        arguments |= self._words(asked)
         arguments["generator"] = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         with torch.inference_mode(), ExitStack() as inside:
             inside.enter_context(self._encodings.remembered())
@@ -140,9 +138,19 @@ class Running:
                 self.pipeline.maybe_free_model_hooks()
                 return None, clock
 
+    def _words(self, asked: Wording) -> dict[str, Any]:
+        prompts, negatives = list(asked.prompts), list(asked.negative_prompts)
+        if self._family.own.takes_one_text:
+            if len(set(zip(prompts, negatives, strict=True))) > 1:
+                raise PromptsDiffer
+            more = {"negative_prompt": negatives[0]} if negatives[0] else {}
+            return {"prompt": prompts[0], "num_images_per_prompt": len(prompts), **more}
+        return {"prompt": prompts} | ({"negative_prompt": negatives} if any(negatives) else {})
+
     def predictions(
         self,
-        asked: Asked,
+        asked: Wording,
+        seeds: Sequence[int],
         steps: int,
         *,
         most: int | None = None,
@@ -160,14 +168,13 @@ class Running:
             if clock.is_last or len(heard) == most:
                 raise Ended
 
-        seeds = range(len(asked.prompts))
         output, _ = self.run(
             asked, seeds, steps, guidance_scale=guidance_scale, told=told, stepped=stepped
         )
         return heard if output is None else [*heard, output]
 
     def differences(
-        self, rulings: Mapping[int, Asked], native: Asked, steps: int
+        self, rulings: Mapping[int, Wording], native: Wording, steps: int
     ) -> Callable[[Clock, Told], Told | None]:
         """What makes a run that is asked one thing draw others instead.
 
@@ -201,11 +208,11 @@ class Running:
 
         return told
 
-    def _recording(self, asked: Asked, steps: int) -> Recording:
+    def _recording(self, asked: Wording, steps: int) -> Recording:
         key = (asked, steps if self.records_all else None)
         return self._recordings.get(key, lambda: self._record(asked, steps))
 
-    def _record(self, asked: Asked, steps: int) -> Recording:
+    def _record(self, asked: Wording, steps: int) -> Recording:
         """Hear what the denoiser is told, without running it where its answer's form is known."""
         if self.denoiser is None:
             raise ValueError("there is no denoiser to listen to")
@@ -233,13 +240,9 @@ class Running:
             )
 
         self.run(asked, range(len(asked.prompts)), steps, told=told, stepped=stepped, beside=beside)
-        kept = {id(one) for one in tensors([list(calls) for calls in first.calls])} if first else ()
-        size = sum(
-            one.nbytes
-            for one in {id(one): one for one in tensors(calls)}.values()
-            if id(one) not in kept
-        )
-        recording = Recording(tuple(map(tuple, calls)), size)
+        shared = {id(one) for one in tensors(first.calls)} if first else set()
+        own = {id(one): one.nbytes for one in tensors(calls) if id(one) not in shared}
+        recording = Recording(tuple(map(tuple, calls)), sum(own.values()))
         self._first.setdefault(kind, recording)
         return recording
 
@@ -253,23 +256,27 @@ class Running:
         return self._answers[asked]
 
     def _guide(self, guidance_scale: float) -> None:
-        """Where a component holds the scale, give it this one."""
-        if self._family.guidance == "guider":
-            guider = self.pipeline.guider
-            if guider.config.guidance_scale != guidance_scale:
-                self.pipeline.guider = guider.new(guidance_scale=guidance_scale)
+        """Fresh guiders where components guide, with this scale unless it is their usual one."""
+        usual = self._guiders and self._guiders["guider"].config.guidance_scale
+        given = {} if guidance_scale == usual else {"guidance_scale": guidance_scale}
+        for name, guider in self._guiders.items():
+            setattr(self.pipeline, name, guider.new(**given))
 
 
 def renew_schedulers(pipeline: Any) -> None:
-    """A fresh scheduler: whatever one keeps between calls cannot reach the next picture."""
+    """Fresh schedulers: whatever one keeps between calls cannot reach the next picture."""
     from diffusers import DiffusionPipeline, SchedulerMixin
 
+    fresh: dict[int, Any] = {}  # a pipeline of pipelines shares them with its parts
     for part in (pipeline, *vars(pipeline).values()):
         if not isinstance(part, DiffusionPipeline):
             continue
-        for name, component in part.components.items():
+        for name in part.config:
+            component = getattr(part, name, None)
             if isinstance(component, SchedulerMixin):
-                setattr(part, name, type(component).from_config(component.config))
+                if id(component) not in fresh:
+                    fresh[id(component)] = type(component).from_config(component.config)
+                setattr(part, name, fresh[id(component)])
 
 
 def _like(value: Any, known: Any) -> Any:

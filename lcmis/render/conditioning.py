@@ -20,6 +20,20 @@ TOLD_BYTES = 2**28
 """Of the device's memory for what a denoiser was told, a batch at a time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """How a pipeline draws unless the user says otherwise; None where nobody has said it."""
+
+    num_inference_steps: int | None
+    guidance_scale: float | None
+    height: int | None
+    width: int | None
+    multiple: int
+    """Height and width must be multiples of this."""
+    negative_prompt: str = ""
+    """What is steered away from where the user names nothing."""
+
+
 class Kept(Generic[Value]):
     """Values by key, while memory lasts; the longest unused goes first."""
 

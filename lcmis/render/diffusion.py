@@ -14,8 +14,10 @@ from lcmis.machine.device import choose_device, choose_dtype, choose_offload
 from lcmis.machine.hub import Located, fetch_weights, locate
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
-from lcmis.render.families import Defaults, Family
+from lcmis.render.conditioning import Defaults
+from lcmis.render.kinds import PipelineKind
 from lcmis.render.pipeline_folder import PipelineFolder, adapter_file, scheduler_class
+from lcmis.render.proved import Proved
 from lcmis.render.trunks import Trunks, beginning, sharing
 from lcmis.types import Adapter, RenderSpec, Stage, stage_starts
 
@@ -67,7 +69,7 @@ class DiffusersModel:
         self._folder = PipelineFolder(self._located.path, self.model_id)
         if not self._located.hub_name:
             self._folder.refuse_pickles()
-        self._family = Family(self._folder)
+        self._family = PipelineKind(self._folder)
 
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
@@ -124,6 +126,7 @@ class DiffusersModel:
         self.trunks = Trunks()
         """What is known of pictures that were begun; a new one has forgotten all of them."""
         self._unstaged = self._family.unstaged
+        self._proofs_by_profile: dict[str, Proofs] = {}
         self._token_count = lru_cache(4096)(self._count_tokens)
 
     @property
@@ -188,7 +191,7 @@ class DiffusersModel:
         refused = {spec.key: error for spec in specs if (error := self._negative_refused(spec))}
         readable = [spec for spec in specs if spec.key not in refused]
         if readable and not self._family.own.mixes:
-            self._proofs.settings(readable)
+            self._proofs.settings(readable, self.batch_size)
         drawn: dict[str, Image | RenderError] = {}
         for batch in self._batches(readable):
             drawn |= zip((spec.key for spec in batch), self._draw_batch(batch), strict=True)
@@ -246,7 +249,7 @@ class DiffusersModel:
         return None
 
     def _draw_batch(self, specs: list[RenderSpec]) -> list[Image | RenderError]:
-        from lcmis.render.calling import Asked
+        from lcmis.render.calling import Wording
 
         padded = specs + [specs[-1]] * (self.batch_size - len(specs))
         negatives = tuple(spec.negative_prompt for spec in padded)
@@ -254,7 +257,7 @@ class DiffusersModel:
         steps = self._template.num_inference_steps
         schedules = [stage_starts(spec.stages, steps) for spec in padded]
         rulings = {
-            start: Asked(tuple(_ruling(row, start).prompt for row in schedules), negatives)
+            start: Wording(tuple(_ruling(row, start).prompt for row in schedules), negatives)
             for start in sorted({start for row in schedules for start in row})
         }
         # the pipeline is asked for the last prompts; the hook tells what rules before them
@@ -302,14 +305,21 @@ class DiffusersModel:
     def _running(self) -> Running:
         from lcmis.render.calling import Running
 
-        size = (self._template.height, self._template.width)
-        return Running(self._pipeline, self._family, self._template.guidance_scale, size)
+        height, width = self._template.height, self._template.width
+        sizes = getattr(self._pipeline, "resolutions", None)
+        if sizes and (width, height) not in sizes:
+            shown = ", ".join(f"{wide}x{high}" for wide, high in sizes)
+            raise ConfigError(f"{self.model_id} draws {shown} only: set height and width so")
+        return Running(self._pipeline, self._family, self._template.guidance_scale, (height, width))
 
-    @cached_property
+    @property
     def _proofs(self) -> Proofs:
         from lcmis.render.proofs import Proofs
 
-        return Proofs(self.model_id, self._running, self._template)
+        if self.profile not in self._proofs_by_profile:
+            proved = Proved(self.model_id, self.profile)
+            self._proofs_by_profile[self.profile] = Proofs(self._running, self._template, proved)
+        return self._proofs_by_profile[self.profile]
 
     def _refuse_too_long(self, prompt: str) -> None:
         if len(prompt) > LONGEST_PROMPT:
@@ -335,12 +345,14 @@ class DiffusersModel:
     def _tokenizers(self) -> dict[str, Any]:
         import transformers
 
-        return {
+        loaded = {
             name: getattr(transformers, self._folder.components()[name][1]).from_pretrained(
                 self._folder.path / name, local_files_only=True, trust_remote_code=False
             )
             for name in self._family.token_limits()
         }
+        # a processor of pictures and words has one for the words
+        return {name: getattr(one, "tokenizer", one) for name, one in loaded.items()}
 
     @cached_property
     def _pipeline(self) -> Any:
@@ -394,7 +406,7 @@ def _first(chosen: Any, default: Any) -> Any:
     return default if chosen is None else chosen
 
 
-def _default_batch_size(family: Family, height: int, width: int, device: str) -> int:
+def _default_batch_size(family: PipelineKind, height: int, width: int, device: str) -> int:
     """As many pictures as fill about one megapixel, four on an accelerator; at most 16, or 4 where
     all of a batch are of one prompt, since a pair's pictures are looked at four by four.
     """

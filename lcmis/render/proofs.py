@@ -2,62 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from lcmis.errors import ConfigError
-from lcmis.render.calling import PROOF_STEPS, Asked, Running
-from lcmis.render.conditioning import same
+from lcmis.render.calling import Running, Wording
+from lcmis.render.conditioning import same, tensors
+from lcmis.render.proved import Proved
 from lcmis.types import RenderSpec
+
+STEPS = 3
+"""Of a drawing that only proves something, where the user's own are not fewer."""
 
 
 class Proofs:
-    """Tries a model's guidance, negative prompts and stages, each once, by drawing a few steps."""
+    """Tries what a model promises, each once, by drawing a few steps: that guidance and negative
+    prompts act, that a batch's pictures leave one another alone, that stages are what they say.
 
-    def __init__(self, model_id: str, running: Running, template: RenderSpec) -> None:
-        self._model_id = model_id
+    What held is kept on this machine; see :class:`lcmis.render.proved.Proved`.
+    """
+
+    def __init__(self, running: Running, template: RenderSpec, proved: Proved) -> None:
         self._running = running
         self._template = template
-        self._guides: set[bool] = set()
-        self._stages: str | None = None
+        self._proved = proved
+        self._seen: set[str] = set()
+        self._switching: str | None = None
 
-    def settings(self, specs: Sequence[RenderSpec]) -> None:
-        """See that guidance and negative prompts act, by one step with and one without.
+    # ── settings ─────────────────────────────────────────────────────────────────────────────
+
+    def settings(self, specs: Sequence[RenderSpec], batch_size: int) -> None:
+        """See that nothing which was set is without effect, and batches without any.
 
         Raises:
-            ConfigError: one of them changes nothing; the sentence names it.
+            ConfigError: one of them is; the sentence names it.
         """
         for spec in specs:
-            kind = bool(spec.negative_prompt.strip())
-            if kind not in self._guides:
-                self._guides.add(kind)
-                self._see_that_it_acts(spec)
+            if spec.guidance_scale not in (0.0, 1.0):
+                self._once(f"guidance {spec.guidance_scale:g}", self._guides, spec)
+                if spec.negative_prompt.strip():
+                    self._once("negative prompts", self._steers_away, spec)
+            if batch_size > 1:
+                self._once(f"batches of {batch_size}", partial(self._rows, batch_size), spec)
 
-    def _see_that_it_acts(self, spec: RenderSpec) -> None:
-        scale = spec.guidance_scale
-        asked = Asked((spec.prompt,), (spec.negative_prompt,))
-        if scale in (0.0, 1.0):
+    def _once(self, what: str, prove: Callable[[RenderSpec], None], spec: RenderSpec) -> None:
+        if what in self._seen:
             return
-        usual = self._first_step(asked)
-        if same(usual, self._first_step(asked, guidance_scale=1.0)):
+        if self._proved.get(what) is None:
+            prove(spec)
+            self._proved.keep(what, "seen in the first steps of a drawing")
+        self._seen.add(what)
+
+    def _guides(self, spec: RenderSpec) -> None:
+        asked = Wording((spec.prompt,), (spec.negative_prompt,))
+        if same(self._first_step(asked), self._first_step(asked, guidance_scale=1.0)):
             raise ConfigError(
-                f"{self._model_id}: guidance_scale = {scale:g} changes nothing in what it draws: "
-                f"set it to 0, or to a number that this pipeline is guided by"
+                f"{spec.model}: guidance_scale = {spec.guidance_scale:g} changes nothing in what "
+                f"it draws: set it to 0, or to a number that this pipeline is guided by"
             )
-        if spec.negative_prompt.strip():
-            other = Asked(asked.prompts, (asked.negative_prompts[0] + ", and more",))
-            if same(usual, self._first_step(other)):
-                raise ConfigError(
-                    f"{self._model_id}: a negative prompt changes nothing in what it draws: leave "
-                    f"it out"
-                )
 
-    def _first_step(self, asked: Asked, guidance_scale: float | None = None) -> list[Any]:
-        return self._running.predictions(
-            asked, self._template.num_inference_steps, most=1, guidance_scale=guidance_scale
+    def _steers_away(self, spec: RenderSpec) -> None:
+        asked, other = (
+            Wording((spec.prompt,), (negative,))
+            for negative in (spec.negative_prompt, f"{spec.negative_prompt}, and more")
         )
+        if same(self._first_step(asked), self._first_step(other)):
+            raise ConfigError(
+                f"{spec.model}: a negative prompt changes nothing in what it draws: leave it out"
+            )
 
-    def stages(self, rulings: Sequence[Asked]) -> str:
+    def _first_step(self, asked: Wording, guidance_scale: float | None = None) -> list[Any]:
+        steps = self._template.num_inference_steps
+        return self._running.predictions(asked, [0], steps, most=1, guidance_scale=guidance_scale)
+
+    def _rows(self, batch_size: int, spec: RenderSpec) -> None:
+        """One prompt's pictures, in one order and the other: each must be the same bit for bit."""
+        asked = Wording((spec.prompt,) * batch_size, (spec.negative_prompt,) * batch_size)
+        seeds = list(range(batch_size))
+        forward, backward = (
+            list(tensors(self._running.predictions(asked, order, self._few)))
+            for order in (seeds, seeds[::-1])
+        )
+        if not forward or not same(forward, [said.flip(0) for said in backward]):
+            raise ConfigError(
+                f"{spec.model} draws {batch_size} pictures at once otherwise than each by itself: "
+                f"set batch_size = 1"
+            )
+
+    @property
+    def _few(self) -> int:
+        return min(STEPS, self._template.num_inference_steps)
+
+    # ── stages ───────────────────────────────────────────────────────────────────────────────
+
+    def stages(self, rulings: Sequence[Wording]) -> str:
         """Why a batch's prompts cannot be switched from one to the next; empty where they can.
 
         Drawn over a few steps: what is asked for the last and told another throughout must be that
@@ -66,21 +105,29 @@ class Proofs:
         """
         last = rulings[-1]
         other = next((asked for asked in rulings if asked != last), None)
-        if self._stages is None and other is not None:
-            self._stages = self._prove_stages(other, last)
-        return self._stages or ""
+        if self._switching is None and other is not None:
+            kept = self._proved.get("stages")
+            if kept is None:
+                self._switching = self._try_switching(other, last)
+                if not self._switching:
+                    heard = "all steps" if self._running.records_all else "one step"
+                    self._proved.keep("stages", heard)
+            else:
+                self._switching = ""
+                self._running.records_all = kept == "all steps"
+        return self._switching or ""
 
-    def _prove_stages(self, first: Asked, last: Asked) -> str:
-        steps = min(PROOF_STEPS, self._template.num_inference_steps)
-        running = self._running
-        expected = running.predictions(first, steps)
-        if same(expected, running.predictions(last, steps)):
+    def _try_switching(self, first: Wording, last: Wording) -> str:
+        running, steps = self._running, self._few
+        seeds = range(len(last.prompts))
+        expected = running.predictions(first, seeds, steps)
+        if same(expected, running.predictions(last, seeds, steps)):
             return "two prompts are drawn alike"
         for records_all in (False, True):
             running.records_all = records_all
-            told = running.differences({0: first}, last, steps)
             try:
-                switched = running.predictions(last, steps, told=told)
+                told = running.differences({0: first}, last, steps)
+                switched = running.predictions(last, seeds, steps, told=told)
             except IndexError:
                 continue  # it is called more often in some steps than in others
             if same(expected, switched):

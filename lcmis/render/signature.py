@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,6 +51,8 @@ class Signature:
     """Those that it writes only where no part of it says another."""
     divisors: tuple[ast.expr, ...]
     """By what it wants the height to be divisible, as the source says it."""
+    heights: tuple[ast.expr, ...]
+    """What it draws where no height is given, as the source says it."""
 
     def __contains__(self, name: str) -> bool:
         return name in self.parameters
@@ -74,12 +76,24 @@ class Signature:
         Args:
             known: attributes of the pipeline that are read from a model's configuration.
         """
-        found = 1
-        for divisor in self.divisors:
-            value = _value(divisor, {**self.fallbacks, **self.constants, **known})
-            if isinstance(value, int) and value > 0:
-                found = max(found, value)
-        return found
+        values = self._values(self.divisors, known)
+        return max((int(value) for value in values if value > 0), default=1)
+
+    def usual_height(self, known: Mapping[str, Number]) -> int | None:
+        """Of a picture whose size nobody gives, as far as the source says so.
+
+        Args:
+            known: attributes of the pipeline and its denoiser, from a model's configuration.
+        """
+        return next((int(value) for value in self._values(self.heights, known)), None)
+
+    def _values(
+        self, expressions: Iterable[ast.expr], known: Mapping[str, Number]
+    ) -> Iterator[Number]:
+        for expression in expressions:
+            value = _value(expression, {**self.fallbacks, **self.constants, **known})
+            if value is not None:
+                yield value
 
 
 @cache
@@ -93,16 +107,18 @@ def signature_of(class_name: str) -> Signature:
     constants: dict[str, int] = {}
     fallbacks: dict[str, int] = {}
     divisors: list[ast.expr] = []
+    heights: list[ast.expr] = []
     for node in _lineage(class_name):
         methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
         if not parameters and "__call__" in methods:
             parameters = _parameters(methods["__call__"].args)
         for method in methods.values():
             divisors += _divisors(method)
+            heights += _heights(method)
         if "__init__" in methods:
             for name, value, is_plain in _numbers(methods["__init__"]):
                 (constants if is_plain else fallbacks).setdefault(name, value)
-    return Signature(parameters, constants, fallbacks, tuple(divisors))
+    return Signature(parameters, constants, fallbacks, tuple(divisors), tuple(heights))
 
 
 def _parameters(arguments: ast.arguments) -> dict[str, Any]:
@@ -146,6 +162,16 @@ def _divisors(method: ast.FunctionDef) -> Iterator[ast.expr]:
                 yield local.get(name, node.right)
             case ast.BinOp(left=ast.Name(id="height"), op=ast.Mod(), right=divisor):
                 yield divisor
+
+
+def _heights(method: ast.FunctionDef) -> Iterator[ast.expr]:
+    for node in ast.walk(method):
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id="height")],
+                value=ast.BoolOp(op=ast.Or(), values=[ast.Name(id="height"), usual]),
+            ):
+                yield usual
 
 
 def _value(node: ast.expr, known: Mapping[str, Number]) -> Number | None:

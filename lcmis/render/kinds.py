@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from lcmis.errors import ConfigError
+from lcmis.render.conditioning import Defaults
 from lcmis.render.pipeline_folder import PipelineFolder
 from lcmis.render.signature import Signature, signature_of
 
@@ -31,20 +32,6 @@ OTHER_TASKS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Defaults:
-    """How a pipeline draws unless the user says otherwise; None where nobody has said it."""
-
-    num_inference_steps: int | None
-    guidance_scale: float | None
-    height: int | None
-    width: int | None
-    multiple: int
-    """Height and width must be multiples of this."""
-    negative_prompt: str = ""
-    """What is steered away from where the user names nothing."""
-
-
-@dataclass(frozen=True, slots=True)
 class Own:
     """What cannot be read of one class of pipelines, each with its reason."""
 
@@ -58,9 +45,17 @@ class Own:
     """Why its prompt cannot be switched between steps; empty where that is tried."""
     alone: str = ""
     """Why it draws one picture at a time; empty where it draws several."""
+    is_unguided: bool = False
+    """Takes a guidance scale for the sake of its relatives, and heeds none."""
+    takes_one_text: bool = False
+    """Draws one prompt, a text and no list, as many times as it is told."""
     told: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the call that must not stay as they are."""
 
+
+TWO_NETWORKS = (
+    "two networks are told of the prompt, one after the other, and the first decides the picture"
+)
 
 OWN: Mapping[str, Own] = {
     # thirty steps of its multistep schedulers do what fifty did of those it was published with
@@ -72,15 +67,22 @@ OWN: Mapping[str, Own] = {
     "Ideogram4Pipeline": Own(guidance_scale=7.0, told={"guidance_schedule": None}),
     # its usual second time is for two steps, and refused for any other number
     "SanaSprintPipeline": Own(told={"intermediate_timesteps": None}),
-    "StableCascadeCombinedPipeline": Own(
-        unstaged="two networks are told of the prompt, one after the other, and the first decides "
-        "the picture"
+    "StableCascadeCombinedPipeline": Own(unstaged=TWO_NETWORKS),
+    "WuerstchenCombinedPipeline": Own(unstaged=TWO_NETWORKS),
+    # else a language model puts other words in the place of those asked for
+    "LongCatImagePipeline": Own(told={"enable_prompt_rewrite": False}),
+    "DreamLitePipeline": Own(takes_one_text=True),
+    "DreamLiteMobilePipeline": Own(takes_one_text=True, is_unguided=True),
+    "StableDiffusionSAGPipeline": Own(
+        unstaged="its guidance looks into the denoiser while that draws"
     ),
+    # it interleaves the halves of guided pictures and does not interleave their prompts
+    "StableDiffusionPanoramaPipeline": Own(alone="it gives a picture its neighbour's prompt"),
 }
 """By pipeline class. All other classes are run by what their signature and configuration say."""
 
 
-class Family:
+class PipelineKind:
     """One class of pipelines, as far as configuration files and its source tell.
 
     Raises:
@@ -122,7 +124,7 @@ class Family:
                 return "true_cfg_scale" if is_only_one or usual != 1 else ""
             if "distilled_guidance_scale" in self.signature:
                 return "guider" if self.folder.has("guider") else ""
-        if self.folder.index.get("is_distilled") is True:
+        if self.folder.index.get("is_distilled") is True or self.own.is_unguided:
             return ""
         plain = [name for name in GUIDANCE if name in self.signature]
         if "true_cfg_scale" in plain and self.signature.default("guidance_scale") is None:
@@ -141,7 +143,7 @@ class Family:
         if not self.guidance:
             return 0.0
         if self.guidance == "guider":
-            said = self.folder.config("guider").get("guidance_scale")
+            said = self.folder.settings("guider").get("guidance_scale")
         else:
             said = self.signature.default(self.guidance)
         return float(said) if isinstance(said, int | float) else None
@@ -186,13 +188,13 @@ class Family:
     def multiple(self) -> int:
         """Of which height and width must be multiples, as far as can be read."""
         factor = self._vae_scale_factor
-        if factor is None:
-            return self.signature.multiple({})
+        return math.lcm(self.signature.multiple(self._known(factor)), factor or 1)
+
+    def _known(self, factor: int | None) -> dict[str, int]:
+        """Numbers of the configuration by the names under which a pipeline's source asks them."""
         known = dict.fromkeys(("vae_scale_factor", "vae_scale_factor_spatial"), factor)
-        patch = self._denoiser_config().get("patch_size")
-        if isinstance(patch, int):
-            known["patch_size"] = patch
-        return math.lcm(self.signature.multiple(known), factor)
+        known |= {name: self._denoiser_config().get(name) for name in ("patch_size", "sample_size")}
+        return {name: value for name, value in known.items() if isinstance(value, int)}
 
     def _size(self) -> tuple[int | None, int | None]:
         height, width = (self.signature.default(name) for name in ("height", "width"))
@@ -205,7 +207,8 @@ class Family:
             or self.signature.fallbacks.get("default_sample_size")
         )
         if factor is None or not isinstance(size, int | list):
-            return None, None
+            usual = self.signature.usual_height(self._known(factor))
+            return usual, usual
         latent = (size, size) if isinstance(size, int) else (size[0], size[1])
         return latent[0] * factor, latent[1] * factor
 
