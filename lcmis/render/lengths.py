@@ -16,6 +16,7 @@ import torch
 import transformers
 from diffusers.configuration_utils import FrozenDict
 
+from lcmis.machine.weights import silent
 from lcmis.render.pipeline_folder import PipelineFolder
 
 INSIDE = frozenset({"model", "language_model", "text_model", "encoder"})
@@ -73,7 +74,7 @@ class Lengths:
         self.cut = lru_cache(4096)(self._cut)
 
     def _cut(self, prompt: str, is_negative: bool = False) -> str:
-        """Why not all of a prompt would be read, as the end of a sentence; empty where it is.
+        """Why not all of a prompt would be read, as the end of a sentence about it; empty where it is.
 
         Args:
             prompt: any text.
@@ -83,17 +84,19 @@ class Lengths:
         failed = self._hear(prompt, is_negative)
         if failed:
             if not self._hear(ANY_PROMPT, is_negative):
-                return f"is more than it reads ({failed})"
-            return f"may be more than it reads, which cannot be told of this pipeline ({failed})"
+                return f"is more than {self._folder.name} reads ({failed})"
+            return f"may be more than {self._folder.name} reads, which cannot be told ({failed})"
         reads = self._reads_of(prompt)
         if not reads:
             return self._cut_by_itself(prompt, is_negative)
         best = min(reads, key=lambda read: read.tokens - read.reads)
         if best.tokens <= best.reads:
             return ""
+        around = best.text.strip().casefold() != prompt.strip().casefold()
+        included = "what its pipeline puts around it" if around else "start and end"
         return (
-            f"has {best.tokens} tokens and it reads {best.reads}, start, end and all that it puts "
-            f"around a prompt included: the rest would be cut off"
+            f"has {best.tokens} tokens and {self._folder.name} reads {best.reads}, {included} "
+            f"included: the rest would be cut off"
         )
 
     def _cut_by_itself(self, prompt: str, is_negative: bool) -> str:
@@ -101,7 +104,8 @@ class Lengths:
         seen = list(self._seen)
         self._hear(prompt[:-1] + ("a" if prompt[-1:] != "a" else "o"), is_negative)
         is_cut = seen and seen == self._seen
-        return "is longer than what it reads: the end would be cut off" if is_cut else ""
+        name = self._folder.name
+        return f"is longer than what {name} reads: the end would be cut off" if is_cut else ""
 
     def _hear(self, prompt: str, is_negative: bool) -> str:
         """Listen to tokenizers and text encoders; why that could not be done, empty if it was."""
@@ -110,7 +114,7 @@ class Lengths:
         prompts = {"prompt": ANY_PROMPT if is_negative else prompt}
         if is_negative:
             prompts["negative_prompt"] = prompt
-        with torch.inference_mode():
+        with silent(), torch.inference_mode():
             try:
                 self._skeleton(**self._arguments, **prompts)
             except Ended:
