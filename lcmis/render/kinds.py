@@ -56,6 +56,7 @@ class Own:
 TWO_NETWORKS = (
     "two networks are told of the prompt, one after the other, and the first decides the picture"
 )
+TWO_TIMES = "diffusers tells its guided denoiser two timesteps, however many pictures there are"
 
 OWN: Mapping[str, Own] = {
     # thirty steps of its multistep schedulers do what fifty did of those it was published with
@@ -76,6 +77,8 @@ OWN: Mapping[str, Own] = {
     "StableDiffusionSAGPipeline": Own(
         unstaged="its guidance looks into the denoiser while that draws"
     ),
+    "PRXPipeline": Own(alone=TWO_TIMES),
+    "PRXPixelPipeline": Own(alone=TWO_TIMES),
     # it interleaves the halves of guided pictures and does not interleave their prompts
     "StableDiffusionPanoramaPipeline": Own(alone="it gives a picture its neighbour's prompt"),
 }
