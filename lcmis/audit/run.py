@@ -16,7 +16,7 @@ from lcmis.check import blank_picture, questions_of
 from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.optional import price_of, spent_by
+from lcmis.plugins.optional import notes_of, price_of, spent_by
 from lcmis.plugins.protocols import ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Drawn, Store
@@ -87,6 +87,8 @@ class ModelPlan:
     where it can be relied on to notice none."""
     price: float | None = None
     """Of one picture; None where it costs nothing, or nobody said what."""
+    notes: tuple[str, ...] = ()
+    """Where its numbers come from, and what else is to be known of it; a sentence each."""
 
 
 class Audit:
@@ -149,6 +151,7 @@ class Audit:
                 max(1, len(readable)), round(expectation.mean)
             ),
             price=price_of(model),
+            notes=notes_of(model),
         )
 
     def _seconds_each(self, model: ImageModel) -> float | None:

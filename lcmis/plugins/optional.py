@@ -38,6 +38,13 @@ def remarks_of(model: ImageModel) -> list[Exchange]:
     return said
 
 
+def notes_of(model: ImageModel) -> tuple[str, ...]:
+    """``notes``: what a user should know of how it is run and where its numbers come from, a
+    sentence each; else nothing.
+    """
+    return tuple(getattr(model, "notes", ()))
+
+
 def takes_negative_prompts(model: ImageModel) -> bool:
     """``takes_negative_prompts``: whether a spec's own one has an effect under its settings; else
     none is ever asked of it.

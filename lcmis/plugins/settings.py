@@ -68,8 +68,9 @@ class ModelSettings:
     """In pixels."""
     width: int | None = None
     """In pixels."""
-    negative_prompt: str = ""
-    """What every picture is steered away from."""
+    negative_prompt: str | None = None
+    """What every picture is steered away from; ``""`` is nothing, also for a model whose authors
+    use one."""
     batch_size: int | None = None
     """Pictures drawn at once."""
     hosted: HostedSettings | None = None

@@ -15,6 +15,7 @@ from lcmis.machine.hub import Located, fetch_weights, locate
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.conditioning import Conditioning, Defaults, Encoding
+from lcmis.render.known import with_known_numbers
 from lcmis.render.pipeline_folder import PipelineFolder, adapter_file, scheduler_class
 from lcmis.render.stages import Clock, switching
 from lcmis.render.transformer import Flux, StableDiffusion3
@@ -75,6 +76,10 @@ class DiffusersModel:
         if not self._located.hub_name:
             self._folder.refuse_pickles()
         self._family = _family(self._folder)
+        settings, self.notes = with_known_numbers(
+            settings, self._folder, self._family.defaults(), self._family.refusal
+        )
+        """What of its numbers is its authors', and what else is to be minded; a sentence each."""
 
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
@@ -120,13 +125,15 @@ class DiffusersModel:
                 width=width,
                 profile="",
                 adapters=tuple(adapter for _, adapter in self._adapters),
-                negative_prompt=settings.negative_prompt,
+                negative_prompt=settings.negative_prompt or "",
                 device=self._device.partition(":")[0],
                 dtype=self._dtype,
             )
         except ValueError as error:
             raise ConfigError(f"{self.model_id} cannot be run so: {error}") from error
-        refusal = self._family.refusal(self._template.guidance_scale, settings.negative_prompt)
+        refusal = self._family.refusal(
+            self._template.guidance_scale, self._template.negative_prompt
+        )
         if refusal:
             raise ConfigError(f"{self.model_id}: {refusal}")
         self.work = Work()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from lcmis.plugins.settings import ModelSettings
 
 DRAWING = (
@@ -17,5 +19,6 @@ DRAWING = (
 def unfollowed(settings: ModelSettings, *more: str) -> str:
     """The first of :data:`DRAWING` and ``more`` that was set; empty if all are as usual."""
     usual = ModelSettings(settings.name)
+    asked = dataclasses.replace(settings, negative_prompt=settings.negative_prompt or None)
     names = (*DRAWING, *more)
-    return next((n for n in names if getattr(settings, n) != getattr(usual, n)), "")
+    return next((n for n in names if getattr(asked, n) != getattr(usual, n)), "")

@@ -325,6 +325,8 @@ def print_plan(plans: Sequence[ModelPlan], config: AuditSettings) -> None:
             console.print(
                 f"{escape(names[plan.model])} costs about {mean:.2f}, from {low:.2f} to {high:.2f}."
             )
+        for sentence in plan.notes:
+            console.print(f"{escape(names[plan.model])}: {escape(sentence)}")
         for sentence in plan.refused:
             console.print(f"[yellow]left out:[/] {escape(sentence)}")
 
