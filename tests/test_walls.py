@@ -27,7 +27,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     "invert": {"errors", "machine", "plugins", "render", "text", "types"},
     "invert/methods": {"errors", "plugins", "text"},
     "invert/e2t": {"errors", "machine"},
-    "workers": {"errors", "plugins", "render", "store", "types"},
+    "workers": {"errors", "machine", "plugins", "render", "store", "types"},
     "audit": {
         "check",
         "errors",

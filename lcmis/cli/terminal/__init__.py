@@ -168,6 +168,8 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     )
     if result.spent:
         console.print(f"They cost about {result.spent:.2f}, by the price you gave.")
+    for sentence in result.notes:
+        console.print(f"[dim]{escape(sentence)}[/]")
     print_failures(result.failures)
     where = in_store(store)
     print_next(
