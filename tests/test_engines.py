@@ -154,6 +154,7 @@ def test_a_model_that_is_known_is_told_its_own_numbers_under_the_name_it_wants(
     (spec,) = specs(one)
     assert (spec.num_inference_steps, spec.guidance_scale, spec.negative_prompt) == (50, 4.0, " ")
     drawn_by(one, [spec])
+    assert "as Qwen-Image is run: num_inference_steps = 50, guidance_scale = 4" in one.notes[0]
     assert engine.asked[0]["true_cfg_scale"] == 4.0
     assert "guidance_scale" not in engine.asked[0]
     told = model(engine, guidance="guidance_scale")
@@ -329,6 +330,32 @@ def test_what_goes_wrong_later_costs_one_picture_each_time(
     expected_words = "the very picture that it had sent" if name == "stale" else said
     assert all(expected_words in str(item) for item in failed)
     assert not any(isinstance(item, Refusal) for item in failed)
+
+
+def test_an_engine_that_serves_another_model_is_not_asked_for_a_picture(
+    serve: Callable[..., Engine],
+) -> None:
+    engine = serve(lists=["org/another", "org/third"])
+    one = model(engine)
+    with pytest.raises(ServiceClosed, match=r"serves org/another, org/third.*name the model as"):
+        one.generate(specs(one, 3))
+    assert engine.asked == []
+    assert drawn_by(model(serve(lists=["org/another", "/models/Painter"])), specs(one, 2))
+    assert drawn_by(model(serve(lists=[])), specs(one, 2))
+
+
+def test_an_engine_that_takes_no_such_name_or_number_is_asked_once(
+    serve: Callable[..., Engine],
+) -> None:
+    for changes, said in (
+        ({"name": "org/other"}, "Model mismatch"),
+        ({"num_inference_steps": 300}, "at most 200"),
+    ):
+        engine = serve()
+        one = model(engine, **changes)
+        with pytest.raises(ServiceClosed, match=said):
+            one.generate(specs(one, 4))
+        assert len(engine.asked) == 1
 
 
 def shifted(picture: Image.Image, by: int, share: float = 1.0) -> Image.Image:

@@ -21,7 +21,7 @@ from lcmis.machine.pictures import BROKEN, TooLargeError, flat, opened
 from lcmis.plugins.protocols import Arrival, Arrivals
 from lcmis.plugins.settings import HostedSettings, ModelSettings
 from lcmis.render.flight import Flight
-from lcmis.render.known import KnownModel, known_as
+from lcmis.render.known import KnownModel, as_run, known_as
 from lcmis.render.seeded import fault, likeness
 from lcmis.render.unfollowed import unfollowed
 from lcmis.text.complaints import Meant, complaint_in, parsed
@@ -52,6 +52,8 @@ ONLY_BASE64 = re.compile(r"(chat)?gpt-image", re.IGNORECASE)
 """Models that give nothing else and refuse to be asked for it."""
 DOUBTS = 2
 """Pictures that may fail for reasons that are not clear before the first one has come."""
+LIST_SECONDS = 10.0
+"""For the list of models that an engine serves; many have none."""
 TESTS = 3
 """How often it is looked whether a service heeds seeds, where pictures do not come."""
 BESIDE = ("revised_prompt", "size", "quality", "background", "created", "id", "model")
@@ -105,11 +107,12 @@ class HostedModel:
         self._name = settings.name
         self._hosted = hosted
         known = known_as(settings.name) if hosted.seeded else None
-        self._template = _template(self.model_id, settings, hosted, known)
+        taken = _taken(settings, known)
+        self._template = _template(self.model_id, replace(settings, **taken), hosted)
         self._guidance = hosted.guidance or (
             known.guidance if known and known.guidance == "true_cfg_scale" else "guidance_scale"
         )
-        self._notes: dict[str, None] = {}
+        self._notes = dict.fromkeys([as_run(known, taken)] if known and taken else [])
         self._next_at = 0.0
         self._remarks: deque[Exchange] = deque()
         gives_it = ONLY_BASE64.match(settings.name) is not None
@@ -189,6 +192,8 @@ class HostedModel:
                 address.asked = await open_clients.enter_async_context(
                     client(address.service, MAX_BODY_BYTES)
                 )
+            if todo and not self._may_fan_out and self._hosted.seeded:
+                await asyncio.gather(*map(self._refuse_other_models, self._working()))
             while todo and not self._closed and not self._may_fan_out:
                 await self._begin(todo, hand)
             while todo and not self._closed:
@@ -211,6 +216,36 @@ class HostedModel:
 
     def _others(self, address: _Address) -> list[_Address]:
         return [one for one in self._working() if one is not address]
+
+    async def _refuse_other_models(self, address: _Address) -> None:
+        """An engine serves one model or a few, and many of them heed no name in a request: where
+        an address lists what it serves, ours must be among that.
+        """
+        listed: list[str] = []
+
+        def read(body: bytes) -> Outcome:
+            with contextlib.suppress(ValueError):
+                said = parsed(body)
+                data = said.get("data") if isinstance(said, dict) else None
+                for item in data if isinstance(data, list) else []:
+                    if isinstance(item, dict) and isinstance(item.get("id"), str):
+                        listed.append(cut(mended(address.service.key)(item["id"]), 200))
+            return Outcome(status=200)
+
+        assert address.asked is not None
+        await send(
+            address.asked.models.with_raw_response.list,
+            read,
+            time.monotonic() + LIST_SECONDS,
+            LIST_SECONDS,
+            address.service.key,
+        )
+        if listed and not any(_is_same_name(one, self._name) for one in listed):
+            self._leave(
+                address,
+                f"is asked at an address that serves {', '.join(listed[:3])}",
+                "name the model as the engine does, or look at the address",
+            )
 
     async def _begin(self, todo: deque[RenderSpec], hand: Callable[[Arrival], None]) -> None:
         """One picture at the first address that works; where it comes, all must heed its seed."""
@@ -270,12 +305,10 @@ class HostedModel:
         arrival = await self._arrive(address, spec, is_test=True)
         if arrival is None:
             return
-        wrong = (
-            str(arrival.drawn)
-            if isinstance(arrival.drawn, RenderError)
-            else fault(first, arrival.drawn, other)
-        )
-        if wrong:
+        if isinstance(arrival.drawn, RenderError):
+            reason = str(arrival.drawn).removeprefix(f"{self.model_id} ")
+            self._leave(address, f"{reason}, and the first address did", "")
+        elif wrong := fault(first, arrival.drawn, other):
             self._leave(address, f"{wrong} than the first address", "")
 
     async def _work(
@@ -299,7 +332,7 @@ class HostedModel:
             ] = None
         if self._working():
             return
-        self._closed = f"{self.model_id} {why}" + (f": {advice}" if advice else "")
+        self._closed = self._closed or f"{self.model_id} {why}" + (f": {advice}" if advice else "")
 
     # ── one ──────────────────────────────────────────────────────────────────────────────────
 
@@ -532,6 +565,9 @@ OF_REQUEST = (
     "not supported",
     "not permitted",
     "deprecated",
+    "num_inference_steps",
+    "guidance_scale",
+    "true_cfg_scale",
 )
 """What a service speaks of when the same request fails with every prompt."""
 
@@ -639,9 +675,24 @@ def decoded(encoded: str) -> bytes:
     return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 
 
-def _template(
-    model_id: str, settings: ModelSettings, hosted: HostedSettings, known: KnownModel | None
-) -> RenderSpec:
+def _taken(settings: ModelSettings, known: KnownModel | None) -> dict[str, Any]:
+    """Numbers of a known model that the user leaves open, by setting."""
+    if known is None:
+        return {}
+    taken = {
+        name: getattr(known, name)
+        for name in ("num_inference_steps", "guidance_scale")
+        if getattr(settings, name) is None and getattr(known, name) is not None
+    }
+    if settings.height is None and settings.width is None and known.height is not None:
+        taken |= {"width": known.width, "height": known.height}
+    scale = taken.get("guidance_scale", settings.guidance_scale)
+    if settings.negative_prompt is None and known.negative_prompt and (scale or 0) > 1:
+        taken["negative_prompt"] = known.negative_prompt
+    return taken
+
+
+def _template(model_id: str, settings: ModelSettings, hosted: HostedSettings) -> RenderSpec:
     """The specification of all pictures, but for prompt and seed.
 
     Raises:
@@ -654,36 +705,27 @@ def _template(
         num_inference_steps=1,
         guidance_scale=0.0,
         scheduler=f"quality={hosted.quality}" if hosted.quality else "service",
-        height=settings.height or (known and known.height) or SIZE,
-        width=settings.width or (known and known.width) or SIZE,
+        height=settings.height or SIZE,
+        width=settings.width or SIZE,
         profile="service",
         device="service",
     )
     if not hosted.seeded:
         return spec
     steps, scale = settings.num_inference_steps, settings.guidance_scale
-    if known:
-        steps = known.num_inference_steps if steps is None else steps
-        scale = known.guidance_scale if scale is None else scale
     if steps is None or scale is None:
-        missing = [
-            name
-            for name, value in (("num_inference_steps", steps), ("guidance_scale", scale))
-            if value is None
-        ]
+        told = {"num_inference_steps": steps, "guidance_scale": scale}
+        missing = [name for name, value in told.items() if value is None]
         raise ConfigError(
             f"hosted:{settings.name}: seeded pictures are known by all that they are drawn from, "
             f"and lcmis does not know how this model is run: set {' and '.join(missing)}"
         )
-    negative = settings.negative_prompt
-    if negative is None:
-        negative = known.negative_prompt if known and scale > 1 else ""
     try:
         return replace(
             spec,
             num_inference_steps=steps,
             guidance_scale=scale,
-            negative_prompt=negative,
+            negative_prompt=settings.negative_prompt or "",
             profile="seeded service",
         )
     except ValueError as error:

@@ -239,10 +239,15 @@ def _said(taken: Mapping[KnownModel, Mapping[str, Any]]) -> Iterator[str]:
     """What was taken from which model, and what its entry says is to be minded."""
     for model, numbers in taken.items():
         if numbers:
-            told = ", ".join(f"{name} = {_shown(value)}" for name, value in numbers.items())
-            yield f"as {model.title} is run: {told} ({model.sources[0]})"
+            yield as_run(model, numbers)
         if model.mind:
             yield f"{model.title}: {model.mind}"
+
+
+def as_run(model: KnownModel, numbers: Mapping[str, Any]) -> str:
+    """A sentence that says which settings a known model has given, and who says so."""
+    told = ", ".join(f"{name} = {_shown(value)}" for name, value in numbers.items())
+    return f"as {model.title} is run: {told} ({model.sources[0]})"
 
 
 def _shown(value: Any) -> str:

@@ -74,6 +74,8 @@ class Engine:
     after: int = 0
     """So many pictures come first."""
     names_its_model: bool = False
+    lists: list[str] | None = None
+    """What it says that it serves, where it says so at all."""
     pause: float = 0.0
     """Seconds that a picture takes."""
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -183,6 +185,12 @@ def served(engine: Engine) -> Iterator[Engine]:
     """The engine behind an address of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            listed = [{"id": name, "object": "model"} for name in engine.lists or ()]
+            told = json.dumps({"object": "list", "data": listed}).encode()
+            there = self.path == "/v1/models" and engine.lists is not None
+            self._send(200 if there else 404, told if there else b'{"detail": "Not Found"}')
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, answer = (
@@ -190,6 +198,9 @@ def served(engine: Engine) -> Iterator[Engine]:
                 if self.path == "/v1/images/generations"
                 else (404, b'{"detail": "Not Found"}')
             )
+            self._send(status, answer)
+
+        def _send(self, status: int, answer: bytes | None) -> None:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer or b"x" * 900)))
