@@ -184,7 +184,7 @@ def says_few_steps(name: str) -> str:
 def with_known_numbers(
     settings: ModelSettings,
     folder: PipelineFolder,
-    usual: Defaults | None,
+    usual: Defaults,
     refusal: Callable[[float, str], str],
 ) -> tuple[ModelSettings, tuple[str, ...]]:
     """A user's settings, and what they leave open as its authors run this model.
@@ -212,7 +212,7 @@ def with_known_numbers(
     for model in found:
         said = _left_open(filled, model)
         filled = dataclasses.replace(filled, **said)
-        scale = _first(filled.guidance_scale, usual and usual.guidance_scale, 0.0)
+        scale = _first(filled.guidance_scale, usual.guidance_scale, 0.0)
         negative = model.negative_prompt
         if filled.negative_prompt is None and negative and not refusal(scale, negative):
             said["negative_prompt"] = negative
@@ -257,7 +257,7 @@ def _shown(value: Any) -> str:
 def _refuse_guesses(
     settings: ModelSettings,
     folder: PipelineFolder,
-    usual: Defaults | None,
+    usual: Defaults,
     found: list[KnownModel],
 ) -> None:
     """What looks distilled and is not known is not drawn with the numbers of another model."""
@@ -266,7 +266,7 @@ def _refuse_guesses(
         for name in ("num_inference_steps", "guidance_scale")
         if getattr(settings, name) is None
     ]
-    suits = usual is not None and usual.num_inference_steps <= FEW
+    suits = usual.num_inference_steps is not None and usual.num_inference_steps <= FEW
     if not missing or suits or any(model.few_steps for model in found):
         return
     of_adapters = [says_few_steps(adapter.name) for adapter in settings.adapters]
