@@ -39,6 +39,7 @@ from lcmis.propose.catalogue import to_toml
 from lcmis.render.hosted import HostedModel
 from lcmis.render.seeded import distance, fault, likeness
 from lcmis.store import Store
+from lcmis.testing import ImageModelContract
 from lcmis.text import endpoint
 from lcmis.types import RenderSpec, Stage
 
@@ -443,6 +444,23 @@ def test_a_served_pipeline_is_audited_gone_on_with_and_drawn_again(
         assert tests.count(True) == 1
 
 
+class TestSeededHostedModel(ImageModelContract):
+    """The contract of image models, by an engine that heeds seeds."""
+
+    too_long = None
+
+    @pytest.fixture(autouse=True)
+    def _engine(self, serve: Callable[..., Engine]) -> None:
+        self.engine = serve()
+
+    def make(self) -> HostedModel:
+        return model(self.engine)
+
+    def undrawable(self, model: Any) -> RenderSpec:
+        self.engine.refuses = "a forbidden thing"
+        return model.spec((Stage("a forbidden thing"),), 0)
+
+
 # ── many at once ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -588,10 +606,7 @@ def test_a_prompt_that_one_address_refuses_is_not_asked_of_the_others(
     one = model(*engines)
     drawn_by(one, specs(one, 2))
     for engine in engines:
-        engine._answer = lambda *_: (  # type: ignore[method-assign]
-            400,
-            b'{"error": {"code": "moderation_blocked"}}',
-        )
+        engine.refuses = "something else"
     before = sum(len(engine.asked) for engine in engines)
     (refused,) = one.generate(specs(one, 1, "something else"))
     assert isinstance(refused, Refusal)

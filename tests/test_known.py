@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import json
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import diffusers
 import pytest
-from worlds import drawing
+from worlds import drawing, zoo
 
 from lcmis.audit.config import load_config
 from lcmis.audit.replay import _with_numbers_of
@@ -28,6 +27,7 @@ from lcmis.render.known import (
     says_few_steps,
     spelled,
 )
+from lcmis.render.signature import signature_of
 from lcmis.types import Adapter, Stage
 
 tiny = drawing.tiny
@@ -89,27 +89,10 @@ def test_every_entry_is_of_pipelines_and_an_argument_that_the_installed_diffuser
     known: KnownModel,
 ) -> None:
     for pipeline in known.pipelines:
-        arguments = call_arguments()[pipeline]
-        if known.guidance != "guider" and "StableCascade" not in pipeline:
-            assert known.guidance in arguments, pipeline
+        if known.guidance != "guider":
+            assert known.guidance in signature_of(pipeline)
     if known.scheduler:
         assert hasattr(diffusers, known.scheduler)
-
-
-def call_arguments() -> dict[str, set[str]]:
-    """Pipeline class to what its call takes, read from the source of diffusers."""
-    if not CALLS:
-        root = Path(diffusers.__file__).parent / "pipelines"
-        for path in root.rglob("pipeline_*.py"):
-            for node in ast.parse(path.read_text("utf-8")).body:
-                if isinstance(node, ast.ClassDef):
-                    for inner in node.body:
-                        if isinstance(inner, ast.FunctionDef) and inner.name == "__call__":
-                            CALLS[node.name] = {argument.arg for argument in inner.args.args}
-    return CALLS
-
-
-CALLS: dict[str, set[str]] = {}
 
 
 @pytest.mark.parametrize(
@@ -489,3 +472,33 @@ def test_a_negative_prompt_may_be_set_to_nothing_in_a_file(tmp_path: Path) -> No
     path = tmp_path / "audit.toml"
     path.write_text('[[models]]\nname = "a/b"\nnegative_prompt = ""\n[[models]]\nname = "c/d"\n')
     assert [model.negative_prompt for model in load_config(path).models] == ["", None]
+
+
+# ── with pipelines of the real classes ───────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "numbers"),
+    [
+        ("qwen-image", "Qwen-Image", (50, 4.0, 1328, " ")),
+        ("z-image", "Z-Image-Turbo", (9, 0.0, 1024, "")),
+        ("z-image", "Z-Image", (50, 4.0, 1024, "")),
+        ("krea2", "Krea-2-Turbo", (8, 0.0, 1024, "")),
+        ("flux2-klein-distilled", "FLUX.2-klein-4B", (4, 0.0, 1024, "")),
+        ("hunyuan-image", "HunyuanImage-2.1-Distilled-Diffusers", (8, 3.25, 2048, "")),
+        ("sana-sprint", "Sana_Sprint_1.6B_1024px_diffusers", (2, 4.5, 1024, "")),
+        ("sd3", "stable-diffusion-3.5-large-turbo", (4, 0.0, 1024, "")),
+    ],
+)
+def test_a_pipeline_of_the_class_that_an_entry_names_takes_its_numbers(
+    family: str,
+    name: str,
+    numbers: tuple[int, float, int, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = zoo.save(family, tmp_path_factory.mktemp("known") / name)
+    spec, notes = spec_of(folder)
+    steps, scale, size, negative = numbers
+    assert (spec.num_inference_steps, spec.guidance_scale) == (steps, scale)
+    assert (spec.width, spec.height, spec.negative_prompt) == (size, size, negative)
+    assert notes[0].startswith("as ")

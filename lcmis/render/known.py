@@ -63,9 +63,13 @@ class KnownModel:
     """Addresses at which its numbers stand."""
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
-    guidance: Literal["guidance_scale", "true_cfg_scale", "distilled_guidance_scale", "guider"] = (
-        "guidance_scale"
-    )
+    guidance: Literal[
+        "guidance_scale",
+        "true_cfg_scale",
+        "distilled_guidance_scale",
+        "prior_guidance_scale",
+        "guider",
+    ] = "guidance_scale"
     """The argument of the pipeline that the scale is, or the part that holds it."""
     height: int | None = None
     width: int | None = None
@@ -211,6 +215,8 @@ def with_known_numbers(
     filled, taken = settings, {}
     for model in found:
         said = _left_open(filled, model)
+        if "guidance_scale" in said and refusal(said["guidance_scale"], ""):
+            del said["guidance_scale"]  # its authors' "none" is another number here
         filled = dataclasses.replace(filled, **said)
         scale = _first(filled.guidance_scale, usual.guidance_scale, 0.0)
         negative = model.negative_prompt

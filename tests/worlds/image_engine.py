@@ -76,6 +76,8 @@ class Engine:
     names_its_model: bool = False
     lists: list[str] | None = None
     """What it says that it serves, where it says so at all."""
+    refuses: str = ""
+    """A prompt that its filter holds back."""
     pause: float = 0.0
     """Seconds that a picture takes."""
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -143,6 +145,8 @@ class Engine:
         if body.get("model") not in (None, self.model):
             said = f"Model mismatch: request specifies '{body['model']}'"
             return 400, json.dumps({"detail": said}).encode()
+        if body["prompt"] == self.refuses:
+            return 400, b'{"error": {"code": "moderation_blocked"}}'
         steps = self._extra(body).get("num_inference_steps")
         if steps is not None and not 1 <= steps <= 200:
             said = {"loc": ["body", "num_inference_steps"], "msg": "Input should be at most 200"}
