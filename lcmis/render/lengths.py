@@ -74,7 +74,7 @@ class Lengths:
         self.cut = lru_cache(4096)(self._cut)
 
     def _cut(self, prompt: str, is_negative: bool = False) -> str:
-        """Why not all of a prompt would be read, as the end of a sentence about it; empty where it is.
+        """Why not all of a prompt would be read, to end a sentence about it; empty where it is.
 
         Args:
             prompt: any text.
