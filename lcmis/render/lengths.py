@@ -42,7 +42,7 @@ class Read:
     """Whether it is read by CLIP."""
 
 
-class Ended(Exception):
+class AllRead(Exception):
     """Raised by us when a pipeline has read its prompts and goes on to draw."""
 
 
@@ -123,7 +123,7 @@ class Lengths:
         with _hushed(), torch.inference_mode():
             try:
                 self._skeleton(**self._arguments, **prompts)
-            except Ended:
+            except AllRead:
                 pass
             except FAILINGS as error:
                 if not self._seen:
@@ -187,7 +187,7 @@ class Lengths:
         @functools.wraps(set_timesteps)  # for pipelines look at what it takes
         def end(*_: Any, **__: Any) -> None:
             if self._seen:
-                raise Ended
+                raise AllRead
 
         return end
 
@@ -247,16 +247,16 @@ class StandIn(torch.nn.Module):
             if name.endswith("_blocks"):
                 return ()
             if not name.startswith("_") and self.seen:
-                raise Ended from None
+                raise AllRead from None
             raise
 
     def forward(self, *_: Any, **__: Any) -> Any:
         """Nothing is drawn here.
 
         Raises:
-            Ended: always.
+            AllRead: always.
         """
-        raise Ended
+        raise AllRead
 
 
 class TextStandIn(StandIn):
@@ -274,10 +274,10 @@ class TextStandIn(StandIn):
         """For pipelines that run the layers themselves.
 
         Raises:
-            Ended: always.
+            AllRead: always.
         """
         self.seen.append(input_ids)
-        raise Ended
+        raise AllRead
 
     def forward(self, input_ids: Any = None, *_: Any, **__: Any) -> Any:
         """Shapes as the real one's: (batch, length, dim) a layer, and a summary (batch, dim)."""
@@ -288,10 +288,10 @@ class TextStandIn(StandIn):
         num_layers = getattr(text, "num_hidden_layers", None) or text.num_layers
         last = torch.sin(input_ids[..., None] * torch.arange(1.0, WIDTH + 1))
         summary = last.mean(1)
-        return Said(summary if self.is_projected else last, last, summary, num_layers)
+        return TextOutput(summary if self.is_projected else last, last, summary, num_layers)
 
 
-class Said(SimpleNamespace):
+class TextOutput(SimpleNamespace):
     """A text encoder's output, by name and by place."""
 
     def __init__(self, first: Any, last: Any, summary: Any, num_layers: int) -> None:
