@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,7 +91,18 @@ def _class(library: str, class_name: str) -> Any:
         return getattr(diffusers, class_name)
     if library == "transformers":
         return getattr(transformers, class_name)
-    return getattr(importlib.import_module(f"diffusers.pipelines.{library}"), class_name)
+    return getattr(_pipeline_module(library), class_name)
+
+
+def _pipeline_module(library: str) -> Any:
+    """A part of diffusers by the name that published models call it; it has moved some of them, and
+    no longer finds those itself.
+    """
+    name = f"diffusers.pipelines.{library}"
+    if importlib.util.find_spec(name) is None and library not in vars(diffusers.pipelines):
+        moved = importlib.import_module(f"diffusers.pipelines.deprecated.{library}")
+        setattr(diffusers.pipelines, library, moved)
+    return getattr(diffusers.pipelines, library)
 
 
 def _lay_over(pipeline: Any, located: Located, adapter: Adapter) -> None:
