@@ -1,10 +1,9 @@
-"""Every family of text-to-image pipelines: drawn as diffusers draws it, and followed in what it is told."""
+"""Every family of text-to-image pipelines: drawn as diffusers draws it, told nothing in vain."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from worlds import zoo
 
+from lcmis.cli.terminal.families import SHOWN, short
 from lcmis.errors import ConfigError, RenderError
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render import draw
@@ -23,10 +23,14 @@ from lcmis.types import RenderSpec, Stage
 CUP, DOGS = "a red cup", "two dogs on a boat"
 LONG = "a red cup of cold water on a wooden table " * 200
 NO_LIMIT = "no limit"
-TABLE = Path(__file__).parent.parent / "data" / "families.toml"
+ROOT = Path(__file__).parent.parent
+TABLE = ROOT / "data" / "families.toml"
+PAGE = ROOT / "docs" / "models.md"
+MARKS = ("<!-- families -->\n", "<!-- end of families -->\n")
 HEADER = """\
-# What works for which family of diffusers' text-to-image pipelines, found by tests/test_families.py on tiny pipelines of
-# the real classes and written by `make families`; `lcmis models --families` prints it. "yes", or what lcmis says instead.
+# What works for which family of diffusers' text-to-image pipelines: "yes", or what lcmis says
+# instead. Found by tests/test_families.py on tiny pipelines of the real classes, and written by
+# `make families`; `lcmis models --families` prints it.
 """
 
 
@@ -48,6 +52,10 @@ class Tried:
     @cached_property
     def model(self) -> DiffusersModel:
         return self.open()
+
+    @cached_property
+    def plain(self) -> Any:
+        return self.family.load(self.folder)
 
     @cached_property
     def cup(self) -> np.ndarray:
@@ -77,7 +85,7 @@ class Tried:
             return str(error).split(" ")[0].rstrip(":")
 
     def same(self) -> str:
-        expected = self.family.plain_call(self.family.load(self.folder), CUP, 5)
+        expected = self.family.plain_call(self.plain, CUP, 5)
         drawn = (expected * 255).round().astype(np.uint8)
         return WORKS if np.array_equal(self.cup, drawn) else "NOT: another picture"
 
@@ -106,7 +114,7 @@ class Tried:
         return WORKS if acts else "NOT: it changes nothing, without a word"
 
     def batches(self) -> str:
-        model = self.open(batch_size=2)
+        model = self.model.in_batches_of(2)
         specs = [model.spec((Stage(prompt),), seed) for prompt, seed in
                  ((CUP, 5), (DOGS, 7), (CUP, 6))]  # fmt: skip
         together = [np.asarray(picture) for picture in drawn(model, *specs)]
@@ -116,27 +124,40 @@ class Tried:
         return WORKS if equal else "NOT: a picture depends on its neighbours"
 
     def length(self) -> str:
-        longest, refused = 1, len(LONG)
-        if self.fits(refused):
-            return NO_LIMIT
+        longest, refused = 1, 128
+        while self.fits(refused):
+            longest, refused = refused, 2 * refused
+            if refused > len(LONG):
+                return NO_LIMIT
         while refused - longest > 1:
             middle = (longest + refused) // 2
             if self.fits(middle):
                 longest = middle
             else:
                 refused = middle
-        read, other = LONG[: longest - 1] + "x", LONG[: longest - 1] + "o"
-        pictures = [one(self.model, self.model.spec((Stage(text),), 5)) for text in (read, other)]
-        acts = not np.array_equal(*pictures)
-        return WORKS if acts else f"NOT: the last of {longest} letters changes nothing"
+        one(self.model, self.model.spec((Stage(LONG[: longest - 1] + "x"),), 5))
+        if not self.reads_last(longest):
+            return f"NOT: the last of {longest} letters changes nothing"
+        if self.reads_last(refused) and "puts around it" not in self.refusal(refused):
+            return f"NOT: {refused} letters are read and refused"
+        return WORKS
 
     def fits(self, letters: int) -> bool:
+        return not self.refusal(letters)
+
+    def refusal(self, letters: int) -> str:
         try:
             self.model.spec((Stage(LONG[: letters - 1] + "x"),), 5)
         except RenderError as error:
-            assert "the prompt 'a red cup" in str(error)
-            return False
-        return True
+            return str(error)
+        return ""
+
+    def reads_last(self, letters: int) -> bool:
+        """Whether plain diffusers draws by the last letter too."""
+        pictures = [
+            self.family.plain_call(self.plain, LONG[: letters - 1] + last, 5) for last in "xo"
+        ]
+        return not np.array_equal(*pictures)
 
 
 def drawn(model: DiffusersModel, *specs: RenderSpec) -> list[Any]:
@@ -159,7 +180,8 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tried]:
     def of(name: str) -> Tried:
         if name not in families:
             families.clear()  # one pipeline in memory at a time
-            families[name] = Tried(name, root / name)
+            # a folder's name may say what model is in it: these say nothing
+            families[name] = Tried(name, root / f"tiny{list(zoo.FAMILIES).index(name)}")
         return families[name]
 
     return of
@@ -177,13 +199,67 @@ def test_a_family_is_drawn_as_diffusers_draws_it_and_follows_or_refuses_what_it_
 
 
 def test_the_table_of_families_says_what_was_found(request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--write-families"):
-        facts = [FamilyFacts(family=name, **found) for name, found in FOUND.items()]
-        TABLE.write_text(HEADER + "".join(map(as_toml, facts)), encoding="utf-8")
-        family_facts.cache_clear()
     stands = {facts.family: dict(facts.document) for facts in family_facts()}
+    if request.config.getoption("--write-families"):
+        stands |= FOUND
+        facts = [
+            FamilyFacts(family=name, **stands[name]) for name in zoo.FAMILIES if name in stands
+        ]
+        TABLE.write_text(HEADER + "".join(map(as_toml, facts)), encoding="utf-8")
+        stands = {one.family: dict(one.document) for one in facts}
+        before, after = page_around()
+        PAGE.write_text(before + as_markdown(facts) + after, encoding="utf-8")
     assert {name: stands.get(name) for name in FOUND} == FOUND, "run `make families`"
     assert list(stands) == list(zoo.FAMILIES)
+
+
+def test_the_page_of_models_shows_the_table() -> None:
+    before, after = page_around()
+    assert PAGE.read_text(encoding="utf-8") == before + as_markdown(family_facts()) + after
+
+
+def page_around() -> tuple[str, str]:
+    text = PAGE.read_text(encoding="utf-8")
+    return text[: text.index(MARKS[0]) + len(MARKS[0])], text[text.index(MARKS[1]) :]
+
+
+def as_markdown(families: Sequence[FamilyFacts]) -> str:
+    names = ("family", *SHOWN)
+    rows = [[facts.family, *(short(getattr(facts, name)) for name in SHOWN)] for facts in families]
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["models", "--families"], "flux-dev"),
+        (["models", "FluxPipeline", "--families"], "flux-schnell"),
+        (["models", "--families", "--json"], '"negative"'),
+    ],
+)
+def test_the_command_prints_the_table_and_one_family_with_its_reasons(
+    words: list[str], said: str, lcmis: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, _ = lcmis(*words)
+    assert code == 0
+    assert said in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["models", "sdlx", "--families"], "try sdxl"),
+        (["models", "--families", "--known"], "leave one out"),
+        (["models", "sdxl"], "needs --known or --families"),
+    ],
+)
+def test_a_family_that_is_none_gets_a_sentence(
+    words: list[str], said: str, lcmis: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, _, err = lcmis(*words)
+    assert code == 2
+    assert said in err
 
 
 def as_toml(facts: FamilyFacts) -> str:

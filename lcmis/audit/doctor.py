@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from lcmis.audit.provenance import REPORTED_PACKAGES
 from lcmis.plugins import registry
 from lcmis.plugins.opening import open_checker, open_model
+from lcmis.plugins.optional import notes_of
 from lcmis.plugins.protocols import Checker, ImageModel, KnownCase
 from lcmis.plugins.settings import AuditSettings, CheckerSettings
 from lcmis.render import draw
@@ -51,7 +52,10 @@ def examine(config: AuditSettings, folder: Path) -> Iterator[Finding]:
     for settings in config.checkers:
         yield check_known_cases(open_checker(settings), _known_cases(settings))
     for model_settings in config.models:
-        yield check_batches(open_model(model_settings))
+        model = open_model(model_settings)
+        for sentence in notes_of(model):
+            yield Finding(model.model_id, "note", sentence)
+        yield check_batches(model)
 
 
 def _versions() -> Iterator[Finding]:

@@ -17,6 +17,9 @@ from lcmis.render import draw
 from lcmis.store import Store, picture_hash
 from lcmis.types import RenderSpec
 
+NUMBERS = ("num_inference_steps", "guidance_scale", "height", "width", "scheduler")
+"""What a model chooses where its user does not; a later lcmis may choose otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replay:
@@ -74,12 +77,30 @@ def _model_of(spec: RenderSpec, store: Store, also: Sequence[ModelSettings]) -> 
             usual = model.spec(spec.stages, spec.seed)
             if dataclasses.replace(usual, negative_prompt=spec.negative_prompt) == spec:
                 return model
+            if (then := _with_numbers_of(spec, usual, settings)) is not None:
+                return then
         tried.append(model.model_id)
     raise ConfigError(
         f"{spec.key} was drawn by {spec.model} with {spec.profile}, {spec.num_inference_steps} "
         f"steps; here are only {', '.join(dict.fromkeys(tried))}: name the model and settings it "
         f"was drawn with"
     )
+
+
+def _with_numbers_of(
+    spec: RenderSpec, usual: RenderSpec, settings: ModelSettings
+) -> ImageModel | None:
+    """The model with the numbers that a picture was drawn with, where nobody had set them and they
+    have changed since; None where more than those is different.
+    """
+    open_then = {
+        name: getattr(spec, name)
+        for name in NUMBERS
+        if getattr(settings, name) is None and getattr(spec, name) != getattr(usual, name)
+    }
+    if dataclasses.replace(usual, negative_prompt=spec.negative_prompt, **open_then) != spec:
+        return None
+    return open_model(dataclasses.replace(settings, **open_then))
 
 
 def _changed(store: Store) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from lcmis.check import blank_picture, questions_of
 from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.optional import price_of, spent_by
+from lcmis.plugins.optional import notes_of, price_of, spent_by
 from lcmis.plugins.protocols import ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Drawn, Store
@@ -57,6 +58,8 @@ class AuditResult:
     """Items that failed in this run and have not succeeded since."""
     spent: float = 0.0
     """Money that this run's pictures cost, by the prices in the configuration."""
+    notes: tuple[str, ...] = ()
+    """Where models' numbers come from, and what was seen of services; a sentence each."""
 
     def worst(self, count: int = 10) -> list[PairFinding]:
         """The worst pairs over all models."""
@@ -87,6 +90,8 @@ class ModelPlan:
     where it can be relied on to notice none."""
     price: float | None = None
     """Of one picture; None where it costs nothing, or nobody said what."""
+    notes: tuple[str, ...] = ()
+    """Where its numbers come from, and what else is to be known of it; a sentence each."""
 
 
 class Audit:
@@ -149,6 +154,7 @@ class Audit:
                 max(1, len(readable)), round(expectation.mean)
             ),
             price=price_of(model),
+            notes=notes_of(model),
         )
 
     def _seconds_each(self, model: ImageModel) -> float | None:
@@ -194,6 +200,7 @@ class Audit:
             seconds=seconds,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
             spent=sum(map(spent_by, self.models)),
+            notes=tuple(note for model in self.models for note in notes_of(model)),
         )
 
     def _audit_model(self, model: ImageModel) -> None:
@@ -229,12 +236,13 @@ class Audit:
     ) -> None:
         owner = {spec.key: pair for pair, spec in plan}
         self._tell("drawing", state)
-        for drawn in self.studio.draw_missing(model, plan):
-            state.pictures += len(drawn)
-            self._tell("checking", state)
-            images = {item.spec.key: item.image for item in drawn if item.image is not None}
-            self._check_missing([(owner[key], key) for key in images], images)
-            self._tell("drawing", state)
+        with contextlib.closing(self.studio.draw_missing(model, plan)) as drawing:
+            for drawn in drawing:
+                state.pictures += len(drawn)
+                self._tell("checking", state)
+                images = {item.spec.key: item.image for item in drawn if item.image is not None}
+                self._check_missing([(owner[key], key) for key in images], images)
+                self._tell("drawing", state)
 
     def _check_missing(
         self, pictures: Sequence[tuple[ConceptPair, str]], images: Mapping[str, Image]

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lcmis.audit.config import STORE_VARIABLE
+from lcmis.audit.config import PICTURES_VARIABLE, STORE_VARIABLE
 from lcmis.cli.registered import CATALOGUES, complete, complete_or_path
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import USUAL_STORE, AuditSettings
 from lcmis.types import Adapter
 
 if TYPE_CHECKING:
-    from lcmis.plugins.settings import TextModelSettings
+    from lcmis.plugins.settings import ModelSettings, TextModelSettings
     from lcmis.store import Store
 
 StoreOption = Annotated[
@@ -153,6 +153,25 @@ def settings(
     batch: Annotated[
         int | None, option("How pictures are drawn", "Pictures drawn at once.")
     ] = None,
+    service: Annotated[
+        list[str] | None,
+        option(
+            "How a service is asked",
+            "An address of a hosted: model; of several, each does a part of the work.",
+        ),
+    ] = None,
+    seeded: Annotated[
+        bool | None,
+        option(
+            "How a service is asked",
+            "It draws from seed, steps and guidance, as vLLM-Omni and SGLang do.",
+            "--seeded/--no-seeded",
+        ),
+    ] = None,
+    in_flight: Annotated[
+        int | None,
+        option("How a service is asked", "Requests under way at each address at once: 4."),
+    ] = None,
     rule: Annotated[
         str | None, option("When a pair is decided", "sprt, curtailed or fixed.")
     ] = None,
@@ -197,9 +216,30 @@ def settings(
         "batch_size": batch,
     }
     given: dict[str, Any] = {name: value for name, value in drawing.items() if value is not None}
-    return dataclasses.replace(
-        read, models=tuple(dataclasses.replace(entry, **given) for entry in read.models)
-    )
+    models = [dataclasses.replace(entry, **given) for entry in read.models]
+    asked = {"seeded": seeded, "in_flight": in_flight}
+    reached: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if service:
+        reached |= {"endpoint": "", "endpoints": tuple(service)}
+    return dataclasses.replace(read, models=tuple(_reached(models, reached)))
+
+
+def _reached(models: list[ModelSettings], told: dict[str, Any]) -> list[ModelSettings]:
+    """What the command line says of services, laid over what a file says.
+
+    Raises:
+        ConfigError: there is none among the models.
+    """
+    if told and not any(model.hosted for model in models):
+        raise ConfigError(
+            "a flag speaks of a service, but no model is one: name one with --model hosted:NAME"
+        )
+    return [
+        dataclasses.replace(model, hosted=dataclasses.replace(model.hosted, **told))
+        if model.hosted
+        else model
+        for model in models
+    ]
 
 
 # ── text models ──────────────────────────────────────────────────────────────────────────────────
@@ -335,8 +375,11 @@ def open_store(
     """Open it; none of SQLAlchemy is imported before."""
     from lcmis.store import Store
 
+    name = store_name(store)
+    if "://" in name:
+        pictures = pictures or os.environ.get(PICTURES_VARIABLE)
     return Store(
-        store_name(store),
+        name,
         pictures=Path(pictures) if pictures else None,
         read_only=read_only,
         create=create,

@@ -16,6 +16,7 @@ from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.conditioning import Defaults
 from lcmis.render.kinds import PipelineKind
+from lcmis.render.known import with_known_numbers
 from lcmis.render.pipeline_folder import PipelineFolder, adapter_file, scheduler_class
 from lcmis.render.proved import Proved
 from lcmis.render.trunks import Trunks, beginning, sharing
@@ -71,6 +72,10 @@ class DiffusersModel:
         if not self._located.hub_name:
             self._folder.refuse_pickles()
         self._family = PipelineKind(self._folder)
+        settings, self.notes = with_known_numbers(
+            settings, self._folder, self._family.defaults(), self._family.refusal
+        )
+        """What of its numbers is its authors', and what else is to be minded; a sentence each."""
 
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
@@ -100,8 +105,8 @@ class DiffusersModel:
         if settings.scheduler is not None:
             scheduler = scheduler_class(settings.scheduler, flow=self._family.flow)
         negative_prompt = settings.negative_prompt
-        if guidance > 1:
-            negative_prompt = negative_prompt or defaults.negative_prompt
+        if negative_prompt is None:
+            negative_prompt = defaults.negative_prompt if guidance > 1 else ""
         try:
             self._template = RenderSpec(
                 model=self.model_id,

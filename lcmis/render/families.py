@@ -1,12 +1,14 @@
-"""What works for which family of pipelines, as the tests found it on tiny ones of the real classes."""
+"""What works for which family of pipelines, as tests found it on tiny ones of the real classes."""
 
 from __future__ import annotations
 
+import difflib
 import functools
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lcmis.errors import UnknownNameError
 from lcmis.machine.paths import shipped
 
 WORKS = "yes"
@@ -14,7 +16,7 @@ WORKS = "yes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyFacts:
-    """One family; what works is :data:`WORKS`, and what does not is the sentence it is refused with."""
+    """One family; what works is :data:`WORKS`, what does not is the sentence that refuses it."""
 
     family: str
     pipeline: str
@@ -51,3 +53,22 @@ def family_facts() -> tuple[FamilyFacts, ...]:
     text = (shipped("data") / "families.toml").read_text(encoding="utf-8")
     found = tomllib.loads(text)
     return tuple(FamilyFacts(family=family, **facts) for family, facts in found.items())
+
+
+def find_families(name: str) -> tuple[FamilyFacts, ...]:
+    """Those of this name or pipeline class, or of whose name it is a part.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    every = family_facts()
+    said = name.casefold()
+    exact = [facts for facts in every if said in (facts.family, facts.pipeline.casefold())]
+    part = [facts for facts in every if said in facts.family or said in facts.pipeline.casefold()]
+    if not part:
+        names = [facts.family for facts in every]
+        near = ", ".join(difflib.get_close_matches(said, names, n=3)) or ", ".join(names[:3])
+        raise UnknownNameError(
+            f"no family is called {name!r}: try {near}, or `lcmis models --families`"
+        )
+    return tuple(exact or part)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import SimpleNamespace
@@ -16,7 +17,6 @@ import torch
 import transformers
 from diffusers.configuration_utils import FrozenDict
 
-from lcmis.machine.weights import silent
 from lcmis.render.pipeline_folder import PipelineFolder
 
 INSIDE = frozenset({"model", "language_model", "text_model", "encoder"})
@@ -74,7 +74,7 @@ class Lengths:
         self.cut = lru_cache(4096)(self._cut)
 
     def _cut(self, prompt: str, is_negative: bool = False) -> str:
-        """Why not all of a prompt would be read, as the end of a sentence about it; empty where it is.
+        """Why not all of a prompt would be read, to end a sentence about it; empty where it is.
 
         Args:
             prompt: any text.
@@ -114,7 +114,7 @@ class Lengths:
         prompts = {"prompt": ANY_PROMPT if is_negative else prompt}
         if is_negative:
             prompts["negative_prompt"] = prompt
-        with silent(), torch.inference_mode():
+        with _hushed(), torch.inference_mode():
             try:
                 self._skeleton(**self._arguments, **prompts)
             except Ended:
@@ -293,6 +293,17 @@ class Said(SimpleNamespace):
 
     def __getitem__(self, place: int | str) -> Any:
         return (self.first, self.pooler_output)[place] if place in (0, 1) else vars(self)[place]
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """What a pipeline warns of concerns nobody here: nothing is drawn."""
+    level = diffusers.utils.logging.get_verbosity()
+    diffusers.utils.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        diffusers.utils.logging.set_verbosity(level)
 
 
 def _class(library: str, class_name: str) -> Any:

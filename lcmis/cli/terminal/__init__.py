@@ -169,6 +169,8 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     )
     if result.spent:
         console.print(f"They cost about {result.spent:.2f}, by the price you gave.")
+    for sentence in result.notes:
+        console.print(f"[dim]{escape(sentence)}[/]")
     print_failures(result.failures)
     where = in_store(store)
     print_next(
@@ -331,6 +333,8 @@ def print_plan(plans: Sequence[ModelPlan], config: AuditSettings) -> None:
             console.print(
                 f"{escape(names[plan.model])} costs about {mean:.2f}, from {low:.2f} to {high:.2f}."
             )
+        for sentence in plan.notes:
+            console.print(f"{escape(names[plan.model])}: {escape(sentence)}")
         for sentence in plan.refused:
             console.print(f"[yellow]left out:[/] {escape(sentence)}")
 

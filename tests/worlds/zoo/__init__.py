@@ -18,7 +18,7 @@ from diffusers.pipelines import deprecated
 
 from worlds.zoo import cascades, clip_families, flow_families, language_families
 
-STEPS = 3
+STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
