@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import torch
 import transformers
 from diffusers.configuration_utils import FrozenDict
 
+from lcmis.render.loading import class_of
 from lcmis.render.pipeline_folder import PipelineFolder
 
 INSIDE = frozenset({"model", "language_model", "text_model", "encoder"})
@@ -148,7 +148,7 @@ class Lengths:
 
     def _part(self, name: str, library: str, class_name: str) -> Any:
         path = self._folder.path / name
-        kind = _class(library, class_name)
+        kind = class_of(library, class_name)
         if "tokenizer" in name or "processor" in name:
             part = kind.from_pretrained(path, local_files_only=True, trust_remote_code=False)
             is_processor = isinstance(part, transformers.ProcessorMixin)
@@ -304,10 +304,3 @@ def _hushed() -> Iterator[None]:
         yield
     finally:
         diffusers.utils.logging.set_verbosity(level)
-
-
-def _class(library: str, class_name: str) -> Any:
-    home = {"diffusers": diffusers, "transformers": transformers}.get(library)
-    if home is None:
-        home = importlib.import_module(f"diffusers.pipelines.{library}")
-    return getattr(home, class_name)

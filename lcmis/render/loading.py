@@ -68,7 +68,7 @@ def load_pipeline(
 def _load_network(folder: PipelineFolder, component: str, dtype: torch.dtype) -> torch.nn.Module:
     """Load one component, whole."""
     library, class_name = folder.components()[component]
-    network_class = _class(library, class_name)
+    network_class = class_of(library, class_name)
     try:
         network, report = network_class.from_pretrained(
             folder.path / component,
@@ -86,7 +86,8 @@ def _load_network(folder: PipelineFolder, component: str, dtype: torch.dtype) ->
     return network
 
 
-def _class(library: str, class_name: str) -> Any:
+def class_of(library: str, class_name: str) -> Any:
+    """The class of a component, by the two names that ``model_index.json`` has for it."""
     if library == "diffusers":
         return getattr(diffusers, class_name)
     if library == "transformers":
