@@ -14,7 +14,7 @@ import shots
 import streamlit as st
 
 from lcmis.findings import words
-from lcmis.types import NONE_OF_THESE, Box, ConceptPair, Question, QuestionKind, Render, Score
+from lcmis.types import NONE_OF_THESE, Box, Question, QuestionKind, Render, Score
 
 COLOURS = {
     QuestionKind.A_PRESENT: looks.ORANGE,
@@ -23,6 +23,10 @@ COLOURS = {
     QuestionKind.INTRUDER_B: looks.PINK,
 }
 """As the words for a missing thing have them; black letters are read on each."""
+
+
+LONGEST = 80
+"""Letters of a name that are shown."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,6 @@ class Frame:
 def shot(
     render: Render,
     said: Sequence[tuple[Question, Score]],
-    pair: ConceptPair | None,
     *,
     alt: str,
 ) -> None:
@@ -62,7 +65,7 @@ def shot(
         return
     framed = frames(by_checker[chosen], facts.threshold())
     st.html(markup(pictures.address("picture", render.sha256), framed, alt))
-    if pair is not None:
+    if not all(frame.is_sure for frame in framed):
         st.caption(
             "A dashed frame is the best one found, but its score does not reach the threshold."
         )
@@ -104,7 +107,7 @@ def markup(address: str, framed: Sequence[Frame], alt: str) -> str:
     found = ", ".join(frame.label for frame in framed)
     told = f"{alt}; found: {found}" if found else alt
     return (
-        '<div style="position:relative;line-height:0">'
+        '<div style="position:relative;line-height:0;overflow:hidden">'
         f'<img src="{_escaped(address)}" alt="{_escaped(told)}" style="width:100%">{drawn}</div>'
     )
 
@@ -116,16 +119,17 @@ def _frame(frame: Frame) -> str:
         f"width:{100 * (box.right - box.left):.3f}%;height:{100 * (box.bottom - box.top):.3f}%"
     )
     line = "solid" if frame.is_sure else "dashed"
-    # At the lower edge of the picture its words would hang out of it.
-    side = "bottom" if box.top > 0.85 else "top"
+    # At the lower or right edge of the picture its words would hang out of it.
+    down = "bottom" if box.top > 0.85 else "top"
+    across = "right" if box.left > 0.6 else "left"
     return (
         f'<div class="lcmis-box" style="position:absolute;box-sizing:border-box;{place};'
         f'border:3px {line} {frame.colour}">'
-        f'<span style="position:absolute;{side}:0;left:0;padding:0 4px;background:{frame.colour};'
+        f'<span style="position:absolute;{down}:0;{across}:0;padding:0 4px;background:{frame.colour};'
         f'color:#000;font:600 13px/18px sans-serif;white-space:nowrap">'
         f"{_escaped(frame.label)}</span></div>"
     )
 
 
 def _escaped(text: str) -> str:
-    return html.escape(words.visible(text, longest=200))
+    return html.escape(words.visible(text, longest=LONGEST))

@@ -34,7 +34,7 @@ NO_RELATION = "a detector finds things, and cannot tell how they stand to each o
 
 
 @dataclass(frozen=True, slots=True)
-class _Family:
+class _Dialect:
     """What differs between kinds of detectors, by their model type."""
 
     prompt: str
@@ -49,14 +49,14 @@ class _Family:
     """Whether its boxes lie in the square around the picture."""
 
 
-_OWL = _Family("a photo of a {}", 0.1, separate=True)
-_DINO = _Family("{}.", 0.25, separate=False, separators=".?")
-FAMILIES: Mapping[str, _Family] = {
+_OWL = _Dialect("a photo of a {}", 0.1, separate=True)
+_DINO = _Dialect("{}.", 0.25, separate=False, separators=".?")
+FAMILIES: Mapping[str, _Dialect] = {
     "owlvit": _OWL,
-    "owlv2": _Family("a photo of a {}", 0.1, separate=True, padded_to_square=True),
+    "owlv2": _Dialect("a photo of a {}", 0.1, separate=True, padded_to_square=True),
     "grounding-dino": _DINO,
     "mm-grounding-dino": _DINO,
-    "omdet-turbo": _Family("{}", 0.3, separate=False),
+    "omdet-turbo": _Dialect("{}", 0.3, separate=False),
 }
 """By ``model_type``: how each is asked."""
 
@@ -107,6 +107,13 @@ class DetectorChecker:
             raise ConfigError(f"none_below is {self.none_below:g}, but it lies between 0 and 1")
         self.checker_id = f"detect:{self._located}+{READING}-none{self.none_below:g}"
         self._detector: _Detector | None = None
+
+    @staticmethod
+    def asked(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
+        """The names that were looked for."""
+        if question.kind is QuestionKind.RELATION:
+            return ()
+        return tuple(("looked for", name) for some in _names(question) for name in some)
 
     def takes(self, question: Question) -> bool:
         """Presence, a choice among two options or more, and, to abstain, a relation."""
@@ -185,7 +192,7 @@ def _names(question: Question) -> list[tuple[str, ...]]:
     ]
 
 
-def _family_of(located: Located) -> _Family:
+def _family_of(located: Located) -> _Dialect:
     """Judge a folder by its files before anything of it is loaded."""
     config = located.path / "config.json"
     try:
@@ -211,7 +218,7 @@ def _family_of(located: Located) -> _Family:
 class _Detector:
     """A loaded model that looks for names in pictures."""
 
-    def __init__(self, located: Located, family: _Family, device: str, dtype: str) -> None:
+    def __init__(self, located: Located, family: _Dialect, device: str, dtype: str) -> None:
         import torch
         from safetensors import SafetensorError
         from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor

@@ -41,6 +41,11 @@ class SimilarityChecker:
         self._clip = ClipChecker(dataclasses.replace(settings, name=_whole_name(settings.name)))
         self.checker_id = f"{self.kind}:{self._clip.checker_id.removeprefix('clip:')}"
 
+    @classmethod
+    def asked(cls, checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
+        """The words that a picture was compared with."""
+        return (("compared with", cls.prefix + question.text),)
+
     def takes(self, question: Question) -> bool:
         """By its kind; a likeness needs words."""
         return question.kind in self.kinds and bool(question.text.strip())
