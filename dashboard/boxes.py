@@ -14,6 +14,7 @@ import shots
 import streamlit as st
 
 from lcmis.findings import words
+from lcmis.machine import letters
 from lcmis.types import NONE_OF_THESE, Box, Question, QuestionKind, Render, Score
 
 COLOURS = {
@@ -122,14 +123,15 @@ def _frame(frame: Frame) -> str:
     # At the lower or right edge of the picture its words would hang out of it.
     down = "bottom" if box.top > 0.85 else "top"
     across = "right" if box.left > 0.6 else "left"
+    at = f"{down}:0;{across}:0"
     return (
         f'<div class="lcmis-box" style="position:absolute;box-sizing:border-box;{place};'
         f'border:3px {line} {frame.colour}">'
-        f'<span style="position:absolute;{down}:0;{across}:0;padding:0 4px;background:{frame.colour};'
+        f'<span style="position:absolute;{at};padding:0 4px;background:{frame.colour};'
         f'color:#000;font:600 13px/18px sans-serif;white-space:nowrap">'
         f"{_escaped(frame.label)}</span></div>"
     )
 
 
 def _escaped(text: str) -> str:
-    return html.escape(words.visible(text, longest=LONGEST))
+    return html.escape(letters.visible(text, longest=LONGEST))

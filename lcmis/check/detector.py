@@ -67,8 +67,9 @@ class DetectorChecker:
     """Looks for things and says where they are: the score of the best box is the answer.
 
     Presence: the highest score, in [0, 1], of any box for the concept's name or one of its
-    synonyms; the box comes with the answer. A detector's scores are no probabilities: many models
-    call a thing found from 0.1 or 0.3 on, so calibrate the threshold, or set it.
+    synonyms; the box comes with the answer. A name that is longer than the model reads is an
+    abstention, and such a synonym is not looked for. A detector's scores are no probabilities: many
+    models call a thing found from 0.1 or 0.3 on, so calibrate the threshold, or set it.
 
     Forced choice: each option has the weight of its best box, and none of these the weight
     ``none_below``; the value of an option is its share of all weights. So none of these wins where
@@ -137,11 +138,13 @@ class DetectorChecker:
                 answers[place] = abstain(("",), NO_RELATION)
                 continue
             names = _names(questions[place])
-            reason = self._loaded().unreadable(name for some in names for name in some)
+            unreadable = self._loaded().unreadable
+            reason = next(filter(None, (unreadable(name) for name, *_ in names)), "")
             if reason:
                 answers[place] = abstain(options_of(questions[place]), reason)
             else:
-                asked.append((place, picture, names))
+                read = [tuple(name for name in some if not unreadable(name)) for some in names]
+                asked.append((place, picture, read))
         if not asked:
             return answers
         found = self._loaded().find(
@@ -248,17 +251,16 @@ class _Detector:
         self.tokenizer: Any = self.processor.tokenizer
         self._reads = _reads(model.config)
 
-    def unreadable(self, names: Iterable[str]) -> str:
-        """Why one of these names cannot be looked for; empty if all can."""
-        for name in names:
-            said = self._said(name)
-            if not re.search(r"\w", said):
-                return f"{name!r} names nothing that could be looked for"
-            # OmDet-Turbo also reads what it is to do
-            whole = said if self.family.separate or self._merges else f"Detect {said}."
-            length = len(self.tokenizer(whole, truncation=False, verbose=False)["input_ids"])
-            if length > self._reads:
-                return f"{name!r} is {length} tokens long, and the detector reads {self._reads}"
+    def unreadable(self, name: str) -> str:
+        """Why a name cannot be looked for; empty if it can."""
+        said = self._said(name)
+        if not re.search(r"\w", said):
+            return f"{name!r} names nothing that could be looked for"
+        # OmDet-Turbo also reads what it is to do
+        whole = said if self.family.separate or self._merges else f"Detect {said}."
+        length = len(self.tokenizer(whole, truncation=False, verbose=False)["input_ids"])
+        if length > self._reads:
+            return f"{name!r} is {length} tokens long, and the detector reads {self._reads}"
         return ""
 
     def find(
