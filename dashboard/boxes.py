@@ -106,10 +106,10 @@ def markup(address: str, framed: Sequence[Frame], alt: str) -> str:
     """The picture with frames over it; nothing in any text is read as HTML."""
     drawn = "".join(_frame(frame) for frame in framed)
     found = ", ".join(frame.label for frame in framed)
-    told = f"{alt}; found: {found}" if found else alt
+    told = _escaped(f"{alt}; found: {found}" if found else alt, 4 * LONGEST)
     return (
         '<div style="position:relative;line-height:0;overflow:hidden">'
-        f'<img src="{_escaped(address)}" alt="{_escaped(told)}" style="width:100%">{drawn}</div>'
+        f'<img src="{html.escape(address)}" alt="{told}" style="width:100%">{drawn}</div>'
     )
 
 
@@ -133,5 +133,5 @@ def _frame(frame: Frame) -> str:
     )
 
 
-def _escaped(text: str) -> str:
-    return html.escape(letters.visible(text, longest=LONGEST))
+def _escaped(text: str, longest: int = LONGEST) -> str:
+    return html.escape(letters.visible(text, longest=longest))
