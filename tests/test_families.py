@@ -21,7 +21,7 @@ from lcmis.render.families import ASPECTS, WORKS, FamilyFacts, family_facts
 from lcmis.types import RenderSpec, Stage
 
 CUP, DOGS = "a red cup", "two dogs on a boat"
-LONG = "a red cup of cold water on a wooden table " * 200
+LONG = "a red cup of cold water on a wooden table " * 98
 NO_LIMIT = "no limit"
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "data" / "families.toml"

@@ -23,6 +23,8 @@ INSIDE = frozenset({"model", "language_model", "text_model", "encoder"})
 """Parts of text encoders by which pipelines reach into them."""
 FAILINGS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 """What a pipeline raises that wants more of its parts than their configuration."""
+WIDTH = 8
+"""Of what stands in for what a text encoder says; pipelines go by the real one's configuration."""
 ANY_PROMPT = "a"
 """That no pipeline finds too long."""
 
@@ -70,7 +72,8 @@ class Lengths:
         self._arguments = arguments
         self._prepare = prepare
         self._reads: list[Read] = []
-        self._seen: list[Any] = []
+        self._seen: list[torch.Tensor] = []
+        self._told: list[torch.Tensor] = []
         self.cut = lru_cache(4096)(self._cut)
 
     def _cut(self, prompt: str, is_negative: bool = False) -> str:
@@ -87,30 +90,33 @@ class Lengths:
                 return f"is more than {self._folder.name} reads ({failed})"
             return f"may be more than {self._folder.name} reads, which cannot be told ({failed})"
         reads = self._reads_of(prompt)
-        if not reads:
-            return self._cut_by_itself(prompt, is_negative)
-        best = min(reads, key=lambda read: read.tokens - read.reads)
-        if best.tokens <= best.reads:
-            return ""
-        around = best.text.strip().casefold() != prompt.strip().casefold()
-        included = "what its pipeline puts around it" if around else "start and end"
-        return (
-            f"has {best.tokens} tokens and {self._folder.name} reads {best.reads}, {included} "
-            f"included: the rest would be cut off"
-        )
+        best = min(reads, key=lambda read: read.tokens - read.reads, default=None)
+        if best is not None and best.tokens > best.reads:
+            around = best.text.strip().casefold() != prompt.strip().casefold()
+            included = "what its pipeline puts around it" if around else "start and end"
+            return (
+                f"has {best.tokens} tokens and {self._folder.name} reads {best.reads}, {included} "
+                f"included: the rest would be cut off"
+            )
+        if self._is_cut_later(prompt, is_negative):
+            return f"is longer than what {self._folder.name} reads: the end would be cut off"
+        return ""
 
-    def _cut_by_itself(self, prompt: str, is_negative: bool) -> str:
-        """The same of a pipeline that does not leave cutting to its tokenizers."""
-        seen = list(self._seen)
+    def _is_cut_later(self, prompt: str, is_negative: bool) -> bool:
+        """Whether another last letter would make no difference to what the denoiser is told.
+
+        Some pipelines cut tokens themselves, and some what their text encoders said of them.
+        """
+        told = list(self._told or self._seen)
         self._hear(prompt[:-1] + ("a" if prompt[-1:] != "a" else "o"), is_negative)
-        is_cut = seen and seen == self._seen
-        name = self._folder.name
-        return f"is longer than what {name} reads: the end would be cut off" if is_cut else ""
+        others = self._told or self._seen
+        return bool(told) and all(map(torch.equal, told, others))
 
     def _hear(self, prompt: str, is_negative: bool) -> str:
         """Listen to tokenizers and text encoders; why that could not be done, empty if it was."""
         self._reads.clear()
         self._seen.clear()
+        self._told.clear()
         prompts = {"prompt": ANY_PROMPT if is_negative else prompt}
         if is_negative:
             prompts["negative_prompt"] = prompt
@@ -144,7 +150,18 @@ class Lengths:
                 given.setdefault(name, None)
         skeleton = kind(**given)
         skeleton.set_progress_bar_config(disable=True)
+        if hasattr(skeleton, "encode_prompt"):
+            skeleton.encode_prompt = self._overheard(skeleton.encode_prompt)
         return skeleton
+
+    def _overheard(self, encode_prompt: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(encode_prompt)
+        def encode(*args: Any, **told: Any) -> Any:
+            encoded = encode_prompt(*args, **told)
+            self._told.extend(_tensors(encoded))
+            return encoded
+
+        return encode
 
     def _part(self, name: str, library: str, class_name: str) -> Any:
         path = self._folder.path / name
@@ -243,7 +260,7 @@ class StandIn(torch.nn.Module):
 
 
 class TextStandIn(StandIn):
-    """Says zeros of every text, and notes which tokens it was given."""
+    """Says of every token which one it is, and notes what it was given."""
 
     def __init__(self, config: Any, class_name: str, seen: list[Any]) -> None:
         super().__init__(config, seen)
@@ -259,23 +276,18 @@ class TextStandIn(StandIn):
         Raises:
             Ended: always.
         """
-        self.seen.append(input_ids.tolist())
+        self.seen.append(input_ids)
         raise Ended
 
     def forward(self, input_ids: Any = None, *_: Any, **__: Any) -> Any:
         """Shapes as the real one's: (batch, length, dim) a layer, and a summary (batch, dim)."""
-        self.seen.append(input_ids.tolist())
+        self.seen.append(input_ids)
         text = self.config
         for inner in ("text_config", "encoder"):
             text = getattr(text, inner, None) or text
-        width = next(
-            getattr(text, name)
-            for name in ("hidden_size", "d_model", "transformerDimensions")
-            if hasattr(text, name)
-        )
         num_layers = getattr(text, "num_hidden_layers", None) or text.num_layers
-        last = torch.zeros(*input_ids.shape, width)
-        summary = torch.zeros(len(input_ids), getattr(text, "projection_dim", width))
+        last = torch.sin(input_ids[..., None] * torch.arange(1.0, WIDTH + 1))
+        summary = last.mean(1)
         return Said(summary if self.is_projected else last, last, summary, num_layers)
 
 
@@ -293,6 +305,14 @@ class Said(SimpleNamespace):
 
     def __getitem__(self, place: int | str) -> Any:
         return (self.first, self.pooler_output)[place] if place in (0, 1) else vars(self)[place]
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _tensors(part)
 
 
 @contextmanager
