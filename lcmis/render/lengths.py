@@ -16,6 +16,7 @@ import torch
 import transformers
 from diffusers.configuration_utils import FrozenDict
 
+from lcmis.render.calling import Ended
 from lcmis.render.loading import class_of
 from lcmis.render.pipeline_folder import PipelineFolder
 
@@ -40,10 +41,6 @@ class Read:
     """How many of them are kept."""
     is_summary: bool
     """Whether it is read by CLIP."""
-
-
-class Ended(Exception):
-    """Raised by us when a pipeline has read its prompts and goes on to draw."""
 
 
 class Lengths:
@@ -237,6 +234,7 @@ class StandIn(torch.nn.Module):
         super().__init__()
         self.config = config
         self.seen = seen
+        self.nothing = torch.nn.Parameter(torch.zeros(1))  # some read the dtype off a parameter
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -288,10 +286,10 @@ class TextStandIn(StandIn):
         num_layers = getattr(text, "num_hidden_layers", None) or text.num_layers
         last = torch.sin(input_ids[..., None] * torch.arange(1.0, WIDTH + 1))
         summary = last.mean(1)
-        return Said(summary if self.is_projected else last, last, summary, num_layers)
+        return Spoken(summary if self.is_projected else last, last, summary, num_layers)
 
 
-class Said(SimpleNamespace):
+class Spoken(SimpleNamespace):
     """A text encoder's output, by name and by place."""
 
     def __init__(self, first: Any, last: Any, summary: Any, num_layers: int) -> None:
