@@ -105,6 +105,9 @@ class CheckerSettings:
     """As for models."""
     batch_size: int | None = None
     """Pictures looked at at once."""
+    none_below: float | None = None
+    """Only for detectors: where no option of a choice has a box with such a score, it is none of
+    these; in (0, 1), and the model's own by default."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,10 @@ class Own:
     """Takes a guidance scale for the sake of its relatives, and heeds none."""
     takes_one_text: bool = False
     """Draws one prompt, a text and no list, as many times as it is told."""
+    unsteered: str = ""
+    """Why it heeds no negative prompt, though it takes one; empty where it does."""
+    size_entry: str = ""
+    """What ``model_index.json`` calls the usual height and width in pixels."""
     told: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the call that must not stay as they are."""
 
@@ -56,6 +60,7 @@ class Own:
 TWO_NETWORKS = (
     "two networks are told of the prompt, one after the other, and the first decides the picture"
 )
+TWICE_THE_SEEDS = "its prior wants a seed of its own for each, and its decoder none"
 TWO_TIMES = "diffusers tells its guided denoiser two timesteps, however many pictures there are"
 
 OWN: Mapping[str, Own] = {
@@ -77,8 +82,12 @@ OWN: Mapping[str, Own] = {
     "StableDiffusionSAGPipeline": Own(
         unstaged="its guidance looks into the denoiser while that draws"
     ),
-    "PRXPipeline": Own(alone=TWO_TIMES),
-    "PRXPixelPipeline": Own(alone=TWO_TIMES),
+    # what it keeps of the prompt from its first step on could not be switched
+    "QwenImage21Pipeline": Own(told={"use_kv_cache": False}),
+    "KandinskyCombinedPipeline": Own(unsteered=TWICE_THE_SEEDS),
+    "KandinskyV22CombinedPipeline": Own(unsteered=TWICE_THE_SEEDS),
+    "PRXPipeline": Own(alone=TWO_TIMES, size_entry="default_sample_size"),
+    "PRXPixelPipeline": Own(alone=TWO_TIMES, size_entry="default_sample_size"),
     # it interleaves the halves of guided pictures and does not interleave their prompts
     "StableDiffusionPanoramaPipeline": Own(alone="it gives a picture its neighbour's prompt"),
 }
@@ -154,7 +163,7 @@ class PipelineKind:
     @property
     def takes_negative_prompts(self) -> bool:
         """Whether there is a place for one that acts."""
-        if "negative_prompt" not in self.signature or not self.guidance:
+        if "negative_prompt" not in self.signature or not self.guidance or self.own.unsteered:
             return False
         inert = "true_cfg_scale" in self.signature and self.guidance != "true_cfg_scale"
         return not inert and self.folder.index.get("is_distilled") is not True
@@ -162,7 +171,8 @@ class PipelineKind:
     def refusal(self, guidance_scale: float, negative_prompt: str) -> str:
         """Why this family cannot be guided so; empty if it can, as far as can be read."""
         if negative_prompt and not self.takes_negative_prompts:
-            return f"this {self.folder.class_name} has no negative prompt: leave it out"
+            reason = f" that could be followed ({self.own.unsteered})" if self.own.unsteered else ""
+            return f"this {self.folder.class_name} has no negative prompt{reason}: leave it out"
         if guidance_scale and not self.guidance:
             return (
                 f"this {self.folder.class_name} was distilled without guidance, so guidance_scale "
@@ -203,6 +213,8 @@ class PipelineKind:
         height, width = (self.signature.default(name) for name in ("height", "width"))
         if isinstance(height, int) and isinstance(width, int):
             return height, width
+        if isinstance(usual := self.folder.index.get(self.own.size_entry), int):
+            return usual, usual
         factor = self._vae_scale_factor
         size = (
             self.signature.constants.get("default_sample_size")

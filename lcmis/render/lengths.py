@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ import torch
 import transformers
 from diffusers.configuration_utils import FrozenDict
 
+from lcmis.render.calling import Ended
+from lcmis.render.loading import class_of
 from lcmis.render.pipeline_folder import PipelineFolder
 
 INSIDE = frozenset({"model", "language_model", "text_model", "encoder"})
@@ -40,10 +41,6 @@ class Read:
     """How many of them are kept."""
     is_summary: bool
     """Whether it is read by CLIP."""
-
-
-class AllRead(Exception):
-    """Raised by us when a pipeline has read its prompts and goes on to draw."""
 
 
 class Lengths:
@@ -123,7 +120,7 @@ class Lengths:
         with _hushed(), torch.inference_mode():
             try:
                 self._skeleton(**self._arguments, **prompts)
-            except AllRead:
+            except Ended:
                 pass
             except FAILINGS as error:
                 if not self._seen:
@@ -165,7 +162,7 @@ class Lengths:
 
     def _part(self, name: str, library: str, class_name: str) -> Any:
         path = self._folder.path / name
-        kind = _class(library, class_name)
+        kind = class_of(library, class_name)
         if "tokenizer" in name or "processor" in name:
             part = kind.from_pretrained(path, local_files_only=True, trust_remote_code=False)
             is_processor = isinstance(part, transformers.ProcessorMixin)
@@ -187,7 +184,7 @@ class Lengths:
         @functools.wraps(set_timesteps)  # for pipelines look at what it takes
         def end(*_: Any, **__: Any) -> None:
             if self._seen:
-                raise AllRead
+                raise Ended
 
         return end
 
@@ -237,6 +234,7 @@ class StandIn(torch.nn.Module):
         super().__init__()
         self.config = config
         self.seen = seen
+        self.nothing = torch.nn.Parameter(torch.zeros(1))  # some read the dtype off a parameter
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -247,16 +245,16 @@ class StandIn(torch.nn.Module):
             if name.endswith("_blocks"):
                 return ()
             if not name.startswith("_") and self.seen:
-                raise AllRead from None
+                raise Ended from None
             raise
 
     def forward(self, *_: Any, **__: Any) -> Any:
         """Nothing is drawn here.
 
         Raises:
-            AllRead: always.
+            Ended: always.
         """
-        raise AllRead
+        raise Ended
 
 
 class TextStandIn(StandIn):
@@ -274,10 +272,10 @@ class TextStandIn(StandIn):
         """For pipelines that run the layers themselves.
 
         Raises:
-            AllRead: always.
+            Ended: always.
         """
         self.seen.append(input_ids)
-        raise AllRead
+        raise Ended
 
     def forward(self, input_ids: Any = None, *_: Any, **__: Any) -> Any:
         """Shapes as the real one's: (batch, length, dim) a layer, and a summary (batch, dim)."""
@@ -288,10 +286,10 @@ class TextStandIn(StandIn):
         num_layers = getattr(text, "num_hidden_layers", None) or text.num_layers
         last = torch.sin(input_ids[..., None] * torch.arange(1.0, WIDTH + 1))
         summary = last.mean(1)
-        return TextOutput(summary if self.is_projected else last, last, summary, num_layers)
+        return Spoken(summary if self.is_projected else last, last, summary, num_layers)
 
 
-class TextOutput(SimpleNamespace):
+class Spoken(SimpleNamespace):
     """A text encoder's output, by name and by place."""
 
     def __init__(self, first: Any, last: Any, summary: Any, num_layers: int) -> None:
@@ -304,7 +302,9 @@ class TextOutput(SimpleNamespace):
         )
 
     def __getitem__(self, place: int | str) -> Any:
-        return (self.first, self.pooler_output)[place] if place in (0, 1) else vars(self)[place]
+        if isinstance(place, str):
+            return vars(self)[place]
+        return (self.first, self.pooler_output)[place]
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -324,10 +324,3 @@ def _hushed() -> Iterator[None]:
         yield
     finally:
         diffusers.utils.logging.set_verbosity(level)
-
-
-def _class(library: str, class_name: str) -> Any:
-    home = {"diffusers": diffusers, "transformers": transformers}.get(library)
-    if home is None:
-        home = importlib.import_module(f"diffusers.pipelines.{library}")
-    return getattr(home, class_name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,7 +68,7 @@ def load_pipeline(
 def _load_network(folder: PipelineFolder, component: str, dtype: torch.dtype) -> torch.nn.Module:
     """Load one component, whole."""
     library, class_name = folder.components()[component]
-    network_class = _class(library, class_name)
+    network_class = class_of(library, class_name)
     try:
         network, report = network_class.from_pretrained(
             folder.path / component,
@@ -85,12 +86,24 @@ def _load_network(folder: PipelineFolder, component: str, dtype: torch.dtype) ->
     return network
 
 
-def _class(library: str, class_name: str) -> Any:
+def class_of(library: str, class_name: str) -> Any:
+    """The class of a component, by the two names that ``model_index.json`` has for it."""
     if library == "diffusers":
         return getattr(diffusers, class_name)
     if library == "transformers":
         return getattr(transformers, class_name)
-    return getattr(importlib.import_module(f"diffusers.pipelines.{library}"), class_name)
+    return getattr(_pipeline_module(library), class_name)
+
+
+def _pipeline_module(library: str) -> Any:
+    """A part of diffusers by the name that published models call it; it has moved some of them, and
+    no longer finds those itself.
+    """
+    name = f"diffusers.pipelines.{library}"
+    if importlib.util.find_spec(name) is None and library not in vars(diffusers.pipelines):
+        moved = importlib.import_module(f"diffusers.pipelines.deprecated.{library}")
+        setattr(diffusers.pipelines, library, moved)
+    return getattr(diffusers.pipelines, library)
 
 
 def _lay_over(pipeline: Any, located: Located, adapter: Adapter) -> None:
