@@ -178,3 +178,55 @@ def _strengthen(component: torch.nn.Module, factor: float) -> None:
                 parameter.copy_(0.1 * torch.randn(parameter.shape))
             elif parameter.ndim > 1:
                 parameter.mul_(factor)
+
+
+FILMS = "it draws films"
+SOUNDS = "it makes sounds"
+WRITES = "it writes"
+SEES = "it goes on from a picture"
+PARTS = "it makes what another pipeline draws from"
+RETIRED = "diffusers has retired it"
+UNTRIED = "nobody has built a tiny one yet"
+
+UNBUILT: Mapping[str, str] = {
+    "AceStepPipeline": SOUNDS,
+    "AltDiffusionPipeline": RETIRED,
+    "AmusedPipeline": RETIRED,
+    "AnimateDiffVideoToVideoPipeline": FILMS,
+    "CogVideoXFunControlPipeline": FILMS,
+    "CogVideoXVideoToVideoPipeline": FILMS,
+    "CogView4ControlPipeline": SEES,
+    "Cosmos2TextToImagePipeline": "its safety checker wants a package of its own, and large models",
+    "DiffusionGemmaPipeline": WRITES,
+    "FluxControlPipeline": SEES,
+    "FluxFillPipeline": SEES,
+    "FluxKontextPipeline": "it draws a million pixels whatever is asked, which takes minutes here",
+    "GlmImagePipeline": UNTRIED,
+    "KandinskyPriorPipeline": PARTS,
+    "KandinskyV22PriorPipeline": PARTS,
+    "LDMTextToImagePipeline": UNTRIED,
+    "LLaDA2Pipeline": WRITES,
+    "LattePipeline": FILMS,
+    "MusicLDMPipeline": SOUNDS,
+    "OnnxStableDiffusionPipeline": "its networks are no networks of torch",
+    "SanaVideoPipeline": FILMS,
+    "SemanticStableDiffusionPipeline": RETIRED,
+    "ShapEPipeline": "it draws bodies",
+    "StableCascadePriorPipeline": PARTS,
+    "StableDiffusionGLIGENPipeline": RETIRED,
+    "StableDiffusionGLIGENTextImagePipeline": RETIRED,
+    "StableDiffusionLDM3DPipeline": RETIRED,
+    "StableDiffusionOnnxPipeline": "its networks are no networks of torch",
+    "StableDiffusionParadigmsPipeline": RETIRED,
+    "StableUnCLIPPipeline": UNTRIED,
+    "TextToVideoZeroPipeline": FILMS,
+    "TextToVideoZeroSDXLPipeline": FILMS,
+    "UniDiffuserPipeline": RETIRED,
+    "VQDiffusionPipeline": RETIRED,
+    "VersatileDiffusionTextToImagePipeline": RETIRED,
+    "VideoToVideoSDPipeline": FILMS,
+    "WanVideoToVideoPipeline": FILMS,
+    "WuerstchenPriorPipeline": PARTS,
+    "ZImageOmniPipeline": UNTRIED,
+}
+"""Classes whose signature is that of a text-to-image pipeline, and why no tiny one is tried."""
