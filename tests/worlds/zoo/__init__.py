@@ -34,6 +34,8 @@ class Family:
     steps: int = STEPS
     plain: Mapping[str, Any] = field(default_factory=dict)
     """What else plain diffusers must be told to do what we do."""
+    is_summed_up: bool = False
+    """Whether CLIP still sums up what those who read the text have cut."""
 
     def load(self, folder: Path) -> Any:
         """Plain diffusers' pipeline; what was left out has to be said to be left out."""
@@ -137,7 +139,7 @@ FAMILIES: Mapping[str, Family] = {
     "sana-sprint": Family(language_families.sana_sprint, steps=2, plain=UNBINNED),
     "lumina": Family(language_families.lumina),
     "lumina2": Family(language_families.lumina2),
-    "hidream": Family(language_families.hidream, size=128, steps=2),
+    "hidream": Family(language_families.hidream, size=128, steps=2, is_summed_up=True),
     "omnigen": Family(language_families.omnigen),
     "ernie-image": Family(language_families.ernie_image),
     "bria-fibo": Family(language_families.bria_fibo),
