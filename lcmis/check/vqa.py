@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lcmis.check.pictures import abstain, options_of, readable, to_look_at
+from lcmis.check.wording import LETTERS, NO, YES, can_word, shares, worded
 from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
 from lcmis.machine.hub import Located, fetch_weights, locate
@@ -21,13 +22,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BATCH_SIZE = 16
-MASS_FLOOR = 0.05
-"""Below this probability of any allowed answer the model did not answer the question at all, and
-the ratio of what is left says nothing."""
 MAX_CAPTION_TOKENS = 40
-LETTERS = "ABCDEFGH"
-YES = ("yes", "Yes", "YES")
-NO = ("no", "No", "NO")
 
 
 class VqaChecker:
@@ -35,7 +30,8 @@ class VqaChecker:
 
     Presence and relation: the mass of all spellings of yes over that of yes and no, at the first
     token of the reply. Forced choice: likewise over the letters of the options. ``mass`` is what
-    all allowed answers have together; below :data:`MASS_FLOOR` it is an abstention.
+    all allowed answers have together; below :data:`lcmis.check.wording.MASS_FLOOR` it is an
+    abstention.
 
     A row does not see its neighbours: they are padded on the left and masked. What remains is
     rounding, 1e-6 in float32; bfloat16 on an accelerator rounds more.
@@ -63,9 +59,7 @@ class VqaChecker:
 
     def takes(self, question: Question) -> bool:
         """Whether it can be worded: a choice needs two to eight options."""
-        if question.kind.is_choice:
-            return 2 <= len(question.options) <= len(LETTERS)
-        return bool(question.text.strip())
+        return can_word(question)
 
     def score(
         self, images: Sequence[Image], questions: Sequence[Question]
@@ -82,7 +76,7 @@ class VqaChecker:
         judge = self._loaded()
         rows = []
         for place, picture in asked:
-            text = _worded(questions[place])
+            text = worded(questions[place])
             control = judge.control_token_in(text)
             if control:
                 reason = f"the question holds {control!r}, which steers the model instead of asking"
@@ -123,15 +117,6 @@ class VqaChecker:
         if self._judge is None:
             self._judge = _Judge(self._located, self.device, self.dtype)
         return self._judge
-
-
-def _worded(question: Question) -> str:
-    if not question.kind.is_choice:
-        return wording("presence").replace("{text}", question.text)
-    lines = [
-        f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False)
-    ]
-    return wording("choice").replace("{options}", "\n".join(lines))
 
 
 def first_token_ids(tokenizer: Any, answers: Sequence[Iterable[str]]) -> list[list[int]]:
@@ -261,17 +246,7 @@ class _Judge:
         ids = self._letters[: len(options)] if question.kind.is_choice else self._yes_no
         if not all(ids):
             return abstain(options, "the tokenizer has no letters of their own to choose by")
-        masses = [float(first[each].sum()) for each in ids]
-        total = sum(masses)
-        if not 0 <= total <= 1 + 1e-4:
-            return abstain(options, "a probability is not a finite number")
-        if total < MASS_FLOOR:
-            reason = f"only {total:.3f} of the probability is on the answers allowed"
-            return abstain(options, reason, total)
-        return tuple(
-            Answer(min(mass / total, 1.0), option, mass=min(total, 1.0))
-            for option, mass in zip(options, masses, strict=False)
-        )
+        return shares(question, [float(first[each].sum()) for each in ids])
 
     def describe(self, images: Sequence[Image]) -> list[str]:
         """One sentence a picture."""
