@@ -654,8 +654,8 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A checker's look at a picture with one question: names what it asked a service for it."""
+class Inquiry:
+    """What a checker wants to know of a picture: names what it asks a service for that."""
 
     checker: str
     """Its id, which names all that decides what it is asked and how that is read."""

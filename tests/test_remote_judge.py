@@ -84,10 +84,11 @@ class LocalVlm:
 
     def __call__(self, body: dict[str, Any]) -> Any:
         picture, text = question_in(body)
-        (shares,) = self.judge.first_tokens([picture.convert("RGB")], [text])
+        (rows,) = self.judge.vlm.first_tokens([(picture.convert("RGB"), [text])])
+        shares = rows[0]
         best = shares.topk(min(body["top_logprobs"], len(shares)))
         told = [
-            {"token": self.judge.tokenizer.decode([token]), "logprob": math.log(share)}
+            {"token": self.judge.vlm.tokenizer.decode([token]), "logprob": math.log(share)}
             for share, token in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
         return completion(odds(told), model="tiny")

@@ -31,7 +31,7 @@ from lcmis.text.replies import (
     kept_reply,
 )
 from lcmis.text.thoughts import answer_of
-from lcmis.types import Answer, Exchange, Look, Question, content_key
+from lcmis.types import Answer, Exchange, Inquiry, Question, content_key
 
 if TYPE_CHECKING:
     import openai
@@ -66,7 +66,7 @@ class RemoteChecker:
     counts: of those that give an answer the share that gives each; the mass is the share that gives
     any. A refusal is an abstention with the service's reason.
 
-    Every reply is kept as it comes, under the key of its :class:`lcmis.types.Look`, and is never
+    Every reply is kept as it comes, under the key of its :class:`lcmis.types.Inquiry`, and is never
     asked for twice. What failed on the way is a failure of its picture, and is asked again by the
     next run. No question is asked beyond the spending limit, and whatever may have been billed
     counts. Answers of two models never mix: where another one begins to answer, it stops.
@@ -90,7 +90,7 @@ class RemoteChecker:
         """As :class:`lcmis.plugins.protocols.AsksService` has it."""
         self.spent = 0.0
         """Money that may have been billed; 0 without prices."""
-        self._manner = _Manner()
+        self._dialect = _Dialect()
         self._answers_as = ""
         """What the model calls itself; empty until it is known."""
         self._is_proved = False
@@ -122,13 +122,13 @@ class RemoteChecker:
                 would cost more than is left to spend.
         """
         answers, rows = to_look_at(images, questions, self.takes, options_of)
-        asked: dict[str, _Inquiry] = {}
+        asked: dict[str, _Pending] = {}
         places: dict[str, list[int]] = {}
         for place, picture in rows:
-            look = Look(self.checker_id, picture_hash(picture), questions[place].key)
-            places.setdefault(look.key, []).append(place)
-            if look.key not in asked:
-                asked[look.key] = _Inquiry(look, questions[place], picture)
+            inquiry = Inquiry(self.checker_id, picture_hash(picture), questions[place].key)
+            places.setdefault(inquiry.key, []).append(place)
+            if inquiry.key not in asked:
+                asked[inquiry.key] = _Pending(inquiry, questions[place], picture)
         for one in asked.values():
             one.replies = self._known(one)
         todo = [one for one in asked.values() if not self._is_enough(one)]
@@ -150,11 +150,11 @@ class RemoteChecker:
 
     # ── what is known ────────────────────────────────────────────────────────────────────────
 
-    def _known(self, one: _Inquiry) -> list[KeptReply]:
+    def _known(self, one: _Pending) -> list[KeptReply]:
         """Replies that were kept and can be used, the oldest first."""
         if self.kept is None:
             return []
-        kept = [said for said in self.kept.exchanges_of(one.look.key) if said.reply]
+        kept = [said for said in self.kept.exchanges_of(one.inquiry.key) if said.reply]
         read = [(said.reason, kept_reply(said.reply)) for said in kept]
         return [reply for reason, reply in read if not reason or reply.refusal]
 
@@ -166,12 +166,12 @@ class RemoteChecker:
             self._answers_as = kept_reply(last.reply).model
             self._is_proved = True
 
-    def _is_enough(self, one: _Inquiry) -> bool:
+    def _is_enough(self, one: _Pending) -> bool:
         """Whether it need not be asked, or asked again."""
         refused = any(reply.refusal for reply in one.replies)
         return refused or len(one.replies) >= max(1, self._remote.samples)
 
-    def _read(self, one: _Inquiry) -> tuple[Answer, ...]:
+    def _read(self, one: _Pending) -> tuple[Answer, ...]:
         """What its replies say."""
         question, options = one.question, options_of(one.question)
         samples = self._remote.samples
@@ -190,7 +190,7 @@ class RemoteChecker:
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────
 
-    async def _ask_all(self, todo: Sequence[_Inquiry]) -> None:
+    async def _ask_all(self, todo: Sequence[_Pending]) -> None:
         """One by one until a reply has come, so that a service that can give none is not asked,
         and paid, many times; then many at once.
         """
@@ -203,19 +203,19 @@ class RemoteChecker:
                 await asyncio.gather(*(self._answer(service, one, gate) for one in left))
 
     async def _answer(
-        self, service: openai.AsyncOpenAI, one: _Inquiry, gate: asyncio.Semaphore
+        self, service: openai.AsyncOpenAI, one: _Pending, gate: asyncio.Semaphore
     ) -> None:
         """Ask until there are replies enough, or it fails."""
         while not (self._is_enough(one) or one.reason or self._closed):
             lacking = max(1, self._remote.samples) - len(one.replies)
-            together = lacking if self._manner.takes_many else 1
+            together = lacking if self._dialect.takes_many else 1
             once = lacking // together if self._is_proved else 1
             await asyncio.gather(
                 *(self._request(service, one, together, gate) for _ in range(once))
             )
 
     async def _request(
-        self, service: openai.AsyncOpenAI, one: _Inquiry, count: int, gate: asyncio.Semaphore
+        self, service: openai.AsyncOpenAI, one: _Pending, count: int, gate: asyncio.Semaphore
     ) -> None:
         """One request for some replies; they are kept, or the reason why there are none."""
         found: list[KeptReply] = []
@@ -233,14 +233,14 @@ class RemoteChecker:
 
         async def attempt() -> Outcome:
             await self._pace()
-            manner = replace(self._manner)
-            asked = count if manner.takes_many else 1
+            dialect = replace(self._dialect)
+            asked = count if dialect.takes_many else 1
             reserved, paid.read, paid.written = self._reserve(one, asked), None, None
             if self._closed:
                 return NOT_ASKED
             outcome = await send(
                 lambda: service.chat.completions.with_raw_response.create(
-                    **self._arguments(one, asked, manner)
+                    **self._arguments(one, asked, dialect)
                 ),
                 read,
                 deadline,
@@ -248,10 +248,10 @@ class RemoteChecker:
                 self._service.key,
                 one.text,
             )
-            adapts = self._adapts(outcome, manner, asked)
+            adapts = self._adapts(outcome, dialect, asked)
             self._settle(reserved, paid, outcome.may_cost and not adapts)
             if asked > 1 and len(found) == 1:
-                self._manner.takes_many = False  # it was told so, and gives one at a time
+                self._dialect.takes_many = False  # it was told so, and gives one at a time
             return await attempt() if adapts else outcome
 
         async with gate:
@@ -275,24 +275,24 @@ class RemoteChecker:
                 one.replies.append(reply)
                 self._is_proved = self._is_proved or not reply.refusal
 
-    def _keep(self, one: _Inquiry, reply: str, reason: str, seconds: float, at: str) -> None:
+    def _keep(self, one: _Pending, reply: str, reason: str, seconds: float, at: str) -> None:
         if self.kept is None:
             return
         self.kept.add_exchange(
             Exchange(
-                request=one.look.key,
+                request=one.inquiry.key,
                 model=self.checker_id,
                 messages=self.asked(one.question),
                 reply=reply,
                 reason=reason,
-                images=(one.look.picture,),
+                images=(one.inquiry.picture,),
                 schema=json.dumps(self._shown(one), sort_keys=True),
                 seconds=seconds,
                 at=at,
             )
         )
 
-    def _shown(self, one: _Inquiry) -> dict[str, Any]:
+    def _shown(self, one: _Pending) -> dict[str, Any]:
         """How a picture was shown and a reply asked for, for a reader."""
         how: dict[str, Any] = {
             "picture": f"{one.picture.width}x{one.picture.height}, PNG, as data",
@@ -302,7 +302,7 @@ class RemoteChecker:
             return how | {"max_tokens": self._remote.max_tokens + self._remote.thinking_tokens}
         return how | {"top_logprobs": self._remote.top_logprobs}
 
-    def _arguments(self, one: _Inquiry, count: int, manner: _Manner) -> dict[str, Any]:
+    def _arguments(self, one: _Pending, count: int, dialect: _Dialect) -> dict[str, Any]:
         remote = self._remote
         picture: dict[str, Any] = {"url": one.data}
         if remote.detail:
@@ -313,15 +313,15 @@ class RemoteChecker:
             "messages": [{"role": "user", "content": content}],
         }
         if remote.samples:
-            arguments[manner.limit_name] = remote.max_tokens + remote.thinking_tokens
-            if manner.takes_chance:
+            arguments[dialect.limit_name] = remote.max_tokens + remote.thinking_tokens
+            if dialect.takes_chance:
                 arguments |= {"temperature": 1.0, "top_p": 1.0}
             if count > 1:
                 arguments["n"] = count
         else:
-            arguments[manner.limit_name] = FIRST_LIMITS[manner.limit]
+            arguments[dialect.limit_name] = FIRST_LIMITS[dialect.limit]
             arguments |= {"logprobs": True, "top_logprobs": remote.top_logprobs}
-            if manner.takes_chance:
+            if dialect.takes_chance:
                 arguments["temperature"] = 0.0
         if remote.reasoning_effort:
             arguments["reasoning_effort"] = remote.reasoning_effort
@@ -332,20 +332,20 @@ class RemoteChecker:
 
     # ── what a service bears ─────────────────────────────────────────────────────────────────
 
-    def _adapts(self, outcome: Outcome, manner: _Manner, count: int) -> bool:
-        """Whether the same is to be asked again in another manner, which the service bears; where
+    def _adapts(self, outcome: Outcome, dialect: _Dialect, count: int) -> bool:
+        """Whether the same is to be asked again in another dialect, which the service bears; where
         it will not bear what was set, nothing more is asked.
         """
         refuses = outcome.reason and outcome.status in REFUSING and outcome.meant is Meant.OTHER
         if not refuses or self._closed:
             return False
         said, words = outcome.complaint, outcome.complaint.words
-        if manner.limit_name == "max_tokens" and "max_completion_tokens" in words:
-            self._manner.limit_name = "max_completion_tokens"
+        if dialect.limit_name == "max_tokens" and "max_completion_tokens" in words:
+            self._dialect.limit_name = "max_completion_tokens"
         elif count > 1 and ONE_BY_ONE.search(words):
-            self._manner.takes_many = False
-        elif manner.takes_chance and said.names("temperature", "top_p"):
-            self._manner.takes_chance = False
+            self._dialect.takes_many = False
+        elif dialect.takes_chance and said.names("temperature", "top_p"):
+            self._dialect.takes_chance = False
         elif not self._remote.samples and said.names("logprobs"):
             self._close(_NO_ODDS.format(reason=outcome.reason))
             return False
@@ -353,11 +353,11 @@ class RemoteChecker:
             return False
         elif (
             not self._remote.samples
-            and manner.limit == 0
-            and said.names(manner.limit_name)
+            and dialect.limit == 0
+            and said.names(dialect.limit_name)
             and TOO_SMALL.search(words)
         ):
-            self._manner.limit = 1
+            self._dialect.limit = 1
         else:
             return False
         return True
@@ -381,13 +381,13 @@ class RemoteChecker:
             "LCMIS_API_KEY", self._remote.key_variable
         )
 
-    def _failed(self, one: _Inquiry, outcome: Outcome) -> None:
+    def _failed(self, one: _Pending, outcome: Outcome) -> None:
         """Why a question got no reply; where it shows that none can come, nothing more is asked."""
         one.reason = f"gave no answer: {outcome.reason}"
         if outcome.ends_all:
             self._close(f"{outcome.ends_all} ({outcome.reason})")
         elif not self._is_proved and (outcome.status == 200 or 400 <= outcome.status < 500):
-            self._doubts[one.look.key] = outcome.reason
+            self._doubts[one.inquiry.key] = outcome.reason
             if len(self._doubts) >= DOUBTS and outcome.status != 429:
                 self._close(
                     f"has answered nothing yet, and turned down {DOUBTS} questions, the last with: "
@@ -443,13 +443,13 @@ class RemoteChecker:
 
     # ── what it costs ────────────────────────────────────────────────────────────────────────
 
-    def _reserve(self, one: _Inquiry, count: int) -> float:
+    def _reserve(self, one: _Pending, count: int) -> float:
         """Set aside what a request may cost at the most; without it, no more is asked."""
         remote = self._remote
         if remote.price_read is None or remote.price_written is None:
             return 0.0
         guess = len(one.text) + math.ceil(one.picture.width * one.picture.height / PATCH**2)
-        written = FIRST_LIMITS[self._manner.limit]
+        written = FIRST_LIMITS[self._dialect.limit]
         if remote.samples:
             written = count * (remote.max_tokens + remote.thinking_tokens)
         price = self._price(self._most_read or guess, written)
@@ -494,8 +494,8 @@ _NO_ODDS = (
 
 
 @dataclass(slots=True)
-class _Manner:
-    """In which manner a service bears to be asked, as far as is known."""
+class _Dialect:
+    """How a service bears to be asked, as far as is known."""
 
     limit_name: str = "max_tokens"
     limit: int = 0
@@ -515,10 +515,10 @@ class _Paid:
 
 
 @dataclass(slots=True)
-class _Inquiry:
+class _Pending:
     """A question about a picture, and what came of it."""
 
-    look: Look
+    inquiry: Inquiry
     question: Question
     picture: Image
     replies: list[KeptReply] = field(default_factory=list)
@@ -577,7 +577,7 @@ def _refuse_impossible(settings: CheckerSettings, remote: RemoteSettings) -> Non
             f"{name} needs an address: set LCMIS_ENDPOINT or write endpoint under "
             f"[checkers.remote], such as http://localhost:8000/v1"
         )
-    for setting in ("device", "dtype", "batch_size"):
+    for setting in ("device", "dtype", "batch_size", "device_map", "offload"):
         if getattr(settings, setting) != getattr(CheckerSettings(""), setting):
             raise ConfigError(f"{name} is a service, which {setting} cannot reach: leave it out")
     counts = {
