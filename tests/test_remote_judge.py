@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -14,7 +15,9 @@ from PIL import Image
 from pydantic import SecretStr
 from worlds import tiny_checkers
 from worlds.chat_server import ChatServer, chat_server, completion, odds, question_in, words
+from worlds.toys import COLOURS, pair
 
+from lcmis.audit.config import checker_settings, load_config
 from lcmis.check import questions_of
 from lcmis.check.reading import by_count, by_odds, said_place
 from lcmis.check.remote import RemoteChecker
@@ -22,6 +25,7 @@ from lcmis.check.vqa import VqaChecker
 from lcmis.errors import CheckError, ConfigError, ServiceClosed
 from lcmis.plugins.protocols import Checker
 from lcmis.plugins.settings import CheckerSettings, RemoteSettings
+from lcmis.propose.catalogue import to_toml
 from lcmis.store import Store
 from lcmis.testing import CheckerContract
 from lcmis.testing.given import contract_pair, contract_pictures
@@ -634,3 +638,103 @@ def test_what_decides_an_answer_is_named_by_the_id_and_nothing_else() -> None:
     assert len(set(different)) == len(different)
     assert "+9replies" in different[1]
     assert json.dumps(different)
+
+
+# ── an audit ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def eye(body: dict[str, Any]) -> Any:
+    """A model that reads the toy's pictures truly, and says so in odds or in words."""
+    picture, text = question_in(body)
+    seen = {picture.getpixel((4, 4)), picture.getpixel((12, 4))}
+    if lines := [line for line in text.splitlines() if line[1:3] == ". "]:
+        names = {line[0]: COLOURS.get(line[3:]) in seen for line in lines}
+        right = next((letter for letter, there in names.items() if there), lines[-1][0])
+        told = {letter: 0.96 if letter == right else 0.01 for letter in names}
+    else:
+        named = [colour in seen for name, colour in COLOURS.items() if name in text]
+        right = "Yes" if named and all(named) else "No"
+        told = {"Yes": 0.04, "No": 0.04, right: 0.95}
+    if body.get("logprobs"):
+        return completion(odds(told))
+    return completion(*[words(right)] * body.get("n", 1))
+
+
+@pytest.mark.parametrize("flags", [[], ["--checker-samples", "3"]], ids=["odds", "samples"])
+def test_an_audit_by_a_served_judge_decides_as_an_audit_by_one_that_sees(
+    serve: Serve,
+    tmp_path: Path,
+    toys: None,
+    lcmis: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+) -> None:
+    monkeypatch.setenv("LCMIS_API_KEY", CANARY)
+    server = serve(eye)
+    pairs = [pair(*names) for names in itertools.combinations(list(COLOURS)[:3], 2)]
+    (tmp_path / "pairs.toml").write_text(to_toml(pairs), "utf-8")
+    store = ["--store", str(tmp_path / "s")]
+    _, said, _ = lcmis(
+        "audit", "-m", "toy", "-c", "toy", "-c", "openai:org/vlm", "-p", tmp_path / "pairs.toml",
+        "--checker-endpoint", server.address, "--cap", "4", "--checker-price", "10:20",
+        *flags, *store,
+    )  # fmt: skip
+    assert "This run cost about" in said
+    with Store(tmp_path / "s") as facts:
+        reader, remote = sorted(facts.checkers(), key=lambda name: name.startswith("openai"))
+        ours, theirs = facts.evidence(reader), facts.evidence(remote)
+        assert len(theirs) == len(ours)
+        assert all(one.a is not None and one.b is not None for one in theirs)
+        assert [one.a for one in theirs if one.a < 0.5]
+        assert CANARY not in str(facts.runs()) + str(facts.exchanges())
+        assert len(facts.exchanges(limit=10**6)) == len(server.asked) * (3 if flags else 1)
+    asked = len(server.asked)
+    lcmis(
+        "audit", "-m", "toy", "-c", "openai:org/vlm", "-p", tmp_path / "pairs.toml",
+        "--checker-endpoint", server.address, "--cap", "4", *flags, *store,
+    )  # fmt: skip
+    assert len(server.asked) == asked  # a store that knows all asks nothing
+
+
+def test_flags_for_a_judge_that_nobody_named_are_refused(lcmis: Callable[..., Any]) -> None:
+    code, _, said = lcmis("plan", "-c", "clip:x", "--checker-samples", "3")
+    assert code == 2
+    assert "name one with --checker openai:MODEL" in said
+
+
+def test_key_and_address_come_from_the_environment_and_never_from_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LCMIS_ENDPOINT", "http://localhost:9/v1")
+    monkeypatch.setenv("OTHER_KEY", CANARY)
+    path = tmp_path / "audit.toml"
+    path.write_text(
+        '[[checkers]]\nkind = "openai"\nname = "m"\n[checkers.remote]\nsamples = 5\n'
+        'key_variable = "OTHER_KEY"\n'
+    )
+    (entry,) = load_config(path).checkers
+    assert entry.remote is not None
+    assert entry.remote.endpoint == "http://localhost:9/v1"
+    assert entry.remote.key is not None
+    assert entry.remote.key.get_secret_value() == CANARY
+    assert CANARY not in repr(entry)
+    for bad, said in (
+        ('key = "sk"\n', "does not belong in a file"),
+        ("sample = 3\n", "did you mean 'samples'"),
+    ):
+        (tmp_path / "bad.toml").write_text(path.read_text() + bad)
+        with pytest.raises(ConfigError, match=said):
+            load_config(tmp_path / "bad.toml")
+    for variable, said in (
+        ("sk-proj-1234", "no name of an environment"),
+        ("NOT_SET", "holds none"),
+    ):
+        (tmp_path / "bad.toml").write_text(path.read_text().replace("OTHER_KEY", variable))
+        with pytest.raises(ConfigError, match=said) as refused:
+            load_config(tmp_path / "bad.toml")
+        assert "sk-proj" not in str(refused.value)
+
+
+def test_the_short_form_takes_a_pin_and_a_name_that_begins_with_an_at() -> None:
+    assert checker_settings("openai:gpt-4o@gpt-4o-2024-08-06").revision == "gpt-4o-2024-08-06"
+    assert checker_settings("openai:@cf/llava").name == "@cf/llava"

@@ -111,6 +111,19 @@ class RemoteChecker:
         """The messages that go with a picture, ``(role, text)`` in order."""
         return (("user", worded(question)),)
 
+    @property
+    def way(self) -> str:
+        """Who answers, and what a picture costs there: by that it can be told at which size it is
+        looked at; empty until something was asked.
+        """
+        if not self._most_read:
+            return ""
+        who = self._answers_as or "a model that does not say its name"
+        return (
+            f"answered by {who}; a question with its picture is read there as up to "
+            f"{self._most_read} tokens"
+        )
+
     def score(
         self, images: Sequence[Image], questions: Sequence[Question]
     ) -> list[tuple[Answer, ...]]:

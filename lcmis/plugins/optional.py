@@ -17,8 +17,8 @@ def price_of(model: ImageModel) -> float | None:
     return price
 
 
-def spent_by(model: ImageModel) -> float:
-    """``spent``: what its pictures have cost by now, in the same currency; else 0."""
+def spent_by(model: ImageModel | Checker) -> float:
+    """``spent``: what its pictures or answers have cost by now, in the same currency; else 0."""
     spent: float = getattr(model, "spent", 0.0)
     return spent
 

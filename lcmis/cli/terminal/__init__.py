@@ -167,7 +167,7 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
         f"judged by {escape(result.checkers[0])}.[/]"
     )
     if result.spent:
-        console.print(f"They cost about {result.spent:.2f}, by the price you gave.")
+        console.print(f"This run cost about {result.spent:.2f}, by the prices you gave.")
     print_failures(result.failures)
     where = in_store(store)
     print_next(
