@@ -193,7 +193,7 @@ class Audit:
             drawn=self.studio.drawn,
             seconds=seconds,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
-            spent=sum(map(spent_by, (*self.models, *self.checkers))),
+            spent=sum(map(spent_by, self.models)) + sum(map(spent_by, self.checkers)),
         )
 
     def _audit_model(self, model: ImageModel) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.check.pictures import abstain, options_of, to_look_at
 from lcmis.check.reading import by_count, by_odds, said_place
-from lcmis.check.wording import can_word, worded
+from lcmis.check.wording import WORDINGS, asked_in_words, can_word, worded
 from lcmis.errors import CheckError, ConfigError, ServiceClosed
 from lcmis.machine.pictures import picture_hash
 from lcmis.plugins.protocols import KeepsExchanges
@@ -106,10 +106,8 @@ class RemoteChecker:
         """Whether it can be worded: a choice needs two to eight options."""
         return can_word(question)
 
-    @staticmethod
-    def asked(question: Question) -> tuple[tuple[str, str], ...]:
-        """The messages that go with a picture, ``(role, text)`` in order."""
-        return (("user", worded(question)),)
+    asked = staticmethod(asked_in_words)
+    """As :func:`lcmis.plugins.opening.asked_by` has it."""
 
     @property
     def way(self) -> str:
@@ -295,7 +293,7 @@ class RemoteChecker:
             Exchange(
                 request=one.inquiry.key,
                 model=self.checker_id,
-                messages=self.asked(one.question),
+                messages=(("user", one.text),),
                 reply=reply,
                 reason=reason,
                 images=(one.inquiry.picture,),
@@ -564,7 +562,7 @@ def _id(settings: CheckerSettings, remote: RemoteSettings, host: str) -> str:
     revision = re.sub(r"[^\w.+-]", "-", settings.revision or UNPINNED)
     name = settings.name.replace("@", "")
     named = f"{settings.kind}:{host}/{name}@{revision}"
-    parts = [wordings_hash("presence", "choice")]
+    parts = [wordings_hash(*WORDINGS)]
     if remote.samples:
         parts.append(f"{remote.samples}replies")
     decides = {

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 from lcmis.check.pictures import abstain, once_each, options_of, readable, to_look_at
 from lcmis.check.quantised import placing_of, quantised_by
 from lcmis.check.templates import manner_of
-from lcmis.check.wording import LETTERS, NO, YES, can_word, shares, worded
+from lcmis.check.wording import (
+    LETTERS,
+    NO,
+    WORDINGS,
+    YES,
+    asked_in_words,
+    can_word,
+    shares,
+    worded,
+)
 from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
 from lcmis.machine.hub import Located, locate
@@ -65,9 +74,12 @@ class VqaChecker:
         config = _configuration(self._located)
         self._placing = placing_of(settings, self._located.name, quantised_by(config))
         self._manner = manner_of(self._located.path, self._located.name, config)
-        wordings = wordings_hash("presence", "choice")
+        wordings = wordings_hash(*WORDINGS)
         self.checker_id = f"vqa:{self._located}+{wordings}{self._manner.mark}"
         self._judge: _Judge | None = None
+
+    asked = staticmethod(asked_in_words)
+    """As :func:`lcmis.plugins.opening.asked_by` has it."""
 
     def takes(self, question: Question) -> bool:
         """Whether it can be worded: a choice needs two to eight options."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lcmis.check.pictures import abstain, options_of
-from lcmis.text.prompts import wording
+from lcmis.text.prompts import wording, wordings_hash
 from lcmis.types import Answer, Question
 
 MASS_FLOOR = 0.05
@@ -13,6 +13,8 @@ MASS_FLOOR = 0.05
 the ratio of what is left says nothing."""
 ROUNDING = 1e-4
 """By which the probabilities of all words may pass one together."""
+WORDINGS = ("presence", "choice")
+"""Names of the texts that are sent; an id holds their hash, for other words give other scores."""
 LETTERS = "ABCDEFGH"
 YES = ("yes", "Yes", "YES")
 NO = ("no", "No", "NO")
@@ -33,6 +35,14 @@ def worded(question: Question) -> str:
         f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False)
     ]
     return wording("choice").replace("{options}", "\n".join(lines))
+
+
+def asked_in_words(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
+    """The messages beside a picture, ``(role, text)``, of a checker that is asked in these words;
+    nothing of one that was asked in others.
+    """
+    is_same = wordings_hash(*WORDINGS) in checker_id
+    return (("user", worded(question)),) if is_same and can_word(question) else ()
 
 
 def spellings_of(question: Question) -> tuple[tuple[str, ...], ...]:

@@ -19,6 +19,7 @@ from lcmis.plugins.protocols import (
     Writer,
 )
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.types import Question
 
 
 def open_model(settings: ModelSettings) -> ImageModel:
@@ -47,6 +48,19 @@ def open_checker(settings: CheckerSettings) -> Checker:
     """
     checker: Checker = registry.load("checkers", settings.kind)(settings)
     return checker
+
+
+def asked_by(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
+    """What a checker is asked beside a picture, ``(role, text)`` in order, as its kind words it
+    (``asked(checker_id, question)`` of its class); nothing where its kind is not here, does not
+    say, or words it otherwise today.
+    """
+    kind = checker_id.partition(":")[0]
+    if kind not in registry.names("checkers"):
+        return ()
+    words = getattr(registry.load("checkers", kind), "asked", None)
+    said: tuple[tuple[str, str], ...] = words(checker_id, question) if words else ()
+    return said
 
 
 def open_text_model(settings: TextModelSettings) -> TextModel:
