@@ -67,9 +67,10 @@ def test_a_reply_read_by_its_odds_is_told_with_them(folder: Path) -> None:
     ((reply,), (answer,)) = told.replies, told.answers
     said = dict(words.reply(reply))
     assert said["first word"].startswith("“Yes” 81\u00a0%, “No” 12\u00a0%")
-    assert said["answered by"] == "vlm-2026-08 with fp_7"
-    assert said["tokens"] == "100 read, 1 written"
-    assert said["picture"] == "64x48, PNG, as data"
+    how = dict(words.asking(told.replies))
+    assert how["answered by"] == "vlm-2026-08 with fp_7"
+    assert how["tokens"] == "100 read, 1 written"
+    assert how["picture"] == "64x48, PNG, as data"
     assert answer.value == pytest.approx(0.81 / 0.93)
     assert told.ranges == (None,)
 
@@ -105,7 +106,7 @@ def test_show_asked_tells_all_of_it(folder: Path, lcmis: Lcmis) -> None:
         THOUGHT[:30],
         "I will not judge this",
         "of 4 replies, of 5",
-        "in words that this lcmis does not know",
+        words.UNKNOWN_WORDS,
     ):
         assert words_ in " ".join(said.split()), words_
     _, plain, _ = lcmis("show", PICTURE.key, "--store", folder)

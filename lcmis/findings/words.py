@@ -119,6 +119,10 @@ def odds(first: Sequence[tuple[str, float]], most: int = 6) -> str:
     return ", ".join(f"“{word}” {percent(math.exp(odd))}\u00a0%" for word, odd in told)
 
 
+UNKNOWN_WORDS = "in words of another version, which nobody kept"
+"""How a question was asked that nobody here can say again."""
+
+
 def level(levels: LevelRange | None) -> str:
     """Levels of severity as ``"4"`` or ``"4–5"``; a dash where nothing was judged."""
     return "–" if levels is None else str(levels)
@@ -199,24 +203,37 @@ def short_names(ids: Sequence[str]) -> dict[str, str]:
 
 
 def reply(said: Said) -> list[tuple[str, str]]:
-    """A reply of a service as names and texts: what it said, thought, might have said, and who."""
+    """A reply of a service as names and texts: what it said, thought and might have said."""
     told: list[tuple[str, str]] = []
     answer = said.reply
     if answer is not None:
-        who = " with ".join(filter(None, (answer.model, answer.fingerprint)))
-        counts = ((answer.tokens_read, "read"), (answer.tokens_written, "written"))
-        tokens = ", ".join(f"{count:,} {what}" for count, what in counts if count is not None)
         told = [
-            ("said", answer.said or ("nothing" if not answer.refusal else "")),
+            ("said", answer.said or ("" if answer.refusal else "nothing")),
             ("thought", answer.thought),
             ("first word", odds(answer.first or ())),
             ("was cut off", "at its longest" if answer.is_cut and not answer.first else ""),
             ("called", "a tool instead of answering" if answer.calls_tool else ""),
-            ("answered by", who),
-            ("tokens", tokens),
         ]
-    took = f"{moment(said.at)}, in {said.seconds:.1f} s" if said.at else ""
-    told += [("no use", said.reason), *said.shown, ("asked", took)]
+    return [(name, text) for name, text in [*told, ("no use", said.reason)] if text]
+
+
+def asking(replies: Sequence[Said]) -> list[tuple[str, str]]:
+    """How a service was asked for all of some replies, and who answered, as names and texts."""
+    if not replies:
+        return []
+    answers = [said.reply for said in replies if said.reply is not None]
+    who = [" with ".join(filter(None, (one.model, one.fingerprint))) for one in answers]
+    counts = (
+        (sum(one.tokens_read or 0 for one in answers), "read"),
+        (sum(one.tokens_written or 0 for one in answers), "written"),
+    )
+    seconds = sum(said.seconds for said in replies) / len(replies)
+    told = [
+        ("answered by", ", ".join(dict.fromkeys(filter(None, who)))),
+        *replies[0].shown,
+        ("tokens", ", ".join(f"{count:,} {what}" for count, what in counts if count)),
+        ("asked", f"{moment(replies[0].at)}, about {seconds:.1f} s a reply"),
+    ]
     return [(name.replace("_", " "), text) for name, text in told if text]
 
 

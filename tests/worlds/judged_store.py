@@ -25,7 +25,9 @@ PICTURE = make_spec(COKE, BROAD, 0)
 
 def _by_odds(body: dict[str, Any]) -> Any:
     letters = "letter" in question_in(body)[1]
-    told = {"B": 0.8, "A": 0.1, "C": 0.06} if letters else {"Yes": 0.81, "No": 0.12, "A": 0.05}
+    told = {"Yes": 0.81, "No": 0.12, "A": 0.05, "I": 0.001}
+    if letters:
+        told = {"C": 0.8, "A": 0.1, "B": 0.06, "D": 0.03, "The": 0.001}
     return completion(odds(told), model="vlm-2026-08", system_fingerprint="fp_7")
 
 

@@ -23,7 +23,7 @@ def print_told(told: Sequence[Told]) -> None:
         for role, text in one.messages:
             _print_lines(f"{role}:", text)
         if not one.messages:
-            _print_lines("asked:", "in words that this lcmis does not know")
+            _print_lines("asked:", words.UNKNOWN_WORDS)
         for answer, share in zip(one.answers, one.ranges, strict=True):
             said = words.told_range(answer, share, one.counted)
             why = f": {answer.reason}" if answer.reason else ""
@@ -31,7 +31,9 @@ def print_told(told: Sequence[Told]) -> None:
             _print_lines("→", f"{answer.option or 'yes'}: {said}{heard}{why}")
         for number, reply in enumerate(one.replies, 1):
             for name, text in words.reply(reply):
-                _print_lines(f"{number}. {name}:", text, style="dim")
+                _print_lines(f"{number}. {name}:", text)
+        for name, text in words.asking(one.replies):
+            _print_lines(f"{name}:", text, style="dim")
         console.print()
 
 
