@@ -170,3 +170,20 @@ def test_looking_up_says_the_same_to_a_program(folder: Path) -> None:
         with pytest.raises(ConfigError):
             look_up(store, "failures", asked=True)
     assert HOSTILE
+
+
+def test_the_report_opens_every_answer_and_lists_where_checkers_differ(
+    folder: Path, tmp_path: Path, lcmis: Lcmis
+) -> None:
+    places = ("--out", tmp_path / "r.html", "--markdown", tmp_path / "r.md")
+    code, _, said = lcmis("report", *places, "--checker", JUDGE, "--store", folder)
+    assert code == 0, said
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert "<details" in page
+    for text in ("Where checkers differ", THOUGHT, "I will not judge this", "of 4 replies, of 5"):
+        assert text in page, text
+    assert "Does this image show &#34;tea cup&#34;? Answer yes or no." in page
+    assert page.count("<a href") == page.count('<a href="#')
+    told = (tmp_path / "r.md").read_text("utf-8")
+    assert "## Where checkers differ" in told
+    assert told.count("8ab1ce86b3f7") >= 1
