@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from lcmis import judge
-from lcmis.findings import RepairFinding, Said
+from lcmis.findings import RepairFinding, SaidReply
 from lcmis.judge import Decision
 from lcmis.types import (
     NONE_OF_THESE,
@@ -202,7 +202,7 @@ def short_names(ids: Sequence[str]) -> dict[str, str]:
 # ── what was asked and said ──────────────────────────────────────────────────────────────────────
 
 
-def reply(said: Said) -> list[tuple[str, str]]:
+def reply(said: SaidReply) -> list[tuple[str, str]]:
     """A reply of a service as names and texts: what it said, thought and might have said."""
     told: list[tuple[str, str]] = []
     answer = said.reply
@@ -217,7 +217,7 @@ def reply(said: Said) -> list[tuple[str, str]]:
     return [(name, text) for name, text in [*told, ("no use", said.reason)] if text]
 
 
-def asking(replies: Sequence[Said]) -> list[tuple[str, str]]:
+def asking(replies: Sequence[SaidReply]) -> list[tuple[str, str]]:
     """How a service was asked for all of some replies, and who answered, as names and texts."""
     if not replies:
         return []
