@@ -19,14 +19,12 @@ FRAMES: Mapping[str, str] = {
     "paligemma": "answer en {question}",
     "blip-2": "Question: {question} Answer:",
     "instructblip": "{question}",
-    "kosmos-2": "Question: {question} Answer:",
-    "fuyu": "{question}\n",
 }
 """Families without a chat template, and the words in which their authors ask a question. Their
 processors put the picture before it.
 
-Source: the model cards of google/paligemma-3b-mix-224, Salesforce/blip2-opt-2.7b,
-Salesforce/instructblip-flan-t5-xl, microsoft/kosmos-2-patch14-224 and adept/fuyu-8b.
+Source: the model cards of google/paligemma-3b-mix-224, Salesforce/blip2-opt-2.7b
+and Salesforce/instructblip-flan-t5-xl.
 """
 
 MUTE: Mapping[str, str] = {

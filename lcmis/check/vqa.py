@@ -94,7 +94,7 @@ class VqaChecker:
         judge = self._loaded()
         rows = []
         for place, picture in asked:
-            text = _worded(questions[place])
+            text = worded(questions[place])
             control = judge.vlm.control_token_in(text)
             if control:
                 reason = f"the question holds {control!r}, which steers the model instead of asking"
@@ -182,7 +182,8 @@ def _by_picture(rows: Sequence[tuple[int, Image, str]]) -> list[list[_Look]]:
     return [some for some in (single, looks[len(single) :]) if some]
 
 
-def _worded(question: Question) -> str:
+def worded(question: Question) -> str:
+    """What the model reads after the picture."""
     if not question.kind.is_choice:
         return wording("presence").replace("{text}", question.text)
     lines = [
