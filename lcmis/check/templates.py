@@ -116,7 +116,6 @@ def thought_switches(template: str) -> dict[str, Any]:
         parsed = environment.parse(source)
     except jinja2.TemplateSyntaxError:
         return {}  # said again, by name, when it is filled in
-    asked = {one for one in meta.find_undeclared_variables(parsed) if _THOUGHT.search(one.lower())}
     compared: dict[str, list[Any]] = {}
     for node in parsed.find_all(nodes.Compare):
         sides = [node.expr, *(operand.expr for operand in node.ops)]
@@ -130,6 +129,8 @@ def thought_switches(template: str) -> dict[str, Any]:
                     compared.setdefault(each, []).extend(
                         item.value for item in side.items if isinstance(item, nodes.Const)
                     )
+    outside = meta.find_undeclared_variables(parsed)  # last: it folds constants as it goes
+    asked = {name for name in outside if _THOUGHT.search(name.lower())}
     switches: dict[str, Any] = {}
     for variable in sorted(asked):
         values = compared.get(variable, [])
