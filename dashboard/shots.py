@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ import streamlit as st
 from looks import plain
 
 from lcmis.errors import StoreError
-from lcmis.findings import words
+from lcmis.findings import Told, words
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, QuestionKind, Render, Score
 
@@ -139,3 +140,49 @@ def answers(
             "reason": word("Why no score"),
         },
     )
+
+
+def asked_and_said(told: Sequence[Told], pair: ConceptPair | None) -> None:
+    """What each checker was asked of the picture, its options and answers, and every reply."""
+    names = words.short_names(list(dict.fromkeys(one.checker for one in told)))
+    for checker, name in names.items():
+        mine = [one for one in told if one.checker == checker]
+        with st.expander(plain(name), key=f"asked-{checker}", on_change="rerun") as unfolded:
+            if unfolded.open:
+                for one in mine:
+                    _asked(one, pair)
+
+
+def _asked(one: Told, pair: ConceptPair | None) -> None:
+    what = looks.question_words(one.question.kind, pair) if pair else one.question.kind
+    st.markdown(f"**{plain(what)}**")
+    asked = one.messages or (("asked", words.UNKNOWN_WORDS),)
+    _spelled(f"{role}: {text}" for role, text in asked)
+    lines = []
+    for answer, share in zip(one.answers, one.ranges, strict=True):
+        surely = words.told_range(answer, share, one.counted)
+        heard = f", heard {words.percent(answer.mass)} %" if answer.mass < 1 else ""
+        why = f": {answer.reason}" if answer.reason else ""
+        lines.append(f"{answer.option or 'yes'}: {surely}{heard}{why}")
+    _spelled(lines)
+    if one.replies:
+        _spelled(
+            [
+                *(
+                    f"{number}. {name}: {text}"
+                    for number, reply in enumerate(one.replies, 1)
+                    for name, text in words.reply(reply)
+                ),
+                *(f"{name}: {text}" for name, text in words.asking(one.replies)),
+            ]
+        )
+
+
+def _spelled(lines: Iterable[str]) -> None:
+    """Text of anybody, letter for letter: Markdown would make links of the addresses in it."""
+    st.code(_seen("\n".join(lines)), language=None, wrap_lines=True)
+
+
+def _seen(text: str) -> str:
+    """Text of anybody, its lines kept, letters that act on it spelled out."""
+    return "\n".join(words.visible(line, longest=len(line) + 1) for line in text.split("\n"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 from worlds import tiny_checkers, tiny_vlms
 
 from lcmis.check import quantised, questions_of, shared_prefix, vlm
@@ -19,6 +19,7 @@ from lcmis.check.quantised import NEEDS, quantised_by, refuse_lacking
 from lcmis.check.templates import Asking, manner_of, thought_switches
 from lcmis.check.vqa import VqaChecker
 from lcmis.errors import CheckError, ConfigError
+from lcmis.plugins.opening import open_checker
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.testing import contract_pair, contract_pictures
 from lcmis.types import Answer, Question, QuestionKind
@@ -226,6 +227,12 @@ def test_one_gpu_and_all_gpus_cannot_both_be_meant(monkeypatch: pytest.MonkeyPat
         )
 
 
+def test_a_checker_of_another_kind_is_not_spread(tmp_path: Path) -> None:
+    folder = str(tiny_checkers.tiny_clip(tmp_path / "clip"))
+    with pytest.raises(ConfigError, match="runs whole on one device: leave device_map and offload"):
+        open_checker(CheckerSettings("clip", folder, device="cpu", device_map="auto"))
+
+
 def test_a_spread_model_answers_as_one_on_one_device(llava: Path) -> None:
     questions = questions_of(contract_pair())
     pictures = contract_pictures()[:1] * len(questions)
@@ -234,6 +241,25 @@ def test_a_spread_model_answers_as_one_on_one_device(llava: Path) -> None:
     low = checker(llava, dtype="bfloat16")
     assert low.score(pictures, questions) != here
     assert low.way.startswith("a picture and the words before its questions are read once")
+
+
+@pytest.mark.parametrize(
+    "bits", [{"load_in_8bit": True}, {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}]
+)
+def test_a_model_of_few_bits_answers_where_its_package_is_there(
+    bits: dict[str, Any], llava: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    folder = Path(shutil.copytree(llava, tmp_path / "few"))
+    (folder / "model.safetensors").unlink()
+    AutoModelForImageTextToText.from_pretrained(
+        llava, quantization_config=BitsAndBytesConfig(**bits), device_map={"": "cpu"}
+    ).save_pretrained(folder)
+    questions = questions_of(contract_pair())
+    judge = checker(folder)
+    answers = judge.score(contract_pictures()[:1] * len(questions), questions)
+    assert any(answer.value is not None for given in answers for answer in given)
+    assert judge.way.startswith("a picture and the words before its questions are read once")
 
 
 # ── one look ─────────────────────────────────────────────────────────────────────────────────────

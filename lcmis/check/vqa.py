@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING, Any
 from lcmis.check.pictures import abstain, once_each, options_of, readable, to_look_at
 from lcmis.check.quantised import placing_of, quantised_by
 from lcmis.check.templates import manner_of
+from lcmis.check.wording import (
+    LETTERS,
+    NO,
+    WORDINGS,
+    YES,
+    asked_in_words,
+    can_word,
+    shares,
+    worded,
+)
 from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
 from lcmis.machine.hub import Located, locate
@@ -26,13 +36,7 @@ if TYPE_CHECKING:
     from lcmis.check.vlm import Vlm
 
 BATCH_SIZE = 16
-MASS_FLOOR = 0.05
-"""Below this probability of any allowed answer the model did not answer the question at all, and
-the ratio of what is left says nothing."""
 MAX_CAPTION_TOKENS = 40
-LETTERS = "ABCDEFGH"
-YES = ("yes", "Yes", "YES")
-NO = ("no", "No", "NO")
 
 
 class VqaChecker:
@@ -40,7 +44,8 @@ class VqaChecker:
 
     Presence and relation: the mass of all spellings of yes over that of yes and no, at the first
     token of the reply. Forced choice: likewise over the letters of the options. ``mass`` is what
-    all allowed answers have together; below :data:`MASS_FLOOR` it is an abstention.
+    all allowed answers have together; below :data:`lcmis.check.wording.MASS_FLOOR` it is an
+    abstention.
 
     A picture is looked at once, whatever it is asked: see :class:`lcmis.check.vlm.Vlm`. A row does
     not see its neighbours. What remains is rounding, 1e-6 in float32; bfloat16 on an accelerator
@@ -69,15 +74,18 @@ class VqaChecker:
         config = _configuration(self._located)
         self._placing = placing_of(settings, self._located.name, quantised_by(config))
         self._manner = manner_of(self._located.path, self._located.name, config)
-        wordings = wordings_hash("presence", "choice")
+        wordings = wordings_hash(*WORDINGS)
         self.checker_id = f"vqa:{self._located}+{wordings}{self._manner.mark}"
         self._judge: _Judge | None = None
 
+    may_be_spread = True
+    """Over several devices, by ``device_map`` and ``offload``."""
+    asked = staticmethod(asked_in_words)
+    """As :func:`lcmis.plugins.opening.asked_by` has it."""
+
     def takes(self, question: Question) -> bool:
         """Whether it can be worded: a choice needs two to eight options."""
-        if question.kind.is_choice:
-            return 2 <= len(question.options) <= len(LETTERS)
-        return bool(question.text.strip())
+        return can_word(question)
 
     def score(
         self, images: Sequence[Image], questions: Sequence[Question]
@@ -182,16 +190,6 @@ def _by_picture(rows: Sequence[tuple[int, Image, str]]) -> list[list[_Look]]:
     return [some for some in (single, looks[len(single) :]) if some]
 
 
-def worded(question: Question) -> str:
-    """What the model reads after the picture."""
-    if not question.kind.is_choice:
-        return wording("presence").replace("{text}", question.text)
-    lines = [
-        f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False)
-    ]
-    return wording("choice").replace("{options}", "\n".join(lines))
-
-
 def first_token_ids(tokenizer: Any, answers: Sequence[Iterable[str]]) -> list[list[int]]:
     """The ids with which a reply can begin that means each answer.
 
@@ -280,14 +278,4 @@ class _Judge:
         ids = self._letters[: len(options)] if question.kind.is_choice else self._yes_no
         if not all(ids):
             return abstain(options, "the tokenizer has no letters of their own to choose by")
-        masses = [float(first[each].sum()) for each in ids]
-        total = sum(masses)
-        if not 0 <= total <= 1 + 1e-4:
-            return abstain(options, "a probability is not a finite number")
-        if total < MASS_FLOOR:
-            reason = f"only {total:.3f} of the probability is on the answers allowed"
-            return abstain(options, reason, total)
-        return tuple(
-            Answer(min(mass / total, 1.0), option, mass=min(total, 1.0))
-            for option, mass in zip(options, masses, strict=False)
-        )
+        return shares(question, [float(first[each].sum()) for each in ids])

@@ -7,7 +7,7 @@ import dataclasses
 from lcmis.errors import ConfigError
 from lcmis.machine.device import choose_device
 from lcmis.plugins import registry
-from lcmis.plugins.optional import encoder_of
+from lcmis.plugins.optional import encoder_of, may_be_spread
 from lcmis.plugins.protocols import (
     Checker,
     Encoder,
@@ -19,6 +19,7 @@ from lcmis.plugins.protocols import (
     Writer,
 )
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.types import Question
 
 
 def open_model(settings: ModelSettings) -> ImageModel:
@@ -43,10 +44,27 @@ def open_checker(settings: CheckerSettings) -> Checker:
     """Find a checker by kind and name; nothing is loaded yet.
 
     Raises:
-        UserError: there is no such checker.
+        UserError: there is no such checker, or a setting would have no effect on it.
     """
     checker: Checker = registry.load("checkers", settings.kind)(settings)
+    if (settings.device_map or settings.offload != "none") and not may_be_spread(checker):
+        raise ConfigError(
+            f"{checker.checker_id} runs whole on one device: leave device_map and offload out"
+        )
     return checker
+
+
+def asked_by(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
+    """What a checker is asked beside a picture, ``(role, text)`` in order, as its kind words it
+    (``asked(checker_id, question)`` of its class); nothing where its kind is not here, does not
+    say, or words it otherwise today.
+    """
+    kind = checker_id.partition(":")[0]
+    if kind not in registry.names("checkers"):
+        return ()
+    words = getattr(registry.load("checkers", kind), "asked", None)
+    said: tuple[tuple[str, str], ...] = words(checker_id, question) if words else ()
+    return said
 
 
 def open_text_model(settings: TextModelSettings) -> TextModel:

@@ -17,8 +17,8 @@ def price_of(model: ImageModel) -> float | None:
     return price
 
 
-def spent_by(model: ImageModel) -> float:
-    """``spent``: what its pictures have cost by now, in the same currency; else 0."""
+def spent_by(model: ImageModel | Checker) -> float:
+    """``spent``: what its pictures or answers have cost by now, in the same currency; else 0."""
     spent: float = getattr(model, "spent", 0.0)
     return spent
 
@@ -83,3 +83,9 @@ def way_of(checker: Checker) -> str:
     """
     way: str = getattr(checker, "way", "")
     return way
+
+
+def may_be_spread(checker: Checker) -> bool:
+    """``may_be_spread``: whether ``device_map`` and ``offload`` have an effect on it; else not."""
+    spread: bool = getattr(checker, "may_be_spread", False)
+    return spread

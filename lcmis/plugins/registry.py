@@ -49,6 +49,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "checkers": {
         "clip": "lcmis.check.clip:ClipChecker",
         "vqa": "lcmis.check.vqa:VqaChecker",
+        "openai": "lcmis.check.remote:RemoteChecker",
         "hps": "lcmis.check.preference:PreferenceChecker",
         "teacup-clip": "lcmis.teacup.shipped:clip",
         "teacup-guard": "lcmis.teacup.shipped:guard",
@@ -126,6 +127,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "known_cases": {
         "clip": "lcmis.audit.doctor:shapes",
         "vqa": "lcmis.audit.doctor:shapes",
+        "openai": "lcmis.audit.doctor:shapes",
         "teacup-clip": "lcmis.teacup.shipped:known_cases",
         "teacup-guard": "lcmis.teacup.shipped:known_cases",
         "teacup-judge": "lcmis.teacup.shipped:known_cases",

@@ -30,7 +30,8 @@ from worlds import tiny_vlms
 
 from lcmis.check import questions_of
 from lcmis.check.vlm import Vlm
-from lcmis.check.vqa import VqaChecker, worded
+from lcmis.check.vqa import VqaChecker
+from lcmis.check.wording import worded
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.types import Concept, ConceptPair, Intruder, Side
 
