@@ -19,14 +19,12 @@ FRAMES: Mapping[str, str] = {
     "paligemma": "answer en {question}",
     "blip-2": "Question: {question} Answer:",
     "instructblip": "{question}",
-    "kosmos-2": "Question: {question} Answer:",
-    "fuyu": "{question}\n",
 }
 """Families without a chat template, and the words in which their authors ask a question. Their
 processors put the picture before it.
 
-Source: the model cards of google/paligemma-3b-mix-224, Salesforce/blip2-opt-2.7b,
-Salesforce/instructblip-flan-t5-xl, microsoft/kosmos-2-patch14-224 and adept/fuyu-8b.
+Source: the model cards of google/paligemma-3b-mix-224, Salesforce/blip2-opt-2.7b
+and Salesforce/instructblip-flan-t5-xl.
 """
 
 MUTE: Mapping[str, str] = {
@@ -118,7 +116,6 @@ def thought_switches(template: str) -> dict[str, Any]:
         parsed = environment.parse(source)
     except jinja2.TemplateSyntaxError:
         return {}  # said again, by name, when it is filled in
-    asked = {one for one in meta.find_undeclared_variables(parsed) if _THOUGHT.search(one.lower())}
     compared: dict[str, list[Any]] = {}
     for node in parsed.find_all(nodes.Compare):
         sides = [node.expr, *(operand.expr for operand in node.ops)]
@@ -132,6 +129,8 @@ def thought_switches(template: str) -> dict[str, Any]:
                     compared.setdefault(each, []).extend(
                         item.value for item in side.items if isinstance(item, nodes.Const)
                     )
+    outside = meta.find_undeclared_variables(parsed)  # last: it folds constants as it goes
+    asked = {name for name in outside if _THOUGHT.search(name.lower())}
     switches: dict[str, Any] = {}
     for variable in sorted(asked):
         values = compared.get(variable, [])

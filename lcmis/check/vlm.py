@@ -29,7 +29,8 @@ GREEDY = {
 }
 TOLERANCE = {torch.float32: 3e-5, torch.float16: 1e-2, torch.bfloat16: 6e-2}
 """How far logits may lie from those of a question asked alone, as the root of their mean square
-over the spread of the logits: some ten times what rounding was seen to do."""
+over the spread of the logits: some ten times what rounding was seen to do. Quantised weights are
+held to the coarsest: what is computed with them is rounded anew for every batch."""
 UNFIT = (ValueError, TypeError, IndexError, KeyError, AttributeError, ZeroDivisionError, OSError)
 """What processors and models raise at what they were not made for."""
 
@@ -74,6 +75,8 @@ class Vlm:
         refuse_not_finite(self.name, model.state_dict())
         self.model: Any = model.eval()
         self._rests = placing.offload == "model"
+        coarse = TOLERANCE[torch.bfloat16]
+        self._tolerance = coarse if placing.quantised else TOLERANCE.get(model.dtype, coarse)
         self.tokenizer: Any = self.processor.tokenizer
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -199,7 +202,7 @@ class Vlm:
             reason = f"its family cannot go on from a beginning ({_short(error)})"
         else:
             away = distance(alone, torch.stack([one[0] for one in logits]))
-            if away <= TOLERANCE.get(self.model.dtype, TOLERANCE[torch.bfloat16]):
+            if away <= self._tolerance:
                 self._shares = True
                 self.way = "a picture and the words before its questions are read once"
                 return logits

@@ -78,6 +78,8 @@ class VqaChecker:
         self.checker_id = f"vqa:{self._located}+{wordings}{self._manner.mark}"
         self._judge: _Judge | None = None
 
+    may_be_spread = True
+    """Over several devices, by ``device_map`` and ``offload``."""
     asked = staticmethod(asked_in_words)
     """As :func:`lcmis.plugins.opening.asked_by` has it."""
 

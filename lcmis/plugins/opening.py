@@ -7,7 +7,7 @@ import dataclasses
 from lcmis.errors import ConfigError
 from lcmis.machine.device import choose_device
 from lcmis.plugins import registry
-from lcmis.plugins.optional import encoder_of
+from lcmis.plugins.optional import encoder_of, may_be_spread
 from lcmis.plugins.protocols import (
     Checker,
     Encoder,
@@ -44,9 +44,13 @@ def open_checker(settings: CheckerSettings) -> Checker:
     """Find a checker by kind and name; nothing is loaded yet.
 
     Raises:
-        UserError: there is no such checker.
+        UserError: there is no such checker, or a setting would have no effect on it.
     """
     checker: Checker = registry.load("checkers", settings.kind)(settings)
+    if (settings.device_map or settings.offload != "none") and not may_be_spread(checker):
+        raise ConfigError(
+            f"{checker.checker_id} runs whole on one device: leave device_map and offload out"
+        )
     return checker
 
 

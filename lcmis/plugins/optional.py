@@ -83,3 +83,9 @@ def way_of(checker: Checker) -> str:
     """
     way: str = getattr(checker, "way", "")
     return way
+
+
+def may_be_spread(checker: Checker) -> bool:
+    """``may_be_spread``: whether ``device_map`` and ``offload`` have an effect on it; else not."""
+    spread: bool = getattr(checker, "may_be_spread", False)
+    return spread
