@@ -86,6 +86,11 @@ def _is_whole(path: Path, version: tuple[int, int]) -> bool:
     return head[:4] == b"RIFF" and head[8:] == b"WEBP" and told <= version[1]
 
 
+def _yes(kind: QuestionKind) -> str:
+    """A likeness is no yes."""
+    return "" if kind is QuestionKind.LIKENESS else "yes"
+
+
 def answers(
     said: list[tuple[Question, Score]], pair: ConceptPair | None, *, width: int | None = None
 ) -> None:
@@ -100,8 +105,10 @@ def answers(
         [
             {
                 "checker": names[score.checker],
-                "question": looks.question_words(question.kind, pair) if pair else question.kind,
-                "answer": score.answer.option or "yes",
+                "question": looks.question_words(question.kind, pair, question.text)
+                if pair
+                else question.kind,
+                "answer": score.answer.option or _yes(question.kind),
                 "value": np.nan if score.answer.value is None else 100 * score.answer.value,
                 "mass": 100 * score.answer.mass,
                 "reason": score.answer.reason,
@@ -162,9 +169,8 @@ def _asked(one: Told, pair: ConceptPair | None) -> None:
     lines = []
     for answer, share in zip(one.answers, one.ranges, strict=True):
         surely = words.told_range(answer, share, one.counted)
-        heard = f", heard {words.percent(answer.mass)} %" if answer.mass < 1 else ""
-        why = f": {answer.reason}" if answer.reason else ""
-        lines.append(f"{answer.option or 'yes'}: {surely}{heard}{why}")
+        name = words.answered(one.question, answer)
+        lines.append(f"{name}: {surely}{words.beside(answer)}")
     _spelled(lines)
     if one.replies:
         _spelled(

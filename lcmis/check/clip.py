@@ -8,6 +8,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.machine.device import choose_device, choose_dtype
 from lcmis.machine.hub import Located, fetch_weights, locate
 from lcmis.machine.memory import in_batches
-from lcmis.machine.weights import refuse_not_finite, refuse_unusable
+from lcmis.machine.weights import refuse_not_finite, refuse_pickled, refuse_unusable
 from lcmis.plugins.protocols import Encoder
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.types import NONE_OF_THESE, Answer, Question
@@ -29,6 +30,10 @@ BATCH_SIZE = 32
 MAX_CACHED_TEXTS = 4096
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 """File names under which open_clip looks for safe weights in a folder, first match first."""
+TOWERS = ("clip", "siglip")
+"""Model types of transformers that make one vector of a picture, and one of a text."""
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of pixels, as OpenAI's and LAION's models were trained."""
 HUB_PREFIX = "hf-hub:"
 FOLDER_PREFIX = "local-dir:"
 
@@ -48,7 +53,8 @@ class ClipChecker:
 
     Args:
         settings: ``name`` is ``MODEL/TAG`` as open_clip lists them, ``hf-hub:owner/name``, or a
-            folder with ``open_clip_config.json``, with or without ``local-dir:`` before it.
+            folder, with or without ``local-dir:`` before it: one that open_clip saved, with
+            ``open_clip_config.json``, or a CLIP or SigLIP that transformers saved.
 
     Raises:
         ConfigError: no such device, no safe weights, a folder without a configuration.
@@ -151,10 +157,7 @@ def _find(name: str, revision: str | None) -> tuple[Located | None, tuple[str, s
             f"no open_clip model is called {name!r}: write MODEL/TAG such as "
             f"ViT-B-32/laion2b_s34b_b79k, hf-hub:owner/name, or the path of a folder"
         )
-    known = _architectures()
-    if model not in known:
-        near = difflib.get_close_matches(model, known, n=3, cutoff=0.5) or ["ViT-B-32"]
-        raise UnknownNameError(f"open_clip has no model {model!r}; try {', '.join(near)}")
+    _refuse_unlisted(model)
     if revision is not None:
         raise ConfigError(
             f"{name} is fixed by its tag and has no revision {revision!r}: leave the revision out"
@@ -162,23 +165,55 @@ def _find(name: str, revision: str | None) -> tuple[Located | None, tuple[str, s
     return None, (model, tag)
 
 
+def is_listed(model: str) -> bool:
+    """Whether open_clip has a model of this name."""
+    return model in _architectures()
+
+
+def config_like(model: str) -> dict[str, Any]:
+    """An ``open_clip_config.json`` for weights of a model that open_clip lists.
+
+    Raises:
+        UnknownNameError: there is no such model; the sentence lists near ones.
+    """
+    _refuse_unlisted(model)
+    content = json.loads((_configurations() / f"{model}.json").read_text(encoding="utf-8"))
+    return {"model_cfg": content, "preprocess_cfg": {"mean": list(MEAN), "std": list(STD)}}
+
+
+def _refuse_unlisted(model: str) -> None:
+    if not is_listed(model):
+        near = difflib.get_close_matches(model, _architectures(), n=3, cutoff=0.5) or ["ViT-B-32"]
+        raise UnknownNameError(f"open_clip has no model {model!r}; try {', '.join(near)}")
+
+
+@cache
 def _architectures() -> list[str]:
-    """Names of the configurations that come with open_clip, which itself is slow to import."""
+    """Names of the configurations that come with open_clip."""
+    return sorted(file.stem for file in _configurations().glob("*.json"))
+
+
+def _configurations() -> Path:
+    """Where they lie; open_clip itself is slow to import."""
     found = importlib.util.find_spec("open_clip")
     if found is None or found.origin is None:
         raise ConfigError("open_clip is not installed: install lcmis again, whole")
-    folder = Path(found.origin).parent / "model_configs"
-    return sorted(file.stem for file in folder.glob("*.json"))
+    return Path(found.origin).parent / "model_configs"
 
 
 def _refuse_unsafe(located: Located) -> None:
     """Judge a folder by its files before anything of it is loaded."""
     config = located.path / "open_clip_config.json"
+    if not config.is_file() and _is_towers(located.path):
+        if not located.hub_name:
+            refuse_pickled(located.path, located.name)
+        return
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{located.name} has no open_clip_config.json: give a folder that open_clip saved"
+            f"{located.name} has no open_clip_config.json, and no config.json of a CLIP or SigLIP: "
+            f"give a folder that open_clip or transformers saved"
         ) from error
     except (OSError, ValueError) as error:
         raise ConfigError(
@@ -200,17 +235,23 @@ def _refuse_unsafe(located: Located) -> None:
         _weights_in(located.path, located.name)
 
 
+def _is_towers(folder: Path) -> bool:
+    """Whether transformers saved a CLIP or SigLIP here."""
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("model_type") in TOWERS
+
+
 def _weights_in(folder: Path, name: str) -> Path:
     for file in WEIGHTS:
         if (folder / file).is_file():
             return folder / file
-    pickled = [file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind)]
-    if pickled:
-        raise ConfigError(
-            f"{name} has its weights only as {pickled[0]}, a pickle that can run code when opened: "
-            f"convert it to {WEIGHTS[0]}, or take a model that has it"
-        )
-    raise ConfigError(f"{name} has no {WEIGHTS[0]}: copy the model again, whole")
+    refuse_pickled(folder, name)
+    raise ConfigError(
+        f"{name} has no {WEIGHTS[0]}: call its safetensors so, or copy the model again, whole"
+    )
 
 
 class _Clip:
@@ -219,38 +260,22 @@ class _Clip:
     def __init__(
         self, located: Located | None, built_in: tuple[str, str], device: str, dtype: str
     ) -> None:
-        import open_clip
         import torch
-        from safetensors import SafetensorError
 
         refuse_unusable(device)
         self.device = device
         self.dtype: torch.dtype = getattr(torch, dtype)
-        choices: dict[str, Any] = {}
-        if located is not None:
-            folder = fetch_weights(located)
-            _weights_in(folder, located.name)
-            name, shown = f"{FOLDER_PREFIX}{folder}", located.name
-        else:
-            name, shown = built_in[0], "/".join(built_in)
-            choices = _choices_of_tag(*built_in)
-        try:
-            model, _, transform = open_clip.create_model_and_transforms(
-                name,
-                precision={"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[dtype],
-                device=device,
-                require_pretrained=True,
-                **choices,
-            )
-            self.tokenizer: Any = open_clip.get_tokenizer(name)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, OSError, ValueError, SafetensorError) as error:
-            said = " ".join(str(error).split())[:300]
-            raise ConfigError(f"{shown} cannot be loaded ({said}): copy it again, whole") from error
+        folder = fetch_weights(located) if located is not None else None
+        shown = "/".join(built_in) if located is None else located.name
+        model, tokenizer, transform = (
+            _saved_by_transformers(folder, shown, self.dtype)
+            if folder is not None and not (folder / "open_clip_config.json").is_file()
+            else _saved_by_open_clip(folder, shown, built_in, dtype, device)
+        )
         refuse_not_finite(shown, model.state_dict())
         self.name = shown
-        self.model: Any = model.eval()
+        self.model: Any = model.to(device).eval()
+        self.tokenizer: Any = tokenizer
         self.transform: Any = transform
         self.context_length: int = self.tokenizer.context_length
         self._texts: OrderedDict[str, torch.Tensor] = OrderedDict()
@@ -319,6 +344,43 @@ class _Clip:
         while len(self._texts) > MAX_CACHED_TEXTS:
             self._texts.popitem(last=False)
         return feature
+
+
+def _saved_by_transformers(folder: Path, shown: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
+    from lcmis.check.towers import load_towers
+
+    return load_towers(folder, shown, dtype)
+
+
+def _saved_by_open_clip(
+    folder: Path | None, shown: str, built_in: tuple[str, str], dtype: str, device: str
+) -> tuple[Any, Any, Any]:
+    """A model with its tokenizer and its transform."""
+    import open_clip
+    import torch
+    from safetensors import SafetensorError
+
+    choices: dict[str, Any] = {}
+    if folder is not None:
+        _weights_in(folder, shown)
+        name = f"{FOLDER_PREFIX}{folder}"
+    else:
+        name = built_in[0]
+        choices = _choices_of_tag(*built_in)
+    try:
+        model, _, transform = open_clip.create_model_and_transforms(
+            name,
+            precision={"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[dtype],
+            device=device,
+            require_pretrained=True,
+            **choices,
+        )
+        return model, open_clip.get_tokenizer(name), transform
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise ConfigError(f"{shown} cannot be loaded ({said}): copy it again, whole") from error
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:

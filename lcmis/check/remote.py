@@ -90,7 +90,7 @@ class RemoteChecker:
         """As :class:`lcmis.plugins.protocols.AsksService` has it."""
         self.spent = 0.0
         """Money that may have been billed; 0 without prices."""
-        self._dialect = _Dialect()
+        self._bearing = _Bearing()
         self._answers_as = ""
         """What the model calls itself; empty until it is known."""
         self._is_proved = False
@@ -219,7 +219,7 @@ class RemoteChecker:
         """Ask until there are replies enough, or it fails."""
         while not (self._is_enough(one) or one.reason or self._closed):
             lacking = max(1, self._remote.samples) - len(one.replies)
-            together = lacking if self._dialect.takes_many else 1
+            together = lacking if self._bearing.takes_many else 1
             once = lacking // together if self._is_proved else 1
             await asyncio.gather(
                 *(self._request(service, one, together, gate) for _ in range(once))
@@ -244,14 +244,14 @@ class RemoteChecker:
 
         async def attempt() -> Outcome:
             await self._pace()
-            dialect = replace(self._dialect)
-            asked = count if dialect.takes_many else 1
+            bearing = replace(self._bearing)
+            asked = count if bearing.takes_many else 1
             reserved, paid.read, paid.written = self._reserve(one, asked), None, None
             if self._closed:
                 return NOT_ASKED
             outcome = await send(
                 lambda: service.chat.completions.with_raw_response.create(
-                    **self._arguments(one, asked, dialect)
+                    **self._arguments(one, asked, bearing)
                 ),
                 read,
                 deadline,
@@ -259,10 +259,10 @@ class RemoteChecker:
                 self._service.key,
                 one.text,
             )
-            adapts = self._adapts(outcome, dialect, asked)
+            adapts = self._adapts(outcome, bearing, asked)
             self._settle(reserved, paid, outcome.may_cost and not adapts)
             if asked > 1 and len(found) == 1:
-                self._dialect.takes_many = False  # it was told so, and gives one at a time
+                self._bearing.takes_many = False  # it was told so, and gives one at a time
             return await attempt() if adapts else outcome
 
         async with gate:
@@ -313,7 +313,7 @@ class RemoteChecker:
             return how | {"max_tokens": self._remote.max_tokens + self._remote.thinking_tokens}
         return how | {"top_logprobs": self._remote.top_logprobs}
 
-    def _arguments(self, one: _Pending, count: int, dialect: _Dialect) -> dict[str, Any]:
+    def _arguments(self, one: _Pending, count: int, bearing: _Bearing) -> dict[str, Any]:
         remote = self._remote
         picture: dict[str, Any] = {"url": one.data}
         if remote.detail:
@@ -324,15 +324,15 @@ class RemoteChecker:
             "messages": [{"role": "user", "content": content}],
         }
         if remote.samples:
-            arguments[dialect.limit_name] = remote.max_tokens + remote.thinking_tokens
-            if dialect.takes_chance:
+            arguments[bearing.limit_name] = remote.max_tokens + remote.thinking_tokens
+            if bearing.takes_chance:
                 arguments |= {"temperature": 1.0, "top_p": 1.0}
             if count > 1:
                 arguments["n"] = count
         else:
-            arguments[dialect.limit_name] = FIRST_LIMITS[dialect.limit]
+            arguments[bearing.limit_name] = FIRST_LIMITS[bearing.limit]
             arguments |= {"logprobs": True, "top_logprobs": remote.top_logprobs}
-            if dialect.takes_chance:
+            if bearing.takes_chance:
                 arguments["temperature"] = 0.0
         if remote.reasoning_effort:
             arguments["reasoning_effort"] = remote.reasoning_effort
@@ -343,20 +343,20 @@ class RemoteChecker:
 
     # ── what a service bears ─────────────────────────────────────────────────────────────────
 
-    def _adapts(self, outcome: Outcome, dialect: _Dialect, count: int) -> bool:
-        """Whether the same is to be asked again in another dialect, which the service bears; where
+    def _adapts(self, outcome: Outcome, bearing: _Bearing, count: int) -> bool:
+        """Whether the same is to be asked again in another way, which the service bears; where
         it will not bear what was set, nothing more is asked.
         """
         refuses = outcome.reason and outcome.status in REFUSING and outcome.meant is Meant.OTHER
         if not refuses or self._closed:
             return False
         said, words = outcome.complaint, outcome.complaint.words
-        if dialect.limit_name == "max_tokens" and "max_completion_tokens" in words:
-            self._dialect.limit_name = "max_completion_tokens"
+        if bearing.limit_name == "max_tokens" and "max_completion_tokens" in words:
+            self._bearing.limit_name = "max_completion_tokens"
         elif count > 1 and ONE_BY_ONE.search(words):
-            self._dialect.takes_many = False
-        elif dialect.takes_chance and said.names("temperature", "top_p"):
-            self._dialect.takes_chance = False
+            self._bearing.takes_many = False
+        elif bearing.takes_chance and said.names("temperature", "top_p"):
+            self._bearing.takes_chance = False
         elif not self._remote.samples and said.names("logprobs"):
             self._close(_NO_ODDS.format(reason=outcome.reason))
             return False
@@ -364,11 +364,11 @@ class RemoteChecker:
             return False
         elif (
             not self._remote.samples
-            and dialect.limit == 0
-            and said.names(dialect.limit_name)
+            and bearing.limit == 0
+            and said.names(bearing.limit_name)
             and TOO_SMALL.search(words)
         ):
-            self._dialect.limit = 1
+            self._bearing.limit = 1
         else:
             return False
         return True
@@ -460,7 +460,7 @@ class RemoteChecker:
         if remote.price_read is None or remote.price_written is None:
             return 0.0
         guess = len(one.text) + math.ceil(one.picture.width * one.picture.height / PATCH**2)
-        written = FIRST_LIMITS[self._dialect.limit]
+        written = FIRST_LIMITS[self._bearing.limit]
         if remote.samples:
             written = count * (remote.max_tokens + remote.thinking_tokens)
         price = self._price(self._most_read or guess, written)
@@ -505,7 +505,7 @@ _NO_ODDS = (
 
 
 @dataclass(slots=True)
-class _Dialect:
+class _Bearing:
     """How a service bears to be asked, as far as is known."""
 
     limit_name: str = "max_tokens"

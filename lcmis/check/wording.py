@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lcmis.check.pictures import abstain, options_of
 from lcmis.text.prompts import wording, wordings_hash
-from lcmis.types import Answer, Question
+from lcmis.types import Answer, Question, QuestionKind
 
 MASS_FLOOR = 0.05
 """Below this probability of any allowed answer the model did not answer the question at all, and
@@ -21,10 +21,10 @@ NO = ("no", "No", "NO")
 
 
 def can_word(question: Question) -> bool:
-    """Whether it can be worded: a choice needs two to eight options."""
+    """Whether it can be worded: a choice needs two to eight options; a likeness is no answer."""
     if question.kind.is_choice:
         return 2 <= len(question.options) <= len(LETTERS)
-    return bool(question.text.strip())
+    return question.kind is not QuestionKind.LIKENESS and bool(question.text.strip())
 
 
 def worded(question: Question) -> str:

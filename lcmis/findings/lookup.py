@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.findings.dissent import Dissent, dissents
+from lcmis.findings.likeness import LikenessFinding, find_likenesses
 from lcmis.findings.pairs import PairFinding, find_pairs
 from lcmis.findings.runs import deciding_checker, last_audit, rule_of
 from lcmis.findings.told import Told, tell
@@ -29,6 +30,8 @@ class OnePair:
     pair: ConceptPair
     checker: str
     findings: tuple[PairFinding, ...]
+    likenesses: tuple[LikenessFinding, ...] = ()
+    """What checkers measured that decide nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,8 @@ def look_up(
     _refuse_asked(asked)
     if disagree:
         return differing({pair.key})
-    return OnePair(pair, checker_id, judged(pair.key))
+    found = judged(pair.key)
+    return OnePair(pair, checker_id, found, find_likenesses(store, found))
 
 
 def _refuse_asked(asked: bool) -> None:

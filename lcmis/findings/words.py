@@ -20,6 +20,8 @@ from lcmis.types import (
     Certificate,
     ConceptPair,
     LevelRange,
+    Question,
+    QuestionKind,
     Rate,
     Side,
     Verdict,
@@ -98,7 +100,7 @@ def odds(first: Sequence[tuple[str, float]], most: int = 6) -> str:
     return ", ".join(f"“{word}” {percent(math.exp(odd))}\u00a0%" for word, odd in told)
 
 
-UNKNOWN_WORDS = "in words of another version, which nobody kept"
+UNKNOWN_WORDS = "in words that nobody kept"
 """How a question was asked that nobody here can say again."""
 
 
@@ -214,6 +216,24 @@ def asking(replies: Sequence[SaidReply]) -> list[tuple[str, str]]:
         ("asked", f"{moment(replies[0].at)}, about {seconds:.1f} s a reply"),
     ]
     return [(name.replace("_", " "), text) for name, text in told if text]
+
+
+def answered(question: Question, answer: Answer) -> str:
+    """What an answer speaks of: its option, or yes; a likeness is no yes."""
+    return answer.option or ("likeness" if question.kind is QuestionKind.LIKENESS else "yes")
+
+
+def beside(answer: Answer) -> str:
+    """What goes with an answer: how much was heard, where it was found, why there is none."""
+    heard = f", heard {percent(answer.mass)}\u00a0%" if answer.mass < 1 else ""
+    box = answer.box
+    where = (
+        ""
+        if box is None
+        else f", found at {interval(box.left, box.right)}\u00a0% from the left and "
+        f"{interval(box.top, box.bottom)}\u00a0% from the top"
+    )
+    return heard + where + (f": {answer.reason}" if answer.reason else "")
 
 
 def told_range(answer: Answer, share: Rate | None, counted: int) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from lcmis.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
 
@@ -26,6 +28,33 @@ def refuse_unusable(device: str) -> None:
             'the installed torch cannot use this machine\'s GPU: set device = "cpu", or install '
             "a build of torch that fits its driver"
         )
+
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+"""What files of weights are called that can run code when they are opened."""
+
+
+def refuse_pickled(folder: Path, name: str, safe: str = "*.safetensors") -> None:
+    """Judge a folder by its files, before anything of it is loaded.
+
+    Args:
+        folder: of a model.
+        name: of the model.
+        safe: what its weights are called when they can be loaded.
+
+    Raises:
+        ConfigError: it has no such weights, or only pickles.
+    """
+    if any(folder.glob(safe)):
+        return
+    pickled = sorted(file.name for kind in PICKLES for file in folder.glob(kind))
+    if pickled:
+        raise ConfigError(
+            f"{name} has its weights only as {pickled[0]}, a pickle that can run code when opened: "
+            f"`lcmis convert {folder / pickled[0]} --into FOLDER` reads it safely and writes "
+            f"safetensors, or take a model that has them"
+        )
+    raise ConfigError(f"{name} has no safetensors: copy the model again, whole")
 
 
 def refuse_missing(name: str, missing: Collection[object]) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 from lcmis.errors import ConfigError
 from lcmis.machine.device import choose_device
 from lcmis.plugins import registry
-from lcmis.plugins.optional import encoder_of, may_be_spread
+from lcmis.plugins.optional import encoder_of, may_be_spread, takes_none_below
 from lcmis.plugins.protocols import (
     Checker,
     Encoder,
@@ -46,7 +46,12 @@ def open_checker(settings: CheckerSettings) -> Checker:
     Raises:
         UserError: there is no such checker, or a setting would have no effect on it.
     """
-    checker: Checker = registry.load("checkers", settings.kind)(settings)
+    plug = registry.load("checkers", settings.kind)
+    if settings.none_below is not None and not takes_none_below(plug):
+        raise ConfigError(
+            f"none_below has no effect on {settings.kind}, it is for detectors: leave it out"
+        )
+    checker: Checker = plug(settings)
     if (settings.device_map or settings.offload != "none") and not may_be_spread(checker):
         raise ConfigError(
             f"{checker.checker_id} runs whole on one device: leave device_map and offload out"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from lcmis.plugins.protocols import Work
 
 if TYPE_CHECKING:
-    from lcmis.plugins.protocols import Checker, Denoiser, Encoder, ImageModel
+    from collections.abc import Callable
+
+    from lcmis.plugins.protocols import Checker, Denoiser, Encoder, ImageModel, Repairer
     from lcmis.types import Exchange
 
 
@@ -89,3 +91,39 @@ def may_be_spread(checker: Checker) -> bool:
     """``may_be_spread``: whether ``device_map`` and ``offload`` have an effect on it; else not."""
     spread: bool = getattr(checker, "may_be_spread", False)
     return spread
+
+
+def reads_synonyms(checker: Checker) -> bool:
+    """``reads_synonyms``: whether it looks for the other names in its questions too; else it is
+    asked without them, and the same question keeps the same key.
+    """
+    reads: bool = getattr(checker, "reads_synonyms", False)
+    return reads
+
+
+def likeness_weight_of(checker: Checker) -> float | None:
+    """``likeness_weight``: by what the mean of its likenesses is multiplied to be the score that
+    papers print; None where it measures none, and is asked for none.
+    """
+    weight: float | None = getattr(checker, "likeness_weight", None)
+    return weight
+
+
+def may_decide(checker: Checker) -> bool:
+    """``decides``: whether its answers say that a concept is there; else they guide or are shown,
+    and no verdict rests on them.
+    """
+    decides: bool = getattr(checker, "decides", True)
+    return decides
+
+
+def needs_likeness(repairer: Repairer) -> bool:
+    """``needs_likeness``: whether it can be guided by likenesses only; else by presences only."""
+    needs: bool = getattr(repairer, "needs_likeness", False)
+    return needs
+
+
+def takes_none_below(plug: Callable[..., Checker]) -> bool:
+    """``takes_none_below``: whether the setting of that name has an effect on such checkers."""
+    takes: bool = getattr(plug, "takes_none_below", False)
+    return takes

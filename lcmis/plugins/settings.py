@@ -144,6 +144,9 @@ class CheckerSettings:
     """Only ``vqa``: ``none``, ``model`` or ``sequential``, as for models."""
     remote: RemoteSettings | None = None
     """Only for checkers behind an API."""
+    none_below: float | None = None
+    """Only for detectors: where no option of a choice has a box with such a score, it is none of
+    these; in (0, 1), and the model's own by default."""
 
 
 @dataclass(frozen=True, slots=True)

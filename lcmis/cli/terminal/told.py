@@ -27,9 +27,8 @@ def print_told(told: Sequence[Told]) -> None:
             _print_lines("asked:", words.UNKNOWN_WORDS)
         for answer, share in zip(one.answers, one.ranges, strict=True):
             said = words.told_range(answer, share, one.counted)
-            why = f": {answer.reason}" if answer.reason else ""
-            heard = f" (mass {words.score(answer.mass)})" if answer.mass < 1 else ""
-            _print_lines("→", f"{answer.option or 'yes'}: {said}{heard}{why}")
+            name = words.answered(one.question, answer)
+            _print_lines("→", f"{name}: {said}{words.beside(answer)}")
         for number, reply in enumerate(one.replies, 1):
             for name, text in words.reply(reply):
                 _print_lines(f"{number}. {name}:", text)

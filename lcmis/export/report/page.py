@@ -75,6 +75,8 @@ def _environment(*, autoescape: bool) -> Environment:
         moment=words.moment,
         reply=words.reply,
         asking=words.asking,
+        answered=words.answered,
+        beside=words.beside,
         surely=_surely,
         decision=words.decision,
         score=words.score,
