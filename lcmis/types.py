@@ -681,7 +681,9 @@ def _mean(scores: list[float | None]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What a text model was asked and what it said, as a fact; no endpoint's key is ever in it."""
+    """What a text model or a checker was asked and what it said, as a fact; no endpoint's key is
+    ever in it.
+    """
 
     request: str
     """Named by all that decides the reply: the same question is found again by this."""
@@ -695,10 +697,27 @@ class Exchange:
     images: tuple[str, ...] = ()
     """SHA-256 of each picture's mode, size and pixels."""
     schema: str = ""
-    """The JSON schema asked for."""
+    """The JSON schema asked for; of pictures and checkers, JSON of how they were asked for."""
     seconds: float = 0.0
     at: str = ""
     """When it began, in UTC, ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What a checker wants to know of a picture: names what it asks a service for that."""
+
+    checker: str
+    """Its id, which names all that decides what it is asked and how that is read."""
+    picture: str
+    """SHA-256 of the pixels, as a :class:`Render` has it."""
+    question: str
+    """The question's key."""
+
+    @property
+    def key(self) -> str:
+        """Under which what was asked and said is kept, as :class:`Exchange` has it."""
+        return content_key(self)
 
 
 @dataclass(frozen=True, slots=True)

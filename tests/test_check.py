@@ -24,7 +24,8 @@ from worlds import tiny_checkers
 from lcmis.check import MAX_INTRUDERS, blank_picture, questions_of
 from lcmis.check.clip import ClipChecker
 from lcmis.check.preference import PreferenceChecker
-from lcmis.check.vqa import MASS_FLOOR, VqaChecker, first_token_ids
+from lcmis.check.vqa import VqaChecker, first_token_ids
+from lcmis.check.wording import MASS_FLOOR
 from lcmis.errors import CheckError, ConfigError, UnknownNameError
 from lcmis.machine.hub import folder_revision
 from lcmis.machine.pictures import flat

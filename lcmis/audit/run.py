@@ -56,7 +56,7 @@ class AuditResult:
     failures: int
     """Items that failed in this run and have not succeeded since."""
     spent: float = 0.0
-    """Money that this run's pictures cost, by the prices in the configuration."""
+    """Money that this run's pictures and answers cost, by the prices in the configuration."""
 
     def worst(self, count: int = 10) -> list[PairFinding]:
         """The worst pairs over all models."""
@@ -194,7 +194,7 @@ class Audit:
             drawn=self.studio.drawn,
             seconds=seconds,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
-            spent=sum(map(spent_by, self.models)),
+            spent=sum(map(spent_by, self.models)) + sum(map(spent_by, self.checkers)),
         )
 
     def _audit_model(self, model: ImageModel) -> None:

@@ -73,6 +73,13 @@ class ClipChecker:
         self.checker_id = f"clip:{known}"
         self._clip: _Clip | None = None
 
+    @staticmethod
+    def asked(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
+        """The prompts that a picture is compared with, the first one asked for unless it is a
+        choice; as :func:`lcmis.plugins.opening.asked_by` has it.
+        """
+        return tuple(("compared with", text) for text in question.contrast)
+
     def takes(self, question: Question) -> bool:
         """Whether there is something to compare; a choice needs one prompt for each option."""
         if question.kind.is_choice:

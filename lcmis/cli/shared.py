@@ -22,7 +22,7 @@ from lcmis.plugins.settings import USUAL_STORE, AuditSettings
 from lcmis.types import Adapter
 
 if TYPE_CHECKING:
-    from lcmis.plugins.settings import TextModelSettings
+    from lcmis.plugins.settings import CheckerSettings, TextModelSettings
     from lcmis.store import Store
 
 StoreOption = Annotated[
@@ -56,6 +56,9 @@ LevelOption = Annotated[
         help="Pairs of this level or worse, instead of those decided to fail.", show_default=False
     ),
 ]
+
+
+_SERVED = "How a checker behind an API is asked"
 
 
 def option(
@@ -95,8 +98,9 @@ def settings(
         list[str] | None,
         option(
             "What is audited",
-            "KIND:NAME, such as vqa:Qwen/Qwen2-VL-2B-Instruct or clip:ViT-B-32/openai; kinds are "
-            "{checkers}. The first one decides, the others are second opinions; may be repeated.",
+            "KIND:NAME, such as vqa:Qwen/Qwen2-VL-2B-Instruct, clip:ViT-B-32/openai or "
+            "openai:MODEL of a server; kinds are {checkers}. The first one decides, the others are "
+            "second opinions; may be repeated.",
             "--checker",
             "-c",
             autocompletion=complete("checkers"),
@@ -153,6 +157,29 @@ def settings(
     batch: Annotated[
         int | None, option("How pictures are drawn", "Pictures drawn at once.")
     ] = None,
+    checker_endpoint: Annotated[
+        str | None,
+        option(_SERVED, "Its address, else LCMIS_ENDPOINT; its key is in LCMIS_API_KEY."),
+    ] = None,
+    checker_samples: Annotated[
+        int | None,
+        option(_SERVED, "Replies drawn and counted, where it tells no probabilities of words: 9."),
+    ] = None,
+    checker_thinking: Annotated[
+        int | None,
+        option(_SERVED, "Tokens of a thought before each reply, of a model that thinks."),
+    ] = None,
+    checker_effort: Annotated[
+        str | None, option(_SERVED, "How hard it thinks, as the service calls it: low, medium, …")
+    ] = None,
+    checker_in_flight: Annotated[int | None, option(_SERVED, "Requests at once: 8.")] = None,
+    checker_price: Annotated[
+        str | None,
+        option(_SERVED, "READ:WRITTEN, of a million tokens each, in the currency of your bill."),
+    ] = None,
+    checker_spend_limit: Annotated[
+        float | None, option(_SERVED, "What one run may spend on it; needs the price.")
+    ] = None,
     rule: Annotated[
         str | None, option("When a pair is decided", "sprt, curtailed or fixed.")
     ] = None,
@@ -196,9 +223,40 @@ def settings(
         "offload": offload,
         "batch_size": batch,
     }
+    price_read, price_written = _two_prices(checker_price) if checker_price else (None, None)
+    asking = {
+        "endpoint": checker_endpoint,
+        "samples": checker_samples,
+        "thinking_tokens": checker_thinking,
+        "reasoning_effort": checker_effort,
+        "in_flight": checker_in_flight,
+        "price_read": price_read,
+        "price_written": price_written,
+        "spend_limit": checker_spend_limit,
+    }
     given: dict[str, Any] = {name: value for name, value in drawing.items() if value is not None}
+    told: dict[str, Any] = {name: value for name, value in asking.items() if value is not None}
     return dataclasses.replace(
-        read, models=tuple(dataclasses.replace(entry, **given) for entry in read.models)
+        read,
+        models=tuple(dataclasses.replace(entry, **given) for entry in read.models),
+        checkers=_asked_so(read.checkers, told),
+    )
+
+
+def _asked_so(
+    checkers: tuple[CheckerSettings, ...], told: dict[str, Any]
+) -> tuple[CheckerSettings, ...]:
+    """Flags laid over every checker behind an API; the others have no use for them."""
+    if told and not any(entry.remote for entry in checkers):
+        raise ConfigError(
+            "a flag speaks of a checker behind an API, but none is named: name one with "
+            "--checker openai:MODEL, or under [[checkers]] in the file"
+        )
+    return tuple(
+        dataclasses.replace(entry, remote=dataclasses.replace(entry.remote, **told))
+        if entry.remote
+        else entry
+        for entry in checkers
     )
 
 
@@ -351,6 +409,16 @@ def _width_height(size: str) -> tuple[int, int]:
     if not (cross and width.isdecimal() and height.isdecimal()):
         raise ConfigError(f"--size is {size!r}, but it is WIDTHxHEIGHT, such as 1024x768")
     return int(width), int(height)
+
+
+def _two_prices(text: str) -> tuple[float, float]:
+    read, _, written = text.partition(":")
+    try:
+        return float(read), float(written)
+    except ValueError as error:
+        raise ConfigError(
+            f"--checker-price is {text!r}, but it is READ:WRITTEN, such as 0.15:0.60"
+        ) from error
 
 
 def _adapter(text: str) -> Adapter:

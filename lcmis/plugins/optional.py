@@ -19,8 +19,8 @@ def price_of(model: ImageModel) -> float | None:
     return price
 
 
-def spent_by(model: ImageModel) -> float:
-    """``spent``: what its pictures have cost by now, in the same currency; else 0."""
+def spent_by(model: ImageModel | Checker) -> float:
+    """``spent``: what its pictures or answers have cost by now, in the same currency; else 0."""
     spent: float = getattr(model, "spent", 0.0)
     return spent
 
@@ -77,6 +77,20 @@ def encoder_of(checker: Checker) -> Encoder | None:
     encoder = getattr(checker, "encoder", None)
     found: Encoder | None = encoder() if encoder else None
     return found
+
+
+def way_of(checker: Checker) -> str:
+    """``way``: how it looks at a picture that is asked several questions, in a sentence, once it
+    has; else nothing.
+    """
+    way: str = getattr(checker, "way", "")
+    return way
+
+
+def may_be_spread(checker: Checker) -> bool:
+    """``may_be_spread``: whether ``device_map`` and ``offload`` have an effect on it; else not."""
+    spread: bool = getattr(checker, "may_be_spread", False)
+    return spread
 
 
 def reads_synonyms(checker: Checker) -> bool:

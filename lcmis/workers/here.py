@@ -20,10 +20,10 @@ from lcmis.errors import (
     TooManyFailures,
 )
 from lcmis.plugins.optional import remarks_of
-from lcmis.plugins.protocols import Checker, ImageModel
+from lcmis.plugins.protocols import AsksService, Checker, ImageModel
 from lcmis.render import draw, in_trunk_order
 from lcmis.store import Drawn, Store, picture_hash
-from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
+from lcmis.types import Answer, ConceptPair, Failure, Question, Render, RenderSpec, Score
 
 Item = TypeVar("Item")
 
@@ -92,6 +92,8 @@ class Studio:
 
         Pictures that are not among ``images`` are read from the store.
         """
+        if isinstance(checker, AsksService):
+            checker.kept = self.store
         taken = [(key, question) for key, question in asked if checker.takes(question)]
         todo = self.store.unscored(checker.checker_id, taken)
         by_picture: dict[str, list[tuple[str, Question]]] = defaultdict(list)
@@ -114,12 +116,25 @@ class Studio:
                 [image for image, _, _ in shown], [question for _, _, question in shown]
             )
         except CheckError as error:
+            if error.answers:
+                self._keep(checker, shown, error.answers)
+                for key, sentence in {shown[i][1]: why for i, why in error.failed.items()}.items():
+                    self.fail(key, "check", sentence)
+                return
             if len(loaded) == 1:
                 self.fail(next(iter(loaded)), "check", str(error))
                 return
             for one in loaded:  # the others must not suffer for the one that cannot be read
                 self._score(checker, [item for item in asked if item[0] == one], images)
             return
+        self._keep(checker, shown, answers)
+
+    def _keep(
+        self,
+        checker: Checker,
+        shown: Sequence[tuple[Image, str, Question]],
+        answers: Sequence[tuple[Answer, ...]],
+    ) -> None:
         self.store.add_scores(
             [
                 Score(key, checker.checker_id, question.key, answer)

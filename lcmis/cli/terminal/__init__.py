@@ -29,7 +29,7 @@ from rich.text import Text
 
 from lcmis.cli.terminal.door import Terminal
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
-from lcmis.findings import AllPairs, Failures, OnePair, OnePicture, words
+from lcmis.findings import AllPairs, Dissents, Failures, OnePair, OnePicture, words
 from lcmis.findings.likeness import LikenessFinding
 from lcmis.findings.words import several
 from lcmis.judge import Decision
@@ -169,7 +169,7 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
         f"judged by {escape(result.checkers[0])}.[/]"
     )
     if result.spent:
-        console.print(f"They cost about {result.spent:.2f}, by the price you gave.")
+        console.print(f"This run cost about {result.spent:.2f}, by the prices you gave.")
     print_failures(result.failures)
     where = in_store(store)
     print_next(
@@ -520,6 +520,21 @@ def _(found: OnePair) -> None:
 @print_found.register
 def _(found: OnePicture) -> None:
     print_picture(found.spec, found.render, found.scores, found.path)
+    if found.told:
+        from lcmis.cli.terminal.told import print_told
+
+        print_told(found.told)
+    elif found.scores:
+        print_next(
+            (f"lcmis show {words.short_key(found.spec.key)} --asked", "for what was asked and said")
+        )
+
+
+@print_found.register
+def _(found: Dissents) -> None:
+    from lcmis.cli.terminal.told import print_dissents
+
+    print_dissents(found)
 
 
 @print_found.register
