@@ -17,6 +17,7 @@ from looks import plain
 
 from lcmis.errors import StoreError
 from lcmis.findings import Told, words
+from lcmis.machine import letters
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, QuestionKind, Render, Score
 
@@ -180,9 +181,4 @@ def _asked(one: Told, pair: ConceptPair | None) -> None:
 
 def _spelled(lines: Iterable[str]) -> None:
     """Text of anybody, letter for letter: Markdown would make links of the addresses in it."""
-    st.code(_seen("\n".join(lines)), language=None, wrap_lines=True)
-
-
-def _seen(text: str) -> str:
-    """Text of anybody, its lines kept, letters that act on it spelled out."""
-    return "\n".join(words.visible(line, longest=len(line) + 1) for line in text.split("\n"))
+    st.code(letters.harmless("\n".join(lines)), language=None, wrap_lines=True)

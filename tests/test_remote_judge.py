@@ -694,6 +694,8 @@ def test_an_audit_by_a_served_judge_decides_as_an_audit_by_one_that_sees(
         "--checker-endpoint", server.address, "--cap", "4", *flags, *store,
     )  # fmt: skip
     assert len(server.asked) == asked  # a store that knows all asks nothing
+    code, _, said = lcmis("show", *store)  # what a run kept of its settings is read again
+    assert code == 0, said
 
 
 def test_flags_for_a_judge_that_nobody_named_are_refused(lcmis: Callable[..., Any]) -> None:

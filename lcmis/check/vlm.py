@@ -100,8 +100,15 @@ class Vlm:
         Raises:
             CheckError: the model cannot take one of these pictures in.
         """
-        with self._awake():
-            return self._first_tokens(looks)
+        try:
+            with self._awake():
+                return self._first_tokens(looks)
+        except torch.OutOfMemoryError:
+            raise
+        except (*UNFIT, RuntimeError) as error:
+            raise CheckError(
+                f"{self.name} cannot look at these pictures ({_sizes(looks)}): {_short(error)}"
+            ) from error
 
     def _first_tokens(self, looks: Sequence[Look]) -> list[torch.Tensor]:
         images = [image for image, _ in looks]
@@ -149,7 +156,7 @@ class Vlm:
         try:
             return self._asking(images, texts)
         except (*UNFIT, RuntimeError) as error:
-            sizes = ", ".join(sorted({f"{image.width}x{image.height}" for image in images}))
+            sizes = _sizes([(image, ()) for image in images])
             raise CheckError(
                 f"{self.name} cannot take these pictures in ({sizes}): {_short(error)}"
             ) from error
@@ -244,6 +251,10 @@ def distance(alone: torch.Tensor, other: torch.Tensor) -> float:
     other = other - other.mean(dim=-1, keepdim=True)
     spread = alone.square().mean().sqrt().clamp_min(1e-12)
     return float((alone - other).square().mean().sqrt() / spread)
+
+
+def _sizes(looks: Sequence[Look]) -> str:
+    return ", ".join(sorted({f"{image.width}x{image.height}" for image, _ in looks}))
 
 
 def _short(error: BaseException) -> str:

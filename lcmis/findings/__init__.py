@@ -30,7 +30,7 @@ from lcmis.findings.runs import (
     settings_of,
     stopping_rule,
 )
-from lcmis.findings.told import Said, Told, tell
+from lcmis.findings.told import SaidReply, Told, tell
 
 __all__ = [
     "CONTROL_MODEL",
@@ -44,7 +44,7 @@ __all__ = [
     "OnePicture",
     "PairFinding",
     "RepairFinding",
-    "Said",
+    "SaidReply",
     "SecondOpinion",
     "Told",
     "counts_for_pair",

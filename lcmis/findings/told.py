@@ -26,7 +26,7 @@ _COUNTED = re.compile(r"\+([0-9]+)replies\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SaidReply:
     """One reply of a service, or why there was none."""
 
     reply: KeptReply | None
@@ -49,7 +49,7 @@ class Told:
     """``(role, text)`` as it was asked beside the picture; empty where nobody here knows."""
     answers: tuple[Answer, ...]
     """In the order in which options were shown."""
-    replies: tuple[Said, ...]
+    replies: tuple[SaidReply, ...]
     """Of a service, the oldest first; none of a model that ran here."""
     counted: int
     """Replies that were drawn and counted; 0 where probabilities were read."""
@@ -98,12 +98,12 @@ def _range(answer: Answer, counted: int) -> Rate | None:
     return judge.rate(round(answer.value * given), given)
 
 
-def _said(exchange: Exchange) -> Said:
+def _said(exchange: Exchange) -> SaidReply:
     try:
         reply = kept_reply(exchange.reply) if exchange.reply else None
     except ValueError:  # of a plugin that keeps its replies otherwise
         reply = KeptReply(said=exchange.reply)
-    return Said(reply, exchange.reason, _shown(exchange.schema), exchange.seconds, exchange.at)
+    return SaidReply(reply, exchange.reason, _shown(exchange.schema), exchange.seconds, exchange.at)
 
 
 def _shown(schema: str) -> tuple[tuple[str, str], ...]:

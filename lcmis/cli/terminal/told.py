@@ -12,6 +12,7 @@ from lcmis.cli.terminal import console
 from lcmis.cli.terminal.tables import Cell, Column, Grid
 from lcmis.findings import Dissents, Told, words
 from lcmis.findings.words import several
+from lcmis.machine import letters
 
 
 def print_told(told: Sequence[Told]) -> None:
@@ -39,7 +40,7 @@ def print_told(told: Sequence[Told]) -> None:
 
 def _print_lines(name: str, text: str, style: str = "") -> None:
     """A text of anybody, its lines kept, below a name of ours."""
-    lines = [words.visible(line) for line in text.split("\n")]
+    lines = [letters.visible(line) for line in text.split("\n")]
     shown = Text(f"{name} ", style="dim")
     shown.append("\n".join(lines), style=style)
     console.print(Padding(shown, (0, 0, 0, 2)))
