@@ -156,6 +156,17 @@ def test_a_family_that_answers_no_questions_says_so_before_it_loads(
         checker(copied(model_type="florence2"))
 
 
+def test_weights_of_other_shapes_than_the_configuration_says_are_a_sentence(
+    copied: Callable[..., Path],
+) -> None:
+    folder = copied()
+    said = json.loads((folder / "config.json").read_text())
+    said["text_config"]["intermediate_size"] = 96
+    (folder / "config.json").write_text(json.dumps(said))
+    with pytest.raises(ConfigError, match="cannot be loaded as an image-and-text model"):
+        checker(folder).score(contract_pictures()[:1], [CUP])
+
+
 def test_the_template_may_stand_in_the_tokenizers_configuration(
     copied: Callable[..., Path],
 ) -> None:

@@ -66,7 +66,12 @@ class Vlm:
                 model, report = load_placed(AutoModelForImageTextToText, folder, placing, **safe)
         except ImportError as error:
             raise ConfigError(f"{self.name} cannot be loaded here: {_short(error)}") from error
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(
+                f"{self.name} does not fit into the memory of {self.device}: set device_map = "
+                f'"auto", offload = "sequential" or dtype = "bfloat16", or take a smaller model'
+            ) from error
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ConfigError(
                 f"{self.name} cannot be loaded as an image-and-text model ({_short(error)}): copy "
                 f"it again, whole, or take one that transformers knows without code of its own"
