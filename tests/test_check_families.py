@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,3 +68,14 @@ def test_what_is_tried_and_what_is_refused_are_families_that_transformers_knows(
     assert set(MUTE) <= known
     assert not tried & set(MUTE)
     assert len(tried) >= 40
+
+
+def test_the_page_names_every_family_that_is_tried() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "checkers.md").read_text("utf-8")
+    tried = page[page.index("Tried with small random models") :].partition("\n\n")[0]
+    shared, _, apart = tried.partition("Only ")
+    kinds = {family.kind or name: family for name, family in tiny_vlms.FAMILIES.items()}
+    assert set(re.findall(r"`([^`]+)`", shared)) == set(kinds)
+    assert set(re.findall(r"`([^`]+)`", apart)) == {
+        kind for kind, family in kinds.items() if not family.shares
+    }

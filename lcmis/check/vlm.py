@@ -66,7 +66,12 @@ class Vlm:
                 model, report = load_placed(AutoModelForImageTextToText, folder, placing, **safe)
         except ImportError as error:
             raise ConfigError(f"{self.name} cannot be loaded here: {_short(error)}") from error
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(
+                f"{self.name} does not fit into the memory of {self.device}: set device_map = "
+                f'"auto", offload = "sequential" or dtype = "bfloat16", or take a smaller model'
+            ) from error
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ConfigError(
                 f"{self.name} cannot be loaded as an image-and-text model ({_short(error)}): copy "
                 f"it again, whole, or take one that transformers knows without code of its own"
@@ -100,8 +105,15 @@ class Vlm:
         Raises:
             CheckError: the model cannot take one of these pictures in.
         """
-        with self._awake():
-            return self._first_tokens(looks)
+        try:
+            with self._awake():
+                return self._first_tokens(looks)
+        except torch.OutOfMemoryError:
+            raise
+        except (*UNFIT, RuntimeError) as error:
+            raise CheckError(
+                f"{self.name} cannot look at these pictures ({_sizes(looks)}): {_short(error)}"
+            ) from error
 
     def _first_tokens(self, looks: Sequence[Look]) -> list[torch.Tensor]:
         images = [image for image, _ in looks]
@@ -149,7 +161,7 @@ class Vlm:
         try:
             return self._asking(images, texts)
         except (*UNFIT, RuntimeError) as error:
-            sizes = ", ".join(sorted({f"{image.width}x{image.height}" for image in images}))
+            sizes = _sizes([(image, ()) for image in images])
             raise CheckError(
                 f"{self.name} cannot take these pictures in ({sizes}): {_short(error)}"
             ) from error
@@ -244,6 +256,10 @@ def distance(alone: torch.Tensor, other: torch.Tensor) -> float:
     other = other - other.mean(dim=-1, keepdim=True)
     spread = alone.square().mean().sqrt().clamp_min(1e-12)
     return float((alone - other).square().mean().sqrt() / spread)
+
+
+def _sizes(looks: Sequence[Look]) -> str:
+    return ", ".join(sorted({f"{image.width}x{image.height}" for image, _ in looks}))
 
 
 def _short(error: BaseException) -> str:

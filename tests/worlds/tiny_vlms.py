@@ -307,6 +307,19 @@ def with_readers(tokenizer: PreTrainedTokenizerFast) -> Any:
     )
 
 
+def with_ears(tokenizer: PreTrainedTokenizerFast) -> Any:
+    """Gemma 4's processor, which also hears and sees moving pictures."""
+    return of("Gemma4Processor")(
+        feature_extractor=of("Gemma4AudioFeatureExtractor")(),
+        image_processor=of("Gemma4ImageProcessor")(
+            patch_size=4, pooling_kernel_size=2, max_soft_tokens=70
+        ),
+        tokenizer=tokenizer,
+        video_processor=of("Gemma4VideoProcessor")(),
+        chat_template=tokenizer.chat_template,
+    )
+
+
 FAMILIES: dict[str, Family] = {
     "qwen2_vl": Family(
         MROPE,
@@ -830,5 +843,29 @@ FAMILIES: dict[str, Family] = {
         template=False,
         named=False,
         shares=False,
+    ),
+    "gemma4": Family(
+        {
+            "layer_types": ["sliding_attention", "full_attention"],
+            "sliding_window": 16,
+            "hidden_size_per_layer_input": 8,
+            "vocab_size_per_layer_input": len({*SPECIAL, *ANSWERS, *CHARACTERS}),
+            "per_layer_config": {"01": {"head_dim": 16}},
+        },
+        top={
+            "vision_config": {
+                "hidden_size": 32,
+                "intermediate_size": 48,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 2,
+                "head_dim": 16,
+                "patch_size": 4,
+                "pooling_kernel_size": 2,
+                "position_embedding_size": 256,
+            },
+            "audio_config": None,
+        },
+        processor=with_ears,
     ),
 }
