@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -58,6 +59,44 @@ def refuse_not_finite(name: str, tensors: Mapping[str, torch.Tensor]) -> None:
             raise ConfigError(
                 f"the tensor {key} of {name} holds numbers that are not finite: copy it again"
             )
+
+
+BASES = ("diffusion_pytorch_model", "model")
+"""How diffusers and transformers call the weights of one network."""
+_INDEX = re.compile(r".*\.safetensors\.index(\.[\w-]+)?\.json")
+
+
+def is_index(name: str) -> bool:
+    """Whether a file says over which files weights are spread."""
+    return bool(_INDEX.fullmatch(name))
+
+
+def weight_files(names: Collection[str], variant: str | None = None) -> tuple[str, ...]:
+    """Which of the files in one folder a network's weights are loaded from.
+
+    Others lie beside them: twins in half precision, checkpoints of other programs, adapters.
+
+    Args:
+        names: of the files in the folder.
+        variant: ``"fp16"``, …: in which spelling they are loaded; None is the plain one.
+
+    Returns:
+        One file, or an index and its shards; nothing where there are none in this spelling.
+    """
+    dotted = f".{variant}" if variant else ""
+    for base in BASES:
+        index = f"{base}.safetensors.index{dotted}.json"
+        shard = re.compile(
+            rf"{base}({re.escape(dotted)}-\d+-of-\d+|-\d+-of-\d+{re.escape(dotted)})\.safetensors"
+        )
+        single = f"{base}{dotted}.safetensors"
+        spread = (index, *sorted(name for name in names if shard.fullmatch(name)))
+        # of both, diffusers takes the shards and transformers the single file
+        orders = (spread, (single,)) if base == BASES[0] else ((single,), spread)
+        for files in orders:
+            if files[0] in names:
+                return files
+    return ()
 
 
 @contextmanager

@@ -1,0 +1,287 @@
+"""Model folders, found on this disk or on the hub, and named by their content or commit."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lcmis.errors import ConfigError
+from lcmis.machine.hub.fetching import Fetch, fetch, to_fetch
+from lcmis.machine.hub.listing import Listing, list_model
+from lcmis.machine.hub.names import hub_name, looks_like_hub_name, name_and_file
+from lcmis.machine.weights import is_index, weight_files
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIGURATION = ("*.json", "*.txt", "*.model", "*.jinja")
+"""File names that make up a model besides its weights."""
+WEIGHTS = ("*.safetensors",)
+PIPELINE = "model_index.json"
+"""The file that names the parts of a diffusers pipeline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A folder on this disk and the name under which it is known for ever."""
+
+    path: Path
+    """From the hub, only its configuration lies there before :func:`fetch_weights`."""
+    name: str
+    revision: str
+    """Commit hash on the hub, or twelve hex digits of the content."""
+    hub_name: str = ""
+    """Empty for a folder of the user's own."""
+    listing: Listing | None = field(default=None, compare=False, repr=False)
+    """All that the model has on the hub; None for a folder of the user's own."""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}"
+
+    def names(self, folder: str = "") -> list[str]:
+        """Names of the files directly in a folder of the model, fetched or not."""
+        if self.listing is None:
+            place = self.path / folder
+            return (
+                sorted(one.name for one in place.iterdir() if one.is_file())
+                if (place.is_dir())
+                else []
+            )
+        start = f"{folder}/" if folder else ""
+        inside = [path.removeprefix(start) for path in self.files if path.startswith(start)]
+        return sorted(path for path in inside if "/" not in path)
+
+    @property
+    def files(self) -> Collection[str]:
+        """Paths of all files of a hub model, fetched or not; none for a folder of the user's."""
+        return () if self.listing is None else self.listing.files.keys()
+
+
+def locate(name: str, revision: str | None) -> Located:
+    """Find a folder by path, else by its name on the hub; from there only configuration comes.
+
+    Of a pipeline that is the configuration of the parts that its index names.
+
+    Args:
+        name: a folder or file, or ``owner/name``.
+        revision: branch, tag or commit; a folder of the user's own has none but its content.
+
+    Raises:
+        UnknownNameError: neither a folder nor on the hub, or not under this revision.
+        ConfigError: the hub cannot be reached, or the revision of a local folder is asked for.
+    """
+    path = Path(name).expanduser()
+    if not path.exists():
+        listing = list_model(hub_name(name), revision)
+        return Located(_fetch_configuration(listing), name, listing.commit, name, listing)
+    if revision is not None:
+        raise ConfigError(
+            f"{name} is a folder on this disk and has no revision {revision!r}: leave the revision "
+            f"out" + _shadows(name)
+        )
+    resolved = path.resolve()
+    if looks_like_hub_name(name) and path.is_dir() and not _is_a_models(path):
+        raise ConfigError(f"the folder {name} on this disk holds no model" + _shadows(name))
+    return Located(resolved, safe_name(resolved.name), folder_revision(resolved))
+
+
+def _shadows(name: str) -> str:
+    if not looks_like_hub_name(name):
+        return ""
+    return (
+        "; it stands before whatever the hub has under this name: to have that, move the folder or "
+        "start lcmis in another one"
+    )
+
+
+def _is_a_models(path: Path) -> bool:
+    """Whether any file of it could be of a model."""
+    return any(next(path.rglob(pattern), None) for pattern in (*CONFIGURATION, "*.safetensors"))
+
+
+def locate_spelled(name: str) -> Located:
+    """As :func:`locate`, for ``name`` or ``name@revision``."""
+    owner, at, revision = name.rpartition("@")
+    return locate(owner, revision) if at else locate(name, None)
+
+
+def locate_file(name: str, choose: str = "*.safetensors") -> tuple[Located, str]:
+    """Find one file of a model, without fetching it: an adapter, a checkpoint.
+
+    Args:
+        name: a file or folder on this disk; ``owner/name`` on the hub, or ``owner/name/FILE`` for
+            one of several; behind any of the latter ``@revision``.
+        choose: what its name is like where none is named.
+
+    Returns:
+        Where it is, named with its file where one was, and the file's path within.
+
+    Raises:
+        UnknownNameError: neither on this disk nor on the hub.
+        ConfigError: no such file, or several of them; the sentence names them.
+    """
+    spelled, at, revision = name.rpartition("@")
+    spelled = spelled if at and not Path(name).expanduser().exists() else name
+    path = Path(spelled).expanduser()
+    if path.is_file():
+        located = locate(spelled, revision if spelled != name else None)
+        return located, ""
+    bare, file = (spelled, "") if path.exists() else name_and_file(spelled)
+    if path.exists():
+        located = locate(spelled, revision if spelled != name else None)
+    else:
+        listing = list_model(hub_name(bare), revision if spelled != name else None)
+        located = Located(listing.folder, spelled, listing.commit, bare, listing)
+    names = list(located.files) or located.names()
+    found = [one for one in names if one == file or (not file and fnmatch.fnmatch(one, choose))]
+    if len(found) == 1:
+        return located, found[0]
+    every = sorted(one for one in names if fnmatch.fnmatch(one, choose))
+    told = ", ".join(every[:6]) + (", …" if len(every) > 6 else "")
+    if not every:
+        raise ConfigError(f"{name} has no {choose.lstrip('*.')} file: take another one")
+    shown = f"{bare}/{every[0]}" + (f"@{revision}" if spelled != name else "")
+    raise ConfigError(
+        f"{name} has {'no such file' if file else f'{len(every)} files'}, it has {told}: name one, "
+        f"such as {shown}"
+    )
+
+
+def fetch_files(located: Located, paths: Collection[str]) -> Path:
+    """The folder with these files in it, downloaded where it comes from the hub.
+
+    The shards that an index among them names are fetched too.
+
+    Raises:
+        ConfigError: the hub cannot be reached, does not have a file, or the disk cannot be written.
+    """
+    if located.listing is None:
+        return located.path
+    known = located.listing.files
+    lacking = [path for path in paths if path not in known]
+    if lacking:
+        raise ConfigError(
+            f"{located} has no {lacking[0]} on the hub: take another revision, or another model"
+        )
+    folder = fetch(located.listing, paths)
+    shards = [shard for path in paths if is_index(path) for shard in _shards(folder, path)]
+    lacking = [path for path in shards if path not in known]
+    if lacking:
+        raise ConfigError(
+            f"{located} is not whole on the hub: its index names {lacking[0]}, which is not there"
+        )
+    more = [path for path in shards if path not in paths]
+    return fetch(located.listing, more) if more else folder
+
+
+def fetch_weights(located: Located, paths: Collection[str] | None = None) -> Path:
+    """The folder with its weights too, downloaded where it comes from the hub.
+
+    Args:
+        located: a model.
+        paths: files that are loaded, within the model; those in its own folder by default.
+
+    Raises:
+        ConfigError: the hub cannot be reached.
+    """
+    return fetch_files(located, weights_of(located) if paths is None else paths)
+
+
+def needed(located: Located, paths: Collection[str] | None = None) -> tuple[Fetch, ...]:
+    """How much :func:`fetch_weights` needs, and how much of it is here; nothing of a folder."""
+    if located.listing is None:
+        return ()
+    return (to_fetch(located.listing, weights_of(located) if paths is None else paths),)
+
+
+def weights_of(located: Located) -> tuple[str, ...]:
+    """The files of a model's own folder from which its weights are loaded."""
+    return weight_files(located.names())
+
+
+def _fetch_configuration(listing: Listing) -> Path:
+    if PIPELINE not in listing.files:
+        return fetch(listing, [path for path in _small(listing) if "/" not in path])
+    fetch(listing, [PIPELINE])
+    parts = _parts(listing.folder / PIPELINE)
+    wanted = [path for path in _small(listing) if path.rpartition("/")[0] in parts]
+    return fetch(listing, [PIPELINE, *wanted])
+
+
+def _small(listing: Listing) -> Iterable[str]:
+    """Files that are no weights; which index of weights is needed is not known yet."""
+    for path in listing.files:
+        name = path.rpartition("/")[2]
+        if any(fnmatch.fnmatch(name, kind) for kind in CONFIGURATION) and not is_index(name):
+            yield path
+
+
+def _parts(index: Path) -> Collection[str]:
+    """The parts that a pipeline's index names; what is wrong with it is told by who reads it."""
+    try:
+        said = json.loads(index.read_text("utf-8"))
+    except ValueError:
+        return ()
+    named = said.items() if isinstance(said, dict) else ()
+    return {name for name, entry in named if isinstance(entry, list) and entry and entry[0]}
+
+
+def _shards(folder: Path, index: str) -> Collection[str]:
+    """Paths of the files over which an index says that weights are spread."""
+    try:
+        spread = json.loads((folder / index).read_text("utf-8"))["weight_map"].values()
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return ()  # who loads it says what is wrong
+    start = index.rpartition("/")[0]
+    return {f"{start}/{shard}" if start else str(shard) for shard in spread}
+
+
+def folder_revision(path: Path) -> str:
+    """Twelve hex digits over the names and contents of a folder's weights and configuration.
+
+    A single file is named as if it were alone in a folder.
+    """
+    patterns = (*CONFIGURATION, *WEIGHTS)
+    files = sorted({file for pattern in patterns for file in path.rglob(pattern)})
+    if path.is_file():
+        files, path = [path], path.parent
+    total = hashlib.blake2b(digest_size=6)
+    with ThreadPoolExecutor() as pool:  # hashing releases the lock, and weights are large
+        for file, digest in zip(files, pool.map(file_digest, files), strict=True):
+            total.update(file.relative_to(path).as_posix().encode() + b"\0" + digest)
+    return total.hexdigest()
+
+
+def file_digest(file: Path) -> bytes:
+    """Sixteen bytes that name a file's content."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest()
+
+
+def safe_name(name: str) -> str:
+    """Without what could be read as a path, a revision or white space."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
+
+
+def weights_fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Sixteen hex digits that name weights in memory by their numbers in half precision.
+
+    So a file in float32 and the same in float16 are one, and names, which libraries change, do not
+    matter; numbers that are not floating-point are left out.
+    """
+    digests = sorted(
+        hashlib.blake2b(
+            repr(tuple(tensor.shape)).encode() + tensor.detach().cpu().half().numpy().tobytes(),
+            digest_size=16,
+        ).digest()
+        for tensor in tensors.values()
+        if tensor.is_floating_point()
+    )
+    return hashlib.blake2b(b"".join(digests), digest_size=8).hexdigest()
