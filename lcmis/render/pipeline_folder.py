@@ -6,12 +6,15 @@ import difflib
 import importlib.util
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.render.forms.kinds import refuse_other_folders, refuse_other_kinds
+from lcmis.render.forms.quantised import refuse_unreadable
+from lcmis.render.forms.variants import by_variant, chosen_variant, refuse_incomplete
 
 PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
 """Weights that run code when opened."""
@@ -36,16 +39,19 @@ class PipelineFolder:
     """The configuration files of a diffusers pipeline.
 
     Raises:
-        ConfigError: no pipeline, one that brings code of its own, or one that lacks a part; with
-            ``complete``, also one whose weights are missing or pickled.
+        ConfigError: no pipeline, one that makes something else than pictures of prompts, that
+            brings code of its own, lacks a part, or is quantised by a package that is not here.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, variant: str = "") -> None:
         self.path = path
         self.name = name
+        self._variant = variant
+        refuse_other_folders(path, name)
         self.index = self._read(path / "model_index.json")
         self.class_name = self._class_name()
         self._refuse_code()
+        refuse_other_kinds(name, self.class_name)
         for component in self.components():
             if not (path / component).is_dir():
                 raise ConfigError(
@@ -78,15 +84,22 @@ class PipelineFolder:
         """Pixels per latent pixel along one side."""
         return int(2 ** (len(self.config("vae")["block_out_channels"]) - 1))
 
-    def refuse_pickles(self) -> None:
-        """Every component that has weights must have them as safetensors.
+    def refuse_pickles(self, but: Collection[str] = ()) -> None:
+        """Every component that has weights must have them as safetensors, whole.
+
+        Args:
+            but: components whose weights come from elsewhere.
 
         Raises:
-            ConfigError: there are only pickles, which can run code when opened, or none at all.
+            ConfigError: there are only pickles, which can run code when opened, or none at all, or
+                not the variant that was asked for.
         """
-        for component in self.weighted_components():
+        components = [one for one in self.weighted_components() if one not in but]
+        for component in components:
             folder = self.path / component
-            if any(folder.glob("*.safetensors")):
+            if by_variant(file.name for file in folder.glob("*.safetensors")):
+                self.variant_of(component)
+                refuse_incomplete(folder, f"{self.name}/{component}")
                 continue
             pickled = next((file for kind in PICKLES for file in folder.glob(kind)), None)
             if pickled is None:
@@ -97,33 +110,36 @@ class PipelineFolder:
                 f"{self.name} has the weights of {component} only as {pickled.name}, a pickle that "
                 f"can run code when opened: convert the model to safetensors, or take one that is"
             )
+        if self._variant and all(self.variant_of(one) != self._variant for one in components):
+            raise ConfigError(
+                f"{self.name} has no weights in the variant {self._variant!r}: leave variant out"
+            )
 
     def weighted_components(self) -> list[str]:
         """The components that are neural networks."""
         return [name for name in self.components() if (self.path / name / "config.json").is_file()]
 
-    def variant(self) -> str | None:
-        """``"fp16"`` where the denoiser's weights come in that spelling only."""
-        for component in ("unet", "transformer"):
-            files = [file.name for file in (self.path / component).glob("*.safetensors")]
-            if files and all(".fp16" in file for file in files):
-                return "fp16"
-        return None
+    def refuse_unreadable(self, but: Collection[str] = ()) -> None:
+        """Quantised components need the package that reads them.
+
+        Raises:
+            ConfigError: it is not installed.
+        """
+        for component in self.weighted_components():
+            if component not in but:
+                refuse_unreadable(f"{self.name}/{component}", self.config(component))
+
+    def variant_of(self, component: str) -> str:
+        """Which of a component's weights are loaded, e.g. ``"fp16"``; empty for the plain ones.
+
+        Raises:
+            ConfigError: there are several, and nobody said which.
+        """
+        files = [file.name for file in (self.path / component).glob("*.safetensors")]
+        return chosen_variant(files, self._variant, f"{self.name}/{component}")
 
     def _read(self, path: Path) -> dict[str, Any]:
-        shown = f"{self.name}/{path.relative_to(self.path).as_posix()}"
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ConfigError(
-                f"{shown} does not exist: give a diffusers folder, with a model_index.json and a "
-                f"folder for each component"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{shown} cannot be read as JSON ({error}): copy it again") from error
-        if not isinstance(content, dict):
-            raise ConfigError(f"{shown} is no JSON object: copy it again")
-        return content
+        return read_json(path, f"{self.name}/{path.relative_to(self.path).as_posix()}")
 
     def _class_name(self) -> str:
         name = self.index.get("_class_name")
@@ -145,6 +161,26 @@ class PipelineFolder:
                     f"does not come with diffusers or transformers; code that comes with a model "
                     f"is never run: take another model"
                 )
+
+
+def read_json(path: Path, shown: str) -> dict[str, Any]:
+    """A configuration file.
+
+    Raises:
+        ConfigError: it is missing or no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{shown} does not exist: give a diffusers folder, with a model_index.json and a "
+            f"folder for each component"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{shown} cannot be read as JSON ({error}): copy it again") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{shown} is no JSON object: copy it again")
+    return content
 
 
 def scheduler_class(name: str, *, flow: bool | None) -> str:
