@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import struct
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lcmis.errors import ConfigError
@@ -27,6 +30,37 @@ def refuse_unusable(device: str) -> None:
             'the installed torch cannot use this machine\'s GPU: set device = "cpu", or install '
             "a build of torch that fits its driver"
         )
+
+
+LONGEST_HEADER = 100_000_000
+"""Bytes; the format allows no more."""
+
+
+def tensor_shapes(file: Path, name: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a safetensors file, read from its head alone.
+
+    Raises:
+        ConfigError: it is none, or shorter or longer than its head says.
+    """
+    try:
+        with file.open("rb") as opened:
+            (length,) = struct.unpack("<Q", opened.read(8))
+            if length > LONGEST_HEADER:
+                raise ValueError("it has no head")
+            head = json.loads(opened.read(length))
+        head.pop("__metadata__", None)
+        end = max((entry["data_offsets"][1] for entry in head.values()), default=0)
+        shapes = {key: tuple(map(int, entry["shape"])) for key, entry in head.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise ConfigError(f"{name} cannot be read as safetensors ({error}): copy it again") from (
+            error
+        )
+    size = file.stat().st_size
+    if size != 8 + length + end:
+        raise ConfigError(
+            f"{name} has {size:,} bytes and its head says {8 + length + end:,}: copy it again"
+        )
+    return shapes
 
 
 def refuse_missing(name: str, missing: Collection[object]) -> None:

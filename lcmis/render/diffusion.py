@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -11,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, InversionError, Refusal, RenderError
 from lcmis.machine.device import choose_device, choose_dtype, choose_offload
-from lcmis.machine.hub import Located, fetch_weights, locate
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.conditioning import Conditioning, Defaults, Encoding
-from lcmis.render.pipeline_folder import PipelineFolder, adapter_file, scheduler_class
+from lcmis.render.forms.form import Form
+from lcmis.render.forms.words import add_tokens, spelled_out
+from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.stages import Clock, switching
 from lcmis.render.transformer import Flux, StableDiffusion3
 from lcmis.render.trunks import Trunks, beginning, sharing
 from lcmis.render.unet import StableDiffusion, StableDiffusionXL
 from lcmis.render.unproved import Unproved
-from lcmis.types import Adapter, RenderSpec, Stage, stage_starts
+from lcmis.types import RenderSpec, Stage, stage_starts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,19 +69,14 @@ class DiffusersModel:
     supports_seeds = True
 
     def __init__(self, settings: ModelSettings) -> None:
-        self._located = locate(settings.name, settings.revision)
-        self.model_id = str(self._located)
-        self._folder = PipelineFolder(self._located.path, self.model_id)
-        if not self._located.hub_name:
-            self._folder.refuse_pickles()
+        self._form = Form(settings)
+        self.model_id = self._form.model_id
+        self._folder = self._form.folder
         self._family = _family(self._folder)
 
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
         self._offload = choose_offload(settings.offload, self._device)
-        self._adapters = tuple(_located_adapter(adapter) for adapter in settings.adapters)
-        for _, adapter in self._adapters:  # a variant is a model of its own
-            self.model_id += f"+{adapter.name}:{adapter.weight:g}"
 
         self.supports_stages = self._family.supports_stages
         defaults = self._family.defaults() or _all_said(settings, self._folder)
@@ -119,10 +114,10 @@ class DiffusersModel:
                 height=height,
                 width=width,
                 profile="",
-                adapters=tuple(adapter for _, adapter in self._adapters),
                 negative_prompt=settings.negative_prompt,
                 device=self._device.partition(":")[0],
                 dtype=self._dtype,
+                **self._form.recorded,
             )
         except ValueError as error:
             raise ConfigError(f"{self.model_id} cannot be run so: {error}") from error
@@ -142,8 +137,8 @@ class DiffusersModel:
 
     @property
     def source(self) -> str:
-        """Whence diffusers loads it: the hub name, or the folder on this disk."""
-        return self._located.hub_name or str(self._located.path)
+        """Whence diffusers loads it: the hub name, or the folder or file on this disk."""
+        return self._form.source
 
     @property
     def profile(self) -> str:
@@ -332,6 +327,7 @@ class DiffusersModel:
     def _count_tokens(self, prompt: str, tokenizer: str) -> tuple[int, int]:
         """How many tokens the prompt has, special ones included, and the tokenizer's own limit."""
         loaded = self._tokenizers[tokenizer]
+        prompt = spelled_out(prompt, self._form.words)
         return len(
             loaded(prompt, truncation=False, verbose=False).input_ids
         ), loaded.model_max_length
@@ -340,12 +336,15 @@ class DiffusersModel:
     def _tokenizers(self) -> dict[str, Any]:
         import transformers
 
-        return {
+        loaded = {
             name: getattr(transformers, self._folder.components()[name][1]).from_pretrained(
                 self._folder.path / name, local_files_only=True, trust_remote_code=False
             )
             for name in self._family.token_limits()
         }
+        for name, tokenizer in loaded.items():
+            add_tokens(tokenizer, name, self._form.words)
+        return loaded
 
     @cached_property
     def _pipeline(self) -> Any:
@@ -354,17 +353,12 @@ class DiffusersModel:
     def _load_pipeline(self, dtype: str, offload: str) -> Any:
         from lcmis.render.loading import load_pipeline
 
-        folder = self._folder
-        if self._located.hub_name:
-            folder = PipelineFolder(fetch_weights(self._located), self.model_id)
-            folder.refuse_pickles()
         return load_pipeline(
-            folder,
+            self._form,
             device=self._device,
             dtype=dtype,
             offload=offload,
             scheduler=self._template.scheduler,
-            adapters=self._adapters,
         )
 
 
@@ -387,14 +381,6 @@ def _all_said(settings: ModelSettings, folder: PipelineFolder) -> Defaults:
         )
     numbers = {name: getattr(settings, name) for name in needed}
     return Defaults(**numbers, multiple=1)
-
-
-def _located_adapter(adapter: Adapter) -> tuple[Located, Adapter]:
-    if importlib.util.find_spec("peft") is None:
-        raise ConfigError("adapters need the package peft: `pip install peft`")
-    located = locate(adapter.name, None)
-    adapter_file(fetch_weights(located), adapter.name)
-    return located, Adapter(str(located), adapter.weight)
 
 
 def _first(chosen: Any, default: Any) -> Any:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CONFIGURATION = ("*.json", "*.txt", "*.model", "*.jinja")
 """File names that make up a model besides its weights."""
 WEIGHTS = ("*.safetensors",)
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+"""Weights that run code when opened."""
 PIPELINE = "model_index.json"
 """The file that names the parts of a diffusers pipeline."""
 
@@ -108,50 +110,58 @@ def _is_a_models(path: Path) -> bool:
 
 def locate_spelled(name: str) -> Located:
     """As :func:`locate`, for ``name`` or ``name@revision``."""
-    owner, at, revision = name.rpartition("@")
-    return locate(owner, revision) if at else locate(name, None)
+    return locate(*_spelled(name))
 
 
-def locate_file(name: str, choose: str = "*.safetensors") -> tuple[Located, str]:
-    """Find one file of a model, without fetching it: an adapter, a checkpoint.
+def locate_file(name: str) -> tuple[Located, str]:
+    """Find the one safetensors file of an adapter or a word, without fetching it.
 
     Args:
         name: a file or folder on this disk; ``owner/name`` on the hub, or ``owner/name/FILE`` for
             one of several; behind any of the latter ``@revision``.
-        choose: what its name is like where none is named.
 
     Returns:
-        Where it is, named with its file where one was, and the file's path within.
+        Where it is, named with its file where that was, and the file's path within; empty for a
+        file of the user's own.
 
     Raises:
         UnknownNameError: neither on this disk nor on the hub.
-        ConfigError: no such file, or several of them; the sentence names them.
+        ConfigError: no such file, several of them, or only a pickle; the sentence names them.
     """
-    spelled, at, revision = name.rpartition("@")
-    spelled = spelled if at and not Path(name).expanduser().exists() else name
+    spelled, revision = _spelled(name)
     path = Path(spelled).expanduser()
-    if path.is_file():
-        located = locate(spelled, revision if spelled != name else None)
-        return located, ""
-    bare, file = (spelled, "") if path.exists() else name_and_file(spelled)
     if path.exists():
-        located = locate(spelled, revision if spelled != name else None)
+        located, bare, file = locate(spelled, revision), spelled, ""
+        names = [path.name] if path.is_file() else located.names()
     else:
-        listing = list_model(hub_name(bare), revision if spelled != name else None)
+        bare, file = name_and_file(spelled)
+        listing = list_model(hub_name(bare), revision)
         located = Located(listing.folder, spelled, listing.commit, bare, listing)
-    names = list(located.files) or located.names()
-    found = [one for one in names if one == file or (not file and fnmatch.fnmatch(one, choose))]
+        names = sorted(listing.files)
+    safe = [one for one in names if one.endswith(".safetensors")]
+    found = [file] if file in safe else [one for one in safe if not file and "/" not in one]
     if len(found) == 1:
-        return located, found[0]
-    every = sorted(one for one in names if fnmatch.fnmatch(one, choose))
-    told = ", ".join(every[:6]) + (", …" if len(every) > 6 else "")
-    if not every:
-        raise ConfigError(f"{name} has no {choose.lstrip('*.')} file: take another one")
-    shown = f"{bare}/{every[0]}" + (f"@{revision}" if spelled != name else "")
+        return located, "" if path.is_file() else found[0]
+    pickled = [one for one in names if one.endswith(PICKLES) and one == (file or one)]
+    if pickled and not found:
+        raise ConfigError(
+            f"{name} comes only as {pickled[0]}, a pickle that can run code when opened: take one "
+            f"that comes as safetensors"
+        )
+    if not safe:
+        raise ConfigError(f"{name} must be one safetensors file, or hold one, and has none")
+    told = ", ".join(safe[:6]) + (", …" if len(safe) > 6 else "")
+    example = f"{bare}/{safe[0]}" + (f"@{revision}" if revision else "")
     raise ConfigError(
-        f"{name} has {'no such file' if file else f'{len(every)} files'}, it has {told}: name one, "
-        f"such as {shown}"
+        f"{name} must be one safetensors file, and of {len(safe)} it is not said which, or a wrong "
+        f"one ({told}): name the file itself, such as {example}"
     )
+
+
+def _spelled(name: str) -> tuple[str, str | None]:
+    """What stands before an ``@`` and behind it; a path that exists has no revision."""
+    owner, at, revision = name.rpartition("@")
+    return (owner, revision) if at and not Path(name).expanduser().exists() else (name, None)
 
 
 def fetch_files(located: Located, paths: Collection[str]) -> Path:

@@ -50,10 +50,13 @@ def hub_name(text: str) -> str:
         raise ConfigError(f"there is no folder {text!r}; for the model on the hub write {bare}")
     if Path(text).suffix.lower() in FILES and (is_path or len(parts) < 3):
         raise UnknownNameError(f"there is no file {text!r}: check its path")
-    if not is_path and len(parts) > 2 and _is_name("/".join(parts[:2])):
+    name, rest = "/".join(parts[:2]), "/".join(parts[2:])
+    if not is_path and rest and _is_name(name):
+        advice = f"write {name}, or give the path of a folder"
+        if Path(rest).suffix.lower() in FILES:
+            advice = f"fetch the file with `hf download {name} {rest}`, and give its path"
         raise ConfigError(
-            f"there is no folder {text!r}, and a model on the hub is called owner/name: write "
-            f"{'/'.join(parts[:2])}, or give the path of a folder"
+            f"there is no folder {text!r}, and a model on the hub is called owner/name: {advice}"
         )
     try:
         validate_repo_id(text)
