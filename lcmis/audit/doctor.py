@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from lcmis.audit.provenance import REPORTED_PACKAGES
 from lcmis.plugins import registry
 from lcmis.plugins.opening import open_checker, open_model
+from lcmis.plugins.optional import way_of
 from lcmis.plugins.protocols import Checker, ImageModel, KnownCase
 from lcmis.plugins.settings import AuditSettings, CheckerSettings
 from lcmis.render import draw
@@ -45,7 +46,10 @@ def examine(config: AuditSettings, folder: Path) -> Iterator[Finding]:
     yield _disk(folder)
     yield _device()
     for settings in config.checkers:
-        yield check_known_cases(open_checker(settings), _known_cases(settings))
+        checker = open_checker(settings)
+        yield check_known_cases(checker, _known_cases(settings))
+        if way_of(checker):
+            yield Finding(checker.checker_id, "ok", way_of(checker))
     for model_settings in config.models:
         yield check_batches(open_model(model_settings))
 

@@ -75,3 +75,11 @@ def encoder_of(checker: Checker) -> Encoder | None:
     encoder = getattr(checker, "encoder", None)
     found: Encoder | None = encoder() if encoder else None
     return found
+
+
+def way_of(checker: Checker) -> str:
+    """``way``: how it looks at a picture that is asked several questions, in a sentence, once it
+    has; else nothing.
+    """
+    way: str = getattr(checker, "way", "")
+    return way

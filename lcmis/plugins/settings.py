@@ -101,6 +101,10 @@ class CheckerSettings:
     """As for models."""
     batch_size: int | None = None
     """Pictures looked at at once."""
+    device_map: str | None = None
+    """Only ``vqa``: ``auto``, ``balanced``, … spread one model over all GPUs; else it is on one."""
+    offload: str = "none"
+    """Only ``vqa``: ``none``, ``model`` or ``sequential``, as for models."""
 
 
 @dataclass(frozen=True, slots=True)
