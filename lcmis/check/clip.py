@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import json
 import re
 from collections import OrderedDict
@@ -12,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcmis.check.pictures import abstain, once_each, to_look_at
+from lcmis.check.tags import Tagged, architectures, find_tagged
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.machine.device import choose_device, choose_dtype
-from lcmis.machine.hub import Located, fetch_weights, locate
+from lcmis.machine.hub import Located, fetch_weights, locate, needed
 from lcmis.machine.memory import in_batches
 from lcmis.machine.weights import refuse_not_finite, refuse_unusable
 from lcmis.plugins.protocols import Encoder
@@ -24,6 +24,8 @@ from lcmis.types import NONE_OF_THESE, Answer, Question
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+    from lcmis.machine.hub.fetching import Fetch
 
 BATCH_SIZE = 32
 MAX_CACHED_TEXTS = 4096
@@ -63,8 +65,7 @@ class ClipChecker:
         self.dtype = choose_dtype(dtype, self.device)
         self.batch_size = settings.batch_size or BATCH_SIZE
         self._located, self._built_in = _find(settings.name, settings.revision)
-        known = self._located or "@".join(self._built_in)
-        self.checker_id = f"clip:{known}"
+        self.checker_id = f"clip:{self._located or self._built_in}"
         self._clip: _Clip | None = None
 
     def takes(self, question: Question) -> bool:
@@ -98,6 +99,20 @@ class ClipChecker:
 
         return ClipEncoder(self.checker_id, self.device, self.batch_size, self._loaded)
 
+    def load(self) -> None:
+        """Read the weights now, fetched where they must be.
+
+        Raises:
+            ConfigError: that cannot be.
+        """
+        self._loaded()
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """How much of it comes from the hub, and how much of that is here."""
+        if self._located is None:
+            return self._built_in.fetches() if self._built_in else ()
+        return needed(self._located, [_weights_in(self._located)])
+
     def _loaded(self) -> _Clip:
         if self._clip is None:
             self._clip = _Clip(self._located, self._built_in, self.device, self.dtype)
@@ -129,7 +144,7 @@ def _compare(clip: _Clip, seen: torch.Tensor, question: Question) -> tuple[Answe
     )
 
 
-def _find(name: str, revision: str | None) -> tuple[Located | None, tuple[str, str]]:
+def _find(name: str, revision: str | None) -> tuple[Located | None, Tagged | None]:
     """A folder or hub model, or the model and tag of one that open_clip lists."""
     path = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
     if name.startswith(FOLDER_PREFIX) and not path.is_dir():
@@ -137,31 +152,21 @@ def _find(name: str, revision: str | None) -> tuple[Located | None, tuple[str, s
     if path.is_dir() or name.startswith(HUB_PREFIX):
         located = locate(name.removeprefix(FOLDER_PREFIX).removeprefix(HUB_PREFIX), revision)
         _refuse_unsafe(located)
-        return located, ("", "")
+        return located, None
     model, _, tag = name.partition("/")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise UnknownNameError(
             f"no open_clip model is called {name!r}: write MODEL/TAG such as "
             f"ViT-B-32/laion2b_s34b_b79k, hf-hub:owner/name, or the path of a folder"
         )
-    known = _architectures()
+    known = architectures()
     if model not in known:
         near = difflib.get_close_matches(model, known, n=3, cutoff=0.5) or ["ViT-B-32"]
-        raise UnknownNameError(f"open_clip has no model {model!r}; try {', '.join(near)}")
-    if revision is not None:
-        raise ConfigError(
-            f"{name} is fixed by its tag and has no revision {revision!r}: leave the revision out"
+        raise UnknownNameError(
+            f"open_clip has no model {model!r}; try {', '.join(near)}; if {name} is a model on the "
+            f"hub, write clip:{HUB_PREFIX}{name}"
         )
-    return None, (model, tag)
-
-
-def _architectures() -> list[str]:
-    """Names of the configurations that come with open_clip, which itself is slow to import."""
-    found = importlib.util.find_spec("open_clip")
-    if found is None or found.origin is None:
-        raise ConfigError("open_clip is not installed: install lcmis again, whole")
-    folder = Path(found.origin).parent / "model_configs"
-    return sorted(file.stem for file in folder.glob("*.json"))
+    return None, find_tagged(model, tag, revision)
 
 
 def _refuse_unsafe(located: Located) -> None:
@@ -189,15 +194,16 @@ def _refuse_unsafe(located: Located) -> None:
             f"{located.name} wants code of its own to be run, which never happens: "
             f"take another model"
         )
-    if not located.hub_name:
-        _weights_in(located.path, located.name)
+    _weights_in(located)
 
 
-def _weights_in(folder: Path, name: str) -> Path:
+def _weights_in(located: Located) -> str:
+    """Its safe weights, by the file's name; they may still be on the hub."""
+    name, names = located.name, located.names()
     for file in WEIGHTS:
-        if (folder / file).is_file():
-            return folder / file
-    pickled = [file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind)]
+        if file in names:
+            return file
+    pickled = [file for file in names if file.endswith((".bin", ".pt", ".pth"))]
     if pickled:
         raise ConfigError(
             f"{name} has its weights only as {pickled[0]}, a pickle that can run code when opened: "
@@ -210,7 +216,7 @@ class _Clip:
     """A loaded model with the features of the texts it has read."""
 
     def __init__(
-        self, located: Located | None, built_in: tuple[str, str], device: str, dtype: str
+        self, located: Located | None, built_in: Tagged | None, device: str, dtype: str
     ) -> None:
         import open_clip
         import torch
@@ -221,12 +227,12 @@ class _Clip:
         self.dtype: torch.dtype = getattr(torch, dtype)
         choices: dict[str, Any] = {}
         if located is not None:
-            folder = fetch_weights(located)
-            _weights_in(folder, located.name)
+            folder = fetch_weights(located, [_weights_in(located)])
             name, shown = f"{FOLDER_PREFIX}{folder}", located.name
         else:
-            name, shown = built_in[0], "/".join(built_in)
-            choices = _choices_of_tag(*built_in)
+            assert built_in is not None
+            name, shown = built_in.model, str(built_in)
+            choices = built_in.choices()
         try:
             model, _, transform = open_clip.create_model_and_transforms(
                 name,
@@ -327,36 +333,3 @@ def _num_tokens(tokenizer: Any, text: str) -> int:
     clean = getattr(tokenizer, "clean_fn", str)
     ids = tokenizer.tokenizer(clean(text), truncation=False, verbose=False)["input_ids"]
     return len(ids) + (getattr(tokenizer, "tokenizer_mode", "") == "clips")
-
-
-def _choices_of_tag(model: str, tag: str) -> dict[str, Any]:
-    """How open_clip must build a listed model so that its weights mean what they were trained for.
-
-    Raises:
-        UnknownNameError: this model has no such tag.
-        ConfigError: the weights cannot be had, or only as a pickle.
-    """
-    from open_clip.pretrained import (
-        download_pretrained,
-        get_pretrained_cfg,
-        list_pretrained_tags_by_model,
-    )
-
-    found = get_pretrained_cfg(model, tag)
-    if not found:
-        tags = list_pretrained_tags_by_model(model)
-        near = difflib.get_close_matches(tag, tags, n=3) or tags
-        raise UnknownNameError(f"open_clip's {model} has no tag {tag!r}; try {', '.join(near)}")
-    try:
-        weights = Path(download_pretrained(found))
-    except OSError as error:
-        raise ConfigError(
-            f"the weights of {model}/{tag} are not on this machine and cannot be fetched: "
-            f"check the connection, or give a folder that open_clip saved"
-        ) from error
-    if weights.suffix != ".safetensors":
-        raise ConfigError(
-            f"{model}/{tag} is given out only as {weights.name}, a pickle that can run code when "
-            f"opened: take another tag, or a folder with safetensors"
-        )
-    return {"pretrained": tag, "force_quick_gelu": bool(found.get("quick_gelu", False))}

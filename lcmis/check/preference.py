@@ -16,6 +16,8 @@ from lcmis.types import Answer, Question, QuestionKind
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from lcmis.machine.hub.fetching import Fetch
+
 
 class PreferenceChecker:
     """HPS v2 through open_clip: the cosine of a picture and the whole plain prompt.
@@ -38,6 +40,18 @@ class PreferenceChecker:
     def __init__(self, settings: CheckerSettings) -> None:
         self._clip = ClipChecker(settings)
         self.checker_id = "hps:" + self._clip.checker_id.removeprefix("clip:")
+
+    def load(self) -> None:
+        """Read the weights now, fetched where they must be.
+
+        Raises:
+            ConfigError: that cannot be.
+        """
+        self._clip.load()
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """How much of it comes from the hub, and how much of that is here."""
+        return self._clip.fetches()
 
     def takes(self, question: Question) -> bool:
         """Whole prompts only."""

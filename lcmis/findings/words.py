@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lcmis import judge
 from lcmis.findings import RepairFinding
@@ -148,6 +148,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+_REVISION = re.compile(r"@[0-9a-f]{12,40}(?![0-9a-f])")
+"""A commit of the hub, or what names a folder's content."""
+
+
 # ── names ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -181,6 +185,25 @@ def short_names(ids: Sequence[str]) -> dict[str, str]:
                 names[name] = spell(name)
                 break
     return names
+
+
+def moved(ids: Iterable[str]) -> list[str]:
+    """A sentence for each name that stands for several states of a model."""
+    states: dict[str, list[str]] = {}
+    for name in dict.fromkeys(ids):
+        states.setdefault(_REVISION.sub("", name), []).append(name)
+    return [
+        f"{short_name(name)} is {len(some)} models here: it has changed between audits, on the hub "
+        f"or on this disk ({', '.join(_revisions(one) for one in some)}), and their pictures are "
+        f"not mixed. Look at one with --model and its digits; a model on the hub is held with "
+        f"{short_name(name)}@COMMIT."
+        for name, some in states.items()
+        if len(some) > 1
+    ]
+
+
+def _revisions(name: str) -> str:
+    return "+".join(revision[1:8] for revision in _REVISION.findall(name))
 
 
 # ── opinions ─────────────────────────────────────────────────────────────────────────────────────

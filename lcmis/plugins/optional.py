@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lcmis.plugins.protocols import Work
 
 if TYPE_CHECKING:
+    from lcmis.machine.hub.fetching import Fetch
     from lcmis.plugins.protocols import Checker, Denoiser, Encoder, ImageModel
     from lcmis.types import Exchange
 
@@ -83,3 +84,22 @@ def way_of(checker: Checker) -> str:
     """
     way: str = getattr(checker, "way", "")
     return way
+
+
+def load(plugin: ImageModel | Checker) -> None:
+    """``load()``: what it works with is in memory afterwards, fetched where it must be; else that
+    happens at its first use. A run loads all it needs before it draws its first picture.
+
+    Raises:
+        ConfigError: it cannot be fetched, or not be used.
+    """
+    into_memory = getattr(plugin, "load", None)
+    if into_memory:
+        into_memory()
+
+
+def fetches_of(plugin: ImageModel | Checker) -> tuple[Fetch, ...]:
+    """``fetches()``: how much of it comes from the hub, and how much of that is here; else none."""
+    fetches = getattr(plugin, "fetches", None)
+    found: tuple[Fetch, ...] = fetches() if fetches else ()
+    return found

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+    from lcmis.machine.hub.fetching import Fetch
+
 FAMILIES: Mapping[str, type[Conditioning]] = {
     "StableDiffusionPipeline": StableDiffusion,
     "StableDiffusionXLPipeline": StableDiffusionXL,
@@ -129,6 +131,18 @@ class DiffusersModel:
         """What is known of pictures that were begun; a new one has forgotten all of them."""
         self._encoding = lru_cache(ENCODINGS_KEPT)(self._encode)
         self._token_count = lru_cache(4096)(self._count_tokens)
+
+    def load(self) -> None:
+        """Read the weights now, fetched where they must be.
+
+        Raises:
+            ConfigError: that cannot be.
+        """
+        _ = self._pipeline
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """How much of it comes from the hub, and how much of that is here."""
+        return self._form.fetches()
 
     @property
     def takes_negative_prompts(self) -> bool:

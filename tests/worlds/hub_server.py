@@ -58,7 +58,7 @@ class Fault:
     cut_after: int = -1
     """Close the connection after so many bytes of the body; 0 is before any answer."""
     hang: bool = False
-    """Take the request, and never answer; behind ``cut_after`` bytes of the body if that is said."""
+    """Take the request, and never answer; or only the first ``cut_after`` bytes of the body."""
     corrupt: bool = False
     """Send bytes that are as many and others."""
     breath: float = 0.0
@@ -311,7 +311,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self._fault.body:
             return self._send(200, headers, self._fault.body.encode())
         place = self.hub.root / name / snapshot / path
-        content = place.read_bytes() if place.is_file() else bytes(self.hub.models[name].sizes[path])
+        content = (
+            place.read_bytes() if place.is_file() else bytes(self.hub.models[name].sizes[path])
+        )
         if self._fault.corrupt:
             content = bytes(byte ^ 1 for byte in content)
         status, shown = 200, dict(headers)

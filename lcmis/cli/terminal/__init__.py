@@ -32,6 +32,8 @@ from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import AllPairs, Failures, OnePair, OnePicture, words
 from lcmis.findings.words import several
 from lcmis.judge import Decision
+from lcmis.machine.console import stderr_console
+from lcmis.machine.hub.fetching import in_words, room_for_models
 from lcmis.machine.secrets import withheld
 from lcmis.plugins.settings import USUAL_STORE
 from lcmis.types import QuestionKind, Verdict
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from lcmis.audit.run import AuditResult, ModelPlan, Watch
     from lcmis.audit.run import Progress as AuditProgress
     from lcmis.findings import ModelFinding, PairFinding
+    from lcmis.machine.hub.fetching import Fetch
     from lcmis.plugins.settings import AuditSettings
     from lcmis.repair.evaluate import RepairProgress
     from lcmis.repair.search import Watch as RepairWatch
@@ -116,7 +119,7 @@ def lines() -> Iterator[Callable[[str, int, int, str], None]]:
         _RateColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("[dim]{task.description}"),
-        console=Console(stderr=True, highlight=False),
+        console=stderr_console(),
     )
     tasks: dict[str, Any] = {}
 
@@ -327,6 +330,23 @@ def print_plan(plans: Sequence[ModelPlan], config: AuditSettings) -> None:
             )
         for sentence in plan.refused:
             console.print(f"[yellow]left out:[/] {escape(sentence)}")
+    _print_fetches(list(dict.fromkeys(fetch for plan in plans for fetch in plan.fetches)))
+
+
+def _print_fetches(fetches: Sequence[Fetch]) -> None:
+    """How much must come from the hub before the first picture; a line for each model it is of."""
+    for fetch in fetches:
+        here = f", of which {in_words(fetch.cached)} are on this machine" if fetch.cached else ""
+        name = words.short_name(fetch.name)
+        if fetch.missing:
+            console.print(
+                f"{escape(name)} is fetched from the hub first: {in_words(fetch.size)}{here}."
+            )
+    if sum(fetch.missing for fetch in fetches) > room_for_models():
+        console.print(
+            f"[yellow]The hub's cache has room for {in_words(room_for_models())}: make some, or "
+            f"set HF_HOME to a folder on another disk.[/]"
+        )
 
 
 def _plan_row(plan: ModelPlan) -> list[Cell]:
@@ -469,12 +489,19 @@ def _(found: AllPairs) -> None:
     if not found.pairs:
         console.print("No model has drawn any of these pairs yet: run `lcmis audit`.")
     print_pairs(found.pairs)
+    _print_moved(found.pairs)
     console.print(f"[dim]judged by {escape(found.checker)}[/]")
 
 
 @print_found.register
 def _(found: OnePair) -> None:
     print_pair(found.findings, found.pair)
+    _print_moved(found.findings)
+
+
+def _print_moved(found: Sequence[PairFinding]) -> None:
+    for sentence in words.moved(finding.model for finding in found):
+        console.print(f"[yellow]{escape(sentence)}[/]")
 
 
 @print_found.register

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lcmis.errors import ConfigError
+from lcmis.machine.hub.asking import Unreachable
 from lcmis.machine.hub.fetching import Fetch, fetch, to_fetch
 from lcmis.machine.hub.listing import Listing, list_model
 from lcmis.machine.hub.names import hub_name, looks_like_hub_name, name_and_file
@@ -81,7 +82,10 @@ def locate(name: str, revision: str | None) -> Located:
     """
     path = Path(name).expanduser()
     if not path.exists():
-        listing = list_model(hub_name(name), revision)
+        try:
+            listing = list_model(hub_name(name), revision)
+        except Unreachable as error:
+            raise Unreachable(f"there is no folder {name!r}, and {error}") from None
         return Located(_fetch_configuration(listing), name, listing.commit, name, listing)
     if revision is not None:
         raise ConfigError(
@@ -106,6 +110,17 @@ def _shadows(name: str) -> str:
 def _is_a_models(path: Path) -> bool:
     """Whether any file of it could be of a model."""
     return any(next(path.rglob(pattern), None) for pattern in (*CONFIGURATION, "*.safetensors"))
+
+
+def locate_unfetched(name: str, revision: str | None) -> Located:
+    """A model on the hub, of which nothing is fetched, not even its configuration.
+
+    Raises:
+        UnknownNameError: not on the hub, or not under this revision.
+        ConfigError: the hub cannot be reached, or refuses.
+    """
+    listing = list_model(hub_name(name), revision)
+    return Located(listing.folder, name, listing.commit, name, listing)
 
 
 def locate_spelled(name: str) -> Located:
@@ -145,8 +160,8 @@ def locate_file(name: str) -> tuple[Located, str]:
     pickled = [one for one in names if one.endswith(PICKLES) and one == (file or one)]
     if pickled and not found:
         raise ConfigError(
-            f"{name} comes only as {pickled[0]}, a pickle that can run code when opened: take one "
-            f"that comes as safetensors"
+            f"{name} must be one safetensors file, and comes as {pickled[0]}, a pickle that can "
+            f"run code when opened: convert it, or take another one"
         )
     if not safe:
         raise ConfigError(f"{name} must be one safetensors file, or hold one, and has none")
@@ -214,6 +229,30 @@ def needed(located: Located, paths: Collection[str] | None = None) -> tuple[Fetc
 def weights_of(located: Located) -> tuple[str, ...]:
     """The files of a model's own folder from which its weights are loaded."""
     return weight_files(located.names())
+
+
+def refuse_no_safetensors(located: Located) -> None:
+    """Judge a model by its files' names, before any of its weights is fetched or opened.
+
+    Raises:
+        ConfigError: there are only pickles, which can run code when opened, or no weights at all.
+    """
+    if weights_of(located):
+        return
+    names = located.names()
+    pickled = [name for name in names if name.endswith(PICKLES) and "training_args" not in name]
+    if pickled:
+        raise ConfigError(
+            f"{located.name} has its weights only as {pickled[0]}, a pickle that can run code when "
+            f"opened: convert the model to safetensors, or take one that is"
+        )
+    others = [name for name in names if name.endswith(".safetensors")]
+    if others:
+        raise ConfigError(
+            f"{located.name} has no model.safetensors, only {others[0]}, which is not where its "
+            f"weights are looked for: take a model that transformers saved"
+        )
+    raise ConfigError(f"{located.name} has no safetensors: copy the model again, whole")
 
 
 def _fetch_configuration(listing: Listing) -> Path:

@@ -9,7 +9,6 @@ import json
 import logging
 import queue
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.machine.console import stderr_console
 
 if TYPE_CHECKING:
     import httpx2
@@ -47,7 +47,7 @@ class Unreachable(ConfigError):
 
 
 def _to_stderr(line: str) -> None:
-    sys.stderr.write(f"lcmis: {line}\n")
+    stderr_console().print(f"lcmis: {line}", markup=False, soft_wrap=True)
 
 
 class _Left(ConfigError):
@@ -107,10 +107,13 @@ def ask_all(
         with contextlib.suppress(queue.Empty):
             while not watch.gone.is_set():
                 place = todo.get_nowait()
+                said: tuple[int, Given | None, BaseException | None] | None = None
                 try:
-                    done.put((place, calls[place](), None))
+                    said = (place, calls[place](), None)
                 except _foreseen() as error:
-                    done.put((place, None, error))
+                    said = (place, None, error)
+                finally:  # whatever happens, somebody waits for it
+                    done.put(said or (place, None, AssertionError("it ended in nothing")))
 
     given: dict[int, Any] = {}
     with _quiet(), _patient(watch):
@@ -290,9 +293,11 @@ def _foreseen() -> tuple[type[BaseException], ...]:
     Answers that are no hub's end in whatever reading them ends in.
     """
     import httpx2
+    from huggingface_hub.errors import FileMetadataError, RevisionResolutionError
 
-    strange = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, AssertionError)
-    return (ConfigError, UnknownNameError, httpx2.HTTPError, httpx2.InvalidURL, OSError, *strange)
+    theirs = (httpx2.HTTPError, httpx2.InvalidURL, RevisionResolutionError, FileMetadataError)
+    strange = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, AssertionError)
+    return (ConfigError, UnknownNameError, OSError, *theirs, *strange)
 
 
 def refuse(asked: str, error: BaseException) -> NoReturn:

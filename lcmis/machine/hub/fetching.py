@@ -6,8 +6,8 @@ import contextlib
 import functools
 import hashlib
 import itertools
+import math
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from lcmis.errors import ConfigError
+from lcmis.machine.console import stderr_console
 from lcmis.machine.hub.asking import LATER, Unreachable, Watch, ask_all, refuse_endpoint
 from lcmis.machine.hub.listing import HubFile, Listing, remembered
 
@@ -114,12 +115,20 @@ def _download_one(listing: Listing, path: str, meter: type) -> str:
     raise AssertionError("the loop ends by itself")
 
 
-def _refuse_full(asked: str, need: int, cache: Path) -> None:
+def room_for_models() -> float:
+    """Bytes that are free where the hub's cache lies; infinite where nobody knows."""
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE).expanduser()
     place = next((one for one in (cache, *cache.parents) if one.is_dir()), cache)
     try:
-        free = shutil.disk_usage(place).free
+        return float(shutil.disk_usage(place).free)
     except OSError:
-        return  # writing will tell
+        return math.inf  # writing will tell
+
+
+def _refuse_full(asked: str, need: int, cache: Path) -> None:
+    free = room_for_models()
     if need > free:
         raise ConfigError(
             f"{asked} needs {in_words(need)} more, and {cache} has room for {in_words(free)}: make "
@@ -127,7 +136,7 @@ def _refuse_full(asked: str, need: int, cache: Path) -> None:
         )
 
 
-def in_words(size: int) -> str:
+def in_words(size: float) -> str:
     """A number of bytes as people say it: ``"5.1 GB"``."""
     value, unit = float(size), "bytes"
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
@@ -162,7 +171,6 @@ def _sweep(blobs: Path) -> None:
 @contextlib.contextmanager
 def _bar(name: str, size: int) -> Iterator[tuple[Watch, Callable[[int], None]]]:
     """A bar for people once it takes a second; a line where standard error is no terminal."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -172,7 +180,7 @@ def _bar(name: str, size: int) -> Iterator[tuple[Watch, Callable[[int], None]]]:
         TransferSpeedColumn,
     )
 
-    console = Console(stderr=True, highlight=False)
+    console = stderr_console()
     bar = Progress(
         TextColumn("fetching [bold]{task.description}"),
         BarColumn(bar_width=20),
@@ -182,11 +190,10 @@ def _bar(name: str, size: int) -> Iterator[tuple[Watch, Callable[[int], None]]]:
         console=console,
         transient=True,
     )
-    shown = name.partition("@")[0]
+    shown, watch = name.partition("@")[0], Watch()
     task = bar.add_task(shown, total=size)
     if not console.is_terminal and size >= WORTH_A_LINE:
-        sys.stderr.write(f"lcmis: fetching {shown}, {in_words(size)} …\n")
-    watch = Watch(say=lambda line: console.print(f"lcmis: {line}", markup=False, soft_wrap=True))
+        watch.say(f"fetching {shown}, {in_words(size)} …")
     began, lock = time.monotonic(), threading.Lock()
 
     def advance(count: int) -> None:
@@ -198,7 +205,8 @@ def _bar(name: str, size: int) -> Iterator[tuple[Watch, Callable[[int], None]]]:
     try:
         yield watch, advance
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _meter(watch: Watch, advance: Callable[[int], None]) -> type:

@@ -65,9 +65,9 @@ def list_model(name: str, revision: str | None = None) -> Listing:
     if constants.is_offline_mode():
         if kept is None:
             raise Unreachable(
-                f"there is no folder {name!r}, and {asked} is not in the hub's cache on this "
-                f"machine while the hub cannot be reached: check the path, or unset HF_HUB_OFFLINE "
-                f"and fetch it with `hf download {name}`"
+                f"{asked} is not in the hub's cache on this machine while the hub cannot be "
+                f"reached: check the name, or unset HF_HUB_OFFLINE and fetch it with "
+                f"`hf download {name}`"
             )
         return kept
     watch = Watch(tries=TRIES if kept is None else FEW_TRIES)
@@ -78,8 +78,9 @@ def list_model(name: str, revision: str | None = None) -> Listing:
             watch.say(f"{error}; {kept} is taken from the cache on this machine")
             return kept
         if isinstance(error, Unreachable):
-            here = f"{asked} is neither a folder nor in the hub's cache on this machine"
-            raise Unreachable(f"{error} ({here})") from None
+            raise Unreachable(
+                f"{error} ({asked} is not in the hub's cache on this machine)"
+            ) from None
         if revision and _is_about_revision(error):
             raise UnknownNameError(_other_revision(name, revision)) from None
         raise

@@ -43,7 +43,7 @@ def hub_name(text: str) -> str:
 
     _refuse_address(text)
     _refuse_other_hub(text)
-    bare = text.strip("/ ")
+    bare = text.strip("/ ") or text
     parts = bare.split("/")
     is_path = text.startswith(("/", ".", "~")) or "\\" in text
     if not is_path and bare != text and len(parts) <= 2:
@@ -105,8 +105,8 @@ def _refuse_address(text: str) -> None:
         host, path = (parts.hostname or "").lower(), parts.path
     if host not in (*HUGGING_FACE, _endpoint_host()):
         raise ConfigError(
-            f"{host or text!r} is no hub that lcmis fetches from: download the model from there "
-            f"and give its folder, or its file"
+            f"{host or repr(text)} is no hub that lcmis fetches from: download the model from "
+            f"there and give its folder, or its file"
         )
     words = [word for word in unquote(path).split("/") if word]
     words = words[1:] if words[:1] == ["models"] else words
