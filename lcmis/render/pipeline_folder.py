@@ -14,6 +14,7 @@ from typing import Any
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.render.forms.kinds import refuse_other_folders, refuse_other_kinds
 from lcmis.render.forms.quantised import refuse_unreadable
+from lcmis.render.forms.schedulers import refuse_packages
 from lcmis.render.forms.variants import by_variant, chosen_variant, refuse_incomplete
 
 PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
@@ -52,6 +53,7 @@ class PipelineFolder:
         self.class_name = self._class_name()
         self._refuse_code()
         refuse_other_kinds(name, self.class_name)
+        refuse_packages(f"{name} is a {self.class_name}", self.class_name)
         for component in self.components():
             if not (path / component).is_dir():
                 raise ConfigError(
@@ -119,15 +121,16 @@ class PipelineFolder:
         """The components that are neural networks."""
         return [name for name in self.components() if (self.path / name / "config.json").is_file()]
 
-    def refuse_unreadable(self, but: Collection[str] = ()) -> None:
-        """Quantised components need the package that reads them.
+    def refuse_unreadable(self, device: str, but: Collection[str] = ()) -> None:
+        """Quantised components need the package that reads them, and some need a GPU.
 
         Raises:
-            ConfigError: it is not installed.
+            ConfigError: it is not there.
         """
         for component in self.weighted_components():
             if component not in but:
-                refuse_unreadable(f"{self.name}/{component}", self.config(component))
+                where, library = f"{self.name}/{component}", self.components()[component][0]
+                refuse_unreadable(where, library, self.config(component), device)
 
     def variant_of(self, component: str) -> str:
         """Which of a component's weights are loaded, e.g. ``"fp16"``; empty for the plain ones.
@@ -192,13 +195,14 @@ def scheduler_class(name: str, *, flow: bool | None) -> str:
 
     Raises:
         UnknownNameError: diffusers has no such scheduler.
-        ConfigError: it integrates another kind of model.
+        ConfigError: it integrates another kind of model, or needs a package that is not here.
     """
     known = _diffusers_names("Scheduler")
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3)
         advice = ", ".join(near) or "EulerDiscreteScheduler, DDIMScheduler"
         raise UnknownNameError(f"diffusers has no scheduler {name!r}; try {advice}")
+    refuse_packages(f"the scheduler {name} is in diffusers", name)
     if flow is not None and flow != name.startswith("FlowMatch"):
         kind = "a FlowMatch…Scheduler" if flow else "one that is no FlowMatch…Scheduler"
         raise ConfigError(f"the scheduler {name} cannot drive this model: set {kind}")

@@ -165,7 +165,9 @@ def original(family: str, folder: Path) -> Tensors:
     return found
 
 
-def checkpoint(family: str, folder: Path, file: Path, *, without: str = "", **more: torch.Tensor) -> Path:
+def checkpoint(
+    family: str, folder: Path, file: Path, *, without: str = "", **more: torch.Tensor
+) -> Path:
     """All of a pipeline in one file, but what begins with ``without``."""
     tensors = original(family, folder)
     kept = {key: one for key, one in tensors.items() if not (without and key.startswith(without))}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError
+from lcmis.machine.device import choose_device
 from lcmis.machine.hub import (
     CONFIGURATION,
     Located,
@@ -63,7 +64,7 @@ class Form:
         self._vae = None if settings.vae is None else _find_vae(settings.vae, self.folder)
         if self._vae:
             self.model_id += f"+vae:{self._vae}"
-        self.folder.refuse_unreadable(but=self._elsewhere)
+        self.folder.refuse_unreadable(choose_device(settings.device), but=self._elsewhere)
         if not self._home.hub_name:
             self.folder.refuse_pickles(but=self._elsewhere)
 
