@@ -69,6 +69,10 @@ class PipelineFolder:
             if isinstance(entry, list) and len(entry) == 2 and entry[0] is not None
         }
 
+    def left_out(self) -> dict[str, None]:
+        """Components that the model does without, such as SD3's T5; diffusers has to be told."""
+        return {name: None for name, entry in self.index.items() if entry == [None, None]}
+
     def has(self, component: str) -> bool:
         """Whether the pipeline has this part."""
         return component in self.components()

@@ -28,7 +28,8 @@ def refuse_packages(name: str, class_name: str) -> None:
     """A class of diffusers may need more than diffusers does.
 
     Args:
-        name: what a sentence says of the class, e.g. ``"the scheduler X"``.
+        name: what a sentence says of the class, e.g. ``"the scheduler X is in diffusers"``.
+        class_name: the class.
 
     Raises:
         ConfigError: a package is not installed.

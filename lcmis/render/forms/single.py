@@ -146,7 +146,16 @@ class SingleFile:
                 network = self._diffusers_network(component, kind, base, dtype)
             else:
                 network = self._text_encoder(component, kind, base, dtype)
-        except (KeyError, OSError, RuntimeError, ValueError, SafetensorError) as error:
+        except (
+            AttributeError,  # what converters raise where a tensor is not what they expect
+            IndexError,
+            KeyError,
+            OSError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+            SafetensorError,
+        ) as error:
             raise ConfigError(f"{where} cannot be built ({_first_line(error)}): {wrong}") from error
         lacking = {key for key, one in network.named_parameters() if one.is_meta}
         self._refuse_missing(component, lacking, base)
@@ -191,7 +200,7 @@ class SingleFile:
         if mapped == "UNet2DConditionModel" and component in DENOISERS and not self._is_whole:
             own = {f"{DENOISER_PREFIX}{key}": one for key, one in own.items()}
         elements = sum(one.numel() for one in own.values())
-        if set(places) == set(own):
+        if 2 * len(set(places) & set(own)) > len(own):  # in diffusers' own names already
             converted = own
         else:
             convert = SINGLE_FILE_LOADABLE_CLASSES[mapped]["checkpoint_mapping_fn"]
