@@ -768,3 +768,118 @@ def test_noise_that_a_scheduler_makes_comes_from_the_pictures_own_seeds(tiny: Ti
     beside, again = drawing.pixels(model, model.spec(DOGS, 4), model.spec(CUP, 5))
     assert same(alone, again)
     assert not same(beside, again)
+
+
+# ── what is told of them ─────────────────────────────────────────────────────────────────────────
+
+
+def test_the_exported_script_puts_the_same_forms_together(
+    softer: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from test_adapters import write_adapter
+    from test_export import repaired
+
+    from lcmis.export.formats import open_exporter
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny("sd"), "base")
+    (tmp_path / "sd").rename("other")
+    single_files.checkpoint("sd", tiny("sd"), tmp_path / "dream.safetensors")
+    settings = settings_of(
+        Path("dream.safetensors"),
+        base="base",
+        vae="other/vae",
+        adapters=(Adapter(str(write_adapter(Path("style.safetensors"))), 0.5),),
+        embeddings=(Embedding(str(word(Path("toy.safetensors"), 2))),),
+        batch_size=1,
+    )
+    model = DiffusersModel(settings)
+    shutil.copytree("other/vae", "vae")  # the name in the spec, found in the current folder
+    spec = model.spec(TOY, 7)
+    one_prompt = repaired(
+        *TOY,
+        model=spec.model,
+        source=model.source,
+        scheduler=spec.scheduler,
+        num_inference_steps=4,
+        guidance_scale=spec.guidance_scale,
+        height=32,
+        width=32,
+        negative_prompt="",
+        **model._form.recorded,
+    )
+    names: dict[str, Any] = {"__name__": "script"}
+    exec(compile(open_exporter("diffusers").write([one_prompt]), "script.py", "exec"), names)
+    (told,) = names["REPAIRED"]
+    pipeline = names["load"](told, told["source"], "cpu")
+    theirs = np.asarray(names["draw"](pipeline, told, 7)).astype(int)
+    assert np.abs(theirs - one(model, TOY, seed=7).astype(int)).max() <= 2
+
+
+def test_web_interfaces_are_told_what_they_must_load_by_hand() -> None:
+    from test_export import repaired
+
+    from lcmis.export.webui import a1111_notes, comfyui_notes
+
+    plain = repaired(scheduler="EulerDiscreteScheduler")
+    one_prompt = repaired(
+        scheduler="EulerDiscreteScheduler",
+        adapters=(Adapter("style@1", 0.5),),
+        embeddings=(Embedding("toy@2", "<toy>"),),
+        vae="soft@3",
+    )
+    for notes in (a1111_notes, comfyui_notes):
+        said = " ".join(set(notes(one_prompt)) - set(notes(plain)))
+        assert all(part in said for part in ("style@1 at 0.5", "<toy>", "toy@2", "soft@3"))
+
+
+def test_a_stored_spec_of_every_form_is_read_back_with_its_key() -> None:
+    from lcmis.store import documents
+
+    spec = RenderSpec(
+        "m@1",
+        CUP,
+        1,
+        4,
+        7.0,
+        "Euler",
+        32,
+        32,
+        "cpu-float32-b1",
+        embeddings=(Embedding("e@1", "<e>"),),
+        vae="v@1",
+        base="b@1",
+        variant="fp16",
+    )
+    assert documents.spec(documents.document(spec)) == spec
+    before = json.loads(documents.document(spec))
+    for name in ("embeddings", "vae", "base", "variant"):  # as an older lcmis wrote it
+        del before[name]
+    assert (
+        documents.spec(json.dumps(before)).key
+        == dataclasses.replace(spec, embeddings=(), vae="", base="", variant="").key
+    )
+
+
+def test_every_form_is_reached_from_a_file_and_from_flags(tmp_path: Path) -> None:
+    from lcmis.audit.config import load_config
+    from lcmis.cli import shared
+
+    file = tmp_path / "audit.toml"
+    file.write_text(
+        '[[models]]\nname = "dream.safetensors"\nbase = "owner/base"\nvae = "owner/vae"\n'
+        'variant = "fp16"\nembeddings = [{ name = "toy.safetensors", token = "<toy>" }]\n'
+    )
+    (written,) = load_config(file).models
+    assert written.embeddings == (Embedding("toy.safetensors", "<toy>"),)
+    (flagged,) = shared.settings(
+        model=["dream.safetensors"],
+        base="owner/base",
+        vae="owner/vae",
+        variant="fp16",
+        embedding=["toy.safetensors:<toy>"],
+    ).models
+    assert flagged == written
+    file.write_text('[[models]]\nname = "m"\nembeddings = [{ nam = "x" }]\n')
+    with pytest.raises(ConfigError, match="did you mean 'name'"):
+        load_config(file)
