@@ -14,6 +14,7 @@ from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.conditioning import Conditioning, Defaults, Encoding
 from lcmis.render.forms.form import Form
+from lcmis.render.forms.schedulers import refuse_unfit, seed_noise
 from lcmis.render.forms.words import add_tokens, spelled_out
 from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.stages import Clock, switching
@@ -123,6 +124,10 @@ class DiffusersModel:
             )
         except ValueError as error:
             raise ConfigError(f"{self.model_id} cannot be run so: {error}") from error
+        if settings.scheduler is not None:
+            refuse_unfit(
+                scheduler, self._folder.config("scheduler"), self._template.num_inference_steps
+            )
         refusal = self._family.refusal(self._template.guidance_scale, settings.negative_prompt)
         if refusal:
             raise ConfigError(f"{self.model_id}: {refusal}")
@@ -255,6 +260,7 @@ class DiffusersModel:
         pipeline = self._pipeline
         # a fresh scheduler: whatever one keeps between calls cannot reach the next picture
         pipeline.scheduler = pipeline.scheduler.from_config(pipeline.scheduler.config)
+        seed_noise(pipeline.scheduler, [spec.seed for spec in padded])
         steps = self._template.num_inference_steps
         with torch.inference_mode():
             rows = [

@@ -44,6 +44,7 @@ def load_pipeline(
         }
         pipeline = getattr(diffusers, folder.class_name).from_pretrained(
             folder.path,
+            **folder.left_out(),
             **networks,
             dtype=numbers,
             use_safetensors=True,

@@ -15,6 +15,7 @@ from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.machine.weights import weight_files
 from lcmis.render.forms.kinds import refuse_other_folders, refuse_other_kinds
 from lcmis.render.forms.quantised import refuse_unreadable
+from lcmis.render.forms.schedulers import refuse_packages
 from lcmis.render.forms.variants import by_variant, chosen_variant, refuse_incomplete
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
@@ -47,6 +48,7 @@ class PipelineFolder:
         self.class_name = self._class_name()
         self._refuse_code()
         refuse_other_kinds(name, self.class_name)
+        refuse_packages(f"{name} is a {self.class_name}", self.class_name)
         for component in self.components():
             if not (path / component).is_dir():
                 raise ConfigError(
@@ -61,6 +63,10 @@ class PipelineFolder:
             for name, entry in self.index.items()
             if isinstance(entry, list) and len(entry) == 2 and entry[0] is not None
         }
+
+    def left_out(self) -> dict[str, None]:
+        """Components that the model does without, such as SD3's T5; diffusers has to be told."""
+        return {name: None for name, entry in self.index.items() if entry == [None, None]}
 
     def has(self, component: str) -> bool:
         """Whether the pipeline has this part."""
@@ -115,15 +121,16 @@ class PipelineFolder:
         """The components that are neural networks."""
         return [name for name in self.components() if (self.path / name / "config.json").is_file()]
 
-    def refuse_unreadable(self, but: Collection[str] = ()) -> None:
-        """Quantised components need the package that reads them.
+    def refuse_unreadable(self, device: str, but: Collection[str] = ()) -> None:
+        """Quantised components need the package that reads them, and some need a GPU.
 
         Raises:
-            ConfigError: it is not installed.
+            ConfigError: it is not there.
         """
         for component in self.weighted_components():
             if component not in but:
-                refuse_unreadable(f"{self.name}/{component}", self.config(component))
+                where, library = f"{self.name}/{component}", self.components()[component][0]
+                refuse_unreadable(where, library, self.config(component), device)
 
     def variant_of(self, component: str) -> str:
         """Which of a component's weights are loaded, e.g. ``"fp16"``; empty for the plain ones.
@@ -208,13 +215,14 @@ def scheduler_class(name: str, *, flow: bool | None) -> str:
 
     Raises:
         UnknownNameError: diffusers has no such scheduler.
-        ConfigError: it integrates another kind of model.
+        ConfigError: it integrates another kind of model, or needs a package that is not here.
     """
     known = _diffusers_names("Scheduler")
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3)
         advice = ", ".join(near) or "EulerDiscreteScheduler, DDIMScheduler"
         raise UnknownNameError(f"diffusers has no scheduler {name!r}; try {advice}")
+    refuse_packages(f"the scheduler {name} is in diffusers", name)
     if flow is not None and flow != name.startswith("FlowMatch"):
         kind = "a FlowMatch…Scheduler" if flow else "one that is no FlowMatch…Scheduler"
         raise ConfigError(f"the scheduler {name} cannot drive this model: set {kind}")

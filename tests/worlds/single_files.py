@@ -76,15 +76,14 @@ def vae(tensors: Tensors) -> Tensors:
     found = {}
     for key, tensor in tensors.items():
         for block in range(BLOCKS):
+            down, up = f"encoder.down.{block}", f"decoder.up.{BLOCKS - 1 - block}"
             key = _renamed(
                 key,
                 {
-                    f"encoder.down_blocks.{block}.resnets": f"encoder.down.{block}.block",
-                    f"encoder.down_blocks.{block}.downsamplers.0": f"encoder.down.{block}.downsample",
-                    f"decoder.up_blocks.{block}.resnets": f"decoder.up.{BLOCKS - 1 - block}.block",
-                    f"decoder.up_blocks.{block}.upsamplers.0": (
-                        f"decoder.up.{BLOCKS - 1 - block}.upsample"
-                    ),
+                    f"encoder.down_blocks.{block}.resnets": f"{down}.block",
+                    f"encoder.down_blocks.{block}.downsamplers.0": f"{down}.downsample",
+                    f"decoder.up_blocks.{block}.resnets": f"{up}.block",
+                    f"decoder.up_blocks.{block}.upsamplers.0": f"{up}.upsample",
                 },
             )
         if "attentions" in key:
@@ -165,7 +164,9 @@ def original(family: str, folder: Path) -> Tensors:
     return found
 
 
-def checkpoint(family: str, folder: Path, file: Path, *, without: str = "", **more: torch.Tensor) -> Path:
+def checkpoint(
+    family: str, folder: Path, file: Path, *, without: str = "", **more: torch.Tensor
+) -> Path:
     """All of a pipeline in one file, but what begins with ``without``."""
     tensors = original(family, folder)
     kept = {key: one for key, one in tensors.items() if not (without and key.startswith(without))}

@@ -1,1 +1,1 @@
-"""Forms in which models come: folders, single files, variants, quantised; and what is not a model."""
+"""Forms in which models come: folders, single files, variants; and what is no model."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError
+from lcmis.machine.device import choose_device
 from lcmis.machine.hub import (
     Located,
     fetch_weights,
@@ -66,7 +67,7 @@ class Form:
         self._vae = None if settings.vae is None else _find_vae(settings.vae, self.folder)
         if self._vae:
             self.model_id += f"+vae:{self._vae}"
-        self.folder.refuse_unreadable(but=self._elsewhere)
+        self.folder.refuse_unreadable(choose_device(settings.device), but=self._elsewhere)
         self.folder.refuse_pickles(but=self._elsewhere)
 
         self.adapters = tuple(_located_adapter(adapter) for adapter in settings.adapters)

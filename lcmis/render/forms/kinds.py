@@ -1,4 +1,4 @@
-"""What a pipeline makes and wants, read from its name and source: only prompt to picture is audited."""
+"""What a pipeline makes and wants, read from its name and source: not all draw from a prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that were saved quantised: what a component says of itself, and which package reads it."""
+"""Weights that were saved quantised: what a component says, and which package reads it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,26 @@ MODULES = {
     "optimum-quanto": "optimum.quanto",
 }
 """Packages whose module is called otherwise."""
-OURS = {"bitsandbytes": "quantised", "gguf": "gguf", "torchao": "quantised"}
+OURS = {
+    "bitsandbytes": "quantised",
+    "gguf": "gguf",
+    "torchao": "quantised",
+    "torchsde": "schedulers",
+}
 """Packages that an extra of lcmis installs."""
 
 
-def refuse_unreadable(where: str, config: Mapping[str, Any]) -> None:
-    """A quantised component needs its package.
+def refuse_unreadable(where: str, library: str, config: Mapping[str, Any], device: str) -> None:
+    """A quantised component needs its package, and some need a GPU.
 
     Args:
         where: the component, as a sentence calls it.
+        library: what loads it, ``"diffusers"`` or ``"transformers"``.
         config: its ``config.json``.
+        device: where it will draw, e.g. ``"cpu"``.
 
     Raises:
-        ConfigError: the package is not installed, or nobody here knows how it was quantised.
+        ConfigError: the package or the GPU is not there, or nobody here knows how it was quantised.
     """
     said = config.get("quantization_config")
     if not isinstance(said, Mapping):
@@ -52,6 +59,11 @@ def refuse_unreadable(where: str, config: Mapping[str, Any]) -> None:
             f"cannot read: take the model unquantised, or by {', '.join(sorted(PACKAGES))}"
         )
     refuse_absent(PACKAGES[method], f"{where} is quantised by {method}")
+    if method == "bitsandbytes" and library == "diffusers" and device == "cpu":
+        raise ConfigError(
+            f"{where} is quantised by bitsandbytes, and diffusers draws with that on a GPU only: "
+            f"run it where there is one, or take the model unquantised"
+        )
 
 
 def refuse_absent(package: str, why: str) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError
-from lcmis.machine.weights import refuse_missing, tensor_shapes
+from lcmis.machine.weights import tensor_shapes
 from lcmis.render.forms.kinds import WANTED
 from lcmis.render.forms.quantised import refuse_absent
 
@@ -102,6 +101,11 @@ class SingleFile:
             for tensor in self._gguf().tensors
         }
 
+    @property
+    def _is_whole(self) -> bool:
+        """Whether it names the denoiser, and so may hold more than that."""
+        return any(key.startswith(DENOISER_PREFIX) for key in self.shapes)
+
     def holds(self, component: str, class_name: str) -> bool:
         """Whether this part of a pipeline is in the file."""
         return component in DENOISERS or self._prefix(component, class_name) is not None
@@ -128,18 +132,13 @@ class SingleFile:
     def load(
         self, component: str, kind: Any, base: PipelineFolder, dtype: torch.dtype
     ) -> torch.nn.Module:
-        """One component out of the file, whole, built as its base says.
-
-        Args:
-            kind: the class of diffusers or transformers.
+        """One component of a class of diffusers or transformers, built as its base says.
 
         Raises:
             ConfigError: tensors are missing, misshapen or left over.
         """
-        import torch
         from safetensors import SafetensorError
 
-        class_name = kind.__name__
         where = f"{self.located}/{component}"
         wrong = f"name the base that it was made from; {base.name} is another one"
         try:
@@ -147,13 +146,35 @@ class SingleFile:
                 network = self._diffusers_network(component, kind, base, dtype)
             else:
                 network = self._text_encoder(component, kind, base, dtype)
-        except (KeyError, OSError, RuntimeError, ValueError, SafetensorError) as error:
+        except (
+            AttributeError,  # what converters raise where a tensor is not what they expect
+            IndexError,
+            KeyError,
+            OSError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+            SafetensorError,
+        ) as error:
             raise ConfigError(f"{where} cannot be built ({_first_line(error)}): {wrong}") from error
-        lacking = [key for key, one in network.named_parameters() if one.is_meta]
-        refuse_missing(where, lacking)
-        if not isinstance(network, torch.nn.Module):  # pragma: no cover
-            raise ConfigError(f"{where} is no {class_name}: {wrong}")
-        return network
+        lacking = {key for key, one in network.named_parameters() if one.is_meta}
+        self._refuse_missing(component, lacking, base)
+        loaded: torch.nn.Module = network
+        return loaded
+
+    def _refuse_missing(self, component: str, lacking: Set[str], base: PipelineFolder) -> None:
+        """Loaders leave empty what a file lacks.
+
+        Raises:
+            ConfigError: there are such tensors.
+        """
+        if lacking:
+            others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            raise ConfigError(
+                f"{self.located}/{component} lacks the tensor {min(lacking)}{others} that "
+                f"{base.name} is built with: copy the file again, or name the base that it was "
+                f"made from"
+            )
 
     def _diffusers_network(
         self, component: str, kind: Any, base: PipelineFolder, dtype: torch.dtype
@@ -176,13 +197,15 @@ class SingleFile:
         with init_empty_weights():
             places = kind.from_config(config).state_dict()
         own = self._tensors(component)
+        if mapped == "UNet2DConditionModel" and component in DENOISERS and not self._is_whole:
+            own = {f"{DENOISER_PREFIX}{key}": one for key, one in own.items()}
         elements = sum(one.numel() for one in own.values())
-        if set(places) == set(own):
+        if 2 * len(set(places) & set(own)) > len(own):  # in diffusers' own names already
             converted = own
         else:
             convert = SINGLE_FILE_LOADABLE_CLASSES[mapped]["checkpoint_mapping_fn"]
             converted = convert(config=config, checkpoint=dict(own))
-        refuse_missing(where, set(places) - set(converted))
+        self._refuse_missing(component, set(places) - set(converted), base)
         if component in DENOISERS:
             used = sum(one.numel() for key, one in converted.items() if key in places)
             if used < elements:
@@ -229,11 +252,11 @@ class SingleFile:
         """The part's tensors under the file's own names."""
         prefix = self._prefix(component, class_name)
         if component in DENOISERS:
-            bare = not any(key.startswith(DENOISER_PREFIX) for key in self.shapes)
             names = [
                 key
                 for key in self.shapes
-                if (bare and not key.startswith(OTHER_PREFIXES)) or key.startswith(DENOISER_PREFIX)
+                if key.startswith(DENOISER_PREFIX)
+                or not (self._is_whole or key.startswith(OTHER_PREFIXES))
             ]
             names = [key for key in names if self.shapes[key] not in ((), (0,))]  # markers
         elif component == "vae" and prefix is None:

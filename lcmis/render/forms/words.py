@@ -1,7 +1,7 @@
 """Words of one's own: vectors that a text encoder is taught to read for a token.
 
-Source: Gal et al., "An Image is Worth One Word: Personalizing Text-to-Image Generation using Textual
-Inversion", ICLR 2023; the files' layouts are those that diffusers and AUTOMATIC1111 write.
+Source: Gal et al., "An Image is Worth One Word: Personalizing Text-to-Image Generation using
+Textual Inversion", ICLR 2023; the files' layouts are those that diffusers and AUTOMATIC1111 write.
 """
 
 from __future__ import annotations
