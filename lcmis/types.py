@@ -288,6 +288,9 @@ class QuestionKind(enum.StrEnum):
     RELATION = "relation"
     INTRUDER_A = "intruder_a"
     INTRUDER_B = "intruder_b"
+    LIKENESS = "likeness"
+    """How like the picture is to these words. No verdict rests on it: what is like a tea cup need
+    not be one. Asked only of checkers that measure it."""
 
     @property
     def is_choice(self) -> bool:
@@ -311,11 +314,39 @@ class Question:
     in which they are shown."""
     contrast: tuple[str, ...] = ()
     """Whole prompts for checkers that compare: the one asked, then its counterfactuals."""
+    synonyms: tuple[tuple[str, ...], ...] = ()
+    """Other names for checkers that look for them too: one tuple for the text, or one for each
+    option in order; empty where none is known, or the checker reads none."""
 
     @property
     def key(self) -> str:
         """Named by what is asked."""
         return content_key(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where in a picture something was found.
+
+    Raises:
+        ValueError: an edge lies outside of [0, 1], or the edges are in the wrong order.
+    """
+
+    left: float
+    """Of the picture's width, from the left, in [0, 1]."""
+    top: float
+    """Of the picture's height, from the top, in [0, 1]."""
+    right: float
+    bottom: float
+    words: str = ""
+    """What was looked for: a concept's name, or a synonym."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.left <= self.right <= 1 and 0 <= self.top <= self.bottom <= 1):
+            raise ValueError(
+                f"a box lies within the picture, from 0 to 1, got {self.left:g} to {self.right:g} "
+                f"and {self.top:g} to {self.bottom:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +366,8 @@ class Answer:
     """Why there is no value."""
     mass: float = 1.0
     """Probability that the model gave to any of the allowed answers, in [0, 1]."""
+    box: Box | None = None
+    """Where it was found best; None where nothing was looked for in places."""
 
     def __post_init__(self) -> None:
         if self.value is not None and not 0 <= self.value <= 1:
@@ -472,11 +505,15 @@ class Seen:
     a: float | None
     """None where it abstained, or where there is no picture."""
     b: float | None
+    a_described: float | None = None
+    """Of a guide that measures likeness: to the description, where ``a`` is to the name."""
+    b_described: float | None = None
 
     @property
     def worse(self) -> float | None:
         """The score of the concept that is shown less; None unless both are known."""
-        return None if self.a is None or self.b is None else min(self.a, self.b)
+        a, b = _higher(self.a, self.a_described), _higher(self.b, self.b_described)
+        return None if a is None or b is None else min(a, b)
 
 
 @dataclass(frozen=True, slots=True)
@@ -519,8 +556,17 @@ class Trial:
         return _mean([item.worse for item in self.seen])
 
     def mean(self, side: Side) -> float | None:
-        """Mean score of one concept, in [0, 1]; None if nothing was seen."""
-        return _mean([item.a if side is Side.A else item.b for item in self.seen])
+        """Mean score of one concept, in [0, 1]; None if nothing was seen.
+
+        Of likenesses the mean over names or over descriptions, whichever is higher.
+        """
+        if side is Side.A:
+            named, described = "a", "a_described"
+        else:
+            named, described = "b", "b_described"
+        return _higher(
+            *(_mean([getattr(item, name) for item in self.seen]) for name in (named, described))
+        )
 
     def right(self, threshold: float = 0.5) -> tuple[int, int]:
         """``(right, total)``: pictures that show both concepts, of those that were seen."""
@@ -637,6 +683,10 @@ class Standing:
     among: int
     """Certificates that were looked at, itself included."""
     expected: Expected
+
+
+def _higher(named: float | None, described: float | None) -> float | None:
+    return max((one for one in (named, described) if one is not None), default=None)
 
 
 def _mean(scores: list[float | None]) -> float | None:

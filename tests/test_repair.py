@@ -64,6 +64,7 @@ CASE = Case(
     b_missing=2,
     intruder="glass",
 )
+LIKENESS = dataclasses.replace(CASE, likeness_weight=1.0)  # as if scores were CLIPScores
 
 
 def trial(candidate, *scores, first_seed=FIRST_REPAIR_SEED):
@@ -212,7 +213,7 @@ def test_two_equally_bad_scores_pass_in_the_papers_loop_and_not_in_ours():
         return (0.2, 0.2)
 
     theirs, ours = Toy(bad), Toy(bad)
-    Moce("replicate").repair(CASE, theirs)
+    Moce("replicate").repair(LIKENESS, theirs)
     Moce("bisect").repair(CASE, ours)
     assert len(theirs.trials) == 1
     assert len({one.candidate for one in ours.trials}) > 4
@@ -221,7 +222,7 @@ def test_two_equally_bad_scores_pass_in_the_papers_loop_and_not_in_ours():
 def test_the_papers_loop_probes_as_published():
     """40 steps, the first at 10, between 1 and 19, the momentum delayed by one move."""
     toy = Toy(lambda candidate, seed: (0.9, 0.1))  # A leads everywhere: fewer steps, every time
-    Moce("replicate").repair(CASE, toy)
+    Moce("replicate").repair(LIKENESS, toy)
     probes = [round(one.stages[0].denoising_end * 40) for one in toy.trials]
     assert probes == [10, 6, 3, 2]
     assert {len(one.seen) for one in toy.trials} == {64}
@@ -230,7 +231,7 @@ def test_the_papers_loop_probes_as_published():
 def test_the_fork_needs_fewer_pictures_than_the_papers_loop_at_the_same_balance():
     fork, theirs = (Toy(seesaw(0.18, noise=0.1, height=0.7)) for _ in range(2))
     Moce("fork").repair(CASE, fork)
-    Moce("replicate").repair(CASE, theirs)
+    Moce("replicate").repair(LIKENESS, theirs)
     assert len(fork.asked) * 2 <= len(theirs.asked)
 
 

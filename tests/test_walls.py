@@ -57,7 +57,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
         "types",
         "workers",
     },
-    "repair/methods": {"errors", "plugins", "text", "text/prompts", "types"},
+    "repair/methods": {"errors", "judge", "plugins", "text", "text/prompts", "types"},
     "export": {"errors", "findings", "judge", "machine", "plugins", "store", "types"},
     "export/report": {"errors", "findings", "judge", "store", "types"},
     "cli": {
@@ -111,6 +111,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
 }
 HEAVY = {"torch", "diffusers", "transformers", "open_clip", "streamlit"}
 MAY_BE_HEAVY = {  # rooms and modules
+    "machine/unpickling",
     "machine/weights",
     "text/fluency",
     "text/local",

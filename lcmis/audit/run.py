@@ -12,16 +12,16 @@ from PIL.Image import Image
 from lcmis import findings, judge
 from lcmis.audit.pairs import Chosen, chosen_pairs
 from lcmis.audit.provenance import provenance
-from lcmis.check import blank_picture, questions_of
+from lcmis.check import blank_picture, questions_for
 from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
 from lcmis.machine.hub.fetching import Fetch
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.optional import fetches_of, price_of, spent_by
-from lcmis.plugins.protocols import ImageModel
+from lcmis.plugins.optional import fetches_of, may_decide, price_of, spent_by
+from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Drawn, Store
-from lcmis.types import ConceptPair, RenderSpec, Stage
+from lcmis.types import ConceptPair, Question, RenderSpec, Stage
 from lcmis.workers.here import Studio, drawn_as
 
 
@@ -114,8 +114,9 @@ class Audit:
         self.pairs, self.sets = chosen.pairs, chosen.sets
         self.models = [open_model(settings) for settings in config.models]
         self.checkers = [open_checker(settings) for settings in config.checkers]
+        refuse_undecided(self.checkers[0])
         self.rule = findings.stopping_rule(config.stopping)
-        self._questions = {pair.key: questions_of(pair) for pair in self.pairs}
+        self._questions: dict[tuple[str, str], tuple[Question, ...]] = {}
         self._specs: dict[tuple[str, str], tuple[RenderSpec, ...]] = {}
         self.studio = Studio(store, config.max_failures)
         for kind, ids in (
@@ -256,9 +257,15 @@ class Audit:
             asked = [
                 (spec_key, question)
                 for pair, spec_key in pictures
-                for question in self._questions[pair.key]
+                for question in self._questions_of(checker, pair)
             ]
             self.studio.check_missing(checker, asked, images)
+
+    def _questions_of(self, checker: Checker, pair: ConceptPair) -> tuple[Question, ...]:
+        place = (checker.checker_id, pair.key)
+        if place not in self._questions:
+            self._questions[place] = questions_for(checker, pair)
+        return self._questions[place]
 
     # ── controls ─────────────────────────────────────────────────────────────────────────────
 
@@ -356,6 +363,19 @@ class _State:
     pairs: int
     pictures: int
     undecided: int = 0
+
+
+def refuse_undecided(checker: Checker) -> None:
+    """Not every checker tells whether a concept is there.
+
+    Raises:
+        ConfigError: this one does not, and no verdict can rest on it.
+    """
+    if not may_decide(checker):
+        raise ConfigError(
+            f"{checker.checker_id} does not tell whether a concept is there, so it decides "
+            f"nothing: name another checker before it"
+        )
 
 
 def control_spec(kind: str, pair: ConceptPair, like: RenderSpec) -> RenderSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lcmis.plugins.optional import likeness_weight_of, reads_synonyms
 from lcmis.types import (
     NONE_OF_THESE,
     ConceptPair,
@@ -17,6 +18,8 @@ from lcmis.types import (
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from lcmis.plugins.protocols import Checker
+
 MAX_INTRUDERS = 5
 """Suspects in one forced choice; the likeliest come first in a pair."""
 MID_GREY = (128, 128, 128)
@@ -27,24 +30,47 @@ _ABOUT = {
 }
 
 
-def questions_of(pair: ConceptPair) -> tuple[Question, ...]:
+def questions_of(pair: ConceptPair, *, synonyms: bool = False) -> tuple[Question, ...]:
     """All that is asked of every picture of a pair, the same at every call.
 
     For each side its presence; the whole prompt; and for each side with intruders a forced choice
-    between the concept, its intruders and none of these.
+    between the concept, its intruders and none of these. With ``synonyms``, presences and choices
+    say what else their concepts are called.
     """
     presences, choices = [], []
     for side, (present, intruder) in _ABOUT.items():
         suspects = pair.intruders_of(side)
+        asked = pair.concept(side)
+        other_names = (asked.synonyms,) if synonyms and asked.synonyms else ()
         presences.append(
-            Question(present, pair.concept(side).name, contrast=_contrast(pair, suspects))
+            Question(present, asked.name, contrast=_contrast(pair, suspects), synonyms=other_names)
         )
         if suspects:
-            choices.append(_choice(pair, side, intruder, suspects[:MAX_INTRUDERS]))
+            choices.append(
+                _choice(pair, side, intruder, suspects[:MAX_INTRUDERS], synonyms=synonyms)
+            )
     relation = Question(
         QuestionKind.RELATION, pair.prompt, contrast=_contrast(pair, pair.intruders)
     )
     return (*presences, relation, *choices)
+
+
+def questions_for(checker: Checker, pair: ConceptPair) -> tuple[Question, ...]:
+    """All that one checker is asked of every picture of a pair: :func:`questions_of`, with synonyms
+    where it reads them, and likenesses where it measures them.
+    """
+    questions = questions_of(pair, synonyms=reads_synonyms(checker))
+    if likeness_weight_of(checker) is None:
+        return questions
+    likenesses = (one for side in Side for one in likenesses_of(pair, side))
+    return (*questions, *dict.fromkeys(likenesses))
+
+
+def likenesses_of(pair: ConceptPair, side: Side) -> tuple[Question, ...]:
+    """How like a picture is to a concept's name and, where it has one, to its description."""
+    concept = pair.concept(side)
+    texts = filter(None, (concept.name, concept.description))
+    return tuple(Question(QuestionKind.LIKENESS, text) for text in texts)
 
 
 def _contrast(pair: ConceptPair, suspects: tuple[Intruder, ...]) -> tuple[str, ...]:
@@ -52,18 +78,27 @@ def _contrast(pair: ConceptPair, suspects: tuple[Intruder, ...]) -> tuple[str, .
 
 
 def _choice(
-    pair: ConceptPair, side: Side, kind: QuestionKind, suspects: tuple[Intruder, ...]
+    pair: ConceptPair,
+    side: Side,
+    kind: QuestionKind,
+    suspects: tuple[Intruder, ...],
+    *,
+    synonyms: bool,
 ) -> Question:
     """Shuffled, since a model that cannot tell prefers the first; none of these stays last."""
     asked = pair.concept(side).name
     prompts = {suspect.concept.name: suspect.prompt for suspect in reversed(suspects)}
     prompts[asked] = pair.prompt
     shuffled = sorted(prompts, key=lambda name: key_number(f"{pair.key}\0{side}\0{name}"))
+    called = {suspect.concept.name: suspect.concept.synonyms for suspect in reversed(suspects)}
+    called[asked] = pair.concept(side).synonyms
+    other_names = tuple(called[name] for name in shuffled)
     return Question(
         kind,
         asked,
         options=(*shuffled, NONE_OF_THESE),
         contrast=tuple(prompts[name] for name in shuffled),
+        synonyms=(*other_names, ()) if synonyms and any(other_names) else (),
     )
 
 

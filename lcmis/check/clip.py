@@ -6,15 +6,23 @@ import difflib
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcmis.check.pictures import abstain, once_each, to_look_at
-from lcmis.check.tags import Tagged, architectures, find_tagged
+from lcmis.check.tags import Tagged, architecture, architectures, find_tagged
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.machine.device import choose_device, choose_dtype
-from lcmis.machine.hub import Located, fetch_weights, locate, needed
+from lcmis.machine.hub import (
+    Located,
+    fetch_weights,
+    locate,
+    needed,
+    refuse_no_safetensors,
+    refuse_pickles,
+    weights_of,
+)
 from lcmis.machine.memory import in_batches
 from lcmis.machine.weights import refuse_not_finite, refuse_unusable
 from lcmis.plugins.protocols import Encoder
@@ -31,6 +39,10 @@ BATCH_SIZE = 32
 MAX_CACHED_TEXTS = 4096
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 """File names under which open_clip looks for safe weights in a folder, first match first."""
+TOWERS = ("clip", "siglip")
+"""Model types of transformers that make one vector of a picture, and one of a text."""
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of pixels, as OpenAI's and LAION's models were trained."""
 HUB_PREFIX = "hf-hub:"
 FOLDER_PREFIX = "local-dir:"
 
@@ -50,7 +62,8 @@ class ClipChecker:
 
     Args:
         settings: ``name`` is ``MODEL/TAG`` as open_clip lists them, ``hf-hub:owner/name``, or a
-            folder with ``open_clip_config.json``, with or without ``local-dir:`` before it.
+            folder, with or without ``local-dir:`` before it: one that open_clip saved, with
+            ``open_clip_config.json``, or a CLIP or SigLIP that transformers saved.
 
     Raises:
         ConfigError: no such device, no safe weights, a folder without a configuration.
@@ -111,7 +124,7 @@ class ClipChecker:
         """How much of it comes from the hub, and how much of that is here."""
         if self._located is None:
             return self._built_in.fetches() if self._built_in else ()
-        return needed(self._located, [_weights_in(self._located)])
+        return needed(self._located, _files(self._located))
 
     def _loaded(self) -> _Clip:
         if self._clip is None:
@@ -159,24 +172,47 @@ def _find(name: str, revision: str | None) -> tuple[Located | None, Tagged | Non
             f"no open_clip model is called {name!r}: write MODEL/TAG such as "
             f"ViT-B-32/laion2b_s34b_b79k, hf-hub:owner/name, or the path of a folder"
         )
-    known = architectures()
-    if model not in known:
-        near = difflib.get_close_matches(model, known, n=3, cutoff=0.5) or ["ViT-B-32"]
-        raise UnknownNameError(
-            f"open_clip has no model {model!r}; try {', '.join(near)}; if {name} is a model on the "
-            f"hub, write clip:{HUB_PREFIX}{name}"
-        )
+    _refuse_unlisted(model, name)
     return None, find_tagged(model, tag, revision)
+
+
+def is_listed(model: str) -> bool:
+    """Whether open_clip has a model of this name."""
+    return model in architectures()
+
+
+def config_like(model: str) -> dict[str, Any]:
+    """An ``open_clip_config.json`` for weights of a model that open_clip lists.
+
+    Raises:
+        UnknownNameError: there is no such model; the sentence lists near ones.
+    """
+    _refuse_unlisted(model)
+    return {
+        "model_cfg": architecture(model),
+        "preprocess_cfg": {"mean": list(MEAN), "std": list(STD)},
+    }
+
+
+def _refuse_unlisted(model: str, name: str = "") -> None:
+    if not is_listed(model):
+        near = difflib.get_close_matches(model, architectures(), n=3, cutoff=0.5) or ["ViT-B-32"]
+        hub = f"; if {name} is a model on the hub, write clip:{HUB_PREFIX}{name}" if name else ""
+        raise UnknownNameError(f"open_clip has no model {model!r}; try {', '.join(near)}{hub}")
 
 
 def _refuse_unsafe(located: Located) -> None:
     """Judge a folder by its files before anything of it is loaded."""
     config = located.path / "open_clip_config.json"
+    if not config.is_file() and _is_towers(located.path):
+        _files(located)
+        return
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{located.name} has no open_clip_config.json: give a folder that open_clip saved"
+            f"{located.name} has no open_clip_config.json, and no config.json of a CLIP or SigLIP: "
+            f"give a folder that open_clip or transformers saved"
         ) from error
     except (OSError, ValueError) as error:
         raise ConfigError(
@@ -194,22 +230,36 @@ def _refuse_unsafe(located: Located) -> None:
             f"{located.name} wants code of its own to be run, which never happens: "
             f"take another model"
         )
-    _weights_in(located)
+    _files(located)
 
 
-def _weights_in(located: Located) -> str:
-    """Its safe weights, by the file's name; they may still be on the hub."""
-    name, names = located.name, located.names()
+def _is_towers(folder: Path) -> bool:
+    """Whether transformers saved a CLIP or SigLIP here."""
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("model_type") in TOWERS
+
+
+def _files(located: Located) -> tuple[str, ...]:
+    """From which the weights are loaded; they may still be on the hub.
+
+    Raises:
+        ConfigError: there are none, or only pickles.
+    """
+    names = located.names()
+    if "open_clip_config.json" not in names:
+        refuse_no_safetensors(located)
+        return weights_of(located)
     for file in WEIGHTS:
         if file in names:
-            return file
-    pickled = [file for file in names if file.endswith((".bin", ".pt", ".pth"))]
-    if pickled:
-        raise ConfigError(
-            f"{name} has its weights only as {pickled[0]}, a pickle that can run code when opened: "
-            f"convert it to {WEIGHTS[0]}, or take a model that has it"
-        )
-    raise ConfigError(f"{name} has no {WEIGHTS[0]}: copy the model again, whole")
+            return (file,)
+    refuse_pickles(located)
+    raise ConfigError(
+        f"{located.name} has no {WEIGHTS[0]}: call its safetensors so, or copy the model again, "
+        f"whole"
+    )
 
 
 class _Clip:
@@ -218,38 +268,28 @@ class _Clip:
     def __init__(
         self, located: Located | None, built_in: Tagged | None, device: str, dtype: str
     ) -> None:
-        import open_clip
         import torch
-        from safetensors import SafetensorError
 
         refuse_unusable(device)
         self.device = device
         self.dtype: torch.dtype = getattr(torch, dtype)
-        choices: dict[str, Any] = {}
         if located is not None:
-            folder = fetch_weights(located, [_weights_in(located)])
-            name, shown = f"{FOLDER_PREFIX}{folder}", located.name
+            folder, shown = fetch_weights(located, _files(located)), located.name
+            model, tokenizer, transform = (
+                _saved_by_open_clip(f"{FOLDER_PREFIX}{folder}", shown, {}, dtype, device)
+                if (folder / "open_clip_config.json").is_file()
+                else _saved_by_transformers(folder, shown, self.dtype)
+            )
         else:
             assert built_in is not None
-            name, shown = built_in.model, str(built_in)
-            choices = built_in.choices()
-        try:
-            model, _, transform = open_clip.create_model_and_transforms(
-                name,
-                precision={"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[dtype],
-                device=device,
-                require_pretrained=True,
-                **choices,
+            shown = str(built_in)
+            model, tokenizer, transform = _saved_by_open_clip(
+                built_in.model, shown, built_in.choices(), dtype, device
             )
-            self.tokenizer: Any = open_clip.get_tokenizer(name)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, OSError, ValueError, SafetensorError) as error:
-            said = " ".join(str(error).split())[:300]
-            raise ConfigError(f"{shown} cannot be loaded ({said}): copy it again, whole") from error
         refuse_not_finite(shown, model.state_dict())
         self.name = shown
-        self.model: Any = model.eval()
+        self.model: Any = model.to(device).eval()
+        self.tokenizer: Any = tokenizer
         self.transform: Any = transform
         self.context_length: int = self.tokenizer.context_length
         self._texts: OrderedDict[str, torch.Tensor] = OrderedDict()
@@ -318,6 +358,36 @@ class _Clip:
         while len(self._texts) > MAX_CACHED_TEXTS:
             self._texts.popitem(last=False)
         return feature
+
+
+def _saved_by_transformers(folder: Path, shown: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
+    from lcmis.check.towers import load_towers
+
+    return load_towers(folder, shown, dtype)
+
+
+def _saved_by_open_clip(
+    name: str, shown: str, choices: Mapping[str, Any], dtype: str, device: str
+) -> tuple[Any, Any, Any]:
+    """A model with its tokenizer and its transform."""
+    import open_clip
+    import torch
+    from safetensors import SafetensorError
+
+    try:
+        model, _, transform = open_clip.create_model_and_transforms(
+            name,
+            precision={"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[dtype],
+            device=device,
+            require_pretrained=True,
+            **choices,
+        )
+        return model, open_clip.get_tokenizer(name), transform
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise ConfigError(f"{shown} cannot be loaded ({said}): copy it again, whole") from error
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:

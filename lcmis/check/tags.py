@@ -6,6 +6,7 @@ import ast
 import copy
 import difflib
 import importlib.util
+import json
 import re
 import runpy
 from collections.abc import Mapping
@@ -88,9 +89,17 @@ def _refuse_pickle(model: str, tag: str, file: str) -> None:
     )
 
 
+@cache
 def architectures() -> list[str]:
     """Names of the configurations that come with open_clip, which itself is slow to import."""
     return sorted(file.stem for file in (_installed() / "model_configs").glob("*.json"))
+
+
+def architecture(model: str) -> dict[str, Any]:
+    """The configuration of one of them."""
+    content = (_installed() / "model_configs" / f"{model}.json").read_text(encoding="utf-8")
+    said: dict[str, Any] = json.loads(content)
+    return said
 
 
 @cache

@@ -13,6 +13,7 @@ import typer
 from lcmis import __version__
 from lcmis.cli import (
     auditing,
+    conversion,
     evolution,
     gates,
     imports,
@@ -57,6 +58,7 @@ for command in (
     looking.plugins,
     looking.models,
     looking.checkers,
+    conversion.convert,
     looking.doctor,
     auditing.replay,
     looking.dashboard,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from lcmis.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
 

@@ -7,7 +7,7 @@ import dataclasses
 from lcmis.errors import ConfigError
 from lcmis.machine.device import choose_device
 from lcmis.plugins import registry
-from lcmis.plugins.optional import encoder_of
+from lcmis.plugins.optional import encoder_of, takes_none_below
 from lcmis.plugins.protocols import (
     Checker,
     Encoder,
@@ -43,9 +43,14 @@ def open_checker(settings: CheckerSettings) -> Checker:
     """Find a checker by kind and name; nothing is loaded yet.
 
     Raises:
-        UserError: there is no such checker.
+        UserError: there is no such checker, or a setting has no effect on it.
     """
-    checker: Checker = registry.load("checkers", settings.kind)(settings)
+    plug = registry.load("checkers", settings.kind)
+    if settings.none_below is not None and not takes_none_below(plug):
+        raise ConfigError(
+            f"none_below has no effect on {settings.kind}, it is for detectors: leave it out"
+        )
+    checker: Checker = plug(settings)
     return checker
 
 

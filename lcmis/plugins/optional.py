@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from lcmis.plugins.protocols import Work
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lcmis.machine.hub.fetching import Fetch
-    from lcmis.plugins.protocols import Checker, Denoiser, Encoder, ImageModel
+    from lcmis.plugins.protocols import Checker, Denoiser, Encoder, ImageModel, Repairer
     from lcmis.types import Exchange
 
 
@@ -103,3 +105,39 @@ def fetches_of(plugin: ImageModel | Checker) -> tuple[Fetch, ...]:
     fetches = getattr(plugin, "fetches", None)
     found: tuple[Fetch, ...] = fetches() if fetches else ()
     return found
+
+
+def reads_synonyms(checker: Checker) -> bool:
+    """``reads_synonyms``: whether it looks for the other names in its questions too; else it is
+    asked without them, and the same question keeps the same key.
+    """
+    reads: bool = getattr(checker, "reads_synonyms", False)
+    return reads
+
+
+def likeness_weight_of(checker: Checker) -> float | None:
+    """``likeness_weight``: by what the mean of its likenesses is multiplied to be the score that
+    papers print; None where it measures none, and is asked for none.
+    """
+    weight: float | None = getattr(checker, "likeness_weight", None)
+    return weight
+
+
+def may_decide(checker: Checker) -> bool:
+    """``decides``: whether its answers say that a concept is there; else they guide or are shown,
+    and no verdict rests on them.
+    """
+    decides: bool = getattr(checker, "decides", True)
+    return decides
+
+
+def needs_likeness(repairer: Repairer) -> bool:
+    """``needs_likeness``: whether it can be guided by likenesses only; else by presences only."""
+    needs: bool = getattr(repairer, "needs_likeness", False)
+    return needs
+
+
+def takes_none_below(plug: Callable[..., Checker]) -> bool:
+    """``takes_none_below``: whether the setting of that name has an effect on such checkers."""
+    takes: bool = getattr(plug, "takes_none_below", False)
+    return takes

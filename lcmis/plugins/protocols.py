@@ -401,6 +401,9 @@ class Case:
     where nobody has one."""
     tools: Tools | None = field(default=None, repr=False)
     """For inversions; None until :meth:`Evaluate.equip`."""
+    likeness_weight: float | None = None
+    """Where the guide measures likeness: what means of its scores are multiplied by; ``threshold``
+    then says nothing of them. None where its scores say whether a concept is there."""
 
     @property
     def lost(self) -> Side:

@@ -49,7 +49,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "checkers": {
         "clip": "lcmis.check.clip:ClipChecker",
         "vqa": "lcmis.check.vqa:VqaChecker",
+        "detect": "lcmis.check.detector:DetectorChecker",
+        "clipscore": "lcmis.check.likeness:ClipScoreChecker",
         "hps": "lcmis.check.preference:PreferenceChecker",
+        "pickscore": "lcmis.check.preference:PickScoreChecker",
+        "imagereward": "lcmis.check.reward:ImageRewardChecker",
         "teacup-clip": "lcmis.teacup.shipped:clip",
         "teacup-guard": "lcmis.teacup.shipped:guard",
         "teacup-judge": "lcmis.teacup.shipped:judge",

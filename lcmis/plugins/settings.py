@@ -105,6 +105,9 @@ class CheckerSettings:
     """Only ``vqa``: ``auto``, ``balanced``, … spread one model over all GPUs; else it is on one."""
     offload: str = "none"
     """Only ``vqa``: ``none``, ``model`` or ``sequential``, as for models."""
+    none_below: float | None = None
+    """Only for detectors: where no option of a choice has a box with such a score, it is none of
+    these; in (0, 1), and the model's own by default."""
 
 
 @dataclass(frozen=True, slots=True)

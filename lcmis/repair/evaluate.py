@@ -9,10 +9,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lcmis import findings
-from lcmis.check import questions_of
+from lcmis.check import questions_for
 from lcmis.errors import InversionError, RenderError
 from lcmis.machine.budget import Budget
-from lcmis.plugins.optional import denoiser_of, encoder_of, in_batches_of
+from lcmis.plugins.optional import (
+    denoiser_of,
+    encoder_of,
+    in_batches_of,
+    likeness_weight_of,
+)
 from lcmis.plugins.protocols import (
     Case,
     Checker,
@@ -103,6 +108,7 @@ class Evaluation:
         self._pair = pair
         self._tell = tell
         self._seen: dict[str, Evidence] = {}
+        self._measures = likeness_weight_of(bench.guide) is not None
         self._budget = Budget(pictures=bench.budget, seconds=bench.seconds)
 
     @property
@@ -169,23 +175,38 @@ class Evaluation:
     def _look(self, specs: Sequence[RenderSpec]) -> dict[str, Evidence]:
         self._tell("searching", self.spent)
         bench = self._bench
-        return look(bench.studio, bench.guide, bench.model, self._pair, specs)
+        asked = (QuestionKind.LIKENESS,) if self._measures else ASKED
+        return look(bench.studio, bench.guide, bench.model, self._pair, specs, asked)
 
     def _trial(
         self, candidate: Candidate, specs: Sequence[RenderSpec], found: Mapping[str, Evidence]
     ) -> Trial:
-        seen = [(spec.seed, found.get(spec.key)) for spec in specs]
         return Trial(
             pair=self._pair.key,
             model=self._bench.model.model_id,
             repairer=self._bench.repairer_id,
             guide=self._bench.guide.checker_id,
             candidate=candidate,
-            seen=tuple(
-                Seen(seed, None, None) if item is None else Seen(seed, item.a, item.b)
-                for seed, item in seen
-            ),
+            seen=tuple(self._seen_of(spec, found.get(spec.key)) for spec in specs),
         )
+
+    def _seen_of(self, spec: RenderSpec, item: Evidence | None) -> Seen:
+        """What the guide says of one picture: presences, or likenesses where it measures them."""
+        if item is None:
+            return Seen(spec.seed, None, None)
+        if not self._measures:
+            return Seen(spec.seed, item.a, item.b)
+        bench = self._bench
+        said = {
+            question.text: score.answer.value
+            for question, score in bench.studio.store.scores(spec.key)
+            if score.checker == bench.guide.checker_id and question.kind is QuestionKind.LIKENESS
+        }
+        (a, a_described), (b, b_described) = (
+            [said.get(text) for text in (concept.name, concept.description)]
+            for concept in (self._pair.a, self._pair.b)
+        )
+        return Seen(spec.seed, a, b, a_described, b_described)
 
     # ── tools ────────────────────────────────────────────────────────────────────────────────
 
@@ -353,7 +374,7 @@ def look(
     asked: Sequence[QuestionKind] = ASKED,
 ) -> dict[str, Evidence]:
     """Draw and check what is missing; what the checker says of each picture, by spec key."""
-    questions = [item for item in questions_of(pair) if item.kind in asked]
+    questions = [item for item in questions_for(checker, pair) if item.kind in asked]
     for drawn in studio.draw_missing(model, [(pair, spec) for spec in specs]):
         images = {item.spec.key: item.image for item in drawn if item.image is not None}
         studio.check_missing(checker, [(key, item) for key in images for item in questions], images)

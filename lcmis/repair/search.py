@@ -12,6 +12,7 @@ from pathlib import Path
 from lcmis import findings, judge
 from lcmis.audit.pairs import chosen_pairs
 from lcmis.audit.provenance import provenance
+from lcmis.audit.run import refuse_undecided
 from lcmis.errors import ConfigError, ItemError, OutOfBudget
 from lcmis.findings import PairFinding
 from lcmis.plugins.opening import (
@@ -21,11 +22,19 @@ from lcmis.plugins.opening import (
     open_text_model,
     open_writer,
 )
-from lcmis.plugins.optional import encoder_of, takes_negative_prompts, work_of
+from lcmis.plugins.optional import (
+    encoder_of,
+    likeness_weight_of,
+    may_decide,
+    needs_likeness,
+    takes_negative_prompts,
+    work_of,
+)
 from lcmis.plugins.protocols import (
     Case,
     Checker,
     ImageModel,
+    Repairer,
     TextModel,
     Work,
     lost_of,
@@ -203,8 +212,10 @@ class Repair:
         """Search and certify every failing pair; what lies in the store is not done again.
 
         Raises:
+            ConfigError: the second checker cannot guide this method.
             TooManyFailures: ``max_failures`` items failed in this run.
         """
+        _refuse_guide(self.repairer, self.guide)
         started = time.monotonic()
         models = [model.model_id for model in self.models]
         checkers = [one.checker_id for one in (self.judge, self.guide, self.guard) if one]
@@ -383,6 +394,7 @@ class Repair:
             text_model=text_model,
             instruction=self.settings.instruction,
             expect=self._expect(model, finding),
+            likeness_weight=likeness_weight_of(self.guide),
         )
 
     def _expect(
@@ -469,7 +481,32 @@ def _two_checkers(config: AuditSettings) -> tuple[Checker, Checker]:
             f"a repair needs one checker that judges and another that guides the search, but here "
             f"is only {checkers[0].checker_id}: name two with --checker, the judge first"
         )
+    refuse_undecided(checkers[0])
     return checkers[0], checkers[1]
+
+
+def _refuse_guide(repairer: Repairer, guide: Checker) -> None:
+    """A likeness and the score of a presence are numbers of two kinds.
+
+    Raises:
+        ConfigError: the method reads the other kind.
+    """
+    measures = likeness_weight_of(guide) is not None
+    if needs_likeness(repairer) and not measures:
+        raise ConfigError(
+            f"{repairer.repairer_id} compares CLIPScores with its threshold, and "
+            f"{guide.checker_id} gives none: name clipscore:ViT-B-32/openai as the second checker"
+        )
+    if not (measures or may_decide(guide)):
+        raise ConfigError(
+            f"{guide.checker_id} says nothing of single concepts, so it cannot guide a repair: "
+            f"name another second checker"
+        )
+    if measures and not needs_likeness(repairer):
+        raise ConfigError(
+            f"{guide.checker_id} measures likeness and cannot tell {repairer.repairer_id} whether "
+            f"a concept is there: name another second checker, or --method moce-replicate"
+        )
 
 
 def _missing(finding: PairFinding) -> tuple[int, int]:

@@ -126,6 +126,7 @@ def question(text: str) -> Question:
             "kind": QuestionKind(fields["kind"]),
             "options": tuple(fields["options"]),
             "contrast": tuple(fields["contrast"]),
+            "synonyms": tuple(tuple(names) for names in fields.get("synonyms", ())),
         }
     )
 

@@ -166,6 +166,8 @@ def _distance(pair: ConceptPair, question: Question) -> int | None:
         case QuestionKind.INTRUDER_A | QuestionKind.INTRUDER_B:
             side = Side.A if question.kind is QuestionKind.INTRUDER_A else Side.B
             sides, speaks = (side,), pair.concept(side).name in question.options
+        case QuestionKind.LIKENESS:
+            return None  # no verdict rests on it
     if not speaks:
         return None
     suspects = [one for side in sides for one in pair.intruders_of(side)]

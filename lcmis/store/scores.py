@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from lcmis.errors import UnknownNameError
 from lcmis.store import documents
@@ -13,6 +13,7 @@ from lcmis.store.door import Door
 from lcmis.store.evidence import Evidence, answered, evidence_of, gather, match_questions
 from lcmis.store.rows import add_questions, ids_of, insert_new, intern, known_ids, pair_id
 from lcmis.store.tables import (
+    BoxRow,
     CheckerRow,
     ModelRow,
     OptionRow,
@@ -21,7 +22,7 @@ from lcmis.store.tables import (
     RenderRow,
     ScoreRow,
 )
-from lcmis.types import Answer, Question, Score
+from lcmis.types import Answer, Box, Question, Score
 
 if TYPE_CHECKING:
     from lcmis.store.columns import EvidenceTable
@@ -84,25 +85,31 @@ class ScoreDoor(Door):
             checkers = intern(connection, CheckerRow, (score.checker for score in scores))
             options = intern(connection, OptionRow, (score.answer.option for score in scores))
             said = answered(connection, checkers.values(), renders.values())
-            insert_new(
-                connection,
-                ScoreRow,
-                [
-                    {
-                        "checker_id": checkers[checker],
-                        "render_id": renders[render],
-                        "question_id": asked_ids[question],
-                        "option_id": options[score.answer.option],
-                        "place": place,
-                        "value": None if score.answer.value is None else float(score.answer.value),
-                        "mass": float(score.answer.mass),
-                        "reason": documents.refuse_broken(score.answer.reason, "answer.reason"),
-                    }
-                    for (checker, render, question), answers in together.items()
-                    if (checkers[checker], renders[render], asked_ids[question]) not in said
-                    for place, score in enumerate(sorted(answers, key=_likeliest_first))
-                ],
-            )
+            rows, boxes = [], []
+            for (checker, render, question), answers in together.items():
+                place_of = {
+                    "checker_id": checkers[checker],
+                    "render_id": renders[render],
+                    "question_id": asked_ids[question],
+                }
+                if tuple(place_of.values()) in said:
+                    continue
+                for place, score in enumerate(sorted(answers, key=_likeliest_first)):
+                    answer = score.answer
+                    here = {**place_of, "option_id": options[answer.option]}
+                    rows.append(
+                        here
+                        | {
+                            "place": place,
+                            "value": None if answer.value is None else float(answer.value),
+                            "mass": float(answer.mass),
+                            "reason": documents.refuse_broken(answer.reason, "answer.reason"),
+                        }
+                    )
+                    if answer.box is not None:
+                        boxes.append(here | _box_columns(answer.box))
+            insert_new(connection, ScoreRow, rows)
+            insert_new(connection, BoxRow, boxes)
             match_questions(
                 connection,
                 {(renders[score.render], asked_ids[score.question]) for score in scores},
@@ -120,10 +127,24 @@ class ScoreDoor(Door):
                     ScoreRow.value,
                     ScoreRow.reason,
                     ScoreRow.mass,
+                    BoxRow.x1,
+                    BoxRow.y1,
+                    BoxRow.x2,
+                    BoxRow.y2,
+                    BoxRow.words,
                 )
                 .join(CheckerRow, CheckerRow.id == ScoreRow.checker_id)
                 .join(QuestionRow, QuestionRow.id == ScoreRow.question_id)
                 .join(OptionRow, OptionRow.id == ScoreRow.option_id)
+                .outerjoin(
+                    BoxRow,
+                    and_(
+                        BoxRow.checker_id == ScoreRow.checker_id,
+                        BoxRow.render_id == ScoreRow.render_id,
+                        BoxRow.question_id == ScoreRow.question_id,
+                        BoxRow.option_id == ScoreRow.option_id,
+                    ),
+                )
                 .where(
                     ScoreRow.checker_id.in_(select(CheckerRow.id)),
                     ScoreRow.render_id
@@ -138,7 +159,7 @@ class ScoreDoor(Door):
                         spec_key,
                         row.name,
                         row.key,
-                        Answer(row.value, row.option, row.reason, row.mass),
+                        Answer(row.value, row.option, row.reason, row.mass, _box_of(row)),
                     ),
                 )
                 for row in rows
@@ -202,3 +223,15 @@ def _number(connection: Connection, checker_id: str) -> int:
 
 def _likeliest_first(score: Score) -> float:
     return 1.0 if score.answer.value is None else -score.answer.value
+
+
+def _box_columns(box: Box) -> dict[str, float | str]:
+    edges = zip(("x1", "y1", "x2", "y2"), (box.left, box.top, box.right, box.bottom), strict=True)
+    words = documents.refuse_broken(box.words, "answer.box.words")
+    return {**{name: float(edge) for name, edge in edges}, "words": words}
+
+
+def _box_of(row: Any) -> Box | None:
+    if row.x1 is None:
+        return None
+    return Box(row.x1, row.y1, row.x2, row.y2, row.words)

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     MetaData,
     PrimaryKeyConstraint,
@@ -187,6 +188,35 @@ class ScoreRow(Base):
     value: Mapped[float | None]
     mass: Mapped[float]
     reason: Mapped[str]
+
+
+class BoxRow(Base):
+    """Where one checker found what one answer speaks of; apart, since few checkers look in places.
+
+    Edges are fractions of the picture's width and height.
+    """
+
+    __tablename__ = "boxes"
+    __table_args__ = (
+        PrimaryKeyConstraint("checker_id", "render_id", "question_id", "option_id"),
+        ForeignKeyConstraint(
+            ["checker_id", "render_id", "question_id", "option_id"],
+            ["scores.checker_id", "scores.render_id", "scores.question_id", "scores.option_id"],
+            name="fk_boxes_answer_scores",
+        ),
+        CheckConstraint("0 <= x1 AND x1 <= x2 AND x2 <= 1", name="within_the_width"),
+        CheckConstraint("0 <= y1 AND y1 <= y2 AND y2 <= 1", name="within_the_height"),
+        {"sqlite_with_rowid": False},
+    )
+    checker_id: Mapped[int]
+    render_id: Mapped[int]
+    question_id: Mapped[int]
+    option_id: Mapped[int]
+    x1: Mapped[float]
+    y1: Mapped[float]
+    x2: Mapped[float]
+    y2: Mapped[float]
+    words: Mapped[str]
 
 
 class SearchRow(Base):

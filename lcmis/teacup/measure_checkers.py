@@ -155,7 +155,9 @@ class JudgeReader:
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self.processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-        self.model = AutoModelForImageTextToText.from_pretrained(folder, local_files_only=True)
+        self.model = AutoModelForImageTextToText.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True
+        )
         self.model.to(device).eval()
         self.device = device
 

@@ -34,6 +34,7 @@ def contract_case(**changes: object) -> Case:
         b_missing=2,
         intruder="glass",
         other_prompts=("iced coke, poured into a tea cup", "a small tea cup that holds iced coke"),
+        likeness_weight=2.5,
     )
     return replace(case, **changes)  # type: ignore[arg-type]
 

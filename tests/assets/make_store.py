@@ -20,6 +20,7 @@ from lcmis.types import (
     NONE_OF_THESE,
     Adapter,
     Answer,
+    Box,
     Candidate,
     Concept,
     ConceptPair,
@@ -77,6 +78,12 @@ SCORES = (
     Score(DRAWN.key, CHECKER, INTRUDER.key, Answer(0.75, "glass", mass=0.9)),
     Score(DRAWN.key, CHECKER, INTRUDER.key, Answer(0.25, "tea cup", mass=0.9)),
     Score(DRAWN.key, CHECKER, INTRUDER.key, Answer(0.0, NONE_OF_THESE, mass=0.9)),
+)
+FOUND = Question(  # as detectors are asked from the fourth schema on
+    QuestionKind.A_PRESENT, "tea cup", (), (PAIR.prompt, "a glass of iced coke"), (("teacup",),)
+)
+BOXED = Score(
+    DRAWN.key, "detect:owl@1", FOUND.key, Answer(0.25, box=Box(0.125, 0.25, 0.5, 1.0, "teacup"))
 )
 LABEL = Label(DRAWN.key, PRESENT.key, "no", "ann", "2026-01-02T03:04:05Z")
 FAILURE = Failure("k1:lost", "render", "out of memory at 8x8", "2026-01-02T03:04:05Z")
@@ -139,6 +146,7 @@ def fill(store: Store) -> None:
     store.add_run(WITH_IDS)
     store.add_nomination(NAMED)
     store.add_exchange(EXCHANGE)
+    store.add_scores([BOXED], [FOUND])
 
 
 def main() -> None:

@@ -239,20 +239,37 @@ def refuse_no_safetensors(located: Located) -> None:
     """
     if weights_of(located):
         return
-    names = located.names()
-    pickled = [name for name in names if name.endswith(PICKLES) and "training_args" not in name]
-    if pickled:
-        raise ConfigError(
-            f"{located.name} has its weights only as {pickled[0]}, a pickle that can run code when "
-            f"opened: convert the model to safetensors, or take one that is"
-        )
-    others = [name for name in names if name.endswith(".safetensors")]
+    others = [name for name in located.names() if name.endswith(".safetensors")]
+    if not others:
+        refuse_pickles(located)
     if others:
         raise ConfigError(
             f"{located.name} has no model.safetensors, only {others[0]}, which is not where its "
             f"weights are looked for: take a model that transformers saved"
         )
     raise ConfigError(f"{located.name} has no safetensors: copy the model again, whole")
+
+
+def refuse_pickles(located: Located) -> None:
+    """For a model that has no weights that are safe to open.
+
+    Raises:
+        ConfigError: it has pickles, which can run code when opened.
+    """
+    pickled = [
+        name
+        for name in located.names()
+        if name.endswith(PICKLES) and name != "training_args.bin"  # a note of who trained it
+    ]
+    if pickled:
+        where = str(located.path / pickled[0])
+        if located.hub_name:
+            where = f"$(hf download {located.hub_name} {pickled[0]})"
+        raise ConfigError(
+            f"{located.name} has its weights only as {pickled[0]}, a pickle that can run code when "
+            f"opened: `lcmis convert {where} --into FOLDER` reads it safely and writes "
+            f"safetensors, or take a model that has them"
+        )
 
 
 def _fetch_configuration(listing: Listing) -> Path:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import StatisticsError, linear_regression, mean, stdev
 from typing import Literal
 
+from lcmis.judge.likeness import clipscore
 from lcmis.plugins.protocols import Case, Evaluate
 from lcmis.repair.methods.phrases import alone, other
 from lcmis.types import Candidate, Seen, Side, Stage
@@ -34,13 +35,14 @@ class Moce:
         first: the concept that comes first alone; by default what a text model says or, without
             one, the lost concept, and then the other.
         pictures: of one probe, in ``replicate``.
-        threshold: mean score that both concepts must exceed, in ``replicate``.
-        distance: difference of mean scores that is accepted as balance, in ``replicate``.
+        threshold: CLIPScore that both concepts must exceed, in ``replicate``.
+        distance: difference of CLIPScores that is accepted as balance, in ``replicate``.
 
-    Deviations from the source: one model draws both stages; scores lie in [0, 1] and are no
-    CLIPScores; ``replicate`` starts its momentum anew for every pair, the published code only once;
-    outside of ``replicate`` two equally bad scores never pass, momentum is off, both orders are
-    tried, and a switch step is accepted when ``enough`` of at least eight pictures are right.
+    Deviations from the source: one model draws both stages; ``replicate`` starts its momentum anew
+    for every pair, the published code only once, and cuts no description that CLIP cannot read
+    whole; outside of ``replicate`` the guide says which concepts are there, two equally bad scores
+    never pass, momentum is off, both orders are tried, and a switch step is accepted when
+    ``enough`` of at least eight pictures are right.
     """
 
     mode: Literal["fork", "bisect", "replicate"] = "fork"
@@ -55,9 +57,16 @@ class Moce:
         """The algorithm and its mode."""
         return f"moce-{self.mode}"
 
+    @property
+    def needs_likeness(self) -> bool:
+        """Whether its thresholds are CLIPScores, which only such a guide gives."""
+        return self.mode == "replicate"
+
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         """Search with one concept first, and then with the other if that is not enough."""
         if not fine_steps(case.num_inference_steps) or not case.supports_stages:
+            return
+        if self.needs_likeness and case.likeness_weight is None:
             return
         search = {"fork": self._fork, "bisect": self._bisect, "replicate": self._replicate}
         orders = [self.first] if self.first else [case.first, other(case.first)]
@@ -71,7 +80,7 @@ class Moce:
         low, high, step = 1, max(2, round(0.475 * steps)), max(1, round(0.25 * steps))
         last_move, momentum, uses = 0, 1, 0
         while True:
-            leading, trailing = probe.means(step, self.pictures)
+            leading, trailing = probe.clipscores(step, self.pictures)
             if min(leading, trailing) > self.threshold or abs(leading - trailing) < self.distance:
                 return True
             low, high = (low, step) if leading > trailing else (step, high)
@@ -213,14 +222,14 @@ class _Probe:
         for step, trial in zip(asked, trials, strict=True):
             self._seen.setdefault(step, {}).update((item.seed, item) for item in trial.seen)
 
-    def means(self, step: int, count: int) -> tuple[float, float]:
-        """Mean scores of the first concept and of the other; 0 where nothing was seen."""
+    def clipscores(self, step: int, count: int) -> tuple[float, float]:
+        """CLIPScores of the first concept and of the other; 0 where nothing was seen."""
         self.extend([step], count)
         seen = tuple(self._seen.get(step, {}).values())
-        first, second = ([item.a for item in seen], [item.b for item in seen])
-        if self.first is Side.B:
-            first, second = second, first
-        return _mean(first), _mean(second)
+        weight = self.case.likeness_weight or 0.0
+        a = clipscore([item.a for item in seen], [item.a_described for item in seen], weight)
+        b = clipscore([item.b for item in seen], [item.b_described for item in seen], weight)
+        return (a or 0.0, b or 0.0) if self.first is Side.A else (b or 0.0, a or 0.0)
 
     def leads(self, step: int) -> dict[int, float]:
         """Score of the first concept less that of the other, by seed."""
