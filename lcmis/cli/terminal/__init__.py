@@ -27,17 +27,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from lcmis.cli.terminal.door import Terminal
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import AllPairs, Failures, OnePair, OnePicture, words
 from lcmis.findings.words import several
 from lcmis.judge import Decision
-<<<<<<< HEAD
-from lcmis.machine.console import stderr_console
-from lcmis.machine.hub.fetching import in_words, room_for_models
-=======
 from lcmis.machine import letters
->>>>>>> main
+from lcmis.machine.console import Terminal, stderr_console
+from lcmis.machine.hub.fetching import in_words, room_for_models
 from lcmis.machine.secrets import withheld
 from lcmis.plugins.settings import USUAL_STORE
 from lcmis.types import QuestionKind, Verdict
@@ -123,11 +119,7 @@ def lines() -> Iterator[Callable[[str, int, int, str], None]]:
         _RateColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("[dim]{task.description}"),
-<<<<<<< HEAD
         console=stderr_console(),
-=======
-        console=Terminal(stderr=True),
->>>>>>> main
     )
     tasks: dict[str, Any] = {}
 

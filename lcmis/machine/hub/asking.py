@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.machine.console import stderr_console
 
 if TYPE_CHECKING:
     import httpx2
@@ -47,6 +46,8 @@ class Unreachable(ConfigError):
 
 
 def _to_stderr(line: str) -> None:
+    from lcmis.machine.console import stderr_console
+
     stderr_console().print(f"lcmis: {line}", markup=False, soft_wrap=True)
 
 

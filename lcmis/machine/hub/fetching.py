@@ -19,7 +19,6 @@ from typing import Any
 import psutil
 
 from lcmis.errors import ConfigError
-from lcmis.machine.console import stderr_console
 from lcmis.machine.hub.asking import LATER, Unreachable, Watch, ask_all, refuse_endpoint
 from lcmis.machine.hub.listing import HubFile, Listing, remembered
 
@@ -179,6 +178,8 @@ def _bar(name: str, size: int) -> Iterator[tuple[Watch, Callable[[int], None]]]:
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
+
+    from lcmis.machine.console import stderr_console
 
     console = stderr_console()
     bar = Progress(
