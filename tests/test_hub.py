@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
 import os
+import pty
 import re
 import shutil
 import signal
@@ -180,7 +182,7 @@ def test_a_file_is_read_for_its_digest_but_once(hub: Hub, monkeypatch: pytest.Mo
     digested = []
     once = fetching._digest
     monkeypatch.setattr(
-        fetching, "_digest", lambda file, wanted: digested.append(file.name) or once(file, wanted)
+        fetching, "_digest", lambda file, *how: digested.append(file.name) or once(file, *how)
     )
     for _ in range(3):
         fetch_weights(locate(TINY, None))
@@ -606,6 +608,26 @@ def test_which_of_several_files_is_asked(hub: Hub, tmp_path: Path) -> None:
         locate_file(f"{tmp_path}/a.safetensors@v1")
 
 
+def test_an_exported_script_loads_an_adapter_at_its_commit() -> None:
+    from lcmis.export import script
+
+    source = next(
+        text.replace("{{", "{").replace("}}", "}")
+        for text in vars(script).values()
+        if isinstance(text, str) and "def pinned" in text
+    )
+    known: dict[str, Callable[[str], object]] = {}
+    exec(source[source.index("def pinned") : source.index("def load(")], known)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    assert known["pinned"](f"acme/loras@{commit}") == ("acme/loras", {"revision": commit})
+    assert known["pinned"](f"acme/loras/old/cats.safetensors@{commit}") == (
+        "acme/loras",
+        {"revision": commit, "weight_name": "old/cats.safetensors"},
+    )
+    assert known["pinned"](f"loras@{commit}") == ("loras", {"revision": commit})
+    assert known["pinned"]("my-lora@0123456789ab") == ("my-lora", {})
+
+
 # ── only what is loaded ──────────────────────────────────────────────────────────────────────────
 
 INDEX = "model.safetensors.index.json"
@@ -767,6 +789,13 @@ def test_a_checker_that_cannot_be_used_costs_no_picture(
     assert "unet/diffusion_pytorch_model.safetensors" not in hub.fetched() or broken != "pickled"
 
 
+@pytest.mark.parametrize("kind", ["vqa", "detect", "imagereward"])
+def test_a_single_file_is_no_checker(kind: str, tmp_path: Path) -> None:
+    write(tmp_path, "model.safetensors", b"mine")
+    with pytest.raises(ConfigError, match="is one file, and its configuration is needed too"):
+        open_checker(CheckerSettings(kind, str(tmp_path / "model.safetensors")))
+
+
 # ── a branch that has moved ──────────────────────────────────────────────────────────────────────
 
 
@@ -796,6 +825,36 @@ def test_a_picture_is_drawn_again_after_its_branch_has_moved_and_show_says_so(
     shown = " ".join(lcmis("show", *store)[1].split())
     (both,) = re.findall(r"acme/sd is 2 models here: it has changed .* disk \((.*?)\)", shown)
     assert set(both.split(", ")) == {hub.commit(SD, one)[:7] for one in ("first", "second")}
+
+
+# ── what is shown ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_terminal_shows_one_bar_with_time_left(hub: Hub, tmp_path: Path) -> None:
+    write(hub.root / "acme/big/first", "config.json", b"{}")
+    hub.models["acme/big"] = Model(sizes={"model.safetensors": 3_200_000})
+    hub.faults = [Fault(SENT, breath=0.03)]
+    code = (
+        "from lcmis.cli.terminal import lines\nfrom lcmis.machine.hub import *\n"
+        "with lines() as move:\n"  # a bar of the run's own is there already
+        "    move('acme/big@1', 0, 8, 'drawing')\n"
+        "    fetch_weights(locate('acme/big', None))"
+    )
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**told_of(hub, tmp_path), "TERM": "xterm", "COLUMNS": "80"},
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # so ends a terminal
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+    os.close(ours)
+    assert process.wait() == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    assert re.search(r"fetching acme/big \S+ [\d.]+/3.2 MB [\d.]+ MB/s \d\d:\d\d", plain)
 
 
 # ── Ctrl-C ───────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from lcmis.check.pictures import abstain, options_of, to_look_at
 from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
-from lcmis.machine.hub import Located, fetch_weights, locate, needed, refuse_no_safetensors
+from lcmis.machine.hub import (
+    Located,
+    fetch_weights,
+    locate,
+    needed,
+    refuse_file,
+    refuse_no_safetensors,
+)
 from lcmis.machine.memory import in_batches
 from lcmis.machine.weights import (
     refuse_missing,
@@ -200,6 +207,7 @@ def _names(question: Question) -> list[tuple[str, ...]]:
 
 def _family_of(located: Located) -> _Family:
     """Judge a folder by its files before anything of it is loaded."""
+    refuse_file(located)
     config = located.path / "config.json"
     try:
         kind = json.loads(config.read_text(encoding="utf-8"))["model_type"]

@@ -12,7 +12,14 @@ from lcmis.check.clip import STD as STD_OF_PIXELS
 from lcmis.check.pictures import abstain, once_each, options_of, to_look_at
 from lcmis.errors import ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
-from lcmis.machine.hub import Located, fetch_weights, locate, needed, refuse_no_safetensors
+from lcmis.machine.hub import (
+    Located,
+    fetch_weights,
+    locate,
+    needed,
+    refuse_file,
+    refuse_no_safetensors,
+)
 from lcmis.machine.memory import in_batches
 from lcmis.machine.weights import (
     refuse_missing,
@@ -146,6 +153,7 @@ def _answer(output: float) -> Answer:
 
 
 def _refuse_incomplete(located: Located) -> None:
+    refuse_file(located)
     if not _files(located):
         refuse_no_safetensors(located)
     if not any((located.path / name).is_file() for name in VOCABULARY):

@@ -13,7 +13,7 @@ from lcmis.check.quantised import placing_of, quantised_by
 from lcmis.check.templates import manner_of
 from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
-from lcmis.machine.hub import Located, locate, needed, refuse_no_safetensors
+from lcmis.machine.hub import Located, locate, needed, refuse_file, refuse_no_safetensors
 from lcmis.machine.memory import in_batches
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.text.prompts import wording, wordings_hash
@@ -240,6 +240,7 @@ def _configuration(located: Located) -> dict[str, Any]:
     Raises:
         ConfigError: it holds no model that sees, or weights that are pickles.
     """
+    refuse_file(located)
     folder, name = located.path, located.name
     config = folder / "config.json"
     try:

@@ -135,6 +135,16 @@ def teach(pipeline, word):
         )
 
 
+def pinned(name):
+    """``owner/name/FILE@commit`` of the hub, in the words of diffusers; of a folder, its name."""
+    name, _, revision = name.partition("@")
+    if len(revision) != 40:
+        return name, {{}}
+    words = name.split("/")
+    choice = {{"weight_name": "/".join(words[2:])}} if words[2:] else {{}}
+    return "/".join(words[:2]), {{"revision": revision, **choice}}
+
+
 def load(one, source, device):
     dtype = getattr(torch, one["dtype"])
     choice = {{name: one[name] for name in ("revision", "variant") if one[name]}}
@@ -151,8 +161,8 @@ def load(one, source, device):
         scheduler = getattr(diffusers, one["scheduler"])
         pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
     for number, adapter in enumerate(one["adapters"]):
-        name = adapter["name"].partition("@")[0]
-        pipeline.load_lora_weights(name, adapter_name=f"adapter{{number}}")
+        name, choice = pinned(adapter["name"])
+        pipeline.load_lora_weights(name, adapter_name=f"adapter{{number}}", **choice)
     if one["adapters"]:
         names = [f"adapter{{number}}" for number in range(len(one["adapters"]))]
         pipeline.set_adapters(names, [adapter["weight"] for adapter in one["adapters"]])

@@ -160,7 +160,7 @@ def locate_file(name: str) -> tuple[Located, str]:
     pickled = [one for one in names if one.endswith(PICKLES) and one == (file or one)]
     if pickled and not found:
         raise ConfigError(
-            f"{name} must be one safetensors file, and comes as {pickled[0]}, a pickle that can "
+            f"{name} must be one safetensors file, and it is a pickle ({pickled[0]}), which can "
             f"run code when opened: convert it, or take another one"
         )
     if not safe:
@@ -229,6 +229,19 @@ def needed(located: Located, paths: Collection[str] | None = None) -> tuple[Fetc
 def weights_of(located: Located) -> tuple[str, ...]:
     """The files of a model's own folder from which its weights are loaded."""
     return weight_files(located.names())
+
+
+def refuse_file(located: Located) -> None:
+    """For what needs its configuration beside its weights.
+
+    Raises:
+        ConfigError: it is a single file.
+    """
+    if located.path.is_file():
+        raise ConfigError(
+            f"{located.path} is one file, and its configuration is needed too: give the folder in "
+            f"which both lie, or owner/name on the hub"
+        )
 
 
 def refuse_no_safetensors(located: Located) -> None:

@@ -67,6 +67,8 @@ class Watch:
     """When there was a sign of life last."""
     say: Callable[[str], None] = _to_stderr
     """Prints a line."""
+    tick: Callable[[], None] = lambda: None
+    """Called ten times a second by whoever waits."""
 
     def note(self) -> None:
         """A sign of life."""
@@ -136,6 +138,7 @@ def _next(done: queue.SimpleQueue[Given], watch: Watch, alive: Callable[[], obje
     while True:
         with contextlib.suppress(queue.Empty):
             return done.get(timeout=0.1)
+        watch.tick()
         silent = time.monotonic() - watch.heard
         if silent < TOLD_AFTER:
             told = False

@@ -11,10 +11,9 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 
@@ -24,8 +23,11 @@ from lcmis.machine.hub.listing import HubFile, Listing, remembered
 
 SHOWN_AFTER = 1.0
 """Seconds that a bar waits before it is shown."""
-WORTH_A_LINE = 10_000_000
-"""Bytes from which a line says what is fetched where no bar can be shown."""
+FETCHING, CHECKING = "fetching", "checking"
+WORTH_A_LINE = {FETCHING: 10_000_000, CHECKING: 2_000_000_000}
+"""Bytes from which a line says what happens where no bar can be shown."""
+PIECE = 1 << 20
+"""Bytes of a file that are fetched or read at once, and by which a bar moves."""
 RESUMED = 3
 """How often a file is begun again after its connection was reset."""
 
@@ -90,12 +92,14 @@ def _download(listing: Listing, paths: Sequence[str]) -> None:
     need = sum(max(0, listing.files[path].size) for path in paths)
     _refuse_full(str(listing), need, Path(constants.HF_HUB_CACHE).expanduser())
     blobs = listing.folder.parents[1] / "blobs"
-    with _bar(str(listing), need) as (watch, advance):
+    with _bar(str(listing), need, FETCHING) as (watch, advance):
         meter = _meter(watch, advance)
         calls = [functools.partial(_download_one, listing, path, meter) for path in paths]
+        usual, constants.DOWNLOAD_CHUNK_SIZE = constants.DOWNLOAD_CHUNK_SIZE, PIECE
         try:
             ask_all(str(listing), calls, watch, alive=lambda: _written(blobs))
         finally:
+            constants.DOWNLOAD_CHUNK_SIZE = usual
             _sweep(blobs)
 
 
@@ -168,7 +172,7 @@ def _sweep(blobs: Path) -> None:
 
 
 @contextlib.contextmanager
-def _bar(name: str, size: int) -> Iterator[tuple[Watch, Callable[[int], None]]]:
+def _bar(name: str, size: int, doing: str) -> Iterator[tuple[Watch, Callable[[int], None]]]:
     """A bar for people once it takes a second; a line where standard error is no terminal."""
     from rich.progress import (
         BarColumn,
@@ -183,7 +187,7 @@ def _bar(name: str, size: int) -> Iterator[tuple[Watch, Callable[[int], None]]]:
 
     console = stderr_console()
     bar = Progress(
-        TextColumn("fetching [bold]{task.description}"),
+        TextColumn(doing + " [bold]{task.description}"),
         BarColumn(bar_width=20),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -193,15 +197,20 @@ def _bar(name: str, size: int) -> Iterator[tuple[Watch, Callable[[int], None]]]:
     )
     shown, watch = name.partition("@")[0], Watch()
     task = bar.add_task(shown, total=size)
-    if not console.is_terminal and size >= WORTH_A_LINE:
-        watch.say(f"fetching {shown}, {in_words(size)} …")
+    if not console.is_terminal and size >= WORTH_A_LINE[doing]:
+        watch.say(f"{doing} {shown}, {in_words(size)} …")
     began, lock = time.monotonic(), threading.Lock()
 
-    def advance(count: int) -> None:
+    def show() -> None:
         with lock:
             if console.is_terminal and time.monotonic() - began > SHOWN_AFTER:
                 bar.start()
-            bar.advance(task, count)
+
+    def advance(count: int) -> None:
+        show()
+        bar.advance(task, count)
+
+    watch.tick = show
 
     try:
         yield watch, advance
@@ -250,53 +259,58 @@ def _meter(watch: Watch, advance: Callable[[int], None]) -> type:
 def _check(listing: Listing, paths: Sequence[str], fresh: Collection[str]) -> None:
     """Bytes of the right length that are others would draw another picture under the same name."""
     folder = remembered(listing.name, "checked")
-    with ThreadPoolExecutor() as pool:  # hashing releases the lock, and weights are large
-        wrong = [
-            path
-            for path, is_right in zip(
-                paths,
-                pool.map(lambda path: _is_right(listing, path, folder), paths),
-                strict=True,
-            )
-            if not is_right
-        ]
-    for path in wrong:
-        place = (listing.folder / path).resolve()
-        if path not in fresh:
-            raise ConfigError(
-                f"{place} is not the {path} that the hub lists for {listing}, its content has "
-                f"changed on this disk: delete it, and it is fetched again"
-            )
-        place.unlink(missing_ok=True)
-        raise Unreachable(
-            f"what came for {path} is not what the hub lists for {listing}, and was thrown away: "
-            f"{LATER}"
+    sizes = {path: (listing.folder / path).stat().st_size for path in paths}
+    unknown = [path for path in paths if not _is_known(listing, path, folder)]
+    with _bar(str(listing), sum(sizes[path] for path in unknown), CHECKING) as (_, advance):
+        for path in unknown:
+            wanted, file = listing.files[path], listing.folder / path
+            is_long = wanted.size in (-1, sizes[path])
+            if not is_long or (wanted.digest and _digest(file, wanted, advance) != wanted.digest):
+                _refuse_other(listing, path, is_fresh=path in fresh)
+            if folder is not None and wanted.digest:
+                with contextlib.suppress(OSError):
+                    (folder / wanted.digest).write_text(_mark(file), "utf-8")
+
+
+def _refuse_other(listing: Listing, path: str, *, is_fresh: bool) -> NoReturn:
+    place = (listing.folder / path).resolve()
+    if not is_fresh:
+        raise ConfigError(
+            f"{place} is not the {path} that the hub lists for {listing}, its content has changed "
+            f"on this disk: delete it, and it is fetched again"
         )
+    place.unlink(missing_ok=True)
+    raise Unreachable(
+        f"what came for {path} is not what the hub lists for {listing}, and was thrown away: "
+        f"{LATER}"
+    )
 
 
-def _is_right(listing: Listing, path: str, folder: Path | None) -> bool:
-    file, wanted = listing.folder / path, listing.files[path]
+def _is_known(listing: Listing, path: str, folder: Path | None) -> bool:
+    """Whether this very file was read for its digest before, and has not been touched since."""
+    if folder is None or not listing.files[path].digest:
+        return False
+    try:
+        return (folder / listing.files[path].digest).read_text("utf-8") == _mark(
+            listing.folder / path
+        )
+    except OSError:
+        return False
+
+
+def _mark(file: Path) -> str:
     state = file.stat()
-    if wanted.size not in (-1, state.st_size):
-        return False
-    if not wanted.digest:
-        return True
-    mark = f"{file.resolve()} {state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}"
-    note = None if folder is None else folder / wanted.digest
-    if note is not None and note.is_file() and note.read_text("utf-8") == mark:
-        return True
-    if _digest(file, wanted) != wanted.digest:
-        return False
-    if note is not None:
-        with contextlib.suppress(OSError):
-            note.write_text(mark, "utf-8")
-    return True
+    return f"{file.resolve()} {state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}"
 
 
-def _digest(file: Path, wanted: HubFile) -> str:
+def _digest(file: Path, wanted: HubFile, advance: Callable[[int], None]) -> str:
+    """As the listing names content; read piece by piece, so that Ctrl-C ends it at once."""
+    is_large = len(wanted.digest) == 64
+    total: Any = hashlib.sha256() if is_large else hashlib.sha1(usedforsecurity=False)
+    if not is_large:  # Git's own way
+        total.update(f"blob {file.stat().st_size}\0".encode())
     with file.open("rb") as opened:
-        if len(wanted.digest) == 64:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-        total: Any = hashlib.sha1(f"blob {file.stat().st_size}\0".encode(), usedforsecurity=False)
-        total.update(opened.read())
-        return str(total.hexdigest())
+        while piece := opened.read(PIECE):
+            total.update(piece)
+            advance(len(piece))
+    return str(total.hexdigest())
