@@ -88,6 +88,8 @@ def _not_found() -> Response:
 @functools.lru_cache(maxsize=4096)
 def shrunk(path: Path) -> bytes | None:
     """A small copy of a picture file (some 15 kB), itself where it is small, None if unreadable."""
+    if not path.is_file():
+        return None
     try:
         with Image.open(path, formats=["WEBP"]) as picture:
             if max(picture.size) <= THUMBNAIL_SIDE:

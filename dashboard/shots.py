@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import stat
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +58,8 @@ def fault(store: Store, render: Render, *, pixels: bool = True) -> str:
         found = path.stat()
     except OSError:
         return MISSING
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        return DAMAGED
     version = (found.st_mtime_ns, found.st_size)
     if pixels:
         return _fault(store, render.sha256, version)

@@ -461,7 +461,7 @@ def _inspect(
         log.writestr("_journal/start.json", json.dumps(start))
         for one, sample in samples:
             store.image(one.sha256)  # whole and unchanged, or a sentence
-            encoded = base64.b64encode(store.image_path(one.sha256).read_bytes()).decode()
+            encoded = base64.b64encode(store.image_file(one.sha256)).decode()
             url = f"data:image/webp;base64,{encoded}"
             picture = {"role": "assistant", "content": [{"type": "image", "image": url}]}
             messages = [{"role": "user", "content": one.pair.prompt}, picture]

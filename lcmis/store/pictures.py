@@ -197,6 +197,14 @@ class PictureDoor(Door):
         """
         return self._pictures.read(sha256)
 
+    def image_file(self, sha256: str) -> bytes:
+        """The WebP file of this hash, its pixels verified.
+
+        Raises:
+            StoreError: it is missing, cannot be read, or has changed.
+        """
+        return self._pictures.read_file(sha256)
+
     def image_path(self, sha256: str) -> Path:
         """Where the picture of this hash lies, a WebP file."""
         return self._pictures.path(sha256)
