@@ -2,7 +2,8 @@
 
 The environment variable LCMIS_STORE names the store, a folder or a database URL; LCMIS_PICTURES
 the folder of its pictures, where they do not lie beside the facts; LCMIS_BESIDE, one a line,
-folders of other audits to compare with; LCMIS_LABELS=off turns labelling off.
+folders of other audits to compare with; LCMIS_LABELS=off turns labelling off; LCMIS_HOSTS, one a
+line, names under which the server may be asked beside those of the loopback address.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import facts
+import guard
 import pictures
 import streamlit as st
 from starlette.middleware import Middleware
@@ -23,7 +25,7 @@ from starlette.middleware import Middleware
 STORE = os.environ.get("LCMIS_STORE", "")
 PICTURES = os.environ.get("LCMIS_PICTURES", "")
 BESIDE: list[Any] = [line for line in os.environ.get("LCMIS_BESIDE", "").splitlines() if line]
-
+HOSTS = os.environ.get("LCMIS_HOSTS", "").splitlines()
 LABELS = os.environ.get("LCMIS_LABELS", "") != "off"
 
 
@@ -55,7 +57,7 @@ app = st.App(
     Path(__file__).with_name("navigation.py"),
     secrets={"store": STORE, "pictures": PICTURES, "beside": BESIDE, "labels": LABELS},
     routes=pictures.routes(STORE, PICTURES, BESIDE),
-    middleware=[Middleware(pictures.KeptAtHome)],
+    middleware=[Middleware(guard.KeptAtHome, HOSTS)],
     lifespan=reading_ahead,
     on_script_error=say_sorry,
 )

@@ -13,6 +13,7 @@ import streamlit as st
 from lcmis.errors import UnknownNameError, UserError
 from lcmis.findings import words
 from lcmis.judge import Difference
+from lcmis.machine import letters
 from lcmis.types import ConceptPair, QuestionKind, Verdict
 
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION, GREY = (
@@ -87,13 +88,17 @@ def user_errors_shown() -> Iterator[None]:
             st.page_link("views/pairs.py", label="All pairs", icon=":material/arrow_back:")
 
 
+_ADDRESS = re.compile(r"https?(?=://)|www(?=\.)|@(?=[\w-])", re.IGNORECASE)
+
+
 def plain(text: str) -> str:
     """Text of models, files and people, so that Markdown shows it letter for letter.
 
     Unescaped, an image link in a prompt would make the reader's browser fetch a foreign address;
-    marks that nobody sees, such as a right-to-left override, are spelled out.
+    marks that nobody sees, such as a right-to-left override, are spelled out. Addresses are linked
+    by Markdown even where every sign is escaped; a word joiner, which takes no room, prevents it.
     """
-    seen = words.visible(text, longest=len(text))
+    seen = _ADDRESS.sub("\\g<0>\N{WORD JOINER}", letters.visible(text, longest=len(text)))
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&/^=\"'])", r"\\\1", seen)
 
 

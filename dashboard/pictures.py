@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import streamlit as st
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -24,7 +23,6 @@ from lcmis.store import Store
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 THUMBNAIL_SIDE = 320
 """Pixels of the longer side; twice what a card is wide, for dense screens."""
@@ -41,34 +39,6 @@ _DAMAGED = (
     'font-family="sans-serif" font-size="24" text-anchor="middle">damaged file</text></svg>'
 )
 """Stands where a picture would, which a browser shows whatever the status says."""
-
-_HEADERS = {
-    "content-security-policy": (
-        "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
-        "font-src 'self' data:; script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval'; "
-        "connect-src 'self' ws: wss:; worker-src 'self' blob:; frame-ancestors 'none'; "
-        "base-uri 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-}
-
-
-class KeptAtHome:
-    """Tells the browser to fetch nothing from any other host, whatever a page may contain."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on and add the headers to its answer."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
 
 
 def routes(store: str, folder: str = "", beside: Sequence[str] = ()) -> list[Route]:

@@ -117,14 +117,28 @@ def test_what_an_audit_adds_appears_by_itself(browser: playwright.Browser, tmp_p
         page.get_by_role("link", name="seed 8").wait_for()
 
 
-def test_hostile_text_is_shown_and_fetches_nothing(page: playwright.Page) -> None:
+def test_hostile_text_is_shown_fetches_nothing_and_leads_nowhere(page: playwright.Page) -> None:
+    foreign = page.locator("[data-testid=stMain] a[href*='evil.example']")
     page.goto(f"/pair?pair={quote(STRANGE.key)}")
-    settled(page, STRANGE.prompt)
+    page.get_by_role("heading", name="evil.example").wait_for()
+    page.wait_for_selector(STILL)
+    assert foreign.count() == 0
     page.goto("/pairs?words=bucket")
     settled(page, "Pairs")
+    assert foreign.count() == 0
     page.goto("/")
     settled(page, "Overview")
     page.get_by_text("Where these numbers come from").wait_for()
+    assert foreign.count() == 0
+
+
+def test_an_address_in_a_text_is_no_link(page: playwright.Page) -> None:
+    said = (
+        "see http://evil.example/a or HTTPS://evil.example or www.evil.example or me@evil.example"
+    )
+    page.goto(f"/pair?pair={quote(said)}")
+    page.get_by_text("evil.example/a or").wait_for()
+    assert page.locator("[data-testid=stMain] a[href*='evil.example']").count() == 0
 
 
 def test_the_checker_of_the_address_is_the_one_that_judges(page: playwright.Page) -> None:

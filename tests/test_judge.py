@@ -16,6 +16,7 @@ from scipy import stats
 from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.power import TTestPower, zt_ind_solve_power
 from statsmodels.stats.proportion import proportion_confint
+from worlds.ids import name_of
 
 from lcmis.judge import (
     UNNAMED,
@@ -57,10 +58,6 @@ stopping_rules: list[StoppingRule] = [
     Curtailed(64, block=8),
     Curtailed(10, threshold=0.3, block=3),
 ]
-
-
-def name_of(rule: StoppingRule) -> str:
-    return rule.name
 
 
 # ── one picture ──────────────────────────────────────────────────────────────────────────────────
@@ -293,7 +290,7 @@ uniform, u_shaped = middles, np.sin(middles * np.pi / 2) ** 2
         (FixedN(64), (64, 0.050), (64, 0.032)),
         (Sprt(delta=0.1, cap=192), (24.8, 0.042), (19.2, 0.027)),
     ],
-    ids=lambda value: getattr(value, "name", None),
+    ids=name_of,
 )
 def test_means_over_whole_populations_are_the_published_ones(
     rule: StoppingRule, flat: tuple[float, float], curved: tuple[float, float]

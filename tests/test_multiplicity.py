@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 import pytest
 from scipy import stats
+from worlds.ids import name_of
 
 from lcmis import judge
 from lcmis.judge import Curtailed, Decision, FixedN, Sprt, StoppingRule, anytime_p
@@ -245,7 +246,7 @@ RULES: tuple[StoppingRule, ...] = (
     Curtailed(20),
     Curtailed(20, block=1),
 )
-by_name = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+by_name = pytest.mark.parametrize("rule", RULES, ids=name_of)
 
 
 def stops(rule: StoppingRule, wrong: float) -> dict[tuple[int, int], float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from worlds.ids import name_of
 
 from lcmis.judge import (
     Curtailed,
@@ -18,10 +19,6 @@ from lcmis.judge import (
 
 SKEWED = Sprt(threshold=0.2, delta=0.1, cap=64)
 THIRDS = Curtailed(10, threshold=0.3, block=3)
-
-
-def name_of(rule: object) -> str | None:
-    return getattr(rule, "name", None)
 
 
 @pytest.mark.parametrize(

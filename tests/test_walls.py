@@ -59,7 +59,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     },
     "repair/methods": {"errors", "plugins", "text", "text/prompts", "types"},
     "export": {"errors", "findings", "judge", "machine", "plugins", "store", "types"},
-    "export/report": {"errors", "findings", "judge", "store", "types"},
+    "export/report": {"errors", "findings", "judge", "machine", "store", "types"},
     "cli": {
         "audit",
         "check",
@@ -106,7 +106,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
         "types",
     },
     "moved": {"audit", "plugins"},
-    "dashboard": {"errors", "export", "findings", "judge", "plugins", "store", "types"},
+    "dashboard": {"errors", "export", "findings", "judge", "machine", "plugins", "store", "types"},
     "__main__": {"cli"},
 }
 HEAVY = {"torch", "diffusers", "transformers", "open_clip", "streamlit"}

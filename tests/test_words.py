@@ -12,6 +12,7 @@ from worlds.small_store import COKE, ROSES
 from lcmis import judge
 from lcmis.findings import find_repairs, words
 from lcmis.judge import Curtailed, Decision, FixedN, Sprt, StoppingRule
+from lcmis.machine import letters
 from lcmis.store import Store
 from lcmis.types import NONE_OF_THESE, LevelRange, Rate, Side, Verdict
 
@@ -174,11 +175,11 @@ def test_the_beginning_of_a_key_finds_what_it_names(tmp_path) -> None:
     ],
 )
 def test_letters_that_act_are_spelled_out(foreign: str, shown: str) -> None:
-    assert words.visible(foreign) == shown
+    assert letters.visible(foreign) == shown
 
 
 def test_a_million_letters_are_cut_and_counted() -> None:
-    assert words.visible("x" * 10**6).endswith("… (1,000,000 letters)")
+    assert letters.visible("x" * 10**6).endswith("… (1,000,000 letters)")
 
 
 def test_a_text_is_shortened_in_the_middle() -> None:

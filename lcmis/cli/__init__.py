@@ -25,6 +25,7 @@ from lcmis.cli import (
 )
 from lcmis.cli.registered import NamesPlugins
 from lcmis.errors import UserError
+from lcmis.machine.letters import harmless
 from lcmis.machine.secrets import withheld
 
 CANNOT_PRINT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -88,6 +89,11 @@ def _root(
     """Takes what belongs to no command."""
 
 
+def complain(sentence: str) -> None:
+    """One sentence to standard error, without secrets."""
+    print(f"lcmis: {harmless(withheld(sentence))}", file=sys.stderr)
+
+
 def main() -> None:
     """Run a command; what the user can mend is one sentence and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
@@ -99,16 +105,15 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # a full disk is noticed here, or after our last word
     except UserError as error:
-        print(f"lcmis: {withheld(str(error))}", file=sys.stderr)
+        complain(str(error))
         raise SystemExit(2) from None
     except OSError as error:
         if error.filename is not None or error.errno not in CANNOT_PRINT:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try once more
-        print(
-            f"lcmis: nothing more can be printed there ({error.strerror}): make room, or print "
-            f"somewhere else",
-            file=sys.stderr,
+        complain(
+            f"nothing more can be printed there ({error.strerror}): make room, or print "
+            f"somewhere else"
         )
         raise SystemExit(2) from None
     except KeyboardInterrupt:

@@ -50,9 +50,10 @@ def init(
 ) -> None:
     """Write an audit.toml with every setting, its default and what it means; then edit it."""
     from lcmis.audit.template import write_template
+    from lcmis.cli import terminal
 
     write_template(path, force=force)
-    print(f"{path} is written: edit it, then see what it asks for with lcmis plan {path}")
+    terminal.say(f"{path} is written: edit it, then see what it asks for with lcmis plan {path}")
 
 
 @with_settings

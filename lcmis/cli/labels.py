@@ -38,10 +38,10 @@ def label(
     with open_store(store, pictures, read_only=import_ is None) as facts:
         if export is not None:
             count = labels.export_labels(facts, export)
-            print(f"wrote {several(count, 'label')} to {export}")
+            terminal.say(f"wrote {several(count, 'label')} to {export}")
         elif import_ is not None:
             done = labels.import_labels(facts, import_)
-            print(f"added {several(done.added, 'label')}; {done.known} were there already")
+            terminal.say(f"added {several(done.added, 'label')}; {done.known} were there already")
         else:
             found = labels.readings(facts.labels())
             terminal.print_json(found) if json else print_labellers(found)

@@ -22,6 +22,24 @@ from lcmis.errors import UnknownNameError
 from lcmis.plugins import registry
 from lcmis.plugins.settings import AuditSettings
 
+GUARDED = {
+    "server.address": "127.0.0.1",
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "server.enableCORS": "true",
+    "server.allowedHosts": "*",  # the guard of dashboard/ decides
+    "server.corsAllowedOrigins": "",
+    "server.enableXsrfProtection": "true",
+    "server.enableStaticServing": "false",
+    "server.enableAgentApi": "false",
+    "server.baseUrlPath": "",
+    "browser.serverAddress": "localhost",
+    "browser.gatherUsageStats": "false",
+    "client.showErrorDetails": "none",
+    "client.showErrorLinks": "false",
+}
+"""What the dashboard relies on, whatever the machine's own settings of Streamlit say."""
+
 
 def plugins(
     kind: Annotated[
@@ -90,36 +108,45 @@ def dashboard(
     labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Let people label pictures, or not.")
     ] = True,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name under which a proxy of yours hands this page on; may be given again."
+        ),
+    ] = None,
 ) -> None:
     """Look at the pictures in a browser, and label them; nothing but labels is written."""
     from lcmis.machine.paths import shipped
+    from lcmis.store.connect import place_of
 
-    folder = store_name(store)
-    command = [sys.executable, "-m", "streamlit", "run", str(shipped("dashboard") / "app.py")]
-    options = {
-        "server.address": "127.0.0.1",
-        "server.port": str(port),
-        "server.headless": "true",
-        "server.fileWatcherType": "none",
-        "browser.gatherUsageStats": "false",
-        "client.showErrorDetails": "none",
-        "client.showErrorLinks": "false",
-    }
-    for name, value in options.items():
+    home = shipped("dashboard")
+    command = [sys.executable, "-m", "streamlit", "run", str(home / "app.py")]
+    for name, value in {**GUARDED, "server.port": str(port)}.items():
         command += [f"--{name}", value]
-    place = folder if "://" in folder else str(Path(folder).resolve())
-    told = {STORE_VARIABLE: place} | ({PICTURES_VARIABLE: str(pictures)} if pictures else {})
-    told["LCMIS_BESIDE"] = "\n".join(str(path.resolve()) for path in beside or ())
-    told[LABELS_VARIABLE] = "" if labels else "off"
+    name = store_name(store)
+    place = place_of(name)
+    if place.folder is not None:
+        name = str(place.folder.resolve())
+    elif place.file is not None:
+        name = f"sqlite:///{place.file.resolve()}"
+    told = {
+        STORE_VARIABLE: name,
+        PICTURES_VARIABLE: str(Path(pictures).resolve()) if pictures else "",
+        LABELS_VARIABLE: "" if labels else "off",
+        "LCMIS_BESIDE": "\n".join(str(path.resolve()) for path in beside or ()),
+        "LCMIS_HOSTS": "\n".join(allow_host or ()),
+    }
     print(f"lcmis dashboard: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    os.chdir(home)  # Streamlit obeys, and Python imports, what lies in the current folder
     os.execve(sys.executable, command, {**os.environ, **told})
 
 
 def upgrade(store: StoreOption = None) -> None:
     """Bring an older store to this version; a copy of the old database is kept beside it."""
+    from lcmis.cli import terminal
     from lcmis.store.schema import upgrade_store
 
-    print(upgrade_store(store_name(store)))
+    terminal.say(upgrade_store(store_name(store)))
 
 
 def check(store: StoreOption = None, pictures: PicturesOption = None) -> None:

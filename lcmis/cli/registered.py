@@ -50,7 +50,9 @@ def complete(*kinds: str) -> Callable[[str], list[str]]:
 
 
 def complete_or_path(*kinds: str) -> Callable[[str], list[str]]:
-    """As :func:`complete`, and the files and folders that begin as typed."""
+    """As :func:`complete`, and the files and folders that begin as typed, but for those whose names
+    would act on the terminal.
+    """
     of_names = complete(*kinds)
 
     def names_and_paths(incomplete: str) -> list[str]:
@@ -59,6 +61,7 @@ def complete_or_path(*kinds: str) -> Callable[[str], list[str]]:
         there = sorted(place.iterdir()) if place.is_dir() else []
         prefix = incomplete.removesuffix(beginning)
         shown = [path for path in there if beginning or not path.name.startswith(".")]
+        shown = [path for path in shown if path.name.isprintable()]
         found = [path for path in shown if path.name.startswith(beginning)]
         paths = [f"{prefix}{path.name}{'/' if path.is_dir() else ''}" for path in found]
         return [*of_names(incomplete), *paths]

@@ -39,6 +39,7 @@ def report(
 
     It needs no server and no network and runs no script; the same facts give the same file.
     """
+    from lcmis.cli import terminal
     from lcmis.export import report as room
     from lcmis.findings.words import megabytes, several
 
@@ -48,10 +49,11 @@ def report(
         out = out or Path("report.html")
         text = room.html(made)
         _write(out, text)
-        print(f"{out}: {several(made.num_pictures, 'picture')}, {megabytes(len(text.encode()))}")
+        size = megabytes(len(text.encode()))
+        terminal.say(f"{out}: {several(made.num_pictures, 'picture')}, {size}")
     if markdown is not None:
         _write(markdown, room.markdown(made))
-        print(f"{markdown}: words and tables")
+        terminal.say(f"{markdown}: words and tables")
 
 
 def _write(path: Path, text: str) -> None:

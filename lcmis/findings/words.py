@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from lcmis import judge
@@ -25,10 +24,6 @@ from lcmis.types import (
     Verdict,
 )
 
-LONGEST = 600
-"""Letters of foreign text that are shown."""
-JOINERS = "\u200c\u200d"
-"""Letters that do not show themselves but shape others: in Persian, in family emoji."""
 KEY_LETTERS = 12
 """Of a key that are shown: two of a million pictures begin alike once in 500 stores."""
 PROVED = 0.05
@@ -36,22 +31,6 @@ PROVED = 0.05
 NOT_JUDGED = "not judged"
 
 # ── foreign text ─────────────────────────────────────────────────────────────────────────────────
-
-
-def visible(text: str, longest: int = LONGEST) -> str:
-    """Text of models, files and people on one line, letters that would act on it spelled out.
-
-    A right-to-left override becomes ``[U+202E]``; a terminal's escape ``[U+001B]``.
-    """
-    flat = re.sub(r"[ \t\n\r\f\v\x1c-\x1f\x85\u2028\u2029]+", " ", text).strip(" ")
-    if len(flat) > longest:
-        flat = f"{flat[:longest]}… ({len(text):,} letters)"
-    return "".join(map(_letter, flat))
-
-
-def _letter(letter: str) -> str:
-    acts = unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn")
-    return f"[U+{ord(letter):04X}]" if acts and letter not in JOINERS else letter
 
 
 def shortened(text: str, longest: int) -> str:

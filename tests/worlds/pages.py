@@ -67,26 +67,30 @@ def said(app: AppTest) -> str:
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The address of a dashboard over a store, on a free port of this machine."""
+    with running(DASHBOARD / "app.py", {"LCMIS_STORE": str(folder)}) as url:
+        yield url
+
+
+@contextmanager
+def running(script: Path, environment: dict[str, str]) -> Iterator[str]:
+    """The address of a script that Streamlit serves on a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "streamlit", "run", str(DASHBOARD / "app.py")]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true"]
     command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
-    environment = {
-        **os.environ,
-        "LCMIS_STORE": str(folder),
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
+    settings = {**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL) as server:
         try:
-            _await(f"{url}/_stcore/health", server)
+            awaited(f"{url}/_stcore/health", server)
             yield url
         finally:
             server.terminate()
 
 
-def _await(url: str, server: subprocess.Popen[bytes]) -> None:
+def awaited(url: str, server: subprocess.Popen[bytes]) -> None:
+    """Wait until a server that was just started answers."""
     while server.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=60) as answer:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -28,10 +27,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from lcmis.cli.terminal.door import Terminal
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import AllPairs, Failures, OnePair, OnePicture, words
 from lcmis.findings.words import several
 from lcmis.judge import Decision
+from lcmis.machine import letters
 from lcmis.machine.secrets import withheld
 from lcmis.plugins.settings import USUAL_STORE
 from lcmis.types import QuestionKind, Verdict
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from lcmis.repair.search import Watch as RepairWatch
     from lcmis.types import ConceptPair, Question, Render, RenderSpec, Score
 
-console = Console(highlight=False)
+console = Terminal()
 
 DERIVED = (
     *("key", "passed", "num_repaired", "num_proved", "num_surely_failing"),
@@ -116,7 +117,7 @@ def lines() -> Iterator[Callable[[str, int, int, str], None]]:
         _RateColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("[dim]{task.description}"),
-        console=Console(stderr=True, highlight=False),
+        console=Terminal(stderr=True),
     )
     tasks: dict[str, Any] = {}
 
@@ -188,6 +189,11 @@ def _model_row(model: ModelFinding, name: str) -> list[Cell]:
         str(model.pictures),
         "; ".join(f"{words.percent(share.value)} %" for share in others if share.total),
     ]
+
+
+def say(sentence: str) -> None:
+    """One sentence on a line of its own, never broken."""
+    console.print(Text(sentence), soft_wrap=True)
 
 
 def print_failures(count: int) -> None:
@@ -352,7 +358,7 @@ def _plan_row(plan: ModelPlan) -> list[Cell]:
 def print_pair(found: Sequence[PairFinding], pair: ConceptPair) -> None:
     """One pair over all models, then every picture with its scores."""
     console.print(
-        f"[bold]{escape(words.visible(pair.prompt))}[/]  [dim]{words.short_key(pair.key)}[/]"
+        f"[bold]{escape(letters.visible(pair.prompt))}[/]  [dim]{words.short_key(pair.key)}[/]"
     )
     for side in (pair.a, pair.b):
         console.print(f"  {escape(side.name)}: [dim]{escape(side.description)}[/]")
@@ -391,7 +397,7 @@ def print_pair(found: Sequence[PairFinding], pair: ConceptPair) -> None:
 
 def _verdict_cell(verdict: Verdict, pair: ConceptPair) -> Text:
     colour = "green" if verdict is Verdict.ALIGNED else "red" if verdict.is_scored else "yellow"
-    return Text(words.visible(words.verdict(verdict, pair)), style=colour)
+    return Text(letters.visible(words.verdict(verdict, pair)), style=colour)
 
 
 def print_picture(
@@ -493,7 +499,7 @@ def _(found: Failures) -> None:
     for failure in found.failures:
         console.print(
             f"[dim]{words.moment(failure.at)}[/] {failure.stage} [dim]{failure.item}[/]: "
-            f"{escape(failure.sentence)}",
+            f"{escape(letters.visible(failure.sentence))}",
             soft_wrap=True,
         )
 
@@ -538,8 +544,16 @@ def print_json(value: Any) -> None:
 
 
 def as_json(value: Any) -> str:
-    """Field for field but for pictures; what is not a number is null with its count beside it."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n"
+    """Field for field but for pictures; what is not a number is null with its count beside it.
+
+    Letters that would act on a terminal are escaped, so that a reader of JSON gets them back.
+    """
+    lines = json.dumps(_plain(value), indent=2, ensure_ascii=False).split("\n")
+    return "".join(f"{line if line.isprintable() else _harmless(line)}\n" for line in lines)
+
+
+def _harmless(line: str) -> str:
+    return "".join(json.dumps(one)[1:-1] if letters.acts(one) else one for one in line)
 
 
 def _plain(value: Any) -> Any:

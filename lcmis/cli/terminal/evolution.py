@@ -14,6 +14,7 @@ from lcmis.cli.terminal import console, lines, print_failures
 from lcmis.cli.terminal.tables import Cell, Column, Grid
 from lcmis.findings import words
 from lcmis.findings.words import several
+from lcmis.machine import letters
 
 if TYPE_CHECKING:
     from lcmis.repair.evolve import EvolveProgress, EvolveResult
@@ -44,7 +45,7 @@ def print_evolved(found: EvolveResult, path: Path) -> None:
     by_gain = sorted(evolution.tried, key=_gained, reverse=True)
     rows: list[list[Cell]] = [
         [
-            Text(words.visible(one.text), style="bold" if one == evolution.best else ""),
+            Text(letters.visible(one.text), style="bold" if one == evolution.best else ""),
             _gain(one.value),
             str(one.value.pictures) if one.value else "0",
         ]

@@ -6,15 +6,16 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from lcmis.cli.terminal import console
+from lcmis.cli.terminal.door import Terminal
 from lcmis.cli.terminal.tables import Cell, Column, Grid
 from lcmis.findings import words
 from lcmis.findings.words import several
+from lcmis.machine import letters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def inversion_progress(*, quiet: bool = False) -> Iterator[Watch | None]:
         BarColumn(bar_width=16),
         TimeElapsedColumn(),
         TextColumn("[dim]{task.fields[detail]}"),
-        console=Console(stderr=True, highlight=False),
+        console=Terminal(stderr=True),
         transient=True,
     )
     with bars:
@@ -96,7 +97,7 @@ def _print_methods(found: Sequence[Inverted], result: InversionResult) -> None:
     rows: list[list[Cell]] = [
         [
             one.method,
-            Text(words.visible(one.prompt), style="green" if place == 0 else ""),
+            Text(letters.visible(one.prompt), style="green" if place == 0 else ""),
             _mean(one.image_similarity),
             _cosine(one.text_similarity),
             _perplexity(one),
@@ -118,7 +119,7 @@ def _print_made(made: Sequence[Made]) -> None:
     rows: list[list[Cell]] = []
     for one in made:
         if one.judged is None:
-            rows.append([one.how, Text(words.visible(one.failure), style="yellow"), "", ""])
+            rows.append([one.how, Text(letters.visible(one.failure), style="yellow"), "", ""])
         else:
             alike = [_mean(value) for value in one.judged.image_similarities[:2]]
             rows.append([one.how, one.judged.prompt, *alike, *[""] * (2 - len(alike))])

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 
 from lcmis.cli.terminal import PROMPT, console, print_next
+from lcmis.cli.terminal.door import Terminal
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import words
 from lcmis.findings.words import several
@@ -23,7 +23,7 @@ SHOWN = 12
 
 def announce(*, quiet: bool) -> Callable[[str], None]:
     """Says what happens between two audits; on standard error, beside the progress."""
-    errors = Console(stderr=True, highlight=False)
+    errors = Terminal(stderr=True)
 
     def say(sentence: str) -> None:
         if not quiet:

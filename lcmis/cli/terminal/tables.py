@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lcmis.findings import words
+from lcmis.machine import letters
 from lcmis.types import Rate
 
 Cell = str | Text
@@ -37,7 +38,7 @@ class Column:
     """Where there is no room, columns with the largest number are left out first; 0 stays."""
     heads: bool = False
     """Whether a row told as a block begins with it; the first column where none says so."""
-    longest: int = words.LONGEST
+    longest: int = letters.LONGEST
     """Letters of a text, of which the middle is left out beyond."""
 
 
@@ -64,7 +65,7 @@ class Grid:
         shown = [one for one in shown if any(one.cells)]
         kept = _that_fit(shown, width)
         if self.title:
-            yield Text(words.visible(self.title), style="italic")
+            yield Text(letters.visible(self.title), style="italic")
         if kept is None:
             yield from _blocks(shown, width, console)
         else:
@@ -96,7 +97,7 @@ class _Filled:
 def _text(cell: Cell, column: Column) -> Text:
     if isinstance(cell, Text):
         return cell
-    seen = words.visible(cell, longest=len(cell))
+    seen = letters.visible(cell, longest=len(cell))
     return Text(words.shortened(seen, column.longest) if column.wraps else seen)
 
 
@@ -196,5 +197,5 @@ def rate_cell(measured: Rate, none: str = words.NOT_JUDGED) -> Text:
 
 def one_below_the_other(*lines: tuple[str, str]) -> Text:
     """A cell of several lines, each a text of anybody with its style; empty ones are left out."""
-    shown = [(words.visible(line, longest=len(line)), style) for line, style in lines if line]
+    shown = [(letters.visible(line, longest=len(line)), style) for line, style in lines if line]
     return Text("\n").join(Text(line, style=style) for line, style in shown)

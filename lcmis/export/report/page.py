@@ -16,6 +16,7 @@ from lcmis.export.report.contents import Report
 from lcmis.findings import RepairFinding, words
 from lcmis.findings.words import outcome
 from lcmis.judge import UNNAMED, Decision
+from lcmis.machine import letters
 from lcmis.types import Verdict
 
 _SHADES = 8
@@ -87,7 +88,7 @@ def _outcome(found: RepairFinding) -> str:
 def _shown(value: Any) -> Any:
     """What every expression of a page passes through: letters that act are spelled out."""
     foreign = isinstance(value, str) and not isinstance(value, Markup)
-    return words.visible(value) if foreign else value
+    return letters.visible(value) if foreign else value
 
 
 def _shown_in_markdown(value: Any) -> Any:
