@@ -237,15 +237,19 @@ class SingleFile:
             if is_t5
             else create_diffusers_clip_model_from_ldm
         )
+        tensors = self._tensors(component, kind.__name__)
         network = create(
             kind,
-            checkpoint=self._tensors(component, kind.__name__),
+            checkpoint=dict(tensors),
             config=str(base.path),
             subfolder=component,
             torch_dtype=dtype,
             local_files_only=True,
         )
         network.tie_weights()
+        projection = tensors.get(f"{self._prefix(component, kind.__name__)}text_projection.weight")
+        if projection is not None:  # diffusers takes the identity for SD3's CLIP-L, come what may
+            network.text_projection.weight.data.copy_(projection)
         return network.to(dtype)
 
     def _tensors(self, component: str, class_name: str = "") -> dict[str, Any]:
