@@ -271,8 +271,30 @@ def test_settings_of_files_are_refused_for_folders_and_those_of_folders_for_file
     with pytest.raises(ConfigError, match="says itself how it is built"):
         DiffusersModel(settings_of(tiny("sd"), base="some/base"))
     file = single_files.checkpoint("sd", tiny("sd"), tmp_path / "x.safetensors")
+    with pytest.raises(ConfigError, match="is a file, which does not say"):
+        DiffusersModel(settings_of(file, base=str(file)))
     with pytest.raises(ConfigError, match="has no variants"):
         DiffusersModel(settings_of(file, base=str(tiny("sd")), variant="fp16"))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"base": "b"},
+        {"vae": "v"},
+        {"variant": "fp16"},
+        {"embeddings": (Embedding("e"),)},
+    ],
+    ids=lambda form: next(iter(form)),
+)
+@pytest.mark.parametrize("name", ["hosted:x", "folder:."])
+def test_models_that_do_not_draw_here_refuse_forms_by_name(name: str, form: dict[str, Any]) -> None:
+    from lcmis.plugins.opening import open_model as opened
+    from lcmis.plugins.settings import HostedSettings
+
+    there = HostedSettings("http://localhost:9/v1") if name == "hosted:x" else None
+    with pytest.raises(ConfigError, match=rf"\b{next(iter(form))}\b"):
+        opened(ModelSettings(name, hosted=there, **form))
 
 
 # ── quantised ────────────────────────────────────────────────────────────────────────────────────

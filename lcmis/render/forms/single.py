@@ -247,9 +247,10 @@ class SingleFile:
             local_files_only=True,
         )
         network.tie_weights()
-        projection = tensors.get(f"{self._prefix(component, kind.__name__)}text_projection.weight")
-        if projection is not None:  # diffusers takes the identity for SD3's CLIP-L, come what may
-            network.text_projection.weight.data.copy_(projection)
+        # diffusers takes the identity for SD3's CLIP-L, come what may
+        own = tensors.get(f"{self._prefix(component, kind.__name__)}text_projection.weight")
+        if own is not None and hasattr(network, "text_projection"):
+            network.text_projection.weight.data.copy_(own)
         return network.to(dtype)
 
     def _tensors(self, component: str, class_name: str = "") -> dict[str, Any]:
