@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import small_store
+from worlds import facts, pages, small_store
+from worlds.facts import LOCKED, PASSWORD
+from worlds.toys import pair
 
 from lcmis.machine.secrets import VARIABLES, withheld
+from lcmis.propose.catalogue import to_toml
 from lcmis.store import Store
 from lcmis.types import Failure, Run
 
 ROOT = Path(__file__).parents[1]
-CANARY = "canary-5f1e"
+CANARY = PASSWORD
+postgresql, locked = facts.postgresql, facts.locked
 
 
 @pytest.mark.parametrize(
@@ -114,3 +118,110 @@ def test_no_sentence_repeats_the_password_of_an_address(address, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("lcmis: ")
     assert CANARY not in done.stdout + done.stderr
+
+
+# ── a server that asks for a password ────────────────────────────────────────────────────────────
+
+AUDIT = """
+pairs = ["pairs.toml"]
+models = [{ name = "toy", scheduler = "deaf" }]
+checkers = [{ kind = "toy" }, { kind = "toy", name = "guide" }]
+"""
+
+
+def in_the_address(socket, base, desk, setenv):
+    return f"postgresql://{LOCKED}:{PASSWORD}@/{base}?host={socket}"
+
+
+def in_the_query(socket, base, desk, setenv):
+    return f"postgresql:///{base}?host={socket}&user={LOCKED}&password={PASSWORD}"
+
+
+def in_a_variable(socket, base, desk, setenv):
+    setenv("PGPASSWORD", PASSWORD)
+    return f"postgresql://{LOCKED}@/{base}?host={socket}"
+
+
+def in_a_password_file(socket, base, desk, setenv):
+    (desk / "passwords").write_text(f"*:*:{base}:{LOCKED}:{PASSWORD}\n")
+    (desk / "passwords").chmod(0o600)
+    setenv("PGPASSFILE", str(desk / "passwords"))
+    return f"postgresql://{LOCKED}@/{base}?host={socket}"
+
+
+def in_a_service_file(socket, base, desk, setenv):
+    lines = ("[audits]", f"host={socket}", f"user={LOCKED}", f"dbname={base}")
+    (desk / "services").write_text("\n".join((*lines, f"password={PASSWORD}\n")))
+    setenv("PGSERVICEFILE", str(desk / "services"))
+    return "postgresql:///?service=audits"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [in_the_address, in_the_query, in_a_variable, in_a_password_file, in_a_service_file],
+)
+def test_a_database_that_asks_for_a_password_gets_it_and_nobody_else(
+    told, locked, toys, lcmis, tmp_path, monkeypatch, caplog
+):
+    import psycopg
+
+    desk = tmp_path / "desk"
+    desk.mkdir()
+    monkeypatch.chdir(desk)
+    (desk / "pairs.toml").write_text(to_toml([pair("rubine", "azure")]), "utf-8")
+    (desk / "audit.toml").write_text(AUDIT, "utf-8")
+    address = told(*locked, tmp_path, monkeypatch.setenv)
+    monkeypatch.setenv("LCMIS_PICTURES", str(desk / "pictures"))
+    monkeypatch.setenv("LCMIS_STORE", address)
+    shown = []
+    for words in (
+        ("audit", "audit.toml"),
+        ("plan", "audit.toml"),
+        ("show",),
+        ("show", "--json"),
+        (
+            "repair",
+            "audit.toml",
+            "--method",
+            "moce",
+            "--budget",
+            "16",
+            "--certificate",
+            "4",
+            "--json",
+        ),
+        ("report", "--markdown", "report.md", "--out", "report.html"),
+        ("export", "jsonl", "repaired.jsonl", "--every"),
+        ("publish", "parquet", "published"),
+        ("db", "check"),
+        ("db", "upgrade"),
+    ):
+        code, out, errors = lcmis(*words)
+        assert code in (0, 2), (words, errors)
+        shown.append((code, out, errors))
+    assert [code for code, _, _ in shown][:4] == [0] * 4, shown
+    for page in ("overview", "runs"):
+        shown.append(pages.said(pages.drawn({"store": address, "pictures": "pictures"}, page)))
+    for one in (*shown, caplog.text):
+        assert PASSWORD not in str(one)
+    for file in desk.rglob("*"):
+        assert file.is_dir() or PASSWORD.encode() not in file.read_bytes(), file
+    socket, base = locked
+    login = f"host={socket} user={LOCKED} dbname={base} password={PASSWORD}"
+    with psycopg.connect(login) as server:
+        tables = server.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        for (table,) in tables.fetchall():
+            rows = server.execute(
+                psycopg.sql.SQL("SELECT * FROM {}").format(psycopg.sql.Identifier(table))
+            )
+            assert PASSWORD not in str(rows.fetchall()), table
+
+
+def test_a_wrong_password_is_a_sentence(locked, lcmis, tmp_path):
+    socket, base = locked
+    address = f"postgresql://{LOCKED}:canary-wrong@/{base}?host={socket}"
+    code, out, errors = lcmis("show", "--store", address, "--pictures", tmp_path)
+    assert code == 2
+    assert len(errors.splitlines()) == 1
+    assert "password" in errors
+    assert "canary" not in out + errors

@@ -27,7 +27,8 @@ from lcmis.types import FIRST_REPAIR_SEED, Adapter, Embedding
 STORE_VARIABLE = "LCMIS_STORE"
 """The environment variable that names the store where no flag and no file does."""
 PICTURES_VARIABLE = "LCMIS_PICTURES"
-"""How the command line tells the dashboard where the pictures of a database URL lie."""
+"""The environment variable that names the folder of the pictures of a database URL, where no flag
+and no file does."""
 LABELS_VARIABLE = "LCMIS_LABELS"
 """How the command line tells the dashboard that nobody may label: ``off``."""
 
@@ -69,6 +70,8 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
     for name, value in overrides.items():
         if value is not None:
             table[name] = {**table.get(name, {}), **value} if isinstance(value, dict) else value
+    if "://" in str(table.get("store", "")) and PICTURES_VARIABLE in os.environ:
+        table.setdefault("pictures", os.environ[PICTURES_VARIABLE])
     table = USUAL | table
     where = str(path) if path else "the settings"
     _refuse_unknown(table, AuditSettings, where)

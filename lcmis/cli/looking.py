@@ -129,9 +129,10 @@ def dashboard(
         name = str(place.folder.resolve())
     elif place.file is not None:
         name = f"sqlite:///{place.file.resolve()}"
+    images = pictures or ("://" in name and os.environ.get(PICTURES_VARIABLE))
     told = {
         STORE_VARIABLE: name,
-        PICTURES_VARIABLE: str(Path(pictures).resolve()) if pictures else "",
+        PICTURES_VARIABLE: str(Path(images).resolve()) if images else "",
         LABELS_VARIABLE: "" if labels else "off",
         "LCMIS_BESIDE": "\n".join(str(path.resolve()) for path in beside or ()),
         "LCMIS_HOSTS": "\n".join(allow_host or ()),

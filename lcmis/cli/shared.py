@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lcmis.audit.config import STORE_VARIABLE
+from lcmis.audit.config import PICTURES_VARIABLE, STORE_VARIABLE
 from lcmis.cli.registered import CATALOGUES, complete, complete_or_path
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import USUAL_STORE, AuditSettings
@@ -361,8 +361,11 @@ def open_store(
     """Open it; none of SQLAlchemy is imported before."""
     from lcmis.store import Store
 
+    name = store_name(store)
+    if "://" in name:
+        pictures = pictures or os.environ.get(PICTURES_VARIABLE)
     return Store(
-        store_name(store),
+        name,
         pictures=Path(pictures) if pictures else None,
         read_only=read_only,
         create=create,

@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import QueuePool
 
 from lcmis.errors import StoreError
+from lcmis.machine.secrets import withheld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ class StorePlace:
     def __str__(self) -> str:
         """For people: passwords are left out."""
         if self.url is not None:
-            return self.url.render_as_string(hide_password=True)
+            return withheld(self.url.render_as_string(hide_password=True))  # also in its query
         return str(self.folder or self.file)
 
     def exists(self) -> bool:

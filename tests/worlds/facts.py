@@ -37,6 +37,8 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 
 CHECKER = "vqa:judge@1"
+LOCKED = "anna"
+PASSWORD = "canary-5f1e"
 
 
 def make_pair(a: str = "tea cup", b: str = "iced coke", prompt: str = "") -> ConceptPair:
@@ -117,6 +119,7 @@ def postgresql() -> Iterator[str]:
         subprocess.run(
             [*as_user, initdb, "-A", "trust", "-U", "lcmis", "--no-sync", "-D", data], **quiet
         )
+        _lock_out(Path(data) / "pg_hba.conf")
         options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
         log = f"{folder}/log"
         subprocess.run([*pg_ctl, "-w", "-l", log, "-o", options, "start"], **quiet)
@@ -124,6 +127,30 @@ def postgresql() -> Iterator[str]:
             yield f"postgresql://lcmis@/postgres?host={folder}&options=-csearch_path%3D{{}}"
         finally:
             subprocess.run([*pg_ctl, "-m", "immediate", "stop"], **quiet)
+
+
+def _lock_out(rules: Path) -> None:
+    """One user has to say a password, all others are trusted."""
+    rules.write_text(f"local all {LOCKED} scram-sha-256\n{rules.read_text()}")
+
+
+@pytest.fixture
+def locked(postgresql: str, tmp_path: Path) -> tuple[str, str]:
+    """The folder of a server's socket, and a fresh database there that asks :data:`LOCKED` for
+    :data:`PASSWORD`.
+    """
+    import psycopg
+    from psycopg import sql
+
+    host = postgresql.partition("host=")[2].partition("&")[0]
+    name = f"t{uuid.uuid5(uuid.NAMESPACE_OID, str(tmp_path)).hex}"
+    owner, word = sql.Identifier(LOCKED), sql.Literal(PASSWORD)
+    with psycopg.connect(f"host={host} user=lcmis dbname=postgres", autocommit=True) as server:
+        if not server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [LOCKED]).fetchone():
+            server.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(owner, word))
+        made = sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), owner)
+        server.execute(made)
+    return host, name
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
