@@ -100,6 +100,18 @@ def test_the_file_and_its_base_are_both_in_the_name_and_in_the_spec(
     assert DiffusersModel(settings_of(file, base=str(tiny("sd")))).spec(CUP, 1).key != before
 
 
+def test_loading_a_file_and_a_word_says_nothing_that_is_not_ours(
+    tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    file = single_files.checkpoint("sd", tiny("sd"), tmp_path / "dream.safetensors")
+    words = (Embedding(str(word(tmp_path / "toy.safetensors"))),)
+    model = DiffusersModel(settings_of(file, base=str(tiny("sd")), embeddings=words))
+    capfd.readouterr()
+    one(model, CUP)
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+
+
 def test_a_single_file_without_a_base_names_the_one_that_it_looks_made_from(
     tiny: Tiny, tmp_path: Path
 ) -> None:
@@ -160,6 +172,66 @@ def test_a_checkpoint_that_says_it_predicts_velocity_is_drawn_so(
     assert (config.prediction_type, config.rescale_betas_zero_snr) == ("v_prediction", True)
 
 
+@pytest.mark.parametrize("numbers", [torch.float16, torch.float8_e4m3fn], ids=str)
+def test_a_checkpoint_in_fewer_bits_draws_nearly_the_same(
+    numbers: torch.dtype, tiny: Tiny, open_model: Callable[..., DiffusersModel], tmp_path: Path
+) -> None:
+    file = single_files.checkpoint("sd", tiny("sd"), tmp_path / "x.safetensors")
+    tensors = load_file(file)
+    save_file(
+        {
+            key: one.to(numbers if key.startswith("model.diffusion_model.") else torch.float16)
+            for key, one in tensors.items()
+        },
+        file,
+    )
+    drawn = one(DiffusersModel(settings_of(file, base=str(tiny("sd")))), CUP).astype(int)
+    distance = np.abs(drawn - one(open_model("sd"), CUP)).mean()
+    assert distance < 3 if numbers == torch.float16 else distance < 15
+
+
+@pytest.mark.parametrize(
+    ("family", "component", "kind", "write"),
+    [
+        ("sd", "text_encoder", "CLIPTextModel", single_files.open_clip("cond_stage_model.model.")),
+        (
+            "sd3",
+            "text_encoder",
+            "CLIPTextModelWithProjection",
+            single_files.clip("text_encoders.clip_l.transformer."),
+        ),
+        (
+            "sd3",
+            "text_encoder_2",
+            "CLIPTextModelWithProjection",
+            single_files.clip("text_encoders.clip_g.transformer."),
+        ),
+        ("sd3", "text_encoder_3", "T5EncoderModel", single_files.t5),
+        ("flux", "text_encoder_2", "T5EncoderModel", single_files.t5),
+    ],
+)
+def test_text_encoders_of_other_layouts_come_out_of_the_file_whole(
+    family: str, component: str, kind: str, write: Any, tiny: Tiny, tmp_path: Path
+) -> None:
+    import transformers
+
+    from lcmis.machine.hub import locate
+    from lcmis.render.forms.single import SingleFile
+    from lcmis.render.pipeline_folder import PipelineFolder
+
+    own = single_files.weights(tiny(family), component)
+    file = tmp_path / "x.safetensors"
+    denoiser = {"model.diffusion_model.x": torch.zeros(2), "model.diffusion_model.y": torch.ones(2)}
+    save_file(write(own) | denoiser, file)
+    single, base = SingleFile(locate(str(file), None)), PipelineFolder(tiny(family), family)
+    assert single.holds(component, kind)
+    assert not single.holds("vae", "AutoencoderKL")
+    network = single.load(component, getattr(transformers, kind), base, torch.float32)
+    read = {key.removeprefix("text_model."): one for key, one in network.state_dict().items()}
+    for key, tensor in own.items():
+        assert torch.equal(read[key.removeprefix("text_model.")], tensor), key
+
+
 @pytest.mark.parametrize(
     ("tensors", "says"),
     [
@@ -199,8 +271,30 @@ def test_settings_of_files_are_refused_for_folders_and_those_of_folders_for_file
     with pytest.raises(ConfigError, match="says itself how it is built"):
         DiffusersModel(settings_of(tiny("sd"), base="some/base"))
     file = single_files.checkpoint("sd", tiny("sd"), tmp_path / "x.safetensors")
+    with pytest.raises(ConfigError, match="is a file, which does not say"):
+        DiffusersModel(settings_of(file, base=str(file)))
     with pytest.raises(ConfigError, match="has no variants"):
         DiffusersModel(settings_of(file, base=str(tiny("sd")), variant="fp16"))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"base": "b"},
+        {"vae": "v"},
+        {"variant": "fp16"},
+        {"embeddings": (Embedding("e"),)},
+    ],
+    ids=lambda form: next(iter(form)),
+)
+@pytest.mark.parametrize("name", ["hosted:x", "folder:."])
+def test_models_that_do_not_draw_here_refuse_forms_by_name(name: str, form: dict[str, Any]) -> None:
+    from lcmis.plugins.opening import open_model as opened
+    from lcmis.plugins.settings import HostedSettings
+
+    there = HostedSettings("http://localhost:9/v1") if name == "hosted:x" else None
+    with pytest.raises(ConfigError, match=rf"\b{next(iter(form))}\b"):
+        opened(ModelSettings(name, hosted=there, **form))
 
 
 # ── quantised ────────────────────────────────────────────────────────────────────────────────────

@@ -137,17 +137,23 @@ def weight_files(names: Collection[str], variant: str | None = None) -> tuple[st
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """No progress bars of the libraries' own while inside; ours show what is going on."""
+    """No progress bars and no warnings of the libraries' own while inside.
+
+    Ours show what is going on, and what such warnings are about is checked by whoever loads.
+    """
     from transformers.utils import logging
 
-    bars = [logging]
+    libraries = [logging]
     if "diffusers" in sys.modules:
-        bars.append(sys.modules["diffusers"].utils.logging)
-    shown = [bar for bar in bars if bar.is_progress_bar_enabled()]
-    for bar in shown:
-        bar.disable_progress_bar()
+        libraries.append(sys.modules["diffusers"].utils.logging)
+    before = [(one, one.is_progress_bar_enabled(), one.get_verbosity()) for one in libraries]
+    for one, _, _ in before:
+        one.disable_progress_bar()
+        one.set_verbosity_error()
     try:
         yield
     finally:
-        for bar in shown:
-            bar.enable_progress_bar()
+        for one, is_shown, verbosity in before:
+            one.set_verbosity(verbosity)
+            if is_shown:
+                one.enable_progress_bar()

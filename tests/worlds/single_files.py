@@ -101,10 +101,14 @@ def vae(tensors: Tensors) -> Tensors:
     return found
 
 
+OUTSIDE = ("text_model.", "text_projection.")
+"""Names that say already where they stand: some classes of transformers leave out the rest."""
+
+
 def clip(prefix: str) -> Callable[[Tensors], Tensors]:
     """As transformers names them, behind a prefix."""
     return lambda tensors: {
-        f"{prefix}text_model.{key.removeprefix('text_model.')}": tensor
+        f"{prefix}{'' if key.startswith(OUTSIDE) else 'text_model.'}{key}": tensor
         for key, tensor in tensors.items()
     }
 
@@ -114,13 +118,13 @@ def open_clip(prefix: str) -> Callable[[Tensors], Tensors]:
 
     def write(tensors: Tensors) -> Tensors:
         found = {}
+        tensors = {key.removeprefix("text_model."): one for key, one in tensors.items()}
         for key, tensor in tensors.items():
-            key = key.removeprefix("text_model.")
             key, _, kind = key.rpartition(".")
             if key.endswith(("k_proj", "v_proj")):
                 continue
             if key.endswith("q_proj"):
-                parts = [tensors[f"text_model.{key[:-6]}{one}_proj.{kind}"] for one in "qkv"]
+                parts = [tensors[f"{key[:-6]}{one}_proj.{kind}"] for one in "qkv"]
                 tensor, key, kind = torch.cat(parts), key[:-7], f"in_proj_{kind}"
             if key == "text_projection":
                 found[f"{prefix}text_projection"] = tensor.T.contiguous()
@@ -143,6 +147,15 @@ def open_clip(prefix: str) -> Callable[[Tensors], Tensors]:
         return found
 
     return write
+
+
+def t5(tensors: Tensors) -> Tensors:
+    """As transformers names them; what is tied is stored once."""
+    return {
+        f"text_encoders.t5xxl.transformer.{key}": tensor
+        for key, tensor in tensors.items()
+        if key != "encoder.embed_tokens.weight"
+    }
 
 
 LAYOUTS: Mapping[str, Mapping[str, Callable[[Tensors], Tensors]]] = {

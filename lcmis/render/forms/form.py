@@ -53,6 +53,11 @@ class Form:
                     f"{self.model_id} is one file and has no variants: leave variant out"
                 )
             self._base = locate_spelled(settings.base)
+            if self._base.path.is_file():
+                raise ConfigError(
+                    f"base = {settings.base!r} is a file, which does not say how a model is built: "
+                    f"name a hub model or a diffusers folder"
+                )
             self.model_id += f"+base:{self._base}"
         elif settings.base is not None:
             raise ConfigError(

@@ -237,15 +237,20 @@ class SingleFile:
             if is_t5
             else create_diffusers_clip_model_from_ldm
         )
+        tensors = self._tensors(component, kind.__name__)
         network = create(
             kind,
-            checkpoint=self._tensors(component, kind.__name__),
+            checkpoint=dict(tensors),
             config=str(base.path),
             subfolder=component,
             torch_dtype=dtype,
             local_files_only=True,
         )
         network.tie_weights()
+        # diffusers takes the identity for SD3's CLIP-L, come what may
+        own = tensors.get(f"{self._prefix(component, kind.__name__)}text_projection.weight")
+        if own is not None and hasattr(network, "text_projection"):
+            network.text_projection.weight.data.copy_(own)
         return network.to(dtype)
 
     def _tensors(self, component: str, class_name: str = "") -> dict[str, Any]:
