@@ -108,8 +108,8 @@ def verdict_badge(verdict: Verdict, pair: ConceptPair) -> str:
     return f":{colour}-badge[{icon} {plain(words.verdict(verdict, pair))}]"
 
 
-def question_words(kind: QuestionKind, pair: ConceptPair) -> str:
-    """What a question wants to know of a picture of this pair."""
+def question_words(kind: QuestionKind, pair: ConceptPair, text: str = "") -> str:
+    """What a question wants to know of a picture of this pair; of a likeness, to which text."""
     match kind:
         case QuestionKind.A_PRESENT:
             return f"Is “{pair.a.name}” there"
@@ -121,6 +121,8 @@ def question_words(kind: QuestionKind, pair: ConceptPair) -> str:
             return f"In the place of {pair.a.name}"
         case QuestionKind.INTRUDER_B:
             return f"In the place of {pair.b.name}"
+        case QuestionKind.LIKENESS:
+            return f"How like “{text}” is it"
 
 
 def accent() -> str:

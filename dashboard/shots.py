@@ -87,6 +87,11 @@ def _is_whole(path: Path, version: tuple[int, int]) -> bool:
     return head[:4] == b"RIFF" and head[8:] == b"WEBP" and told <= version[1]
 
 
+def _yes(kind: QuestionKind) -> str:
+    """A likeness is no yes."""
+    return "" if kind is QuestionKind.LIKENESS else "yes"
+
+
 def answers(
     said: list[tuple[Question, Score]], pair: ConceptPair | None, *, width: int | None = None
 ) -> None:
@@ -101,8 +106,10 @@ def answers(
         [
             {
                 "checker": names[score.checker],
-                "question": looks.question_words(question.kind, pair) if pair else question.kind,
-                "answer": score.answer.option or "yes",
+                "question": looks.question_words(question.kind, pair, question.text)
+                if pair
+                else question.kind,
+                "answer": score.answer.option or _yes(question.kind),
                 "value": np.nan if score.answer.value is None else 100 * score.answer.value,
                 "mass": 100 * score.answer.mass,
                 "reason": score.answer.reason,

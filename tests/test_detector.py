@@ -204,6 +204,18 @@ def test_a_name_longer_than_the_detector_reads_is_an_abstention(
     assert f"{reads + 1} tokens long, and the detector reads {reads}" in answer.reason
 
 
+def test_a_synonym_that_cannot_be_read_does_not_silence_the_name(
+    detectors: dict[str, DetectorChecker], family: str
+) -> None:
+    picture = contract_pictures()[0]
+    alone, beside, unnamed = (
+        detectors[family].score([picture], [question])[0][0]
+        for question in (present("cup"), present("cup", "a" * 80), present("a" * 80, "cup"))
+    )
+    assert beside == alone
+    assert unnamed.value is None
+
+
 # ── forced choice ────────────────────────────────────────────────────────────────────────────────
 
 

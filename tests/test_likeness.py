@@ -13,6 +13,7 @@ from worlds.toys import ToyModel
 from lcmis.audit.run import Audit
 from lcmis.check import likenesses_of
 from lcmis.errors import ConfigError, OutOfBudget
+from lcmis.findings.likeness import find_likenesses
 from lcmis.plugins.protocols import Case
 from lcmis.plugins.settings import (
     AuditSettings,
@@ -210,6 +211,13 @@ def test_likenesses_are_asked_in_an_audit_and_no_verdict_rests_on_them(tmp_path:
             for question, score in store.scores(line.spec_key)
             if score.checker == likeness
         ]
+        (measured,) = find_likenesses(store, result.models[0].pairs)
     assert (line.a, line.b) == (None, None)
     assert {text for text, _ in said} >= {found.pair.a.name, found.pair.b.name, found.pair.prompt}
     assert all(value is not None and math.isfinite(value) for _, value in said)
+    values = dict(said)
+    concepts = (found.pair.a, found.pair.b)
+    a, b = (2.5 * max(values[one.name], values[one.description]) for one in concepts)
+    assert (measured.a, measured.b) == (pytest.approx(a), pytest.approx(b))
+    assert measured.difference == pytest.approx(a - b)
+    assert (measured.checker, measured.pictures) == (likeness, 1)

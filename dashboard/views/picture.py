@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import boxes
 import facts
 import looks
 import pandas as pd
@@ -27,7 +28,7 @@ def main() -> None:
     st.title(plain(spec.prompt))
     left, right = st.columns([3, 5], gap="large")
     with left:
-        shots.shot(render, kind="picture", alt=spec.prompt)
+        boxes.shot(render, facts.store().scores(render.spec_key), alt=spec.prompt)
         st.caption("To paint it again and compare:")
         st.code(f"lcmis replay {render.spec_key}", language=None, wrap_lines=True)
     with right:

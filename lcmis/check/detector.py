@@ -42,7 +42,7 @@ NO_RELATION = "a detector finds things, and cannot tell how they stand to each o
 
 
 @dataclass(frozen=True, slots=True)
-class _Family:
+class _Dialect:
     """What differs between kinds of detectors, by their model type."""
 
     prompt: str
@@ -57,14 +57,14 @@ class _Family:
     """Whether its boxes lie in the square around the picture."""
 
 
-_OWL = _Family("a photo of a {}", 0.1, separate=True)
-_DINO = _Family("{}.", 0.25, separate=False, separators=".?")
-FAMILIES: Mapping[str, _Family] = {
+_OWL = _Dialect("a photo of a {}", 0.1, separate=True)
+_DINO = _Dialect("{}.", 0.25, separate=False, separators=".?")
+FAMILIES: Mapping[str, _Dialect] = {
     "owlvit": _OWL,
-    "owlv2": _Family("a photo of a {}", 0.1, separate=True, padded_to_square=True),
+    "owlv2": _Dialect("a photo of a {}", 0.1, separate=True, padded_to_square=True),
     "grounding-dino": _DINO,
     "mm-grounding-dino": _DINO,
-    "omdet-turbo": _Family("{}", 0.3, separate=False),
+    "omdet-turbo": _Dialect("{}", 0.3, separate=False),
 }
 """By ``model_type``: how each is asked."""
 
@@ -75,8 +75,9 @@ class DetectorChecker:
     """Looks for things and says where they are: the score of the best box is the answer.
 
     Presence: the highest score, in [0, 1], of any box for the concept's name or one of its
-    synonyms; the box comes with the answer. A detector's scores are no probabilities: many models
-    call a thing found from 0.1 or 0.3 on, so calibrate the threshold, or set it.
+    synonyms; the box comes with the answer. A name that is longer than the model reads is an
+    abstention, and such a synonym is not looked for. A detector's scores are no probabilities: many
+    models call a thing found from 0.1 or 0.3 on, so calibrate the threshold, or set it.
 
     Forced choice: each option has the weight of its best box, and none of these the weight
     ``none_below``; the value of an option is its share of all weights. So none of these wins where
@@ -116,6 +117,13 @@ class DetectorChecker:
         self.checker_id = f"detect:{self._located}+{READING}-none{self.none_below:g}"
         self._detector: _Detector | None = None
 
+    @staticmethod
+    def asked(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
+        """The names that were looked for."""
+        if question.kind is QuestionKind.RELATION:
+            return ()
+        return tuple(("looked for", name) for some in _names(question) for name in some)
+
     def takes(self, question: Question) -> bool:
         """Presence, a choice among two options or more, and, to abstain, a relation."""
         if question.kind.is_choice:
@@ -138,11 +146,13 @@ class DetectorChecker:
                 answers[place] = abstain(("",), NO_RELATION)
                 continue
             names = _names(questions[place])
-            reason = self._loaded().unreadable(name for some in names for name in some)
+            unreadable = self._loaded().unreadable
+            reason = next(filter(None, (unreadable(name) for name, *_ in names)), "")
             if reason:
                 answers[place] = abstain(options_of(questions[place]), reason)
             else:
-                asked.append((place, picture, names))
+                read = [tuple(name for name in some if not unreadable(name)) for some in names]
+                asked.append((place, picture, read))
         if not asked:
             return answers
         found = self._loaded().find(
@@ -205,7 +215,7 @@ def _names(question: Question) -> list[tuple[str, ...]]:
     ]
 
 
-def _family_of(located: Located) -> _Family:
+def _family_of(located: Located) -> _Dialect:
     """Judge a folder by its files before anything of it is loaded."""
     refuse_file(located)
     config = located.path / "config.json"
@@ -231,7 +241,7 @@ def _family_of(located: Located) -> _Family:
 class _Detector:
     """A loaded model that looks for names in pictures."""
 
-    def __init__(self, located: Located, family: _Family, device: str, dtype: str) -> None:
+    def __init__(self, located: Located, family: _Dialect, device: str, dtype: str) -> None:
         import torch
         from safetensors import SafetensorError
         from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
@@ -261,17 +271,16 @@ class _Detector:
         self.tokenizer: Any = self.processor.tokenizer
         self._reads = _reads(model.config)
 
-    def unreadable(self, names: Iterable[str]) -> str:
-        """Why one of these names cannot be looked for; empty if all can."""
-        for name in names:
-            said = self._said(name)
-            if not re.search(r"\w", said):
-                return f"{name!r} names nothing that could be looked for"
-            # OmDet-Turbo also reads what it is to do
-            whole = said if self.family.separate or self._merges else f"Detect {said}."
-            length = len(self.tokenizer(whole, truncation=False, verbose=False)["input_ids"])
-            if length > self._reads:
-                return f"{name!r} is {length} tokens long, and the detector reads {self._reads}"
+    def unreadable(self, name: str) -> str:
+        """Why a name cannot be looked for; empty if it can."""
+        said = self._said(name)
+        if not re.search(r"\w", said):
+            return f"{name!r} names nothing that could be looked for"
+        # OmDet-Turbo also reads what it is to do
+        whole = said if self.family.separate or self._merges else f"Detect {said}."
+        length = len(self.tokenizer(whole, truncation=False, verbose=False)["input_ids"])
+        if length > self._reads:
+            return f"{name!r} is {length} tokens long, and the detector reads {self._reads}"
         return ""
 
     def find(

@@ -94,6 +94,11 @@ class ImageRewardChecker:
         self.checker_id = f"imagereward:{self._located}"
         self._reward: _Reward | None = None
 
+    @staticmethod
+    def asked(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
+        """The prompt that a picture was compared with."""
+        return (("compared with", question.text),)
+
     def takes(self, question: Question) -> bool:
         """Whole prompts only."""
         return question.kind is QuestionKind.RELATION and bool(question.text.strip())

@@ -55,6 +55,11 @@ class SimilarityChecker:
         """How much of it comes from the hub, and how much of that is here."""
         return self._clip.fetches()
 
+    @classmethod
+    def asked(cls, checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
+        """The words that a picture was compared with."""
+        return (("compared with", cls.prefix + question.text),)
+
     def takes(self, question: Question) -> bool:
         """By its kind; a likeness needs words."""
         return question.kind in self.kinds and bool(question.text.strip())

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from lcmis.errors import UnknownNameError
+from lcmis.findings.likeness import LikenessFinding, find_likenesses
 from lcmis.findings.pairs import PairFinding, find_pairs
 from lcmis.findings.runs import deciding_checker, last_audit, rule_of
 from lcmis.store import Store
@@ -27,6 +28,8 @@ class OnePair:
     pair: ConceptPair
     checker: str
     findings: tuple[PairFinding, ...]
+    likenesses: tuple[LikenessFinding, ...] = ()
+    """What checkers measured that decide nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ def look_up(
             raise no_pair from None
         path = "" if render.refusal else str(store.image_path(render.sha256))
         return OnePicture(spec, render, path, tuple(store.scores(spec.key)))
-    return OnePair(pair, checker_id, judged(pair.key))
+    found = judged(pair.key)
+    return OnePair(pair, checker_id, found, find_likenesses(store, found))
 
 
 _KEY = re.compile(r"k1:.*|[0-9a-f]{8,}")

@@ -178,6 +178,7 @@ def search(
         budget=10**6,
         a_missing=a_missing,
         b_missing=b_missing,
+        likeness_weight=1.0,  # the guide's probabilities, as if they were CLIPScores
     )
     before, started = model.work, time.perf_counter()
     evaluation = Evaluation(model, guide, pair)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from lcmis import judge
 from lcmis.audit.run import Audit
+from lcmis.machine.paths import shipped
 from lcmis.plugins.protocols import ImageModel
 from lcmis.plugins.settings import (
     AuditSettings,
@@ -104,6 +105,10 @@ def line(
 ) -> str:
     """Repair by one method, ask the oracle, and sum it up."""
     started = time.monotonic()
+    if method == "moce-replicate":  # its thresholds are CLIPScores
+        folder = str(shipped("data") / "teacup" / "teacup-clip")
+        guides = (config.checkers[0], CheckerSettings("clipscore", folder))
+        config = dataclasses.replace(config, checkers=guides)
     repair = Repair(config, store, settings)
     # by key: as good as chance, and a larger sample only adds to a smaller one
     repair.failing = sorted(repair.failing, key=lambda item: item[1].pair.key)[:count]

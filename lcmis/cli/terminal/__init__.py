@@ -29,6 +29,7 @@ from rich.text import Text
 
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import AllPairs, Failures, OnePair, OnePicture, words
+from lcmis.findings.likeness import LikenessFinding
 from lcmis.findings.words import several
 from lcmis.judge import Decision
 from lcmis.machine import letters
@@ -414,6 +415,38 @@ def print_pair(found: Sequence[PairFinding], pair: ConceptPair) -> None:
         console.print(Grid(columns, rows, names[finding.model]))
 
 
+def print_likenesses(found: Sequence[LikenessFinding], pair: ConceptPair) -> None:
+    """CLIPScores of both concepts over a pair's pictures, and their difference."""
+    if not found:
+        return
+    models = words.short_names(list(dict.fromkeys(one.model for one in found)))
+    checkers = words.short_names(list(dict.fromkeys(one.checker for one in found)))
+    columns = [
+        Column(name="model", wraps=True, heads=True),
+        Column(name="by", wraps=True, style="dim"),
+        Column(name=pair.a.name, right=True),
+        Column(name=pair.b.name, right=True),
+        Column(name="difference", right=True),
+        Column(name="pictures", right=True, spare=1),
+    ]
+    rows: list[list[Cell]] = [
+        [
+            models[one.model],
+            checkers[one.checker],
+            _number(one.a),
+            _number(one.b),
+            _number(one.difference, sign="+"),
+            str(one.pictures),
+        ]
+        for one in found
+    ]
+    console.print(Grid(columns, rows, "CLIPScore, which decides nothing"))
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign}.3f}"
+
+
 def _verdict_cell(verdict: Verdict, pair: ConceptPair) -> Text:
     colour = "green" if verdict is Verdict.ALIGNED else "red" if verdict.is_scored else "yellow"
     return Text(letters.visible(words.verdict(verdict, pair)), style=colour)
@@ -506,6 +539,7 @@ def _(found: AllPairs) -> None:
 def _(found: OnePair) -> None:
     print_pair(found.findings, found.pair)
     _print_moved(found.findings)
+    print_likenesses(found.likenesses, found.pair)
 
 
 def _print_moved(found: Sequence[PairFinding]) -> None:
