@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -55,10 +56,15 @@ def drawn(secrets: dict[str, Any], page: str, /, **query: str) -> AppTest:
 
 
 def said(app: AppTest) -> str:
-    """All that stands on a page, without the escapes that keep it text."""
+    """All that stands on a page, without the signs that keep it text."""
     boxes = (*app.error, *app.info, *app.warning, *app.success)
     texts = (*app.title, *app.header, *app.markdown, *app.caption)
-    return " ".join(" ".join(one.value for one in (*boxes, *texts)).replace("\\", "").split())
+    return " ".join(unescaped(" ".join(one.value for one in (*boxes, *texts))).split())
+
+
+def unescaped(shown: str) -> str:
+    """What a reader of Markdown sees."""
+    return re.sub(r"\\|\N{WORD JOINER}", "", shown)
 
 
 # ── in a browser ─────────────────────────────────────────────────────────────────────────────────
