@@ -191,6 +191,16 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedding:
+    """A word of one's own that a text encoder was taught (textual inversion)."""
+
+    name: str
+    """A file, a folder or a hub name; ``name@revision`` once resolved."""
+    token: str = ""
+    """How prompts spell it; empty is what its file says, or else the file's own name."""
+
+
+@dataclass(frozen=True, slots=True)
 class RenderSpec:
     """Everything that decides the pixels of one picture, and nothing else.
 
@@ -214,6 +224,14 @@ class RenderSpec:
     equal within one profile and one set of library versions."""
     adapters: tuple[Adapter, ...] = ()
     negative_prompt: str = ""
+    embeddings: tuple[Embedding, ...] = ()
+    vae: str = ""
+    """Another one than the model's own, ``name@revision``."""
+    base: str = ""
+    """Of a single file: the model that it took its configuration and what it lacks from,
+    ``name@revision``."""
+    variant: str = ""
+    """Of the weights in a folder that holds several, e.g. ``"fp16"``, where one was asked for."""
     device: str = field(default="", compare=False, metadata={"identity": False})
     """Kind of device that draws it, e.g. ``"cuda"``, or ``"service"``; empty where nobody said.
     What it does to the pixels is in the profile already: it is no part of the identity."""

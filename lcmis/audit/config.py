@@ -24,7 +24,7 @@ from lcmis.plugins.settings import (
     StoppingSettings,
     TextModelSettings,
 )
-from lcmis.types import FIRST_REPAIR_SEED, Adapter
+from lcmis.types import FIRST_REPAIR_SEED, Adapter, Embedding
 
 STORE_VARIABLE = "LCMIS_STORE"
 """The environment variable that names the store where no flag and no file does."""
@@ -95,6 +95,8 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
                 _refuse_secrets(entry.get("remote", {}), where)
                 for adapter in entry.get("adapters", ()):
                     _refuse_unknown(adapter, Adapter, f"{where}, [[{name}]] adapters")
+                for word in entry.get("embeddings", ()):
+                    _refuse_unknown(word, Embedding, f"{where}, [[{name}]] embeddings")
     _refuse_unknown(table.get("stopping", {}), StoppingSettings, f"{where}, [stopping]")
     if table.get("text_model") is not None:
         _refuse_unknown(table["text_model"], TextModelSettings, f"{where}, [text_model]")

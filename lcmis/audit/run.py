@@ -15,8 +15,9 @@ from lcmis.audit.provenance import provenance
 from lcmis.check import blank_picture, questions_for
 from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
+from lcmis.machine.hub.fetching import Fetch
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.optional import may_decide, price_of, spent_by
+from lcmis.plugins.optional import fetches_of, may_decide, price_of, spent_by
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Drawn, Store
@@ -87,6 +88,8 @@ class ModelPlan:
     where it can be relied on to notice none."""
     price: float | None = None
     """Of one picture; None where it costs nothing, or nobody said what."""
+    fetches: tuple[Fetch, ...] = ()
+    """How much of the model and of each checker comes from the hub before its first picture."""
 
 
 class Audit:
@@ -150,6 +153,10 @@ class Audit:
                 max(1, len(readable)), round(expectation.mean)
             ),
             price=price_of(model),
+            fetches=(
+                *fetches_of(model),
+                *(fetch for checker in self.checkers for fetch in fetches_of(checker)),
+            ),
         )
 
     def _seconds_each(self, model: ImageModel) -> float | None:
@@ -170,6 +177,7 @@ class Audit:
         checkers = [checker.checker_id for checker in self.checkers]
         self.store.add_run(provenance(self.config, command, models, checkers))
         self.store.add_pairs(self.pairs)
+        self.studio.together = [*self.checkers, *filter(self._is_unfinished, self.models)]
         for model in self.models:
             self._audit_model(model)
         self._check_controls()
@@ -224,6 +232,10 @@ class Audit:
             ]
             if not undecided or seen >= self.rule.cap:
                 return
+
+    def _is_unfinished(self, model: ImageModel) -> bool:
+        found = self._find(model, self._readable(model)[0])
+        return any(pair.judgement.failing is judge.Decision.CONTINUE for pair in found)
 
     def _draw_missing(
         self, model: ImageModel, plan: Sequence[tuple[ConceptPair, RenderSpec]], state: _State

@@ -23,7 +23,7 @@ from lcmis.check.wording import (
 )
 from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
-from lcmis.machine.hub import Located, locate
+from lcmis.machine.hub import Located, locate, needed, refuse_file, refuse_no_safetensors
 from lcmis.machine.memory import in_batches
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.text.prompts import wording, wordings_hash
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from lcmis.check.vlm import Vlm
+    from lcmis.machine.hub.fetching import Fetch
 
 BATCH_SIZE = 16
 MAX_CAPTION_TOKENS = 40
@@ -159,6 +160,18 @@ class VqaChecker:
         """How a picture with several questions is looked at; empty until one was."""
         return self._judge.vlm.way if self._judge else ""
 
+    def load(self) -> None:
+        """Read the weights now, fetched where they must be.
+
+        Raises:
+            ConfigError: that cannot be.
+        """
+        self._loaded()
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """How much of it comes from the hub, and how much of that is here."""
+        return needed(self._located)
+
     def _loaded(self) -> _Judge:
         if self._judge is None:
             from lcmis.check.vlm import Vlm
@@ -226,6 +239,7 @@ def _configuration(located: Located) -> dict[str, Any]:
     Raises:
         ConfigError: it holds no model that sees, or weights that are pickles.
     """
+    refuse_file(located)
     folder, name = located.path, located.name
     config = folder / "config.json"
     try:
@@ -247,14 +261,7 @@ def _configuration(located: Located) -> dict[str, Any]:
             f"{name} cannot see, it has no processor_config.json: "
             f"give a model that takes pictures and text"
         )
-    if not located.hub_name and not any(folder.glob("*.safetensors")):
-        pickled = [file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind)]
-        if pickled:
-            raise ConfigError(
-                f"{name} has its weights only as {pickled[0]}, a pickle that can run code when "
-                f"opened: convert the model to safetensors, or take one that is"
-            )
-        raise ConfigError(f"{name} has no safetensors: copy the model again, whole")
+    refuse_no_safetensors(located)
     return content
 
 

@@ -19,7 +19,7 @@ from lcmis.audit.config import PICTURES_VARIABLE, STORE_VARIABLE
 from lcmis.cli.registered import CATALOGUES, complete, complete_or_path
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import USUAL_STORE, AuditSettings
-from lcmis.types import Adapter
+from lcmis.types import Adapter, Embedding
 
 if TYPE_CHECKING:
     from lcmis.plugins.settings import CheckerSettings, TextModelSettings
@@ -144,6 +144,28 @@ def settings(
         list[str] | None,
         option("How pictures are drawn", "LoRA weights laid over the model: NAME or NAME:WEIGHT."),
     ] = None,
+    base: Annotated[
+        str | None,
+        option(
+            "How pictures are drawn",
+            "Of a single file of weights: the hub name or folder that says how its model is built.",
+        ),
+    ] = None,
+    vae: Annotated[
+        str | None,
+        option("How pictures are drawn", "Another VAE: a hub name, a folder or a file."),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        option("How pictures are drawn", "Which weights of a folder with several: fp16, …"),
+    ] = None,
+    embedding: Annotated[
+        list[str] | None,
+        option(
+            "How pictures are drawn",
+            "A word of one's own (textual inversion): NAME or NAME:TOKEN; may be repeated.",
+        ),
+    ] = None,
     device: Annotated[
         str | None, option("How pictures are drawn", "auto, cpu, cuda, cuda:1, mps.")
     ] = None,
@@ -218,6 +240,10 @@ def settings(
         "height": height,
         "negative_prompt": negative_prompt,
         "adapters": tuple(_adapter(text) for text in adapter) if adapter else None,
+        "base": base,
+        "vae": vae,
+        "variant": variant,
+        "embeddings": tuple(_embedding(text) for text in embedding) if embedding else None,
         "device": device,
         "dtype": dtype,
         "offload": offload,
@@ -419,6 +445,15 @@ def _two_prices(text: str) -> tuple[float, float]:
         raise ConfigError(
             f"--checker-price is {text!r}, but it is READ:WRITTEN, such as 0.15:0.60"
         ) from error
+
+
+def _embedding(text: str) -> Embedding:
+    name, _, token = text.partition(":")
+    if not name or (token == "" and ":" in text):
+        raise ConfigError(
+            f"--embedding is {text!r}, but it is NAME or NAME:TOKEN, such as toy.safetensors:<toy>"
+        )
+    return Embedding(name, token)
 
 
 def _adapter(text: str) -> Adapter:

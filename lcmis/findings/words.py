@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lcmis import judge
 from lcmis.findings import RepairFinding, SaidReply
@@ -145,6 +145,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+_REVISION = re.compile(r"@[0-9a-f]{12,40}(?![0-9a-f])")
+"""A commit of the hub, or what names a folder's content."""
+
+
 # ── names ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -243,6 +247,25 @@ def told_range(answer: Answer, share: Rate | None, counted: int) -> str:
     of = several(share.total, "reply", "replies")
     silent = f", of {counted} asked for" if share.total < counted else ""
     return f"{rate(share)} of {of}{silent}"
+
+
+def moved(ids: Iterable[str]) -> list[str]:
+    """A sentence for each name that stands for several states of a model."""
+    states: dict[str, list[str]] = {}
+    for name in dict.fromkeys(ids):
+        states.setdefault(_REVISION.sub("", name), []).append(name)
+    return [
+        f"{short_name(name)} is {len(some)} models here: it has changed between audits, on the hub "
+        f"or on this disk ({', '.join(_revisions(one) for one in some)}), and their pictures are "
+        f"not mixed. Look at one with --model and its digits; a model on the hub is held with "
+        f"{short_name(name)}@COMMIT."
+        for name, some in states.items()
+        if len(some) > 1
+    ]
+
+
+def _revisions(name: str) -> str:
+    return "+".join(revision[1:8] for revision in _REVISION.findall(name))
 
 
 # ── opinions ─────────────────────────────────────────────────────────────────────────────────────

@@ -9,6 +9,7 @@ from lcmis.plugins.protocols import Work
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lcmis.machine.hub.fetching import Fetch
     from lcmis.plugins.protocols import Checker, Denoiser, Encoder, ImageModel, Repairer
     from lcmis.types import Exchange
 
@@ -91,6 +92,25 @@ def may_be_spread(checker: Checker) -> bool:
     """``may_be_spread``: whether ``device_map`` and ``offload`` have an effect on it; else not."""
     spread: bool = getattr(checker, "may_be_spread", False)
     return spread
+
+
+def load(plugin: ImageModel | Checker) -> None:
+    """``load()``: what it works with is in memory afterwards, fetched where it must be; else that
+    happens at its first use. A run loads all it needs before it draws its first picture.
+
+    Raises:
+        ConfigError: it cannot be fetched, or not be used.
+    """
+    into_memory = getattr(plugin, "load", None)
+    if into_memory:
+        into_memory()
+
+
+def fetches_of(plugin: ImageModel | Checker) -> tuple[Fetch, ...]:
+    """``fetches()``: how much of it comes from the hub, and how much of that is here; else none."""
+    fetches = getattr(plugin, "fetches", None)
+    found: tuple[Fetch, ...] = fetches() if fetches else ()
+    return found
 
 
 def reads_synonyms(checker: Checker) -> bool:

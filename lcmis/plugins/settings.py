@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import SecretStr
 
-from lcmis.types import Adapter
+from lcmis.types import Adapter, Embedding
 
 if TYPE_CHECKING:
     pass
@@ -47,7 +47,7 @@ class ModelSettings:
     """How a user names an image model and wants it run; None leaves a choice to the model."""
 
     name: str
-    """A registered name, a hub name or a folder."""
+    """A registered name, a hub name, a folder or a file of weights."""
     revision: str | None = None
     """A branch, tag or commit of the hub; its main branch otherwise."""
     adapters: tuple[Adapter, ...] = ()
@@ -72,6 +72,14 @@ class ModelSettings:
     """What every picture is steered away from."""
     batch_size: int | None = None
     """Pictures drawn at once."""
+    base: str | None = None
+    """Of a single file of weights: the folder or hub name that says how its model is built."""
+    vae: str | None = None
+    """Another VAE than the model's own: a folder, a hub name or a file."""
+    variant: str | None = None
+    """Which weights of a folder that holds several are loaded, e.g. ``fp16``."""
+    embeddings: tuple[Embedding, ...] = ()
+    """Words of one's own (textual inversions) that prompts may use."""
     hosted: HostedSettings | None = None
     """Only for models behind an API."""
 

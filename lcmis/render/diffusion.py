@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -11,21 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, InversionError, Refusal, RenderError
 from lcmis.machine.device import choose_device, choose_dtype, choose_offload
-from lcmis.machine.hub import Located, fetch_weights, locate
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.conditioning import Conditioning, Defaults, Encoding
-from lcmis.render.pipeline_folder import PipelineFolder, adapter_file, scheduler_class
+from lcmis.render.forms.form import Form
+from lcmis.render.forms.schedulers import refuse_unfit, seed_noise
+from lcmis.render.forms.words import add_tokens, spelled_out
+from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.stages import Clock, switching
 from lcmis.render.transformer import Flux, StableDiffusion3
 from lcmis.render.trunks import Trunks, beginning, sharing
 from lcmis.render.unet import StableDiffusion, StableDiffusionXL
 from lcmis.render.unproved import Unproved
-from lcmis.types import Adapter, RenderSpec, Stage, stage_starts
+from lcmis.types import RenderSpec, Stage, stage_starts
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
+
+    from lcmis.machine.hub.fetching import Fetch
 
 FAMILIES: Mapping[str, type[Conditioning]] = {
     "StableDiffusionPipeline": StableDiffusion,
@@ -69,19 +72,14 @@ class DiffusersModel:
     supports_seeds = True
 
     def __init__(self, settings: ModelSettings) -> None:
-        self._located = locate(settings.name, settings.revision)
-        self.model_id = str(self._located)
-        self._folder = PipelineFolder(self._located.path, self.model_id)
-        if not self._located.hub_name:
-            self._folder.refuse_pickles()
+        self._form = Form(settings)
+        self.model_id = self._form.model_id
+        self._folder = self._form.folder
         self._family = _family(self._folder)
 
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
         self._offload = choose_offload(settings.offload, self._device)
-        self._adapters = tuple(_located_adapter(adapter) for adapter in settings.adapters)
-        for _, adapter in self._adapters:  # a variant is a model of its own
-            self.model_id += f"+{adapter.name}:{adapter.weight:g}"
 
         self.supports_stages = self._family.supports_stages
         defaults = self._family.defaults() or _all_said(settings, self._folder)
@@ -119,13 +117,17 @@ class DiffusersModel:
                 height=height,
                 width=width,
                 profile="",
-                adapters=tuple(adapter for _, adapter in self._adapters),
                 negative_prompt=settings.negative_prompt,
                 device=self._device.partition(":")[0],
                 dtype=self._dtype,
+                **self._form.recorded,
             )
         except ValueError as error:
             raise ConfigError(f"{self.model_id} cannot be run so: {error}") from error
+        if settings.scheduler is not None:
+            refuse_unfit(
+                scheduler, self._folder.config("scheduler"), self._template.num_inference_steps
+            )
         refusal = self._family.refusal(self._template.guidance_scale, settings.negative_prompt)
         if refusal:
             raise ConfigError(f"{self.model_id}: {refusal}")
@@ -135,6 +137,18 @@ class DiffusersModel:
         self._encoding = lru_cache(ENCODINGS_KEPT)(self._encode)
         self._token_count = lru_cache(4096)(self._count_tokens)
 
+    def load(self) -> None:
+        """Read the weights now, fetched where they must be.
+
+        Raises:
+            ConfigError: that cannot be.
+        """
+        _ = self._pipeline
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """How much of it comes from the hub, and how much of that is here."""
+        return self._form.fetches()
+
     @property
     def takes_negative_prompts(self) -> bool:
         """Whether a spec's own negative prompt has any effect under these settings."""
@@ -142,8 +156,8 @@ class DiffusersModel:
 
     @property
     def source(self) -> str:
-        """Whence diffusers loads it: the hub name, or the folder on this disk."""
-        return self._located.hub_name or str(self._located.path)
+        """Whence diffusers loads it: the hub name, or the folder or file on this disk."""
+        return self._form.source
 
     @property
     def profile(self) -> str:
@@ -246,6 +260,7 @@ class DiffusersModel:
         pipeline = self._pipeline
         # a fresh scheduler: whatever one keeps between calls cannot reach the next picture
         pipeline.scheduler = pipeline.scheduler.from_config(pipeline.scheduler.config)
+        seed_noise(pipeline.scheduler, [spec.seed for spec in padded])
         steps = self._template.num_inference_steps
         with torch.inference_mode():
             rows = [
@@ -332,6 +347,7 @@ class DiffusersModel:
     def _count_tokens(self, prompt: str, tokenizer: str) -> tuple[int, int]:
         """How many tokens the prompt has, special ones included, and the tokenizer's own limit."""
         loaded = self._tokenizers[tokenizer]
+        prompt = spelled_out(prompt, self._form.words)
         return len(
             loaded(prompt, truncation=False, verbose=False).input_ids
         ), loaded.model_max_length
@@ -340,12 +356,15 @@ class DiffusersModel:
     def _tokenizers(self) -> dict[str, Any]:
         import transformers
 
-        return {
+        loaded = {
             name: getattr(transformers, self._folder.components()[name][1]).from_pretrained(
                 self._folder.path / name, local_files_only=True, trust_remote_code=False
             )
             for name in self._family.token_limits()
         }
+        for name, tokenizer in loaded.items():
+            add_tokens(tokenizer, name, self._form.words)
+        return loaded
 
     @cached_property
     def _pipeline(self) -> Any:
@@ -354,17 +373,12 @@ class DiffusersModel:
     def _load_pipeline(self, dtype: str, offload: str) -> Any:
         from lcmis.render.loading import load_pipeline
 
-        folder = self._folder
-        if self._located.hub_name:
-            folder = PipelineFolder(fetch_weights(self._located), self.model_id)
-            folder.refuse_pickles()
         return load_pipeline(
-            folder,
+            self._form,
             device=self._device,
             dtype=dtype,
             offload=offload,
             scheduler=self._template.scheduler,
-            adapters=self._adapters,
         )
 
 
@@ -387,14 +401,6 @@ def _all_said(settings: ModelSettings, folder: PipelineFolder) -> Defaults:
         )
     numbers = {name: getattr(settings, name) for name in needed}
     return Defaults(**numbers, multiple=1)
-
-
-def _located_adapter(adapter: Adapter) -> tuple[Located, Adapter]:
-    if importlib.util.find_spec("peft") is None:
-        raise ConfigError("adapters need the package peft: `pip install peft`")
-    located = locate(adapter.name, None)
-    adapter_file(fetch_weights(located), adapter.name)
-    return located, Adapter(str(located), adapter.weight)
 
 
 def _first(chosen: Any, default: Any) -> Any:

@@ -19,7 +19,7 @@ from lcmis.errors import (
     ServiceClosed,
     TooManyFailures,
 )
-from lcmis.plugins.optional import remarks_of
+from lcmis.plugins.optional import load, remarks_of
 from lcmis.plugins.protocols import AsksService, Checker, ImageModel
 from lcmis.render import draw, in_trunk_order
 from lcmis.store import Drawn, Store, picture_hash
@@ -37,8 +37,12 @@ def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 class Studio:
     """Brings pictures and answers into a store; one for each run of a command."""
 
-    def __init__(self, store: Store, max_failures: int) -> None:
+    def __init__(
+        self, store: Store, max_failures: int, together: Sequence[ImageModel | Checker] = ()
+    ) -> None:
         self.store = store
+        self.together = list(together)
+        """What is loaded before the first picture is drawn here: what cannot be costs none."""
         self.drawn = 0
         """Pictures drawn here; those that lay in the store are not counted."""
         self.failed: set[str] = set()
@@ -52,6 +56,8 @@ class Studio:
         owner = {spec.key: pair for pair, spec in plan}
         todo = in_trunk_order(self.store.missing([spec for _, spec in plan]))
         lacking = {spec.key for spec in todo}
+        while todo and self.together:
+            load(self.together.pop(0))
         there: dict[str, list[str]] = defaultdict(list)
         for pair, spec in plan:
             if spec.key not in lacking:
