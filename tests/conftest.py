@@ -26,6 +26,14 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _nothing_is_proved_yet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What was proved of a model is kept in the user's cache: tests have one of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _libraries_are_no_garbage() -> Iterator[None]:
     """Millions of objects of libraries, which every collection of garbage would look through."""
     gc.collect()

@@ -130,26 +130,42 @@ def test_a_spec_of_another_model_or_batch_shape_is_not_drawn(
 # ── families that nobody has proved ──────────────────────────────────────────────────────────────
 
 
-def test_an_unproved_pipeline_draws_one_picture_at_a_time_and_no_stages(
+def test_a_pipeline_that_nobody_proved_draws_batches_of_one_prompt_in_stages(
     open_model: Callable[..., DiffusersModel],
 ) -> None:
-    model = open_model("pixart", batch_size=None, guidance_scale=4.5, num_inference_steps=2)
-    assert model.batch_size == 1
-    assert not model.supports_stages
-    cup, again, dogs = pixels(model, model.spec(CUP, 1), model.spec(CUP, 1), model.spec(DOGS, 1))
-    assert same(cup, again)
+    model = open_model("pixart", num_inference_steps=4)
+    both = ("a red cup", "two dogs on a boat")
+    specs = [
+        *(model.spec(CUP, seed) for seed in (1, 2, 3)),
+        model.spec(DOGS, 1),
+        model.spec((Stage(both[0], 0.01), Stage(both[1])), 1),
+        model.spec((Stage(both[0], 0.99), Stage(both[1])), 1),
+        model.spec((Stage(both[0], 0.5), Stage(both[1])), 1),
+    ]
+    cup, _, third, dogs, at_once, never, middle = pixels(model, *specs)
+    assert same(cup, one(model, CUP, 1))
+    assert same(third, one(model, CUP, 3))
     assert not same(cup, dogs)
-    with pytest.raises(RenderError, match="cannot be switched"):
-        model.spec((Stage("a red cup", 0.5), Stage("two dogs on a boat")), 1)
+    assert same(at_once, dogs)
+    assert same(never, cup)
+    assert not same(middle, cup)
+    assert not same(middle, dogs)
     with pytest.raises(RenderError, match="reads 300"):
         model.spec((Stage("o" * 400),), 1)
 
 
-def test_an_unproved_pipeline_is_run_by_no_guessed_number(tiny: Callable[[str], Path]) -> None:
-    with pytest.raises(ConfigError, match="set num_inference_steps, guidance_scale, height, width"):
-        DiffusersModel(ModelSettings(str(tiny("pixart"))))
-    with pytest.raises(ConfigError, match="not known to leave one another alone: write 1"):
-        DiffusersModel(settings_of(tiny("pixart"), guidance_scale=4.5, batch_size=2))
+def test_a_pipeline_that_nobody_proved_is_run_by_its_authors_numbers(
+    tiny: Callable[[str], Path], copy: Callable[[str], Path]
+) -> None:
+    spec = DiffusersModel(ModelSettings(str(tiny("pixart")))).spec(CUP, 1)
+    assert (spec.num_inference_steps, spec.guidance_scale) == (20, 4.5)
+    assert (spec.height, spec.width) == (256, 256)
+    assert spec.profile == "cpu-float32-b4"
+    folder = copy("pixart")
+    config = folder / "transformer" / "config.json"
+    config.write_text(config.read_text().replace('"sample_size": 32', '"sample_size": null'))
+    with pytest.raises(ConfigError, match=r"nothing says .*: set height, width"):
+        DiffusersModel(ModelSettings(str(folder)))
 
 
 # ── what a picture is named by ───────────────────────────────────────────────────────────────────

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from worlds import drawing
 from worlds.drawing import CUP, DOGS, FAMILIES, SMALL, one, pixels, same
 
+from lcmis.render.calling import Wording
 from lcmis.render.diffusion import DiffusersModel
-from lcmis.render.stages import step_of, switching
+from lcmis.render.stages import step_of
 from lcmis.types import Stage, stage_starts
 
 open_model = drawing.open_model
@@ -164,34 +165,16 @@ def test_stages_meet_at_both_ends_and_differ_in_the_middle(
 def test_the_hook_alone_turns_one_prompt_into_another(
     family: str, open_model: Callable[..., DiffusersModel]
 ) -> None:
-    """Switched at step 0 from a pipeline call for the cup, the picture is the dogs' to the bit."""
-    model = open_model(family, batch_size=1)
-    conditioning, pipeline = model._family, model._pipeline
-    guidance = model.spec(CUP, 1).guidance_scale
-    with torch.inference_mode():
-        cup, dogs = (
-            conditioning.encode(pipeline, prompt, "", conditioning.is_doubled(guidance))
-            for prompt in ("a red cup", "two dogs on a boat")
-        )
+    """What is asked for the cup and told the dogs throughout is the dogs' to the bit."""
+    running = open_model(family)._running
+    cup, dogs = (Wording((text,), ("",)) for text in ("a red cup", "two dogs on a boat"))
 
-        def run(told: Any) -> np.ndarray:
-            return pipeline(
-                **conditioning.pipeline_arguments([told]),
-                num_inference_steps=4,
-                guidance_scale=guidance,
-                height=32,
-                width=32,
-                generator=torch.Generator("cpu").manual_seed(1),
-                output_type="np",
-            ).images
+    def picture(asked: Wording, told: Any = lambda *_: None) -> np.ndarray:
+        return running.run(asked, [1], 4, told=told)[0].images
 
-        with switching(
-            getattr(pipeline, conditioning.denoiser),
-            lambda _timestep: conditioning.denoiser_arguments([dogs]),
-        ):
-            switched = run(cup)
-        assert np.array_equal(switched, run(dogs))
-        assert not np.array_equal(switched, run(cup))
+    switched = picture(cup, running.differences({0: dogs}, cup, 4))
+    assert np.array_equal(switched, picture(dogs))
+    assert not np.array_equal(switched, picture(cup))
 
 
 def test_stages_are_the_ones_that_diffusers_draws_by_its_own_callback(
@@ -255,23 +238,6 @@ def test_half_precision_switches_at_the_same_steps(
     assert not same(cup, middle)
 
 
-def test_the_hook_is_gone_even_after_a_failure() -> None:
-    layer = torch.nn.Linear(2, 2)
-
-    def fail(_timestep: float) -> dict[str, Any]:
-        raise RuntimeError("the denoiser broke")
-
-    class Denoiser(torch.nn.Module):
-        def forward(self, sample: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-            return layer(sample) * timestep
-
-    denoiser = Denoiser()
-    with pytest.raises(RuntimeError, match="broke"), switching(denoiser, fail):
-        denoiser(torch.ones(1, 2), torch.tensor(1.0))
-    assert not denoiser._forward_pre_hooks
-    denoiser(torch.ones(1, 2), torch.tensor(1.0))
-
-
 def test_a_model_whose_drawing_fails_keeps_no_hook(
     open_model: Callable[..., DiffusersModel],
 ) -> None:
@@ -280,4 +246,8 @@ def test_a_model_whose_drawing_fails_keeps_no_hook(
     model._pipeline.vae.post_quant_conv = torch.nn.Conv2d(1, 1, 1)  # cannot take four channels
     with pytest.raises(RuntimeError):
         model.generate([spec])
-    assert not model._pipeline.unet._forward_pre_hooks
+    pipeline = model._pipeline
+    assert not pipeline.unet._forward_pre_hooks
+    assert "forward" not in vars(pipeline.unet)
+    assert "step" not in vars(pipeline.scheduler)
+    assert "encode_prompt" not in vars(pipeline)

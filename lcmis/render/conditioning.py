@@ -1,117 +1,348 @@
-"""What a family of pipelines must tell of itself: its defaults, and how it is told what to draw."""
+"""What a pipeline makes of a prompt: its encodings, once each, and what its denoiser is told."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+import copy
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from lcmis.render.pipeline_folder import PipelineFolder
+    import torch
 
-    Tensor = Any
+Value = TypeVar("Value")
+ENCODED_BYTES = 2**29
+"""Of the device's memory for encodings of prompts; one of FLUX takes 4 MiB, of FLUX.2 16 MiB."""
+TOLD_BYTES = 2**28
+"""Of the device's memory for what a denoiser was told, a batch at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """How a pipeline draws unless the user says otherwise."""
+    """How a pipeline draws unless the user says otherwise; None where nobody has said it."""
 
-    num_inference_steps: int
-    guidance_scale: float
-    height: int
-    width: int
+    num_inference_steps: int | None
+    guidance_scale: float | None
+    height: int | None
+    width: int | None
     multiple: int
     """Height and width must be multiples of this."""
+    negative_prompt: str = ""
+    """What is steered away from where the user names nothing."""
+
+
+class Kept(Generic[Value]):
+    """Values by key, while memory lasts; the longest unused goes first."""
+
+    def __init__(self, most_bytes: int, size: Callable[[Value], int]) -> None:
+        self.num_bytes = 0
+        """Held now."""
+        self._most_bytes = most_bytes
+        self._size = size
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """What is kept under a key, made now where it is new."""
+        if key in self._values:
+            self._values.move_to_end(key)
+            return self._values[key]
+        value = self._values[key] = make()
+        self.num_bytes += self._size(value)
+        while self.num_bytes > self._most_bytes and len(self._values) > 1:
+            _, gone = self._values.popitem(last=False)
+            self.num_bytes -= self._size(gone)
+        return value
+
+
+# ── what the text encoders make of prompts ───────────────────────────────────────────────────────
+
+
+class PromptsDiffer(Exception):
+    """Prompts whose encodings cannot stand in one batch, such as those of different length."""
+
+
+class Encodings:
+    """A pipeline's own ``encode_prompt``, run once a prompt: each alone, and joined for a batch.
+
+    So a prompt's encoding does not depend on its neighbours. A pipeline whose encodings of several
+    prompts are more than those of each behind one another (some pack all of a batch into one row)
+    is found out by encoding two, and then encodes the whole batch at once.
+
+    Args:
+        pipeline: as it was loaded.
+        usual_negative: what it takes for no negative prompt.
+    """
+
+    def __init__(self, pipeline: Any, usual_negative: str | None) -> None:
+        self._pipeline = pipeline
+        self._usual_negative = usual_negative
+        self._own: Any = getattr(pipeline, "encode_prompt", None)
+        self._joins: bool | None = None
+        self._kept: Kept[Any] = Kept(ENCODED_BYTES, num_bytes)
+
+    @contextmanager
+    def remembered(self) -> Iterator[None]:
+        """While inside, the pipeline encodes no prompt a second time."""
+        if self._own is None:
+            yield
+            return
+        before = vars(self._pipeline).get("encode_prompt")
+        self._pipeline.encode_prompt = self._encode
+        try:
+            yield
+        finally:
+            del self._pipeline.encode_prompt
+            if before is not None:
+                self._pipeline.encode_prompt = before
+
+    def _encode(self, *args: Any, **kwargs: Any) -> Any:
+        call = inspect.signature(self._own).bind(*args, **kwargs).arguments
+        more = call.pop("kwargs", {})
+        texts = {
+            name: value
+            for name, value in call.items()
+            if name.startswith(("prompt", "negative_prompt")) and _are_texts(value)
+        }
+        rest = {name: value for name, value in call.items() if name not in texts} | more
+        if "prompt" not in texts or not _are_plain(rest.values()):
+            return self._own(*args, **kwargs)
+        rows = [
+            tuple((name, self._text(name, value[row])) for name, value in texts.items())
+            for row in range(len(texts["prompt"]))
+        ]
+        if len(rows) == 1 or self._can_join(rows[0], rest):
+            return _joined([self._encoded((row,), rest) for row in rows])
+        if len(set(rows)) > 1:
+            raise PromptsDiffer
+        return self._encoded(tuple(rows), rest)
+
+    def _can_join(self, row: Any, rest: Mapping[str, Any]) -> bool:
+        """Whether two of one prompt have the form of that prompt's encoding twice."""
+        if self._joins is None:
+            one = self._encoded((row,), rest)
+            two = self._own(**self._told((row, row), rest))
+            try:
+                self._joins = shapes(_joined([one, one])) == shapes(two)
+            except PromptsDiffer:
+                self._joins = False
+        return self._joins
+
+    def _encoded(self, rows: tuple[Any, ...], rest: Mapping[str, Any]) -> Any:
+        named = ((name, str(value)) for name, value in rest.items() if name != "batch_size")
+        key = (rows, tuple(sorted(named)))
+        return self._kept.get(key, lambda: self._own(**self._told(rows, rest)))
+
+    def _told(
+        self, rows: Sequence[tuple[tuple[str, str | None], ...]], rest: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The texts of several rows, name by name, None where no row has any; and the rest."""
+        columns = {name: [dict(row)[name] for row in rows] for name, _ in rows[0]}
+        counted = {"batch_size": len(rows)} if "batch_size" in rest else {}
+        texts = {
+            name: None if all(text is None for text in column) else column
+            for name, column in columns.items()
+        }
+        return {**rest, **counted, **texts}
+
+    def _text(self, name: str, text: str) -> str | None:
+        is_usual = name.startswith("negative_prompt") and not text
+        return self._usual_negative if is_usual else text
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+
+
+def _are_plain(values: Any) -> bool:
+    """Whether they can name a call: numbers, words, devices, and no tensors or pictures."""
+    import torch
+
+    plain = (int, float, str, torch.device, torch.dtype)
+    return all(
+        value is None
+        or isinstance(value, plain)
+        or (isinstance(value, list | tuple) and _are_plain(value))
+        for value in values
+    )
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Encodings of one prompt each as those of a batch.
+
+    Raises:
+        PromptsDiffer: they have other shapes, or differ in what belongs to no row.
+    """
+    import torch
+
+    first = parts[0]
+    if all(same(part, first) for part in parts) and not _has_rows(first):
+        return first
+    if isinstance(first, torch.Tensor):
+        shapes = {part.shape for part in parts if isinstance(part, torch.Tensor)}
+        if len(shapes) != 1 or len(first) != 1:
+            raise PromptsDiffer
+        return torch.cat(list(parts))
+    if isinstance(first, Mapping):
+        return {name: _joined([part[name] for part in parts]) for name in first}
+    if isinstance(first, tuple):
+        return tuple(_joined(column) for column in zip(*parts, strict=True))
+    if isinstance(first, list):
+        if len(first) == 1:  # one entry a prompt, each of its own length
+            return [part[0] for part in parts]
+        return [_joined(column) for column in zip(*parts, strict=True)]
+    raise PromptsDiffer
+
+
+def _has_rows(value: Any) -> bool:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.ndim > 0 and len(value) == 1
+    if isinstance(value, list) and len(value) == 1:
+        return True
+    return isinstance(value, list | tuple | Mapping) and any(
+        _has_rows(part) for part in (value.values() if isinstance(value, Mapping) else value)
+    )
+
+
+# ── what the denoiser is told ────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Encoding:
-    """A prompt, and what it is guided away from, as a denoiser reads them: batches of one."""
+class Told:
+    """The arguments of one call of a denoiser."""
 
-    embeds: Tensor | None
-    """(1, length, dim); the length is the same for all prompts of a pipeline."""
-    negative_embeds: Tensor | None = None
-    pooled: Tensor | None = None
-    """(1, dim)"""
-    negative_pooled: Tensor | None = None
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
 
-class Conditioning(ABC):
-    """One family of pipelines: what it calls its parts and how prompts reach its denoiser."""
+REMOVED = object()
+"""Stands for an argument that the other call does not have."""
 
-    denoiser: str
-    """The component that is called once or more per step."""
-    flow: bool | None
-    """Whether it is trained by flow matching, and needs such a scheduler; None if not known."""
-    supports_stages = True
-    largest_batch: int | None = None
-    """Up to how many pictures at a time are known not to touch one another; None is any number."""
-    timestep_unit: float = 1.0
-    """What the scheduler's timesteps are divided by on their way to the denoiser."""
-
-    def __init__(self, folder: PipelineFolder) -> None:
-        self.folder = folder
-
-    @abstractmethod
-    def defaults(self) -> Defaults | None:
-        """Read from the configuration files; None where the user has to say it all."""
-
-    @abstractmethod
-    def token_limits(self) -> Mapping[str, int]:
-        """Tokenizer component to how many tokens of a prompt are read, special ones counted."""
-
-    @property
-    def is_differentiable(self) -> bool:
-        """Whether :class:`lcmis.render.denoiser.UNetDenoiser` can take it apart."""
-        return False
-
-    def refusal(self, guidance_scale: float, negative_prompt: str) -> str:
-        """Why this family cannot be guided so; empty if it can."""
-        if negative_prompt and guidance_scale <= 1:
-            return (
-                f"a negative prompt has no effect at guidance_scale = {guidance_scale:g}: "
-                f"set it above 1, or leave the negative prompt out"
-            )
-        return ""
-
-    def is_doubled(self, guidance_scale: float) -> bool:
-        """Whether guidance runs the denoiser on twice the rows, what to keep away from first."""
-        return guidance_scale > 1
-
-    @abstractmethod
-    def encode(self, pipeline: Any, prompt: str, negative_prompt: str, guided: bool) -> Encoding:
-        """Run the text encoders on one prompt, as the pipeline itself would."""
-
-    def pipeline_arguments(self, rows: Sequence[Encoding]) -> dict[str, Any]:
-        """What the pipeline is called with; one row per picture."""
-        arguments = {
-            "prompt_embeds": stack([row.embeds for row in rows]),
-            "negative_prompt_embeds": stack([row.negative_embeds for row in rows]),
-            "pooled_prompt_embeds": stack([row.pooled for row in rows]),
-            "negative_pooled_prompt_embeds": stack([row.negative_pooled for row in rows]),
-        }
-        return {name: value for name, value in arguments.items() if value is not None}
-
-    @abstractmethod
-    def denoiser_arguments(self, rows: Sequence[Encoding]) -> dict[str, Any]:
-        """What the denoiser is called with for these rows: all that depends on the prompt."""
+Change = tuple[tuple[Any, ...], Any]
+"""Where in ``(args, kwargs)`` another value stands, and that value."""
 
 
-def stack(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """Batches of one as one batch; None where this family has no such part."""
+def changes(ruling: Told, native: Told) -> list[Change]:
+    """What one call is told otherwise than another: all that depends on the prompt, if nothing but
+    the prompt differed.
+    """
+    return [
+        *_changes(ruling.args, native.args, (0,)),
+        *_changes(ruling.kwargs, native.kwargs, (1,)),
+    ]
+
+
+def _changes(ruling: Any, native: Any, path: tuple[Any, ...]) -> Iterator[Change]:
+    if (
+        isinstance(ruling, dict)
+        and isinstance(native, dict)
+        and (len(path) == 1 or ruling.keys() == native.keys())
+    ):
+        for name in dict.fromkeys((*ruling, *native)):
+            if name not in native or name not in ruling:
+                yield (*path, name), ruling.get(name, REMOVED)
+            else:
+                yield from _changes(ruling[name], native[name], (*path, name))
+    elif _are_alike(ruling, native):
+        for place, (one, other) in enumerate(zip(ruling, native, strict=True)):
+            yield from _changes(one, other, (*path, place))
+    elif not same(ruling, native):
+        yield path, ruling
+
+
+def _are_alike(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and isinstance(one, list | tuple) and len(one) == len(other)
+
+
+def changed(told: Told, by: Sequence[Change]) -> Told:
+    """A call with some of its arguments replaced; the call itself stays as it was."""
+    both: Any = [told.args, told.kwargs]
+    for path, value in by:
+        both = _put(both, path, value)
+    return Told(*both)
+
+
+def _put(container: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    first, rest = path[0], path[1:]
+    if isinstance(container, tuple):
+        items = list(container)
+        items[first] = _put(items[first], rest, value)
+        return tuple(items)
+    other = copy.copy(container)
+    if not rest and value is REMOVED:
+        other.pop(first, None)
+    else:
+        inner = other.get(first) if isinstance(other, dict) else other[first]
+        other[first] = _put(inner, rest, value)
+    return other
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two arguments are equal bit for bit, tensors and containers alike."""
     import torch
 
-    present = [part for part in parts if part is not None]
-    return torch.cat(present) if present else None
+    if one is other:
+        return True
+    if isinstance(one, torch.Tensor):
+        if not isinstance(other, torch.Tensor) or one.shape != other.shape:
+            return False
+        if one.dtype != other.dtype:
+            return False
+        return bool(((one == other) | ((one != one) & (other != other))).all())  # NaN is NaN here
+    if isinstance(one, Mapping):
+        return (
+            isinstance(other, Mapping)
+            and one.keys() == other.keys()
+            and all(same(one[name], other[name]) for name in one)
+        )
+    if isinstance(one, list | tuple):
+        return (
+            isinstance(other, list | tuple)
+            and len(one) == len(other)
+            and all(map(same, one, other))
+        )
+    return type(one) is type(other) and bool(one == other)
 
 
-def guided_stack(negative: Sequence[Tensor | None], positive: Sequence[Tensor]) -> Tensor:
-    """One batch as classifier-free guidance wants it: what to keep away from first, if any."""
-    return stack([*negative, *positive])
+def num_bytes(value: Any) -> int:
+    """Of all tensors in it."""
+    return sum(tensor.nbytes for tensor in tensors(value))
 
 
-def square(size: int | Sequence[int], factor: int) -> tuple[int, int]:
-    """Height and width in pixels of a ``sample_size``, one number or two, in latent pixels."""
-    height, width = (size, size) if isinstance(size, int) else (size[0], size[1])
-    return height * factor, width * factor
+def tensors(value: Any) -> Iterator[torch.Tensor]:
+    """All tensors in a value, however deep."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Told):
+        yield from tensors(value.args)
+        yield from tensors(value.kwargs)
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from tensors(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from tensors(part)
+
+
+def shapes(value: Any) -> Any:
+    """The form of an encoding, without its numbers."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape)
+    if isinstance(value, Mapping):
+        return {name: shapes(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [shapes(part) for part in value]
+    return value

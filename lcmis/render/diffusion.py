@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,14 @@ from lcmis.errors import ConfigError, InversionError, Refusal, RenderError
 from lcmis.machine.device import choose_device, choose_dtype, choose_offload
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
-from lcmis.render.conditioning import Conditioning, Defaults, Encoding
+from lcmis.render.conditioning import Defaults
 from lcmis.render.forms.form import Form
-from lcmis.render.forms.schedulers import refuse_unfit, seed_noise
+from lcmis.render.forms.schedulers import refuse_unfit
 from lcmis.render.forms.words import add_tokens, spelled_out
+from lcmis.render.kinds import PipelineKind
 from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
-from lcmis.render.stages import Clock, switching
-from lcmis.render.transformer import Flux, StableDiffusion3
+from lcmis.render.proved import Proved
 from lcmis.render.trunks import Trunks, beginning, sharing
-from lcmis.render.unet import StableDiffusion, StableDiffusionXL
-from lcmis.render.unproved import Unproved
 from lcmis.types import RenderSpec, Stage, stage_starts
 
 if TYPE_CHECKING:
@@ -29,20 +27,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from lcmis.machine.hub.fetching import Fetch
-
-FAMILIES: Mapping[str, type[Conditioning]] = {
-    "StableDiffusionPipeline": StableDiffusion,
-    "StableDiffusionXLPipeline": StableDiffusionXL,
-    "StableDiffusion3Pipeline": StableDiffusion3,
-    "FluxPipeline": Flux,
-}
-"""Pipeline class, as a model's ``model_index.json`` names it, to how it is conditioned; all others
-are :class:`lcmis.render.unproved.Unproved`."""
+    from lcmis.render.calling import Running
+    from lcmis.render.proofs import Proofs
 
 LONGEST_PROMPT = 100_000
 """Letters; what is longer is not even counted in tokens, which would take seconds."""
-ENCODINGS_KEPT = 128
-"""Prompts whose text encodings stay in memory; a FLUX encoding takes 4 MB."""
 
 
 class DiffusersModel:
@@ -51,6 +40,11 @@ class DiffusersModel:
     A picture is decided by its spec alone: its noise comes from a CPU generator made freshly from
     its seed, its prompt is encoded by itself, and every batch has the declared shape, the last one
     padded; so neighbours and place change no bit of it within one numerics profile.
+
+    One engine for all of them: how a pipeline is called is read from its signature, and what it
+    tells its denoiser of a prompt is heard in a run that ends before the denoiser does anything
+    (:mod:`lcmis.render.calling`). What that rests on is proved on the model itself when it is first
+    needed, and refused with the reason where it does not hold (:mod:`lcmis.render.proofs`).
 
     Stages: the prompt is switched between two steps, and only the prompt. A multistep scheduler
     (DPM-Solver++, PNDM, UniPC) goes on with the model outputs it has kept from before the switch,
@@ -75,26 +69,23 @@ class DiffusersModel:
         self._form = Form(settings)
         self.model_id = self._form.model_id
         self._folder = self._form.folder
-        self._family = _family(self._folder)
+        self._family = PipelineKind(self._folder)
 
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
         self._offload = choose_offload(settings.offload, self._device)
 
-        self.supports_stages = self._family.supports_stages
-        defaults = self._family.defaults() or _all_said(settings, self._folder)
-        height = _first(settings.height, defaults.height)
-        width = _first(settings.width, defaults.width)
-        most = self._family.largest_batch
+        defaults = self._family.defaults()
+        steps, guidance, height, width = _all_said(settings, defaults, self._folder)
         self.batch_size = _first(
-            settings.batch_size, most or _default_batch_size(height, width, self._device)
+            settings.batch_size, _default_batch_size(self._family, height, width, self._device)
         )
         if self.batch_size < 1:
             raise ConfigError(f"batch_size = {self.batch_size}: write 1 or more")
-        if most is not None and self.batch_size > most:
+        if self.batch_size > 1 and self._family.own.alone:
             raise ConfigError(
-                f"batch_size = {self.batch_size}, but pictures of a {self._folder.class_name} are "
-                f"not known to leave one another alone: write {most}"
+                f"batch_size = {self.batch_size}, but a {self._folder.class_name} draws one "
+                f"picture at a time: {self._family.own.alone}"
             )
         if height % defaults.multiple or width % defaults.multiple or min(height, width) < 1:
             raise ConfigError(
@@ -104,20 +95,21 @@ class DiffusersModel:
         scheduler = self._folder.config("scheduler")["_class_name"]
         if settings.scheduler is not None:
             scheduler = scheduler_class(settings.scheduler, flow=self._family.flow)
+        negative_prompt = settings.negative_prompt
+        if guidance > 1:
+            negative_prompt = negative_prompt or defaults.negative_prompt
         try:
             self._template = RenderSpec(
                 model=self.model_id,
                 stages=(Stage("any"),),
                 seed=0,
-                num_inference_steps=_first(
-                    settings.num_inference_steps, defaults.num_inference_steps
-                ),
-                guidance_scale=_first(settings.guidance_scale, defaults.guidance_scale),
+                num_inference_steps=steps,
+                guidance_scale=guidance,
                 scheduler=scheduler,
                 height=height,
                 width=width,
                 profile="",
-                negative_prompt=settings.negative_prompt,
+                negative_prompt=negative_prompt,
                 device=self._device.partition(":")[0],
                 dtype=self._dtype,
                 **self._form.recorded,
@@ -125,16 +117,15 @@ class DiffusersModel:
         except ValueError as error:
             raise ConfigError(f"{self.model_id} cannot be run so: {error}") from error
         if settings.scheduler is not None:
-            refuse_unfit(
-                scheduler, self._folder.config("scheduler"), self._template.num_inference_steps
-            )
-        refusal = self._family.refusal(self._template.guidance_scale, settings.negative_prompt)
+            refuse_unfit(scheduler, self._folder.config("scheduler"), steps)
+        refusal = self._family.refusal(self._template.guidance_scale, negative_prompt)
         if refusal:
             raise ConfigError(f"{self.model_id}: {refusal}")
         self.work = Work()
         self.trunks = Trunks()
         """What is known of pictures that were begun; a new one has forgotten all of them."""
-        self._encoding = lru_cache(ENCODINGS_KEPT)(self._encode)
+        self._unstaged = self._family.unstaged
+        self._proofs_by_profile: dict[str, Proofs] = {}
         self._token_count = lru_cache(4096)(self._count_tokens)
 
     def load(self) -> None:
@@ -148,6 +139,13 @@ class DiffusersModel:
     def fetches(self) -> tuple[Fetch, ...]:
         """How much of it comes from the hub, and how much of that is here."""
         return self._form.fetches()
+
+    @property
+    def supports_stages(self) -> bool:
+        """Whether its prompt can be switched between steps, as far as is known until now: a kind
+        that nobody has proved is tried at the first picture of several stages.
+        """
+        return not self._unstaged
 
     @property
     def takes_negative_prompts(self) -> bool:
@@ -172,10 +170,7 @@ class DiffusersModel:
                 several and this pipeline cannot switch.
         """
         if len(stages) > 1 and not self.supports_stages:
-            raise RenderError(
-                f"{self.model_id} is a {self._folder.class_name}, whose prompt cannot be switched "
-                f"between steps: ask for one stage"
-            )
+            raise self._stages_refused()
         for stage in stages:
             if not stage.prompt.strip():
                 raise RenderError(f"{self.model_id} was given an empty prompt")
@@ -206,11 +201,22 @@ class DiffusersModel:
                 raise ValueError(f"{spec} is of profile {spec.profile}, not {self.profile}")
         refused = {spec.key: error for spec in specs if (error := self._negative_refused(spec))}
         readable = [spec for spec in specs if spec.key not in refused]
-        drawn: list[Image | RenderError] = []
-        for start in range(0, len(readable), self.batch_size):
-            drawn += self._draw_batch(list(readable[start : start + self.batch_size]))
-        pictures = iter(drawn)
-        return [refused.get(spec.key) or next(pictures) for spec in specs]
+        if readable and not self._family.own.mixes:
+            self._proofs.settings(readable, self.batch_size)
+        drawn: dict[str, Image | RenderError] = {}
+        for batch in self._batches(readable):
+            drawn |= zip((spec.key for spec in batch), self._draw_batch(batch), strict=True)
+        return [refused.get(spec.key) or drawn[spec.key] for spec in specs]
+
+    def _batches(self, specs: Sequence[RenderSpec]) -> Iterator[list[RenderSpec]]:
+        """Pictures that may share a batch: of one prompt, unless all prompts are of one length."""
+        groups: dict[Any, list[RenderSpec]] = {}
+        for spec in specs:
+            kind = () if self._family.own.mixes else (spec.stages, spec.negative_prompt)
+            groups.setdefault(kind, []).append(spec)
+        for group in groups.values():
+            for start in range(0, len(group), self.batch_size):
+                yield group[start : start + self.batch_size]
 
     def in_batches_of(self, batch_size: int) -> DiffusersModel:
         """The same model with another batch shape; it shares the weights, which are loaded now."""
@@ -254,82 +260,77 @@ class DiffusersModel:
         return None
 
     def _draw_batch(self, specs: list[RenderSpec]) -> list[Image | RenderError]:
-        import torch
+        from lcmis.render.calling import Wording
 
         padded = specs + [specs[-1]] * (self.batch_size - len(specs))
-        pipeline = self._pipeline
-        # a fresh scheduler: whatever one keeps between calls cannot reach the next picture
-        pipeline.scheduler = pipeline.scheduler.from_config(pipeline.scheduler.config)
-        seed_noise(pipeline.scheduler, [spec.seed for spec in padded])
+        negatives = tuple(spec.negative_prompt for spec in padded)
+        seeds = [spec.seed for spec in padded]
         steps = self._template.num_inference_steps
-        with torch.inference_mode():
-            rows = [
-                {
-                    start: self._encoding(stage.prompt, spec.negative_prompt)
-                    for start, stage in stage_starts(spec.stages, steps).items()
-                }
-                for spec in padded
-            ]
-            # the pipeline is told the last prompts; the hook sets whatever rules before them
-            arguments = self._family.pipeline_arguments([_ruling(row, steps) for row in rows])
-            arguments |= {
-                "num_inference_steps": steps,
-                "guidance_scale": self._template.guidance_scale,
-                "height": self._template.height,
-                "width": self._template.width,
-                "generator": [torch.Generator("cpu").manual_seed(spec.seed) for spec in padded],
-                "output_type": "np",
-            }
-            if all(len(row) == 1 for row in rows):
-                output = pipeline(**arguments)
-                calls = len(pipeline.scheduler.timesteps)
-                self._count(Work(run=calls * len(padded), useful=calls * len(specs)))
-            else:
-                clock = Clock(pipeline.scheduler, self._family.timestep_unit, steps)
-                denoiser = getattr(pipeline, self._family.denoiser)
-                with (
-                    switching(denoiser, self._arguments_at(rows, clock)),
-                    sharing(
-                        denoiser,
-                        self.trunks,
-                        lambda: [beginning(spec, clock.step, clock.calls) for spec in padded],
-                        len(specs),
-                        self._count,
-                    ),
-                ):
-                    output = pipeline(**arguments)
-                calls = clock.calls
+        schedules = [stage_starts(spec.stages, steps) for spec in padded]
+        rulings = {
+            start: Wording(tuple(_ruling(row, start).prompt for row in schedules), negatives)
+            for start in sorted({start for row in schedules for start in row})
+        }
+        # the pipeline is asked for the last prompts; the hook tells what rules before them
+        last = rulings[max(rulings)]
+        if len(rulings) == 1:
+            output, clock = self._running.run(last, seeds, steps)
+            calls = clock.calls or clock.strides
+            self._count(Work(run=calls * len(padded), useful=calls * len(specs)))
+        else:
+            if not self._family.own.mixes and not self._unstaged:
+                self._unstaged = self._proofs.stages(list(rulings.values()))
+            if self._unstaged:
+                return [self._stages_refused() for _ in specs]
+            output, clock = self._running.run(
+                last,
+                seeds,
+                steps,
+                told=self._running.differences(rulings, last, steps),
+                beside=lambda clock: sharing(
+                    self._running.denoiser,
+                    self.trunks,
+                    lambda: [beginning(spec, clock.step, clock.calls) for spec in padded],
+                    len(specs),
+                    self._count,
+                ),
+            )
+            calls = clock.calls
         self._count(Work(alone=calls * len(specs)))
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(padded)
         return [
             _picture(spec, pixels, is_flagged)
-            for spec, pixels, is_flagged in zip(specs, output.images, flagged, strict=False)
+            for spec, pixels, is_flagged in zip(specs, _images(output), flagged, strict=False)
         ]
+
+    def _stages_refused(self) -> RenderError:
+        return RenderError(
+            f"{self.model_id} is a {self._folder.class_name}, whose prompt cannot be switched "
+            f"between steps ({self._unstaged}): ask for one stage"
+        )
 
     def _count(self, work: Work) -> None:
         self.work += work
 
-    def _arguments_at(self, rows: Sequence[Mapping[int, Encoding]], clock: Clock) -> Any:
-        """What the denoiser is to be told at a timestep, each row by its own schedule."""
-        built: dict[tuple[int, ...], dict[str, Any]] = {}
+    @cached_property
+    def _running(self) -> Running:
+        from lcmis.render.calling import Running
 
-        def arguments_at(timestep: float) -> dict[str, Any]:
-            step = clock.tick(timestep)
-            starts = tuple(max(start for start in row if start <= step) for row in rows)
-            if starts not in built:
-                ruling = [row[start] for row, start in zip(rows, starts, strict=True)]
-                built[starts] = self._family.denoiser_arguments(ruling)
-            return built[starts]
+        height, width = self._template.height, self._template.width
+        sizes = getattr(self._pipeline, "resolutions", None)
+        if sizes and (width, height) not in sizes:
+            shown = ", ".join(f"{wide}x{high}" for wide, high in sizes)
+            raise ConfigError(f"{self.model_id} draws {shown} only: set height and width so")
+        return Running(self._pipeline, self._family, self._template.guidance_scale, (height, width))
 
-        return arguments_at
+    @property
+    def _proofs(self) -> Proofs:
+        from lcmis.render.proofs import Proofs
 
-    def _encode(self, prompt: str, negative_prompt: str) -> Encoding:
-        return self._family.encode(
-            self._pipeline,
-            prompt,
-            negative_prompt,
-            self._family.is_doubled(self._template.guidance_scale),
-        )
+        if self.profile not in self._proofs_by_profile:
+            proved = Proved(self.model_id, self.profile)
+            self._proofs_by_profile[self.profile] = Proofs(self._running, self._template, proved)
+        return self._proofs_by_profile[self.profile]
 
     def _refuse_too_long(self, prompt: str) -> None:
         if len(prompt) > LONGEST_PROMPT:
@@ -362,9 +363,11 @@ class DiffusersModel:
             )
             for name in self._family.token_limits()
         }
-        for name, tokenizer in loaded.items():
+        # a processor of pictures and words has one for the words
+        tokenizers = {name: getattr(one, "tokenizer", one) for name, one in loaded.items()}
+        for name, tokenizer in tokenizers.items():
             add_tokens(tokenizer, name, self._form.words)
-        return loaded
+        return tokenizers
 
     @cached_property
     def _pipeline(self) -> Any:
@@ -382,39 +385,51 @@ class DiffusersModel:
         )
 
 
-def _family(folder: PipelineFolder) -> Conditioning:
-    return FAMILIES.get(folder.class_name, Unproved)(folder)
-
-
-def _all_said(settings: ModelSettings, folder: PipelineFolder) -> Defaults:
-    """The user's own numbers, for a pipeline whose usual ones are not known.
+def _all_said(
+    settings: ModelSettings, defaults: Defaults, folder: PipelineFolder
+) -> tuple[int, float, int, int]:
+    """Steps, guidance, height and width: the user's own, or the usual ones.
 
     Raises:
-        ConfigError: one of them is missing.
+        ConfigError: nobody has said one of them.
     """
-    needed = ("num_inference_steps", "guidance_scale", "height", "width")
-    missing = [name for name in needed if getattr(settings, name) is None]
+    names = ("num_inference_steps", "guidance_scale", "height", "width")
+    said = {name: _first(getattr(settings, name), getattr(defaults, name)) for name in names}
+    missing = [name for name in names if said[name] is None]
     if missing:
         raise ConfigError(
-            f"{folder.name} is a {folder.class_name}, and lcmis does not know how those are "
-            f"usually run: set {', '.join(missing)}"
+            f"{folder.name} is a {folder.class_name}, and nothing says how those are usually run: "
+            f"set {', '.join(missing)}"
         )
-    numbers = {name: getattr(settings, name) for name in needed}
-    return Defaults(**numbers, multiple=1)
+    return tuple(said.values())
 
 
 def _first(chosen: Any, default: Any) -> Any:
     return default if chosen is None else chosen
 
 
-def _default_batch_size(height: int, width: int, device: str) -> int:
-    """As many pictures as fill about one megapixel, four on an accelerator; at most 16."""
+def _default_batch_size(family: PipelineKind, height: int, width: int, device: str) -> int:
+    """As many pictures as fill about one megapixel, four on an accelerator; at most 16, or 4 where
+    all of a batch are of one prompt, since a pair's pictures are looked at four by four.
+    """
+    if family.own.alone:
+        return 1
     pixels = 2**20 if device == "cpu" else 2**22
-    return max(1, min(16, pixels // (height * width)))
+    return max(1, min(16 if family.own.mixes else 4, pixels // (height * width)))
 
 
-def _ruling(row: Mapping[int, Encoding], step: int) -> Encoding:
-    return row[max(start for start in row if start <= step)]
+def _ruling(schedule: Mapping[int, Stage], step: int) -> Stage:
+    return schedule[max(start for start in schedule if start <= step)]
+
+
+def _images(output: Any) -> np.ndarray:
+    """The pictures of a pipeline's output, under whatever name: (n, height, width, 3) in [0, 1]."""
+    import numpy as np
+
+    names = ("images", "image", "frames")
+    images = next(getattr(output, name) for name in names if hasattr(output, name))
+    pixels: np.ndarray = np.asarray(images)
+    return pixels / 255 if pixels.dtype == np.uint8 else pixels
 
 
 def _picture(spec: RenderSpec, pixels: np.ndarray, is_flagged: bool) -> Image | RenderError:
@@ -427,5 +442,11 @@ def _picture(spec: RenderSpec, pixels: np.ndarray, is_flagged: bool) -> Image | 
         return RenderError(
             f"{spec.model} drew {spec.prompt!r} (seed {spec.seed}) with pixels that are not "
             f"numbers: its weights are damaged, or its dtype is too narrow (try float32)"
+        )
+    height, width = pixels.shape[:2]
+    if (height, width) != (spec.height, spec.width):
+        raise ConfigError(
+            f"{spec.model} was asked for {spec.width}x{spec.height} and drew {width}x{height}: set "
+            f"height and width to sizes that it draws, such as these"
         )
     return Image.fromarray((pixels * 255).round().astype(np.uint8))

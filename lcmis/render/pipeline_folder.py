@@ -81,6 +81,14 @@ class PipelineFolder:
         stem = "scheduler_config.json" if component == "scheduler" else "config.json"
         return self._read(self.path / component / stem)
 
+    def settings(self, component: str) -> dict[str, Any]:
+        """The configuration of a component that is no network, such as a scheduler or a guider.
+
+        Raises:
+            ConfigError: it is missing or no JSON.
+        """
+        return self._read(self.path / component / f"{component}_config.json")
+
     def vae_scale_factor(self) -> int:
         """Pixels per latent pixel along one side."""
         return int(2 ** (len(self.config("vae")["block_out_channels"]) - 1))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lcmis.plugins.protocols import Work
+from lcmis.render.conditioning import Told, tensors
+from lcmis.render.stages import standing_in
 from lcmis.types import RenderSpec, stage_starts
 
 if TYPE_CHECKING:
@@ -116,38 +118,37 @@ def sharing(
         pictures: how many of its rows are none of those.
         tell: is told of each call what it cost; of ``alone`` nothing.
     """
-    inner = denoiser.forward
-    was_own = "forward" in vars(denoiser)  # accelerate's, where weights rest in main memory
     device: torch.device | None = None
 
-    def forward(*args: Any, **kwargs: Any) -> tuple[torch.Tensor]:
+    def answer(inner: Callable[..., Any], told: Told) -> Any:
         nonlocal device
         rows = beginnings()
         known = trunks.recall(rows)
         if known is not None:
             tell(Work(skipped=len(rows)))
-            return (known.to(device or _device(args, kwargs)),)
+            return (known.to(device or _device(told)),)
         new = [row for row in rows[:pictures] if row not in trunks]
         useful = len({row for row in new if row is not None}) + new.count(None)
-        (said,) = inner(*args, **kwargs)
-        device = said.device
-        trunks.keep(rows, said)
+        said = inner(*told.args, **told.kwargs)
+        if _is_one_batch(said, len(rows)):
+            device = said[0].device
+            trunks.keep(rows, said[0])
         tell(Work(run=len(rows), useful=useful))
-        return (said,)
+        return said
 
-    denoiser.forward = forward
-    try:
+    with standing_in(denoiser, answer):
         yield
-    finally:
-        if was_own:
-            denoiser.forward = inner
-        else:
-            del denoiser.forward
 
 
-def _device(args: Sequence[Any], kwargs: dict[str, Any]) -> torch.device:
-    """Where the pipeline computes: where the latents lie that it hands over."""
+def _is_one_batch(said: Any, rows: int) -> bool:
+    """Whether it is what can be kept row by row: one tensor, in the form that pipelines ask for."""
     import torch
 
-    tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
-    return next(value.device for value in tensors if value.ndim > 1)
+    if type(said) is not tuple or len(said) != 1 or not isinstance(said[0], torch.Tensor):
+        return False
+    return said[0].ndim > 0 and len(said[0]) % rows == 0
+
+
+def _device(told: Told) -> torch.device:
+    """Where the pipeline computes: where the latents lie that it hands over."""
+    return next(value.device for value in tensors(told) if value.ndim > 1)

@@ -1,0 +1,135 @@
+"""What the engine rests on, proved on a model itself when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from lcmis.errors import ConfigError
+from lcmis.render.calling import Running, Wording
+from lcmis.render.conditioning import same, tensors
+from lcmis.render.proved import Proved
+from lcmis.types import RenderSpec
+
+STEPS = 3
+"""Of a drawing that only proves something, where the user's own are not fewer."""
+
+
+class Proofs:
+    """Tries what a model promises, each once, by drawing a few steps: that guidance and negative
+    prompts act, that a batch's pictures leave one another alone, that stages are what they say.
+
+    What held is kept on this machine; see :class:`lcmis.render.proved.Proved`.
+    """
+
+    def __init__(self, running: Running, template: RenderSpec, proved: Proved) -> None:
+        self._running = running
+        self._template = template
+        self._proved = proved
+        self._seen: set[str] = set()
+        self._switching: str | None = None
+
+    # ── settings ─────────────────────────────────────────────────────────────────────────────
+
+    def settings(self, specs: Sequence[RenderSpec], batch_size: int) -> None:
+        """See that nothing which was set is without effect, and batches without any.
+
+        Raises:
+            ConfigError: one of them is; the sentence names it.
+        """
+        for spec in specs:
+            if spec.guidance_scale not in (0.0, 1.0):
+                self._once(f"guidance {spec.guidance_scale:g}", self._guides, spec)
+                if spec.negative_prompt.strip():
+                    self._once("negative prompts", self._steers_away, spec)
+            if batch_size > 1:
+                self._once(f"batches of {batch_size}", partial(self._rows, batch_size), spec)
+
+    def _once(self, what: str, prove: Callable[[RenderSpec], None], spec: RenderSpec) -> None:
+        if what in self._seen:
+            return
+        if self._proved.get(what) is None:
+            prove(spec)
+            self._proved.keep(what, "seen in the first steps of a drawing")
+        self._seen.add(what)
+
+    def _guides(self, spec: RenderSpec) -> None:
+        asked = Wording((spec.prompt,), (spec.negative_prompt,))
+        if same(self._first_step(asked), self._first_step(asked, guidance_scale=1.0)):
+            raise ConfigError(
+                f"{spec.model}: guidance_scale = {spec.guidance_scale:g} changes nothing in what "
+                f"it draws: set it to 0, or to a number that this pipeline is guided by"
+            )
+
+    def _steers_away(self, spec: RenderSpec) -> None:
+        asked, other = (
+            Wording((spec.prompt,), (negative,))
+            for negative in (spec.negative_prompt, f"{spec.negative_prompt}, and more")
+        )
+        if same(self._first_step(asked), self._first_step(other)):
+            raise ConfigError(
+                f"{spec.model}: a negative prompt changes nothing in what it draws: leave it out"
+            )
+
+    def _first_step(self, asked: Wording, guidance_scale: float | None = None) -> list[Any]:
+        steps = self._template.num_inference_steps
+        return self._running.predictions(asked, [0], steps, most=1, guidance_scale=guidance_scale)
+
+    def _rows(self, batch_size: int, spec: RenderSpec) -> None:
+        """One prompt's pictures, in one order and the other: each must be the same bit for bit."""
+        asked = Wording((spec.prompt,) * batch_size, (spec.negative_prompt,) * batch_size)
+        seeds = list(range(batch_size))
+        forward, backward = (
+            list(tensors(self._running.predictions(asked, order, self._few)))
+            for order in (seeds, seeds[::-1])
+        )
+        if not forward or not same(forward, [said.flip(0) for said in backward]):
+            raise ConfigError(
+                f"{spec.model} draws {batch_size} pictures at once otherwise than each by itself: "
+                f"set batch_size = 1"
+            )
+
+    @property
+    def _few(self) -> int:
+        return min(STEPS, self._template.num_inference_steps)
+
+    # ── stages ───────────────────────────────────────────────────────────────────────────────
+
+    def stages(self, rulings: Sequence[Wording]) -> str:
+        """Why a batch's prompts cannot be switched from one to the next; empty where they can.
+
+        Drawn over a few steps: what is asked for the last and told another throughout must be that
+        other bit for bit, at every step. Where that fails with what was heard in one step, all
+        steps are heard.
+        """
+        last = rulings[-1]
+        other = next((asked for asked in rulings if asked != last), None)
+        if self._switching is None and other is not None:
+            kept = self._proved.get("stages")
+            if kept is None:
+                self._switching = self._try_switching(other, last)
+                if not self._switching:
+                    heard = "all steps" if self._running.records_all else "one step"
+                    self._proved.keep("stages", heard)
+            else:
+                self._switching = ""
+                self._running.records_all = kept == "all steps"
+        return self._switching or ""
+
+    def _try_switching(self, first: Wording, last: Wording) -> str:
+        running, steps = self._running, self._few
+        seeds = range(len(last.prompts))
+        expected = running.predictions(first, seeds, steps)
+        if same(expected, running.predictions(last, seeds, steps)):
+            return "two prompts are drawn alike"
+        for records_all in (False, True):
+            running.records_all = records_all
+            try:
+                told = running.differences({0: first}, last, steps)
+                switched = running.predictions(last, seeds, steps, told=told)
+            except IndexError:
+                continue  # it is called more often in some steps than in others
+            if same(expected, switched):
+                return ""
+        return "more than what its denoiser is told depends on the prompt"
