@@ -120,7 +120,7 @@ def test_what_a_size_must_be_a_multiple_of_stands_in_the_source(
         ("sd1", "guidance_scale", 7.5, True),
         ("flux-dev", "guidance_scale", 3.5, False),
         ("flux-schnell", "", 0.0, False),
-        ("flux2-klein-distilled", "", 0.0, False),
+        ("flux2-klein-kv", "", 0.0, False),
         ("lcm", "guidance_scale", 8.5, False),
         ("qwen-image", "true_cfg_scale", 4.0, True),
         ("hunyuan-image", "guider", 3.5, True),

@@ -121,7 +121,8 @@ def _reachable(model: ModelSettings) -> ModelSettings:
     if not model.name.startswith(HOSTED):
         return model
     hosted, said = model.hosted or HostedSettings(), _environment()
-    endpoint = hosted.endpoint or said.pop("endpoint", "")
+    usual = said.pop("endpoint", "")
+    endpoint = hosted.endpoint or ("" if hosted.endpoints else usual)
     return dataclasses.replace(
         model, hosted=dataclasses.replace(hosted, **{**said, "endpoint": endpoint})
     )

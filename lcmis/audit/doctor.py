@@ -18,7 +18,7 @@ from lcmis.audit.provenance import REPORTED_PACKAGES
 from lcmis.errors import CheckError
 from lcmis.plugins import registry
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.optional import way_of
+from lcmis.plugins.optional import notes_of, way_of
 from lcmis.plugins.protocols import Checker, ImageModel, KnownCase
 from lcmis.plugins.settings import AuditSettings, CheckerSettings
 from lcmis.render import draw
@@ -56,7 +56,10 @@ def examine(config: AuditSettings, folder: Path) -> Iterator[Finding]:
         if way_of(checker):
             yield Finding(checker.checker_id, "ok", way_of(checker))
     for model_settings in config.models:
-        yield check_batches(open_model(model_settings))
+        model = open_model(model_settings)
+        for sentence in notes_of(model):
+            yield Finding(model.model_id, "note", sentence)
+        yield check_batches(model)
 
 
 def _versions() -> Iterator[Finding]:

@@ -20,6 +20,8 @@ from lcmis.types import RenderSpec
 
 PINNED = re.compile(r".+@[0-9a-f]{40}")
 """A name on the hub with its commit."""
+NUMBERS = ("num_inference_steps", "guidance_scale", "height", "width", "scheduler")
+"""What a model chooses where its user does not; a later lcmis may choose otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ def _model_of(spec: RenderSpec, store: Store, also: Sequence[ModelSettings]) -> 
             usual = model.spec(spec.stages, spec.seed)
             if dataclasses.replace(usual, negative_prompt=spec.negative_prompt) == spec:
                 return model
+            if (then := _with_numbers_of(spec, usual, settings)) is not None:
+                return then
         tried.append(model.model_id)
     raise ConfigError(
         f"{spec.key} was drawn by {spec.model} with {spec.profile}, {spec.num_inference_steps} "
@@ -105,6 +109,22 @@ def _likeliest_first(spec: RenderSpec, known: Iterable[ModelSettings]) -> Iterat
             )
         yield dataclasses.replace(settings, revision=before[1], adapters=adapters)
     yield from others
+
+
+def _with_numbers_of(
+    spec: RenderSpec, usual: RenderSpec, settings: ModelSettings
+) -> ImageModel | None:
+    """The model with the numbers that a picture was drawn with, where nobody had set them and they
+    have changed since; None where more than those is different.
+    """
+    open_then = {
+        name: getattr(spec, name)
+        for name in NUMBERS
+        if getattr(settings, name) is None and getattr(spec, name) != getattr(usual, name)
+    }
+    if dataclasses.replace(usual, negative_prompt=spec.negative_prompt, **open_then) != spec:
+        return None
+    return open_model(dataclasses.replace(settings, **open_then))
 
 
 def _changed(store: Store) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
 from lcmis.machine.hub.fetching import Fetch
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.optional import fetches_of, may_decide, price_of, spent_by
+from lcmis.plugins.optional import fetches_of, may_decide, notes_of, price_of, spent_by
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Drawn, Store
@@ -58,6 +59,8 @@ class AuditResult:
     """Items that failed in this run and have not succeeded since."""
     spent: float = 0.0
     """Money that this run's pictures and answers cost, by the prices in the configuration."""
+    notes: tuple[str, ...] = ()
+    """Where models' numbers come from, and what was seen of services; a sentence each."""
 
     def worst(self, count: int = 10) -> list[PairFinding]:
         """The worst pairs over all models."""
@@ -90,6 +93,8 @@ class ModelPlan:
     """Of one picture; None where it costs nothing, or nobody said what."""
     fetches: tuple[Fetch, ...] = ()
     """How much of the model and of each checker comes from the hub before its first picture."""
+    notes: tuple[str, ...] = ()
+    """Where its numbers come from, and what else is to be known of it; a sentence each."""
 
 
 class Audit:
@@ -157,6 +162,7 @@ class Audit:
                 *fetches_of(model),
                 *(fetch for checker in self.checkers for fetch in fetches_of(checker)),
             ),
+            notes=notes_of(model),
         )
 
     def _seconds_each(self, model: ImageModel) -> float | None:
@@ -203,6 +209,7 @@ class Audit:
             seconds=seconds,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
             spent=sum(map(spent_by, self.models)) + sum(map(spent_by, self.checkers)),
+            notes=tuple(note for model in self.models for note in notes_of(model)),
         )
 
     def _audit_model(self, model: ImageModel) -> None:
@@ -242,12 +249,13 @@ class Audit:
     ) -> None:
         owner = {spec.key: pair for pair, spec in plan}
         self._tell("drawing", state)
-        for drawn in self.studio.draw_missing(model, plan):
-            state.pictures += len(drawn)
-            self._tell("checking", state)
-            images = {item.spec.key: item.image for item in drawn if item.image is not None}
-            self._check_missing([(owner[key], key) for key in images], images)
-            self._tell("drawing", state)
+        with contextlib.closing(self.studio.draw_missing(model, plan)) as drawing:
+            for drawn in drawing:
+                state.pictures += len(drawn)
+                self._tell("checking", state)
+                images = {item.spec.key: item.image for item in drawn if item.image is not None}
+                self._check_missing([(owner[key], key) for key in images], images)
+                self._tell("drawing", state)
 
     def _check_missing(
         self, pictures: Sequence[tuple[ConceptPair, str]], images: Mapping[str, Image]

@@ -71,11 +71,6 @@ def _kind(said: str) -> str:
     return kind
 
 
-def models(json: JsonOption = False) -> None:
-    """List the image models that lcmis knows by name."""
-    plugins("models", json)
-
-
 def checkers(json: JsonOption = False) -> None:
     """List the kinds of checkers."""
     plugins("checkers", json)

@@ -22,7 +22,7 @@ from lcmis.plugins.settings import USUAL_STORE, AuditSettings
 from lcmis.types import Adapter, Embedding
 
 if TYPE_CHECKING:
-    from lcmis.plugins.settings import CheckerSettings, TextModelSettings
+    from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
     from lcmis.store import Store
 
 StoreOption = Annotated[
@@ -200,7 +200,27 @@ def settings(
         option(_SERVED, "READ:WRITTEN, of a million tokens each, in the currency of your bill."),
     ] = None,
     checker_spend_limit: Annotated[
-        float | None, option(_SERVED, "What one run may spend on it; needs the price.")
+        float | None,
+        option(_SERVED, "What one run may spend on it; needs the price."),
+    ] = None,
+    service: Annotated[
+        list[str] | None,
+        option(
+            "How a service is asked",
+            "An address of a hosted: model; of several, each does a part of the work.",
+        ),
+    ] = None,
+    seeded: Annotated[
+        bool | None,
+        option(
+            "How a service is asked",
+            "It draws from seed, steps and guidance, as vLLM-Omni and SGLang do.",
+            "--seeded/--no-seeded",
+        ),
+    ] = None,
+    in_flight: Annotated[
+        int | None,
+        option("How a service is asked", "Requests under way at each address at once: 4."),
     ] = None,
     rule: Annotated[
         str | None, option("When a pair is decided", "sprt, curtailed or fixed.")
@@ -262,9 +282,14 @@ def settings(
     }
     given: dict[str, Any] = {name: value for name, value in drawing.items() if value is not None}
     told: dict[str, Any] = {name: value for name, value in asking.items() if value is not None}
+    models = [dataclasses.replace(entry, **given) for entry in read.models]
+    asked = {"seeded": seeded, "in_flight": in_flight}
+    reached: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if service:
+        reached |= {"endpoint": "", "endpoints": tuple(service)}
     return dataclasses.replace(
         read,
-        models=tuple(dataclasses.replace(entry, **given) for entry in read.models),
+        models=tuple(_reached(models, reached)),
         checkers=_asked_so(read.checkers, told),
     )
 
@@ -284,6 +309,24 @@ def _asked_so(
         else entry
         for entry in checkers
     )
+
+
+def _reached(models: list[ModelSettings], told: dict[str, Any]) -> list[ModelSettings]:
+    """What the command line says of services, laid over what a file says.
+
+    Raises:
+        ConfigError: there is none among the models.
+    """
+    if told and not any(model.hosted for model in models):
+        raise ConfigError(
+            "a flag speaks of a service, but no model is one: name one with --model hosted:NAME"
+        )
+    return [
+        dataclasses.replace(model, hosted=dataclasses.replace(model.hosted, **told))
+        if model.hosted
+        else model
+        for model in models
+    ]
 
 
 # ── text models ──────────────────────────────────────────────────────────────────────────────────

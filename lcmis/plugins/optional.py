@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 from lcmis.plugins.protocols import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lcmis.machine.hub.fetching import Fetch
-    from lcmis.plugins.protocols import Checker, Denoiser, Encoder, ImageModel, Repairer
-    from lcmis.types import Exchange
+    from lcmis.plugins.protocols import (
+        Arrivals,
+        Checker,
+        Denoiser,
+        Encoder,
+        ImageModel,
+        Repairer,
+    )
+    from lcmis.types import Exchange, RenderSpec
 
 
 def price_of(model: ImageModel) -> float | None:
@@ -39,6 +46,22 @@ def remarks_of(model: ImageModel) -> list[Exchange]:
     remarks = getattr(model, "remarks", None)
     said: list[Exchange] = remarks() if remarks else []
     return said
+
+
+def notes_of(model: ImageModel) -> tuple[str, ...]:
+    """``notes``: what a user should know of how it is run and where its numbers come from, a
+    sentence each; else nothing.
+    """
+    return tuple(getattr(model, "notes", ()))
+
+
+def flight_of(model: ImageModel, specs: Sequence[RenderSpec]) -> Arrivals | None:
+    """``flight(specs)``: draws in the background and hands over each picture as it comes; None for
+    a model that draws a batch at a time.
+    """
+    fly = getattr(model, "flight", None)
+    flight: Arrivals | None = fly(specs) if fly else None
+    return flight
 
 
 def takes_negative_prompts(model: ImageModel) -> bool:

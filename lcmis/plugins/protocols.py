@@ -73,6 +73,34 @@ class ImageModel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """One picture of those that were asked for together."""
+
+    spec: RenderSpec
+    drawn: Image | RenderError
+    seconds: float
+    """That it took, beside others."""
+
+
+class Arrivals(Protocol):
+    """Pictures that are drawn in the background; who leaves them early stops them."""
+
+    def __iter__(self) -> Iterator[list[Arrival]]:
+        """Those that have come since the last look, at least one at a time, until all have.
+
+        Raises:
+            ServiceClosed: no more can come; all that came have been handed over before.
+        """
+        ...
+
+    def stop(self) -> list[Arrival]:
+        """Ask for no more; gives those that had come and were not looked at to the end: the last
+        ones that were handed over may be among them.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What drawing cost, in rows through the denoiser: one picture, one call; guidance's second
     row is not counted.

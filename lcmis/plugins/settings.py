@@ -40,6 +40,17 @@ class HostedSettings:
     """Through which it is reached: from LCMIS_PROXY only, since a password may stand in it."""
     api_version: str | None = None
     """As Azure wants it; ``?api-version=…`` behind the endpoint says the same."""
+    endpoints: tuple[str, ...] = ()
+    """Further addresses of the same model, which share its work; the first of all names it."""
+    in_flight: int | None = None
+    """Requests under way at each address at once; 4 where nothing is said."""
+    seeded: bool = False
+    """Whether it draws from a seed, with the steps, guidance and negative prompt that it is told,
+    as vLLM-Omni, SGLang-Diffusion and Dynamo do; looked at before its pictures count."""
+    dialect: Literal["plain", "nvext"] = "plain"
+    """Where those stand in a request: beside the prompt, or in ``nvext`` as Dynamo wants them."""
+    guidance: Literal["guidance_scale", "true_cfg_scale"] | None = None
+    """What the engine calls the scale; guidance_scale, but for models known to want the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +79,9 @@ class ModelSettings:
     """In pixels."""
     width: int | None = None
     """In pixels."""
-    negative_prompt: str = ""
-    """What every picture is steered away from."""
+    negative_prompt: str | None = None
+    """What every picture is steered away from; ``""`` is nothing, also for a model whose authors
+    use one."""
     batch_size: int | None = None
     """Pictures drawn at once."""
     base: str | None = None

@@ -17,6 +17,7 @@ from lcmis.render.forms.form import Form
 from lcmis.render.forms.schedulers import refuse_unfit
 from lcmis.render.forms.words import add_tokens, spelled_out
 from lcmis.render.kinds import PipelineKind
+from lcmis.render.known import with_known_numbers
 from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.proved import Proved
 from lcmis.render.trunks import Trunks, beginning, sharing
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from lcmis.machine.hub.fetching import Fetch
     from lcmis.render.calling import Running
+    from lcmis.render.lengths import Lengths
     from lcmis.render.proofs import Proofs
 
 LONGEST_PROMPT = 100_000
@@ -70,6 +72,10 @@ class DiffusersModel:
         self.model_id = self._form.model_id
         self._folder = self._form.folder
         self._family = PipelineKind(self._folder)
+        settings, self.notes = with_known_numbers(
+            settings, self._folder, self._family.defaults(), self._family.refusal
+        )
+        """What of its numbers is its authors', and what else is to be minded; a sentence each."""
 
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
@@ -96,8 +102,8 @@ class DiffusersModel:
         if settings.scheduler is not None:
             scheduler = scheduler_class(settings.scheduler, flow=self._family.flow)
         negative_prompt = settings.negative_prompt
-        if guidance > 1:
-            negative_prompt = negative_prompt or defaults.negative_prompt
+        if negative_prompt is None:
+            negative_prompt = defaults.negative_prompt if guidance > 1 else ""
         try:
             self._template = RenderSpec(
                 model=self.model_id,
@@ -176,7 +182,7 @@ class DiffusersModel:
                 raise RenderError(f"{self.model_id} was given an empty prompt")
             self._refuse_too_long(stage.prompt)
         if self._template.negative_prompt:
-            self._refuse_too_long(self._template.negative_prompt)
+            self._refuse_too_long(self._template.negative_prompt, is_negative=True)
         return replace(self._template, stages=stages, seed=seed, profile=self.profile)
 
     def generate(self, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:
@@ -254,7 +260,7 @@ class DiffusersModel:
         if sentence:
             return RenderError(f"{self.model_id}: {sentence}")
         try:
-            self._refuse_too_long(spec.negative_prompt)
+            self._refuse_too_long(spec.negative_prompt, is_negative=True)
         except RenderError as error:
             return error
         return None
@@ -332,7 +338,7 @@ class DiffusersModel:
             self._proofs_by_profile[self.profile] = Proofs(self._running, self._template, proved)
         return self._proofs_by_profile[self.profile]
 
-    def _refuse_too_long(self, prompt: str) -> None:
+    def _refuse_too_long(self, prompt: str, is_negative: bool = False) -> None:
         if len(prompt) > LONGEST_PROMPT:
             raise RenderError(
                 f"the prompt {prompt[:60]!r}… has {len(prompt):,} letters: no model reads so many"
@@ -344,6 +350,24 @@ class DiffusersModel:
                     f"the prompt {prompt[:60]!r}… has {count} tokens and {self.model_id} reads "
                     f"{min(limit, reads)}, start and end included: the rest would be cut off"
                 )
+        if not self._family.token_limits():
+            cut = self._lengths.cut(prompt, is_negative)
+            if cut:
+                raise RenderError(f"the prompt {prompt[:60]!r}… {cut}")
+
+    @cached_property
+    def _lengths(self) -> Lengths:
+        from lcmis.render.lengths import Lengths
+
+        of = self._template
+        arguments = self._family.arguments(
+            of.guidance_scale, of.num_inference_steps, of.height, of.width
+        )
+
+        def prepare(name: str, tokenizer: Any) -> None:
+            add_tokens(tokenizer, name, self._form.words)
+
+        return Lengths(self._folder, arguments, prepare)
 
     def _count_tokens(self, prompt: str, tokenizer: str) -> tuple[int, int]:
         """How many tokens the prompt has, special ones included, and the tokenizer's own limit."""

@@ -49,6 +49,10 @@ class Own:
     """Takes a guidance scale for the sake of its relatives, and heeds none."""
     takes_one_text: bool = False
     """Draws one prompt, a text and no list, as many times as it is told."""
+    unsteered: str = ""
+    """Why it heeds no negative prompt, though it takes one; empty where it does."""
+    size_entry: str = ""
+    """What ``model_index.json`` calls the usual height and width in pixels."""
     told: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the call that must not stay as they are."""
 
@@ -56,6 +60,8 @@ class Own:
 TWO_NETWORKS = (
     "two networks are told of the prompt, one after the other, and the first decides the picture"
 )
+TWICE_THE_SEEDS = "its prior wants a seed of its own for each, and its decoder none"
+TWO_TIMES = "diffusers tells its guided denoiser two timesteps, however many pictures there are"
 
 OWN: Mapping[str, Own] = {
     # thirty steps of its multistep schedulers do what fifty did of those it was published with
@@ -76,6 +82,12 @@ OWN: Mapping[str, Own] = {
     "StableDiffusionSAGPipeline": Own(
         unstaged="its guidance looks into the denoiser while that draws"
     ),
+    # what it keeps of the prompt from its first step on could not be switched
+    "QwenImage21Pipeline": Own(told={"use_kv_cache": False}),
+    "KandinskyCombinedPipeline": Own(unsteered=TWICE_THE_SEEDS),
+    "KandinskyV22CombinedPipeline": Own(unsteered=TWICE_THE_SEEDS),
+    "PRXPipeline": Own(alone=TWO_TIMES, size_entry="default_sample_size"),
+    "PRXPixelPipeline": Own(alone=TWO_TIMES, size_entry="default_sample_size"),
     # it interleaves the halves of guided pictures and does not interleave their prompts
     "StableDiffusionPanoramaPipeline": Own(alone="it gives a picture its neighbour's prompt"),
 }
@@ -151,7 +163,7 @@ class PipelineKind:
     @property
     def takes_negative_prompts(self) -> bool:
         """Whether there is a place for one that acts."""
-        if "negative_prompt" not in self.signature or not self.guidance:
+        if "negative_prompt" not in self.signature or not self.guidance or self.own.unsteered:
             return False
         inert = "true_cfg_scale" in self.signature and self.guidance != "true_cfg_scale"
         return not inert and self.folder.index.get("is_distilled") is not True
@@ -159,7 +171,8 @@ class PipelineKind:
     def refusal(self, guidance_scale: float, negative_prompt: str) -> str:
         """Why this family cannot be guided so; empty if it can, as far as can be read."""
         if negative_prompt and not self.takes_negative_prompts:
-            return f"this {self.folder.class_name} has no negative prompt: leave it out"
+            reason = f" that could be followed ({self.own.unsteered})" if self.own.unsteered else ""
+            return f"this {self.folder.class_name} has no negative prompt{reason}: leave it out"
         if guidance_scale and not self.guidance:
             return (
                 f"this {self.folder.class_name} was distilled without guidance, so guidance_scale "
@@ -200,6 +213,8 @@ class PipelineKind:
         height, width = (self.signature.default(name) for name in ("height", "width"))
         if isinstance(height, int) and isinstance(width, int):
             return height, width
+        if isinstance(usual := self.folder.index.get(self.own.size_entry), int):
+            return usual, usual
         factor = self._vae_scale_factor
         size = (
             self.signature.constants.get("default_sample_size")
@@ -281,24 +296,25 @@ class PipelineKind:
     def token_limits(self) -> Mapping[str, int]:
         """Tokenizer component to how many tokens of a prompt are read, special ones counted.
 
+        Of pipelines that give their tokenizers the prompt alone, and only of those: what others put
+        around it is heard by :class:`lcmis.render.lengths.Lengths`, which costs an import of torch.
         Where T5 reads the whole prompt, the CLIP encoders beside it see no more than their 77 by
         design, and only give its summary.
         """
-        tokenizers = [name for name in self.folder.components() if name.startswith("tokenizer")]
-        if self.folder.class_name == "StableDiffusion3Pipeline":
-            if self.folder.has("text_encoder_3"):
-                return {"tokenizer_3": self.max_sequence_length or 256}
-            tokenizers = ["tokenizer", "tokenizer_2"]
-        elif self.folder.class_name == "FluxPipeline":
+        if not self.own.mixes:
+            return {}
+        if self.folder.class_name == "StableDiffusion3Pipeline" and self.folder.has(
+            "text_encoder_3"
+        ):
+            return {"tokenizer_3": self.max_sequence_length or 256}
+        if self.folder.class_name == "FluxPipeline":
             return {"tokenizer_2": self.max_sequence_length or 512}
-        elif self.max_sequence_length is not None:
-            return dict.fromkeys(tokenizers, self.max_sequence_length)
+        tokenizers = [name for name in self.folder.components() if name.startswith("tokenizer")]
         return {name: self._positions(name) for name in tokenizers}
 
     def _positions(self, tokenizer: str) -> int:
         encoder = tokenizer.replace("tokenizer", "text_encoder")
-        said = self.folder.config(encoder) if self.folder.has(encoder) else {}
-        return int(said.get("max_position_embeddings") or 2**31)
+        return int(self.folder.config(encoder)["max_position_embeddings"])
 
     def arguments(
         self, guidance_scale: float, steps: int, height: int, width: int

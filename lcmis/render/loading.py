@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def _network(
 ) -> torch.nn.Module | None:
     """One component, from wherever the form says that its weights lie; None where it has none."""
     library, class_name = folder.components()[component]
-    kind = _class(library, class_name)
+    kind = class_of(library, class_name)
     if form.file and component == "safety_checker":
         return None
     if component == "vae" and form.vae:
@@ -114,12 +115,24 @@ def _read_network(
     return network
 
 
-def _class(library: str, class_name: str) -> Any:
+def class_of(library: str, class_name: str) -> Any:
+    """The class of a component, by the two names that ``model_index.json`` has for it."""
     if library == "diffusers":
         return getattr(diffusers, class_name)
     if library == "transformers":
         return getattr(transformers, class_name)
-    return getattr(importlib.import_module(f"diffusers.pipelines.{library}"), class_name)
+    return getattr(_pipeline_module(library), class_name)
+
+
+def _pipeline_module(library: str) -> Any:
+    """A part of diffusers by the name that published models call it; it has moved some of them, and
+    no longer finds those itself.
+    """
+    name = f"diffusers.pipelines.{library}"
+    if importlib.util.find_spec(name) is None and library not in vars(diffusers.pipelines):
+        moved = importlib.import_module(f"diffusers.pipelines.deprecated.{library}")
+        setattr(diffusers.pipelines, library, moved)
+    return getattr(diffusers.pipelines, library)
 
 
 def _lay_over(pipeline: Any, located: Located, path: str, adapter: Adapter) -> None:

@@ -250,7 +250,8 @@ def _diffusers_names(suffix: str) -> tuple[str, ...]:
 
 @cache
 def _pipeline_modules() -> frozenset[str]:
-    folders: Iterable[Path] = (_diffusers_root() / "pipelines").iterdir()
+    root = _diffusers_root() / "pipelines"
+    folders: Iterable[Path] = [*root.iterdir(), *(root / "deprecated").iterdir()]
     return frozenset(folder.name for folder in folders if folder.is_dir())
 
 

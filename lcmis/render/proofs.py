@@ -56,7 +56,9 @@ class Proofs:
 
     def _guides(self, spec: RenderSpec) -> None:
         asked = Wording((spec.prompt,), (spec.negative_prompt,))
-        if same(self._first_step(asked), self._first_step(asked, guidance_scale=1.0)):
+        # some read any number below 1 as none, and some cannot be run with 1
+        other = spec.guidance_scale + 1 if spec.guidance_scale > 1 else 1.0
+        if same(self._first_step(asked), self._first_step(asked, guidance_scale=other)):
             raise ConfigError(
                 f"{spec.model}: guidance_scale = {spec.guidance_scale:g} changes nothing in what "
                 f"it draws: set it to 0, or to a number that this pipeline is guided by"
@@ -65,7 +67,7 @@ class Proofs:
     def _steers_away(self, spec: RenderSpec) -> None:
         asked, other = (
             Wording((spec.prompt,), (negative,))
-            for negative in (spec.negative_prompt, f"{spec.negative_prompt}, and more")
+            for negative in (spec.negative_prompt, f"other than {spec.negative_prompt}")
         )
         if same(self._first_step(asked), self._first_step(other)):
             raise ConfigError(

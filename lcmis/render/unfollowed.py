@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Collection
+
 from lcmis.plugins.settings import ModelSettings
 
 DRAWING = (
@@ -18,8 +21,11 @@ DRAWING = (
 )
 
 
-def unfollowed(settings: ModelSettings, *more: str) -> str:
-    """The first of :data:`DRAWING` and ``more`` that was set; empty if all are as usual."""
+def unfollowed(settings: ModelSettings, *more: str, but: Collection[str] = ()) -> str:
+    """The first of :data:`DRAWING` and ``more``, not of ``but``, that was set; empty if all are as
+    usual.
+    """
     usual = ModelSettings(settings.name)
-    names = (*DRAWING, *more)
-    return next((n for n in names if getattr(settings, n) != getattr(usual, n)), "")
+    asked = dataclasses.replace(settings, negative_prompt=settings.negative_prompt or None)
+    names = (name for name in (*DRAWING, *more) if name not in but)
+    return next((n for n in names if getattr(asked, n) != getattr(usual, n)), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -246,8 +247,9 @@ class Evaluation:
             return None
         if not self._affordable([[spec]])[0]:
             raise self._budget.pictures_spent()
-        for _ in studio.draw_missing(model, [(self._pair, spec)]):
-            self._tell("painting", self.spent)
+        with closing(studio.draw_missing(model, [(self._pair, spec)])) as drawing:
+            for _ in drawing:
+                self._tell("painting", self.spent)
         return None if studio.store.missing([spec]) else studio.load(spec.key)
 
     @cached_property
@@ -375,9 +377,11 @@ def look(
 ) -> dict[str, Evidence]:
     """Draw and check what is missing; what the checker says of each picture, by spec key."""
     questions = [item for item in questions_for(checker, pair) if item.kind in asked]
-    for drawn in studio.draw_missing(model, [(pair, spec) for spec in specs]):
-        images = {item.spec.key: item.image for item in drawn if item.image is not None}
-        studio.check_missing(checker, [(key, item) for key in images for item in questions], images)
+    with closing(studio.draw_missing(model, [(pair, spec) for spec in specs])) as drawing:
+        for drawn in drawing:
+            images = {item.spec.key: item.image for item in drawn if item.image is not None}
+            asked_now = [(key, item) for key in images for item in questions]
+            studio.check_missing(checker, asked_now, images)
     lacking = {spec.key for spec in studio.store.missing(specs)}
     there = dict.fromkeys(spec.key for spec in specs if spec.key not in lacking)
     studio.check_missing(checker, [(key, item) for key in there for item in questions], {})

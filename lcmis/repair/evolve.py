@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -279,8 +280,9 @@ class Evolve:
         activity: str,
     ) -> dict[str, Evidence]:
         """Draw all pairs' pictures together, since a batch has room for several, then check."""
-        for _ in self.studio.draw_missing(self.model, plan):
-            self._tell(activity)
+        with closing(self.studio.draw_missing(self.model, plan)) as drawing:
+            for _ in drawing:
+                self._tell(activity)
         found: dict[str, Evidence] = {}
         for pair in dict.fromkeys(pair for pair, _ in plan):
             specs = [spec for owner, spec in plan if owner is pair]

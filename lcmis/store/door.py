@@ -10,6 +10,7 @@ from typing import Self
 from sqlalchemy import Connection
 
 from lcmis.errors import StoreError
+from lcmis.machine.interrupts import undisturbed
 from lcmis.store import schema
 from lcmis.store.connect import place_of, sentences
 from lcmis.store.images import PictureFolder
@@ -75,7 +76,7 @@ class Door:
     def _writing(self) -> Iterator[Connection]:
         if self.read_only:
             raise StoreError(f"{self._place} was opened for reading: open it again to write")
-        with sentences(self._place), self._engine.connect() as bare:
+        with undisturbed(), sentences(self._place), self._engine.connect() as bare:
             connection = bare.execution_options(writes=True)
             with connection.begin():
                 yield connection

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -19,8 +20,9 @@ from lcmis.errors import (
     ServiceClosed,
     TooManyFailures,
 )
-from lcmis.plugins.optional import load, remarks_of
-from lcmis.plugins.protocols import AsksService, Checker, ImageModel
+from lcmis.machine.interrupts import undisturbed
+from lcmis.plugins.optional import flight_of, load, remarks_of
+from lcmis.plugins.protocols import Arrival, AsksService, Checker, ImageModel
 from lcmis.render import draw, in_trunk_order
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import Answer, ConceptPair, Failure, Question, Render, RenderSpec, Score
@@ -51,8 +53,10 @@ class Studio:
 
     def draw_missing(
         self, model: ImageModel, plan: Sequence[tuple[ConceptPair, RenderSpec]]
-    ) -> Iterator[list[Drawn]]:
-        """Draw and keep what the store lacks; gives each batch once it is kept."""
+    ) -> Generator[list[Drawn], None, None]:
+        """Draw and keep what the store lacks; gives each batch, or what has come of a service, once
+        it is kept. Whoever may leave it early closes it, so that what had come by then is kept too.
+        """
         owner = {spec.key: pair for pair, spec in plan}
         todo = in_trunk_order(self.store.missing([spec for _, spec in plan]))
         lacking = {spec.key for spec in todo}
@@ -64,6 +68,18 @@ class Studio:
                 there[pair.key].append(spec.key)
         for pair_key, spec_keys in there.items():
             self.store.link(pair_key, spec_keys)
+        flight = flight_of(model, todo) if todo else None
+        if flight is not None:
+            kept: set[str] = set()
+            try:
+                for landed in flight:
+                    drawn = self._keep_arrivals(model, owner, landed)
+                    kept |= {one.spec.key for one in landed}
+                    yield drawn
+            finally:  # whoever ends it, with Ctrl-C or else: what had come is kept
+                late = [one for one in flight.stop() if one.spec.key not in kept]
+                self._keep_arrivals(model, owner, late, is_last=True)
+            return
         for batch in batches(todo, model.batch_size):
             started, closed = time.monotonic(), None
             pictures: Sequence[Image | RenderError | None]
@@ -72,21 +88,47 @@ class Studio:
             except ServiceClosed as error:
                 pictures, closed = error.drawn or [None] * len(batch), error
             seconds = (time.monotonic() - started) / len(batch)
-            drawn, failed = [], {}
-            for spec, picture in zip(batch, pictures, strict=True):
-                if isinstance(picture, RenderError) and not isinstance(picture, Refusal):
-                    failed[spec.key] = str(picture)
-                elif picture is not None:
-                    drawn.append(drawn_as(owner[spec.key], spec, picture, seconds))
+            drawn = self._keep_arrivals(
+                model,
+                owner,
+                [
+                    Arrival(spec, picture, seconds)
+                    for spec, picture in zip(batch, pictures, strict=True)
+                    if picture is not None
+                ],
+            )
+            if closed is not None:
+                raise closed
+            yield drawn
+
+    def _keep_arrivals(
+        self,
+        model: ImageModel,
+        owner: Mapping[str, ConceptPair],
+        arrivals: Sequence[Arrival],
+        *,
+        is_last: bool = False,
+    ) -> list[Drawn]:
+        """Keep what a model gave; gives what is a picture or a refusal.
+
+        Raises:
+            TooManyFailures: one too many in this run, unless these are the last.
+        """
+        drawn, failed = [], {}
+        with undisturbed():
+            for one in arrivals:
+                if isinstance(one.drawn, RenderError) and not isinstance(one.drawn, Refusal):
+                    failed[one.spec.key] = str(one.drawn)
+                else:
+                    drawn.append(drawn_as(owner[one.spec.key], one.spec, one.drawn, one.seconds))
             self.store.add_renders(drawn)
             for remark in remarks_of(model):
                 self.store.add_exchange(remark)
             self.drawn += len(drawn)
-            for key, sentence in failed.items():
+        for key, sentence in failed.items():
+            with contextlib.suppress(*([TooManyFailures] if is_last else [])):
                 self.fail(key, "render", sentence)
-            if closed is not None:
-                raise closed
-            yield drawn
+        return drawn
 
     def check_missing(
         self,

@@ -172,6 +172,8 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     )
     if result.spent:
         console.print(f"This run cost about {result.spent:.2f}, by the prices you gave.")
+    for sentence in result.notes:
+        console.print(f"[dim]{escape(sentence)}[/]")
     print_failures(result.failures)
     where = in_store(store)
     print_next(
@@ -334,6 +336,8 @@ def print_plan(plans: Sequence[ModelPlan], config: AuditSettings) -> None:
             console.print(
                 f"{escape(names[plan.model])} costs about {mean:.2f}, from {low:.2f} to {high:.2f}."
             )
+        for sentence in plan.notes:
+            console.print(f"{escape(names[plan.model])}: {escape(sentence)}")
         for sentence in plan.refused:
             console.print(f"[yellow]left out:[/] {escape(sentence)}")
     _print_fetches(list(dict.fromkeys(fetch for plan in plans for fetch in plan.fetches)))
