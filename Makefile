@@ -21,7 +21,7 @@ endif
 TELL = ( seconds=0; while sleep 15 >/dev/null 2>&1; do seconds=$$((seconds + 15)); \
 	echo "     … $$seconds s$(1)"; done ) & told=$$!; trap 'kill $$told 2>/dev/null' EXIT
 
-.PHONY: help audit test check faults mutants bench bench-repair dashboard site clean
+.PHONY: help audit test check families faults mutants bench bench-repair dashboard site clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +43,9 @@ check: .venv/ready-dev  ## Lint, format, types
 
 site: .venv/ready-docs  ## These docs and a reference of the code as pages, in build/site; no network needed to read them
 	$(BIN)/python docs/site/build.py
+
+families: .venv/ready-dev  ## Try every family of pipelines, and write what works; minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 0 tests/test_families.py --write-families
 
 faults: .venv/ready-dev  ## Every point at which a disk may fail or a process may die; minutes
 	OMP_NUM_THREADS=1 LCMIS_FAULTS=all $(BIN)/pytest tests/faults

@@ -17,6 +17,11 @@ settings.register_profile("clockless", deadline=None)  # a busy machine fails no
 settings.load_profile("clockless")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make families` writes what the tests of families found."""
+    parser.addoption("--write-families", action="store_true", help="write data/families.toml anew")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """Two cores fight over tiny models: one thread is up to 75 times faster."""

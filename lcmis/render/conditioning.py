@@ -92,11 +92,14 @@ class Encodings:
         if self._own is None:
             yield
             return
+        before = vars(self._pipeline).get("encode_prompt")
         self._pipeline.encode_prompt = self._encode
         try:
             yield
         finally:
             del self._pipeline.encode_prompt
+            if before is not None:
+                self._pipeline.encode_prompt = before
 
     def _encode(self, *args: Any, **kwargs: Any) -> Any:
         call = inspect.signature(self._own).bind(*args, **kwargs).arguments
@@ -123,7 +126,7 @@ class Encodings:
         """Whether two of one prompt have the form of that prompt's encoding twice."""
         if self._joins is None:
             one = self._encoded((row,), rest)
-            two = self._own(**self._told((row, row)), **rest)
+            two = self._own(**self._told((row, row), rest))
             try:
                 self._joins = shapes(_joined([one, one])) == shapes(two)
             except PromptsDiffer:
@@ -131,16 +134,21 @@ class Encodings:
         return self._joins
 
     def _encoded(self, rows: tuple[Any, ...], rest: Mapping[str, Any]) -> Any:
-        key = (rows, tuple(sorted((name, str(value)) for name, value in rest.items())))
-        return self._kept.get(key, lambda: self._own(**self._told(rows), **rest))
+        named = ((name, str(value)) for name, value in rest.items() if name != "batch_size")
+        key = (rows, tuple(sorted(named)))
+        return self._kept.get(key, lambda: self._own(**self._told(rows, rest)))
 
-    def _told(self, rows: Sequence[tuple[tuple[str, str | None], ...]]) -> dict[str, Any]:
-        """The texts of several rows, name by name; None where no row has any."""
+    def _told(
+        self, rows: Sequence[tuple[tuple[str, str | None], ...]], rest: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The texts of several rows, name by name, None where no row has any; and the rest."""
         columns = {name: [dict(row)[name] for row in rows] for name, _ in rows[0]}
-        return {
+        counted = {"batch_size": len(rows)} if "batch_size" in rest else {}
+        texts = {
             name: None if all(text is None for text in column) else column
             for name, column in columns.items()
         }
+        return {**rest, **counted, **texts}
 
     def _text(self, name: str, text: str) -> str | None:
         is_usual = name.startswith("negative_prompt") and not text

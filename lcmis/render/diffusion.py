@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from lcmis.render.calling import Running
+    from lcmis.render.lengths import Lengths
     from lcmis.render.proofs import Proofs
 
 LONGEST_PROMPT = 100_000
@@ -170,7 +171,7 @@ class DiffusersModel:
                 raise RenderError(f"{self.model_id} was given an empty prompt")
             self._refuse_too_long(stage.prompt)
         if self._template.negative_prompt:
-            self._refuse_too_long(self._template.negative_prompt)
+            self._refuse_too_long(self._template.negative_prompt, is_negative=True)
         return replace(self._template, stages=stages, seed=seed, profile=self.profile)
 
     def generate(self, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:
@@ -248,7 +249,7 @@ class DiffusersModel:
         if sentence:
             return RenderError(f"{self.model_id}: {sentence}")
         try:
-            self._refuse_too_long(spec.negative_prompt)
+            self._refuse_too_long(spec.negative_prompt, is_negative=True)
         except RenderError as error:
             return error
         return None
@@ -326,7 +327,7 @@ class DiffusersModel:
             self._proofs_by_profile[self.profile] = Proofs(self._running, self._template, proved)
         return self._proofs_by_profile[self.profile]
 
-    def _refuse_too_long(self, prompt: str) -> None:
+    def _refuse_too_long(self, prompt: str, is_negative: bool = False) -> None:
         if len(prompt) > LONGEST_PROMPT:
             raise RenderError(
                 f"the prompt {prompt[:60]!r}… has {len(prompt):,} letters: no model reads so many"
@@ -338,6 +339,20 @@ class DiffusersModel:
                     f"the prompt {prompt[:60]!r}… has {count} tokens and {self.model_id} reads "
                     f"{min(limit, reads)}, start and end included: the rest would be cut off"
                 )
+        if not self._family.token_limits():
+            cut = self._lengths.cut(prompt, is_negative)
+            if cut:
+                raise RenderError(f"the prompt {prompt[:60]!r}… {cut}")
+
+    @cached_property
+    def _lengths(self) -> Lengths:
+        from lcmis.render.lengths import Lengths
+
+        of = self._template
+        arguments = self._family.arguments(
+            of.guidance_scale, of.num_inference_steps, of.height, of.width
+        )
+        return Lengths(self._folder, arguments)
 
     def _count_tokens(self, prompt: str, tokenizer: str) -> tuple[int, int]:
         """How many tokens the prompt has, special ones included, and the tokenizer's own limit."""
@@ -350,14 +365,12 @@ class DiffusersModel:
     def _tokenizers(self) -> dict[str, Any]:
         import transformers
 
-        loaded = {
+        return {
             name: getattr(transformers, self._folder.components()[name][1]).from_pretrained(
                 self._folder.path / name, local_files_only=True, trust_remote_code=False
             )
             for name in self._family.token_limits()
         }
-        # a processor of pictures and words has one for the words
-        return {name: getattr(one, "tokenizer", one) for name, one in loaded.items()}
 
     @cached_property
     def _pipeline(self) -> Any:

@@ -56,6 +56,7 @@ class Own:
 TWO_NETWORKS = (
     "two networks are told of the prompt, one after the other, and the first decides the picture"
 )
+TWO_TIMES = "diffusers tells its guided denoiser two timesteps, however many pictures there are"
 
 OWN: Mapping[str, Own] = {
     # thirty steps of its multistep schedulers do what fifty did of those it was published with
@@ -76,6 +77,8 @@ OWN: Mapping[str, Own] = {
     "StableDiffusionSAGPipeline": Own(
         unstaged="its guidance looks into the denoiser while that draws"
     ),
+    "PRXPipeline": Own(alone=TWO_TIMES),
+    "PRXPixelPipeline": Own(alone=TWO_TIMES),
     # it interleaves the halves of guided pictures and does not interleave their prompts
     "StableDiffusionPanoramaPipeline": Own(alone="it gives a picture its neighbour's prompt"),
 }
@@ -281,24 +284,25 @@ class PipelineKind:
     def token_limits(self) -> Mapping[str, int]:
         """Tokenizer component to how many tokens of a prompt are read, special ones counted.
 
+        Of pipelines that give their tokenizers the prompt alone, and only of those: what others put
+        around it is heard by :class:`lcmis.render.lengths.Lengths`, which costs an import of torch.
         Where T5 reads the whole prompt, the CLIP encoders beside it see no more than their 77 by
         design, and only give its summary.
         """
-        tokenizers = [name for name in self.folder.components() if name.startswith("tokenizer")]
-        if self.folder.class_name == "StableDiffusion3Pipeline":
-            if self.folder.has("text_encoder_3"):
-                return {"tokenizer_3": self.max_sequence_length or 256}
-            tokenizers = ["tokenizer", "tokenizer_2"]
-        elif self.folder.class_name == "FluxPipeline":
+        if not self.own.mixes:
+            return {}
+        if self.folder.class_name == "StableDiffusion3Pipeline" and self.folder.has(
+            "text_encoder_3"
+        ):
+            return {"tokenizer_3": self.max_sequence_length or 256}
+        if self.folder.class_name == "FluxPipeline":
             return {"tokenizer_2": self.max_sequence_length or 512}
-        elif self.max_sequence_length is not None:
-            return dict.fromkeys(tokenizers, self.max_sequence_length)
+        tokenizers = [name for name in self.folder.components() if name.startswith("tokenizer")]
         return {name: self._positions(name) for name in tokenizers}
 
     def _positions(self, tokenizer: str) -> int:
         encoder = tokenizer.replace("tokenizer", "text_encoder")
-        said = self.folder.config(encoder) if self.folder.has(encoder) else {}
-        return int(said.get("max_position_embeddings") or 2**31)
+        return int(self.folder.config(encoder)["max_position_embeddings"])
 
     def arguments(
         self, guidance_scale: float, steps: int, height: int, width: int

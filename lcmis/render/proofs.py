@@ -65,7 +65,7 @@ class Proofs:
     def _steers_away(self, spec: RenderSpec) -> None:
         asked, other = (
             Wording((spec.prompt,), (negative,))
-            for negative in (spec.negative_prompt, f"{spec.negative_prompt}, and more")
+            for negative in (spec.negative_prompt, f"other than {spec.negative_prompt}")
         )
         if same(self._first_step(asked), self._first_step(other)):
             raise ConfigError(

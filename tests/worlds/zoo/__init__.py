@@ -26,8 +26,8 @@ class Family:
     """How one family is built, and how plain diffusers draws with it."""
 
     build: Callable[[], Any]
-    guidance: float = 4.0
-    """That acts in this family; 0 where nothing does."""
+    guidance: float | None = 4.0
+    """What it is drawn with; None where it has none."""
     guided_by: str = "guidance_scale"
     """What plain diffusers calls it."""
     size: int = 32
@@ -52,7 +52,7 @@ class Family:
         given: dict[str, Any] = {"num_inference_steps": self.steps, **self.plain}
         if "height" in takes:
             given |= {"height": self.size, "width": self.size}
-        if self.guided_by in takes:
+        if self.guidance is not None:
             given[self.guided_by] = self.guidance
         output = pipeline(
             prompt=prompt,
@@ -97,7 +97,11 @@ FAMILIES: Mapping[str, Family] = {
     "sd3-without-t5": Family(flow_families.stable_diffusion_3_without_t5),
     "sd3-pag": Family(flow_families.stable_diffusion_3_pag),
     "flux-dev": Family(flow_families.flux_dev),
-    "flux-schnell": Family(flow_families.flux_schnell, guidance=0.0),
+    "flux-schnell": Family(
+        flow_families.flux_schnell,
+        guidance=None,
+        plain={"max_sequence_length": 256},  # as it was trained
+    ),
     "chroma": Family(flow_families.chroma),
     "pixart-alpha": Family(flow_families.pixart_alpha, plain=UNBINNED),
     "pixart-sigma": Family(flow_families.pixart_sigma, plain=UNBINNED),
@@ -115,15 +119,15 @@ FAMILIES: Mapping[str, Family] = {
     "z-image": Family(language_families.z_image),
     "flux2-dev": Family(language_families.flux2_dev),
     "flux2-klein": Family(language_families.flux2_klein),
-    "flux2-klein-distilled": Family(language_families.flux2_klein_distilled, guidance=0.0),
-    "flux2-klein-kv": Family(language_families.flux2_klein_kv, guidance=0.0),
+    "flux2-klein-distilled": Family(language_families.flux2_klein_distilled, guidance=None),
+    "flux2-klein-kv": Family(language_families.flux2_klein_kv, guidance=None),
     "ovis-image": Family(language_families.ovis_image),
     "krea2": Family(language_families.krea2),
-    "hunyuan-image": Family(language_families.hunyuan_image, guidance=0.0),
+    "hunyuan-image": Family(language_families.hunyuan_image, guidance=None),
     "kandinsky5": Family(language_families.kandinsky5, size=1024, steps=2),
     "nucleus-moe": Family(language_families.nucleus_moe),
     "dreamlite": Family(language_families.dream_lite),
-    "dreamlite-mobile": Family(language_families.dream_lite_mobile, guidance=0.0),
+    "dreamlite-mobile": Family(language_families.dream_lite_mobile, guidance=None),
     "longcat-image": Family(language_families.long_cat, plain={"enable_prompt_rewrite": False}),
     "ideogram4": Family(language_families.ideogram4, plain={"guidance_schedule": None}),
     "prx": Family(language_families.prx, plain=UNBINNED),
