@@ -322,6 +322,12 @@ def disagreements() -> pd.DataFrame:
     return _disagreements(gathered(), others, threshold())
 
 
+def differing() -> frozenset[str]:
+    """Spec keys of the pictures that any other checker sees differently."""
+    others = tuple(gathered(name) for name in checkers() if name != checker())
+    return _differing(gathered(), others, threshold())
+
+
 def repairs() -> Mapping[tuple[str, str], str]:
     """For each pair and model for which a repair was searched: ``"proven"`` or ``"tried"``.
 
@@ -379,6 +385,13 @@ def _agreement(ours: Gathered, theirs: Gathered, threshold: float) -> judge.Agre
 @st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
 def _disagreements(ours: Gathered, others: tuple[Gathered, ...], threshold: float) -> pd.DataFrame:
     return opinions.disagreements(
+        _judged(ours, threshold), [_judged(other, threshold) for other in others]
+    )
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
+def _differing(ours: Gathered, others: tuple[Gathered, ...], threshold: float) -> frozenset[str]:
+    return opinions.differing(
         _judged(ours, threshold), [_judged(other, threshold) for other in others]
     )
 

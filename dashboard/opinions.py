@@ -432,6 +432,16 @@ def disagreements(first: pd.DataFrame, others: Sequence[pd.DataFrame]) -> pd.Dat
     )
 
 
+def differing(first: pd.DataFrame, others: Sequence[pd.DataFrame]) -> frozenset[str]:
+    """Spec keys of the pictures that some other checker sees differently, both having judged it."""
+    found: set[str] = set()
+    for other in others:
+        both = _side_by_side(first, other)
+        differs = both["first"].astype(object) != both["second"].astype(object)
+        found.update(both.loc[differs, "spec_key"].astype(str))
+    return frozenset(found)
+
+
 # ── two models ───────────────────────────────────────────────────────────────────────────────────
 
 

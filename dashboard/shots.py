@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import stat
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,8 @@ import streamlit as st
 from looks import plain
 
 from lcmis.errors import StoreError
-from lcmis.findings import words
+from lcmis.findings import Told, words
+from lcmis.machine import letters
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, QuestionKind, Render, Score
 
@@ -149,3 +151,43 @@ def answers(
             "reason": word("Why no score"),
         },
     )
+
+
+def asked_and_said(told: Sequence[Told], pair: ConceptPair | None) -> None:
+    """What each checker was asked of the picture, its options and answers, and every reply."""
+    names = words.short_names(list(dict.fromkeys(one.checker for one in told)))
+    for checker, name in names.items():
+        mine = [one for one in told if one.checker == checker]
+        with st.expander(plain(name), key=f"asked-{checker}", on_change="rerun") as unfolded:
+            if unfolded.open:
+                for one in mine:
+                    _asked(one, pair)
+
+
+def _asked(one: Told, pair: ConceptPair | None) -> None:
+    what = looks.question_words(one.question.kind, pair) if pair else one.question.kind
+    st.markdown(f"**{plain(what)}**")
+    asked = one.messages or (("asked", words.UNKNOWN_WORDS),)
+    _spelled(f"{role}: {text}" for role, text in asked)
+    lines = []
+    for answer, share in zip(one.answers, one.ranges, strict=True):
+        surely = words.told_range(answer, share, one.counted)
+        name = words.answered(one.question, answer)
+        lines.append(f"{name}: {surely}{words.beside(answer)}")
+    _spelled(lines)
+    if one.replies:
+        _spelled(
+            [
+                *(
+                    f"{number}. {name}: {text}"
+                    for number, reply in enumerate(one.replies, 1)
+                    for name, text in words.reply(reply)
+                ),
+                *(f"{name}: {text}" for name, text in words.asking(one.replies)),
+            ]
+        )
+
+
+def _spelled(lines: Iterable[str]) -> None:
+    """Text of anybody, letter for letter: Markdown would make links of the addresses in it."""
+    st.code(letters.harmless("\n".join(lines)), language=None, wrap_lines=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,6 +64,18 @@ class InversionError(ItemError):
 
 class CheckError(ItemError):
     """One picture could not be scored."""
+
+    def __init__(
+        self,
+        sentence: str,
+        answers: Sequence[tuple[Any, ...]] = (),
+        failed: Mapping[int, str] | None = None,
+    ) -> None:
+        super().__init__(sentence)
+        self.answers = tuple(answers)
+        """What the same call gave all the same, in order; empty where it gave nothing."""
+        self.failed = dict(failed or {})
+        """Why there is none, by the places of those that failed."""
 
 
 class TooManyFailures(UserError):

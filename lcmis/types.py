@@ -191,6 +191,16 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedding:
+    """A word of one's own that a text encoder was taught (textual inversion)."""
+
+    name: str
+    """A file, a folder or a hub name; ``name@revision`` once resolved."""
+    token: str = ""
+    """How prompts spell it; empty is what its file says, or else the file's own name."""
+
+
+@dataclass(frozen=True, slots=True)
 class RenderSpec:
     """Everything that decides the pixels of one picture, and nothing else.
 
@@ -214,6 +224,14 @@ class RenderSpec:
     equal within one profile and one set of library versions."""
     adapters: tuple[Adapter, ...] = ()
     negative_prompt: str = ""
+    embeddings: tuple[Embedding, ...] = ()
+    vae: str = ""
+    """Another one than the model's own, ``name@revision``."""
+    base: str = ""
+    """Of a single file: the model that it took its configuration and what it lacks from,
+    ``name@revision``."""
+    variant: str = ""
+    """Of the weights in a folder that holds several, e.g. ``"fp16"``, where one was asked for."""
     device: str = field(default="", compare=False, metadata={"identity": False})
     """Kind of device that draws it, e.g. ``"cuda"``, or ``"service"``; empty where nobody said.
     What it does to the pixels is in the profile already: it is no part of the identity."""
@@ -681,7 +699,9 @@ def _mean(scores: list[float | None]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What a text model was asked and what it said, as a fact; no endpoint's key is ever in it."""
+    """What a text model or a checker was asked and what it said, as a fact; no endpoint's key is
+    ever in it.
+    """
 
     request: str
     """Named by all that decides the reply: the same question is found again by this."""
@@ -695,10 +715,27 @@ class Exchange:
     images: tuple[str, ...] = ()
     """SHA-256 of each picture's mode, size and pixels."""
     schema: str = ""
-    """The JSON schema asked for."""
+    """The JSON schema asked for; of pictures and checkers, JSON of how they were asked for."""
     seconds: float = 0.0
     at: str = ""
     """When it began, in UTC, ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What a checker wants to know of a picture: names what it asks a service for that."""
+
+    checker: str
+    """Its id, which names all that decides what it is asked and how that is read."""
+    picture: str
+    """SHA-256 of the pixels, as a :class:`Render` has it."""
+    question: str
+    """The question's key."""
+
+    @property
+    def key(self) -> str:
+        """Under which what was asked and said is kept, as :class:`Exchange` has it."""
+        return content_key(self)
 
 
 @dataclass(frozen=True, slots=True)

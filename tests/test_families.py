@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from worlds import zoo
 
 from lcmis.cli.terminal.families import SHOWN, short
@@ -86,8 +87,11 @@ class Tried:
 
     def same(self) -> str:
         expected = self.family.plain_call(self.plain, CUP, 5)
-        drawn = (expected * 255).round().astype(np.uint8)
-        return WORKS if np.array_equal(self.cup, drawn) else "NOT: another picture"
+        drawn = Image.fromarray((expected * 255).round().astype(np.uint8))
+        if drawn.mode == "RGBA":
+            drawn = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn)
+        equal = np.array_equal(self.cup, np.asarray(drawn.convert("RGB")))
+        return WORKS if equal else "NOT: another picture"
 
     def size(self) -> str:
         side = self.family.size
@@ -114,11 +118,11 @@ class Tried:
         return WORKS if acts else "NOT: it changes nothing, without a word"
 
     def batches(self) -> str:
-        model = self.model.in_batches_of(2)
+        again = self.open(batch_size=2)  # or refused
+        model = again.in_batches_of(2)
         specs = [model.spec((Stage(prompt),), seed) for prompt, seed in
                  ((CUP, 5), (DOGS, 7), (CUP, 6))]  # fmt: skip
         together = [np.asarray(picture) for picture in drawn(model, *specs)]
-        again = self.open(batch_size=2)
         alone = [one(again, specs[1]), one(again, specs[0])]
         equal = np.array_equal(together[1], alone[0]) and np.array_equal(together[0], alone[1])
         return WORKS if equal else "NOT: a picture depends on its neighbours"
@@ -138,7 +142,12 @@ class Tried:
         one(self.model, self.model.spec((Stage(LONG[: longest - 1] + "x"),), 5))
         if not self.reads_last(longest):
             return f"NOT: the last of {longest} letters changes nothing"
-        is_told_otherwise = self.family.is_summed_up or "puts around it" in self.refusal(refused)
+        said = self.refusal(
+            refused
+        )  # it may be the template that is cut, or diffusers that refuses
+        is_told_otherwise = (
+            self.family.is_summed_up or "puts around it" in said or "is more than" in said
+        )
         if not is_told_otherwise and self.reads_last(refused):
             return f"NOT: {refused} letters are read and refused"
         return WORKS

@@ -18,7 +18,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     "text/prompts": set(),
     "judge": {"types"},
     "store": {"errors", "machine", "types"},
-    "findings": {"errors", "judge", "machine", "plugins", "store", "types"},
+    "findings": {"errors", "judge", "machine", "plugins", "store", "text", "types"},
     "propose": {"errors", "machine", "plugins", "text", "text/prompts", "types"},
     "propose/formats": {"errors", "plugins", "propose", "text", "types"},
     "propose/importing": {"errors", "machine", "propose", "propose/formats", "text"},

@@ -29,6 +29,7 @@ SHOW = {
     "wrong": [Verdict.A_MISSING, Verdict.B_MISSING, Verdict.BOTH_MISSING],
     "not counted": [Verdict.UNSCORED, Verdict.REFUSED],
 }
+DIFFER = "checkers differ"
 
 
 def main() -> None:
@@ -131,7 +132,8 @@ def _gallery(pair: ConceptPair, mine: pd.DataFrame, ranked: pd.DataFrame) -> Non
     with st.container(
         horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
     ):
-        show = choices.one_of("Pictures", list(SHOW), key="show")
+        differ = [DIFFER] if len(facts.checkers()) > 1 else []
+        show = choices.one_of("Pictures", [*SHOW, *differ], key="show")
         seeds = sorted(set(mine.loc[_passes(mine, show), "seed"]))
         on_page = seeds[choices.page(len(seeds), max(1, PER_PAGE // len(models)))]
     if not seeds:
@@ -160,6 +162,8 @@ def _gallery(pair: ConceptPair, mine: pd.DataFrame, ranked: pd.DataFrame) -> Non
 
 
 def _passes(mine: pd.DataFrame, show: str) -> pd.Series:
+    if show == DIFFER:
+        return mine["spec_key"].isin(facts.differing())
     kinds = SHOW.get(show)
     if kinds is None:
         return pd.Series(True, index=mine.index)

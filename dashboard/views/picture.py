@@ -11,6 +11,7 @@ import streamlit as st
 from looks import plain
 
 from lcmis.errors import UnknownNameError
+from lcmis.findings import tell
 from lcmis.findings.words import percent
 from lcmis.types import ConceptPair, Render, RenderSpec, Verdict
 
@@ -37,6 +38,7 @@ def main() -> None:
         if not render.refusal:  # nobody can look at what was not painted
             st.header("What the checkers say")
             shots.answers(facts.store().scores(render.spec_key), pair)
+            _asked(render, pair)
         st.header("How it was painted")
         _recipe(spec, render)
 
@@ -81,6 +83,13 @@ def _links(pair: ConceptPair | None, judged: pd.DataFrame, mine: pd.DataFrame) -
                 )
 
 
+def _asked(render: Render, pair: ConceptPair | None) -> None:
+    """Any answer, opened to what was asked and what was said."""
+    if told := tell(facts.store(), render):
+        st.subheader("What each was asked, and what it said")
+        shots.asked_and_said(told, pair)
+
+
 def _recipe(spec: RenderSpec, render: Render) -> None:
     """All that decided the pixels, and what stands beside."""
     rows = [
@@ -99,6 +108,10 @@ def _recipe(spec: RenderSpec, render: Render) -> None:
         ("Size", f"{spec.width} × {spec.height}"),
         ("Numerics profile", spec.profile),
         *(("Adapter", f"{adapter.name} at {adapter.weight:g}") for adapter in spec.adapters),
+        *(("Word", f"{word.token} from {word.name}") for word in spec.embeddings),
+        ("VAE", spec.vae),
+        ("Base of the file", spec.base),
+        ("Variant", spec.variant),
         ("Device", render.device),
         ("Seconds", f"{render.seconds:.2f}"),
         ("SHA-256 of the pixels", render.sha256),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +20,11 @@ from lcmis.plugins.settings import (
     CheckerSettings,
     HostedSettings,
     ModelSettings,
+    RemoteSettings,
     StoppingSettings,
     TextModelSettings,
 )
-from lcmis.types import FIRST_REPAIR_SEED, Adapter
+from lcmis.types import FIRST_REPAIR_SEED, Adapter, Embedding
 
 STORE_VARIABLE = "LCMIS_STORE"
 """The environment variable that names the store where no flag and no file does."""
@@ -53,6 +55,8 @@ DEEPEST = 16
 
 HOSTED = "hosted:"
 """The name of a model behind an API begins so."""
+REMOTE = "openai"
+"""The kind of a checker behind an API."""
 
 
 def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
@@ -86,9 +90,13 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
             if isinstance(entry, Mapping):
                 _refuse_unknown(entry, kind, f"{where}, [[{name}]]")
                 _refuse_unknown(entry.get("hosted", {}), HostedSettings, f"{where}, hosted")
+                _refuse_unknown(entry.get("remote", {}), RemoteSettings, f"{where}, remote")
                 _refuse_secrets(entry.get("hosted", {}), where)
+                _refuse_secrets(entry.get("remote", {}), where)
                 for adapter in entry.get("adapters", ()):
                     _refuse_unknown(adapter, Adapter, f"{where}, [[{name}]] adapters")
+                for word in entry.get("embeddings", ()):
+                    _refuse_unknown(word, Embedding, f"{where}, [[{name}]] embeddings")
     _refuse_unknown(table.get("stopping", {}), StoppingSettings, f"{where}, [stopping]")
     if table.get("text_model") is not None:
         _refuse_unknown(table["text_model"], TextModelSettings, f"{where}, [text_model]")
@@ -104,7 +112,8 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
         ) from error
     _refuse_impossible(config, where)
     models = tuple(_reachable(entry) for entry in config.models)
-    return dataclasses.replace(config, models=models)
+    checkers = tuple(reachable_checker(entry) for entry in config.checkers)
+    return dataclasses.replace(config, models=models, checkers=checkers)
 
 
 def _reachable(model: ModelSettings) -> ModelSettings:
@@ -116,6 +125,35 @@ def _reachable(model: ModelSettings) -> ModelSettings:
     endpoint = hosted.endpoint or ("" if hosted.endpoints else usual)
     return dataclasses.replace(
         model, hosted=dataclasses.replace(hosted, **{**said, "endpoint": endpoint})
+    )
+
+
+def reachable_checker(checker: CheckerSettings) -> CheckerSettings:
+    """A checker behind an API with its key, and its address where nobody said one; others as they
+    are.
+
+    Raises:
+        ConfigError: the environment variable that shall hold its key holds none.
+    """
+    if checker.kind != REMOTE:
+        return checker
+    remote, said = checker.remote or RemoteSettings(), _environment()
+    endpoint = remote.endpoint or said.pop("endpoint", "")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,100}", remote.key_variable):
+        raise ConfigError(  # and does not say again what may be the key itself
+            f"{checker.kind}:{checker.name}: key_variable is no name of an environment variable: "
+            f"write the name, such as {KEY_VARIABLE}, and put the key into the environment"
+        )
+    if remote.key_variable != KEY_VARIABLE:
+        key = os.environ.get(remote.key_variable, "")
+        if not key:
+            raise ConfigError(
+                f"{checker.kind}:{checker.name} has its key in {remote.key_variable}, and the "
+                f"environment holds none there: set it, or leave key_variable out"
+            )
+        said["key"] = SecretStr(key)
+    return dataclasses.replace(
+        checker, remote=dataclasses.replace(remote, **{**said, "endpoint": endpoint})
     )
 
 
@@ -149,7 +187,10 @@ def checker_settings(text: str) -> CheckerSettings:
     """Read the short form ``kind``, ``kind:name`` or ``kind:name@revision``."""
     kind, _, rest = text.partition(":")
     name, at, revision = rest.rpartition("@")
-    return CheckerSettings(kind, name, revision=revision) if at else CheckerSettings(kind, rest)
+    read = CheckerSettings(kind, rest)
+    if at and name:  # some services' names begin with one
+        read = CheckerSettings(kind, name, revision=revision)
+    return reachable_checker(read)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from typing import Literal
 from PIL import Image, ImageDraw
 
 from lcmis.audit.provenance import REPORTED_PACKAGES
+from lcmis.errors import CheckError
 from lcmis.plugins import registry
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.optional import notes_of
+from lcmis.plugins.optional import notes_of, way_of
 from lcmis.plugins.protocols import Checker, ImageModel, KnownCase
 from lcmis.plugins.settings import AuditSettings, CheckerSettings
 from lcmis.render import draw
@@ -50,7 +51,10 @@ def examine(config: AuditSettings, folder: Path) -> Iterator[Finding]:
     yield _disk(folder)
     yield _device()
     for settings in config.checkers:
-        yield check_known_cases(open_checker(settings), _known_cases(settings))
+        checker = open_checker(settings)
+        yield check_known_cases(checker, _known_cases(settings))
+        if way_of(checker):
+            yield Finding(checker.checker_id, "ok", way_of(checker))
     for model_settings in config.models:
         model = open_model(model_settings)
         for sentence in notes_of(model):
@@ -111,7 +115,10 @@ def _device() -> Finding:
 def check_known_cases(checker: Checker, cases: Sequence[KnownCase]) -> Finding:
     """Ask a checker what is known: the right side of 0.5 in nine of ten, or it is at fault."""
     asked = [case for case in cases if checker.takes(case.question)]
-    answers = checker.score([case.picture for case in asked], [case.question for case in asked])
+    try:
+        answers = checker.score([case.picture for case in asked], [case.question for case in asked])
+    except CheckError as error:
+        return Finding(checker.checker_id, "fault", str(error))
     right = abstained = 0
     for case, (answer,) in zip(asked, answers, strict=True):
         if answer.value is None:

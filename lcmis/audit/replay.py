@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lcmis import findings
@@ -17,6 +18,8 @@ from lcmis.render import draw
 from lcmis.store import Store, picture_hash
 from lcmis.types import RenderSpec
 
+PINNED = re.compile(r".+@[0-9a-f]{40}")
+"""A name on the hub with its commit."""
 NUMBERS = ("num_inference_steps", "guidance_scale", "height", "width", "scheduler")
 """What a model chooses where its user does not; a later lcmis may choose otherwise."""
 
@@ -71,7 +74,7 @@ def replay(store: Store, key: str, also: Sequence[ModelSettings]) -> Replay:
 
 def _model_of(spec: RenderSpec, store: Store, also: Sequence[ModelSettings]) -> ImageModel:
     tried = []
-    for settings in dict.fromkeys([*findings.past_models(store), *also]):
+    for settings in _likeliest_first(spec, dict.fromkeys([*findings.past_models(store), *also])):
         model = open_model(settings)
         if model.model_id == spec.model:
             usual = model.spec(spec.stages, spec.seed)
@@ -85,6 +88,27 @@ def _model_of(spec: RenderSpec, store: Store, also: Sequence[ModelSettings]) -> 
         f"steps; here are only {', '.join(dict.fromkeys(tried))}: name the model and settings it "
         f"was drawn with"
     )
+
+
+def _likeliest_first(spec: RenderSpec, known: Iterable[ModelSettings]) -> Iterator[ModelSettings]:
+    """First those that name the picture's model, pinned to the commits at which it was drawn.
+
+    A branch may have moved since, and what is not needed may not be here any more.
+    """
+    others = []
+    for settings in known:
+        before = re.match(rf"{re.escape(settings.name)}@([0-9a-f]{{40}})(?![0-9a-f])", spec.model)
+        if before is None:
+            others.append(settings)
+            continue
+        adapters = settings.adapters
+        if len(adapters) == len(spec.adapters):
+            adapters = tuple(
+                then if PINNED.search(then.name) else now
+                for now, then in zip(adapters, spec.adapters, strict=True)
+            )
+        yield dataclasses.replace(settings, revision=before[1], adapters=adapters)
+    yield from others
 
 
 def _with_numbers_of(

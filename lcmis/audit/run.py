@@ -16,8 +16,9 @@ from lcmis.audit.provenance import provenance
 from lcmis.check import blank_picture, questions_for
 from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
+from lcmis.machine.hub.fetching import Fetch
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.optional import may_decide, notes_of, price_of, spent_by
+from lcmis.plugins.optional import fetches_of, may_decide, notes_of, price_of, spent_by
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Drawn, Store
@@ -57,7 +58,7 @@ class AuditResult:
     failures: int
     """Items that failed in this run and have not succeeded since."""
     spent: float = 0.0
-    """Money that this run's pictures cost, by the prices in the configuration."""
+    """Money that this run's pictures and answers cost, by the prices in the configuration."""
     notes: tuple[str, ...] = ()
     """Where models' numbers come from, and what was seen of services; a sentence each."""
 
@@ -90,6 +91,8 @@ class ModelPlan:
     where it can be relied on to notice none."""
     price: float | None = None
     """Of one picture; None where it costs nothing, or nobody said what."""
+    fetches: tuple[Fetch, ...] = ()
+    """How much of the model and of each checker comes from the hub before its first picture."""
     notes: tuple[str, ...] = ()
     """Where its numbers come from, and what else is to be known of it; a sentence each."""
 
@@ -155,6 +158,10 @@ class Audit:
                 max(1, len(readable)), round(expectation.mean)
             ),
             price=price_of(model),
+            fetches=(
+                *fetches_of(model),
+                *(fetch for checker in self.checkers for fetch in fetches_of(checker)),
+            ),
             notes=notes_of(model),
         )
 
@@ -176,6 +183,7 @@ class Audit:
         checkers = [checker.checker_id for checker in self.checkers]
         self.store.add_run(provenance(self.config, command, models, checkers))
         self.store.add_pairs(self.pairs)
+        self.studio.together = [*self.checkers, *filter(self._is_unfinished, self.models)]
         for model in self.models:
             self._audit_model(model)
         self._check_controls()
@@ -200,7 +208,7 @@ class Audit:
             drawn=self.studio.drawn,
             seconds=seconds,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
-            spent=sum(map(spent_by, self.models)),
+            spent=sum(map(spent_by, self.models)) + sum(map(spent_by, self.checkers)),
             notes=tuple(note for model in self.models for note in notes_of(model)),
         )
 
@@ -231,6 +239,10 @@ class Audit:
             ]
             if not undecided or seen >= self.rule.cap:
                 return
+
+    def _is_unfinished(self, model: ImageModel) -> bool:
+        found = self._find(model, self._readable(model)[0])
+        return any(pair.judgement.failing is judge.Decision.CONTINUE for pair in found)
 
     def _draw_missing(
         self, model: ImageModel, plan: Sequence[tuple[ConceptPair, RenderSpec]], state: _State

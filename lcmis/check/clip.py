@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcmis.check.pictures import abstain, once_each, to_look_at
+from lcmis.check.tags import Tagged, architecture, architectures, find_tagged
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.machine.device import choose_device, choose_dtype
-from lcmis.machine.hub import Located, fetch_weights, locate
+from lcmis.machine.hub import (
+    Located,
+    fetch_weights,
+    locate,
+    needed,
+    refuse_no_safetensors,
+    refuse_pickles,
+    weights_of,
+)
 from lcmis.machine.memory import in_batches
-from lcmis.machine.weights import refuse_not_finite, refuse_pickled, refuse_unusable
+from lcmis.machine.weights import refuse_not_finite, refuse_unusable
 from lcmis.plugins.protocols import Encoder
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.types import NONE_OF_THESE, Answer, Question
@@ -25,6 +32,8 @@ from lcmis.types import NONE_OF_THESE, Answer, Question
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+    from lcmis.machine.hub.fetching import Fetch
 
 BATCH_SIZE = 32
 MAX_CACHED_TEXTS = 4096
@@ -69,9 +78,15 @@ class ClipChecker:
         self.dtype = choose_dtype(dtype, self.device)
         self.batch_size = settings.batch_size or BATCH_SIZE
         self._located, self._built_in = _find(settings.name, settings.revision)
-        known = self._located or "@".join(self._built_in)
-        self.checker_id = f"clip:{known}"
+        self.checker_id = f"clip:{self._located or self._built_in}"
         self._clip: _Clip | None = None
+
+    @staticmethod
+    def asked(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
+        """The prompts that a picture is compared with, the first one asked for unless it is a
+        choice; as :func:`lcmis.plugins.opening.asked_by` has it.
+        """
+        return tuple(("compared with", text) for text in question.contrast)
 
     def takes(self, question: Question) -> bool:
         """Whether there is something to compare; a choice needs one prompt for each option."""
@@ -104,6 +119,20 @@ class ClipChecker:
 
         return ClipEncoder(self.checker_id, self.device, self.batch_size, self._loaded)
 
+    def load(self) -> None:
+        """Read the weights now, fetched where they must be.
+
+        Raises:
+            ConfigError: that cannot be.
+        """
+        self._loaded()
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """How much of it comes from the hub, and how much of that is here."""
+        if self._located is None:
+            return self._built_in.fetches() if self._built_in else ()
+        return needed(self._located, _files(self._located))
+
     def _loaded(self) -> _Clip:
         if self._clip is None:
             self._clip = _Clip(self._located, self._built_in, self.device, self.dtype)
@@ -135,7 +164,7 @@ def _compare(clip: _Clip, seen: torch.Tensor, question: Question) -> tuple[Answe
     )
 
 
-def _find(name: str, revision: str | None) -> tuple[Located | None, tuple[str, str]]:
+def _find(name: str, revision: str | None) -> tuple[Located | None, Tagged | None]:
     """A folder or hub model, or the model and tag of one that open_clip lists."""
     path = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
     if name.startswith(FOLDER_PREFIX) and not path.is_dir():
@@ -143,24 +172,20 @@ def _find(name: str, revision: str | None) -> tuple[Located | None, tuple[str, s
     if path.is_dir() or name.startswith(HUB_PREFIX):
         located = locate(name.removeprefix(FOLDER_PREFIX).removeprefix(HUB_PREFIX), revision)
         _refuse_unsafe(located)
-        return located, ("", "")
+        return located, None
     model, _, tag = name.partition("/")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise UnknownNameError(
             f"no open_clip model is called {name!r}: write MODEL/TAG such as "
             f"ViT-B-32/laion2b_s34b_b79k, hf-hub:owner/name, or the path of a folder"
         )
-    _refuse_unlisted(model)
-    if revision is not None:
-        raise ConfigError(
-            f"{name} is fixed by its tag and has no revision {revision!r}: leave the revision out"
-        )
-    return None, (model, tag)
+    _refuse_unlisted(model, name)
+    return None, find_tagged(model, tag, revision)
 
 
 def is_listed(model: str) -> bool:
     """Whether open_clip has a model of this name."""
-    return model in _architectures()
+    return model in architectures()
 
 
 def config_like(model: str) -> dict[str, Any]:
@@ -170,36 +195,24 @@ def config_like(model: str) -> dict[str, Any]:
         UnknownNameError: there is no such model; the sentence lists near ones.
     """
     _refuse_unlisted(model)
-    content = json.loads((_configurations() / f"{model}.json").read_text(encoding="utf-8"))
-    return {"model_cfg": content, "preprocess_cfg": {"mean": list(MEAN), "std": list(STD)}}
+    return {
+        "model_cfg": architecture(model),
+        "preprocess_cfg": {"mean": list(MEAN), "std": list(STD)},
+    }
 
 
-def _refuse_unlisted(model: str) -> None:
+def _refuse_unlisted(model: str, name: str = "") -> None:
     if not is_listed(model):
-        near = difflib.get_close_matches(model, _architectures(), n=3, cutoff=0.5) or ["ViT-B-32"]
-        raise UnknownNameError(f"open_clip has no model {model!r}; try {', '.join(near)}")
-
-
-@cache
-def _architectures() -> list[str]:
-    """Names of the configurations that come with open_clip."""
-    return sorted(file.stem for file in _configurations().glob("*.json"))
-
-
-def _configurations() -> Path:
-    """Where they lie; open_clip itself is slow to import."""
-    found = importlib.util.find_spec("open_clip")
-    if found is None or found.origin is None:
-        raise ConfigError("open_clip is not installed: install lcmis again, whole")
-    return Path(found.origin).parent / "model_configs"
+        near = difflib.get_close_matches(model, architectures(), n=3, cutoff=0.5) or ["ViT-B-32"]
+        hub = f"; if {name} is a model on the hub, write clip:{HUB_PREFIX}{name}" if name else ""
+        raise UnknownNameError(f"open_clip has no model {model!r}; try {', '.join(near)}{hub}")
 
 
 def _refuse_unsafe(located: Located) -> None:
     """Judge a folder by its files before anything of it is loaded."""
     config = located.path / "open_clip_config.json"
     if not config.is_file() and _is_towers(located.path):
-        if not located.hub_name:
-            refuse_pickled(located.path, located.name)
+        _files(located)
         return
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
@@ -224,8 +237,7 @@ def _refuse_unsafe(located: Located) -> None:
             f"{located.name} wants code of its own to be run, which never happens: "
             f"take another model"
         )
-    if not located.hub_name:
-        _weights_in(located.path, located.name)
+    _files(located)
 
 
 def _is_towers(folder: Path) -> bool:
@@ -237,13 +249,23 @@ def _is_towers(folder: Path) -> bool:
     return isinstance(content, dict) and content.get("model_type") in TOWERS
 
 
-def _weights_in(folder: Path, name: str) -> Path:
+def _files(located: Located) -> tuple[str, ...]:
+    """From which the weights are loaded; they may still be on the hub.
+
+    Raises:
+        ConfigError: there are none, or only pickles.
+    """
+    names = located.names()
+    if "open_clip_config.json" not in names:
+        refuse_no_safetensors(located)
+        return weights_of(located)
     for file in WEIGHTS:
-        if (folder / file).is_file():
-            return folder / file
-    refuse_pickled(folder, name)
+        if file in names:
+            return (file,)
+    refuse_pickles(located)
     raise ConfigError(
-        f"{name} has no {WEIGHTS[0]}: call its safetensors so, or copy the model again, whole"
+        f"{located.name} has no {WEIGHTS[0]}: call its safetensors so, or copy the model again, "
+        f"whole"
     )
 
 
@@ -251,20 +273,26 @@ class _Clip:
     """A loaded model with the features of the texts it has read."""
 
     def __init__(
-        self, located: Located | None, built_in: tuple[str, str], device: str, dtype: str
+        self, located: Located | None, built_in: Tagged | None, device: str, dtype: str
     ) -> None:
         import torch
 
         refuse_unusable(device)
         self.device = device
         self.dtype: torch.dtype = getattr(torch, dtype)
-        folder = fetch_weights(located) if located is not None else None
-        shown = "/".join(built_in) if located is None else located.name
-        model, tokenizer, transform = (
-            _saved_by_transformers(folder, shown, self.dtype)
-            if folder is not None and not (folder / "open_clip_config.json").is_file()
-            else _saved_by_open_clip(folder, shown, built_in, dtype, device)
-        )
+        if located is not None:
+            folder, shown = fetch_weights(located, _files(located)), located.name
+            model, tokenizer, transform = (
+                _saved_by_open_clip(f"{FOLDER_PREFIX}{folder}", shown, {}, dtype, device)
+                if (folder / "open_clip_config.json").is_file()
+                else _saved_by_transformers(folder, shown, self.dtype)
+            )
+        else:
+            assert built_in is not None
+            shown = str(built_in)
+            model, tokenizer, transform = _saved_by_open_clip(
+                built_in.model, shown, built_in.choices(), dtype, device
+            )
         refuse_not_finite(shown, model.state_dict())
         self.name = shown
         self.model: Any = model.to(device).eval()
@@ -346,20 +374,13 @@ def _saved_by_transformers(folder: Path, shown: str, dtype: torch.dtype) -> tupl
 
 
 def _saved_by_open_clip(
-    folder: Path | None, shown: str, built_in: tuple[str, str], dtype: str, device: str
+    name: str, shown: str, choices: Mapping[str, Any], dtype: str, device: str
 ) -> tuple[Any, Any, Any]:
     """A model with its tokenizer and its transform."""
     import open_clip
     import torch
     from safetensors import SafetensorError
 
-    choices: dict[str, Any] = {}
-    if folder is not None:
-        _weights_in(folder, shown)
-        name = f"{FOLDER_PREFIX}{folder}"
-    else:
-        name = built_in[0]
-        choices = _choices_of_tag(*built_in)
     try:
         model, _, transform = open_clip.create_model_and_transforms(
             name,
@@ -389,36 +410,3 @@ def _num_tokens(tokenizer: Any, text: str) -> int:
     clean = getattr(tokenizer, "clean_fn", str)
     ids = tokenizer.tokenizer(clean(text), truncation=False, verbose=False)["input_ids"]
     return len(ids) + (getattr(tokenizer, "tokenizer_mode", "") == "clips")
-
-
-def _choices_of_tag(model: str, tag: str) -> dict[str, Any]:
-    """How open_clip must build a listed model so that its weights mean what they were trained for.
-
-    Raises:
-        UnknownNameError: this model has no such tag.
-        ConfigError: the weights cannot be had, or only as a pickle.
-    """
-    from open_clip.pretrained import (
-        download_pretrained,
-        get_pretrained_cfg,
-        list_pretrained_tags_by_model,
-    )
-
-    found = get_pretrained_cfg(model, tag)
-    if not found:
-        tags = list_pretrained_tags_by_model(model)
-        near = difflib.get_close_matches(tag, tags, n=3) or tags
-        raise UnknownNameError(f"open_clip's {model} has no tag {tag!r}; try {', '.join(near)}")
-    try:
-        weights = Path(download_pretrained(found))
-    except OSError as error:
-        raise ConfigError(
-            f"the weights of {model}/{tag} are not on this machine and cannot be fetched: "
-            f"check the connection, or give a folder that open_clip saved"
-        ) from error
-    if weights.suffix != ".safetensors":
-        raise ConfigError(
-            f"{model}/{tag} is given out only as {weights.name}, a pickle that can run code when "
-            f"opened: take another tag, or a folder with safetensors"
-        )
-    return {"pretrained": tag, "force_quick_gelu": bool(found.get("quick_gelu", False))}

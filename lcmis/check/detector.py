@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 from lcmis.check.pictures import abstain, options_of, to_look_at
 from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
-from lcmis.machine.hub import Located, fetch_weights, locate
+from lcmis.machine.hub import (
+    Located,
+    fetch_weights,
+    locate,
+    needed,
+    refuse_file,
+    refuse_no_safetensors,
+)
 from lcmis.machine.memory import in_batches
 from lcmis.machine.weights import (
     refuse_missing,
     refuse_not_finite,
-    refuse_pickled,
     refuse_unusable,
     silent,
 )
@@ -26,6 +32,8 @@ from lcmis.types import NONE_OF_THESE, Answer, Box, Question, QuestionKind
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+    from lcmis.machine.hub.fetching import Fetch
 
 BATCH_SIZE = 8
 READING = "r1"
@@ -174,6 +182,18 @@ class DetectorChecker:
         none = Answer(self.none_below / whole, NONE_OF_THESE)
         return tuple(found.get(option, none) for option in question.options)
 
+    def load(self) -> None:
+        """Read the weights now, fetched where they must be.
+
+        Raises:
+            ConfigError: that cannot be.
+        """
+        self._loaded()
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """How much of it comes from the hub, and how much of that is here."""
+        return needed(self._located)
+
     def _loaded(self) -> _Detector:
         if self._detector is None:
             self._detector = _Detector(self._located, self._family, self.device, self.dtype)
@@ -197,6 +217,7 @@ def _names(question: Question) -> list[tuple[str, ...]]:
 
 def _family_of(located: Located) -> _Dialect:
     """Judge a folder by its files before anything of it is loaded."""
+    refuse_file(located)
     config = located.path / "config.json"
     try:
         kind = json.loads(config.read_text(encoding="utf-8"))["model_type"]
@@ -213,8 +234,7 @@ def _family_of(located: Located) -> _Dialect:
             f"{located.name} is a {kind} and finds no things by their names: detectors that do are "
             f"{', '.join(FAMILIES)}"
         )
-    if not located.hub_name:
-        refuse_pickled(located.path, located.name)
+    refuse_no_safetensors(located)
     return FAMILIES[kind]
 
 

@@ -12,12 +12,18 @@ from lcmis.check.clip import STD as STD_OF_PIXELS
 from lcmis.check.pictures import abstain, once_each, options_of, to_look_at
 from lcmis.errors import ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
-from lcmis.machine.hub import Located, fetch_weights, locate
+from lcmis.machine.hub import (
+    Located,
+    fetch_weights,
+    locate,
+    needed,
+    refuse_file,
+    refuse_no_safetensors,
+)
 from lcmis.machine.memory import in_batches
 from lcmis.machine.weights import (
     refuse_missing,
     refuse_not_finite,
-    refuse_pickled,
     refuse_unusable,
     silent,
 )
@@ -27,6 +33,8 @@ from lcmis.types import Answer, Question, QuestionKind
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+    from lcmis.machine.hub.fetching import Fetch
 
 BATCH_SIZE = 16
 READS = 35
@@ -124,6 +132,18 @@ class ImageRewardChecker:
             answers[place] = (_answer(output),)
         return answers
 
+    def load(self) -> None:
+        """Read the weights now, fetched where they must be.
+
+        Raises:
+            ConfigError: that cannot be.
+        """
+        self._loaded()
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """How much of it comes from the hub, and how much of that is here."""
+        return needed(self._located, _files(self._located))
+
     def _loaded(self) -> _Reward:
         if self._reward is None:
             self._reward = _Reward(self._located, self.device, self.dtype)
@@ -138,15 +158,20 @@ def _answer(output: float) -> Answer:
 
 
 def _refuse_incomplete(located: Located) -> None:
-    if located.hub_name:
-        return
-    refuse_pickled(located.path, located.name)
+    refuse_file(located)
+    if not _files(located):
+        refuse_no_safetensors(located)
     if not any((located.path / name).is_file() for name in VOCABULARY):
         raise ConfigError(
             f"{located.name} has no {VOCABULARY[0]}: put that of bert-base-uncased into it, as "
             f"`hf download google-bert/bert-base-uncased {VOCABULARY[0]} --local-dir "
             f"{located.path}` does"
         )
+
+
+def _files(located: Located) -> list[str]:
+    """From which it is loaded; they may still be on the hub."""
+    return [name for name in located.names() if name.endswith(".safetensors")]
 
 
 class _Reward:
@@ -162,11 +187,11 @@ class _Reward:
         refuse_unusable(device)
         self.name, self.device = located.name, device
         self.dtype: torch.dtype = getattr(torch, dtype)
-        folder = fetch_weights(located)
+        folder = fetch_weights(located, _files(located))
         tensors: dict[str, torch.Tensor] = {}
         try:
-            for file in sorted(folder.glob("*.safetensors")):
-                tensors |= load_file(file)
+            for file in _files(located):
+                tensors |= load_file(folder / file)
             with silent():
                 self.tokenizer: Any = BertTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, TypeError, SafetensorError) as error:

@@ -18,6 +18,8 @@ from lcmis.types import Answer, Question, QuestionKind
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from lcmis.machine.hub.fetching import Fetch
+
 
 class SimilarityChecker:
     """The cosine of a picture and a text; a negative one counts as 0.
@@ -40,6 +42,18 @@ class SimilarityChecker:
     def __init__(self, settings: CheckerSettings) -> None:
         self._clip = ClipChecker(dataclasses.replace(settings, name=_whole_name(settings.name)))
         self.checker_id = f"{self.kind}:{self._clip.checker_id.removeprefix('clip:')}"
+
+    def load(self) -> None:
+        """Read the weights now, fetched where they must be.
+
+        Raises:
+            ConfigError: that cannot be.
+        """
+        self._clip.load()
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """How much of it comes from the hub, and how much of that is here."""
+        return self._clip.fetches()
 
     @classmethod
     def asked(cls, checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lcmis.check.pictures import abstain, options_of, readable, to_look_at
+from lcmis.check.pictures import abstain, once_each, options_of, readable, to_look_at
+from lcmis.check.quantised import placing_of, quantised_by
+from lcmis.check.templates import manner_of
+from lcmis.check.wording import (
+    LETTERS,
+    NO,
+    WORDINGS,
+    YES,
+    asked_in_words,
+    can_word,
+    shares,
+    worded,
+)
 from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
-from lcmis.machine.hub import Located, fetch_weights, locate
+from lcmis.machine.hub import Located, locate, needed, refuse_file, refuse_no_safetensors
 from lcmis.machine.memory import in_batches
-from lcmis.machine.weights import refuse_missing, refuse_not_finite, refuse_unusable, silent
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.text.prompts import wording, wordings_hash
 from lcmis.types import Answer, Question
@@ -20,14 +33,11 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from lcmis.check.vlm import Vlm
+    from lcmis.machine.hub.fetching import Fetch
+
 BATCH_SIZE = 16
-MASS_FLOOR = 0.05
-"""Below this probability of any allowed answer the model did not answer the question at all, and
-the ratio of what is left says nothing."""
 MAX_CAPTION_TOKENS = 40
-LETTERS = "ABCDEFGH"
-YES = ("yes", "Yes", "YES")
-NO = ("no", "No", "NO")
 
 
 class VqaChecker:
@@ -35,37 +45,48 @@ class VqaChecker:
 
     Presence and relation: the mass of all spellings of yes over that of yes and no, at the first
     token of the reply. Forced choice: likewise over the letters of the options. ``mass`` is what
-    all allowed answers have together; below :data:`MASS_FLOOR` it is an abstention.
+    all allowed answers have together; below :data:`lcmis.check.wording.MASS_FLOOR` it is an
+    abstention.
 
-    A row does not see its neighbours: they are padded on the left and masked. What remains is
-    rounding, 1e-6 in float32; bfloat16 on an accelerator rounds more.
+    A picture is looked at once, whatever it is asked: see :class:`lcmis.check.vlm.Vlm`. A row does
+    not see its neighbours. What remains is rounding, 1e-6 in float32; bfloat16 on an accelerator
+    rounds more.
 
     Args:
         settings: ``name`` is a folder or hub name of any model that transformers knows as image and
-            text to text, with safetensors and a chat template.
+            text to text, with safetensors and a chat template, or of a family whose authors say how
+            it is asked without one.
 
     Raises:
-        ConfigError: no such device, only pickles, no chat template, the hub cannot be reached.
+        ConfigError: no such device, only pickles, no way to ask it, quantised weights without
+            their package, the hub cannot be reached.
         UnknownNameError: neither a folder nor on the hub.
 
     Source: Lin et al., "Evaluating Text-to-Visual Generation with Image-to-Text Generation", ECCV
-    2024 (VQAScore). Here normalised by yes and no, and summed over spellings.
+    2024 (VQAScore). Here normalised by yes and no, and summed over spellings. Of an encoder-decoder
+    it is the first token that the decoder gives.
     """
 
     def __init__(self, settings: CheckerSettings) -> None:
-        self.device = choose_device(settings.device)
-        self.dtype = choose_dtype(settings.dtype, self.device)
+        choose_device(settings.device)
+        choose_dtype(settings.dtype, "cpu")
         self.batch_size = settings.batch_size or BATCH_SIZE
         self._located = locate(settings.name, settings.revision)
-        _refuse_unsafe(self._located)
-        self.checker_id = f"vqa:{self._located}+{wordings_hash('presence', 'choice')}"
+        config = _configuration(self._located)
+        self._placing = placing_of(settings, self._located.name, quantised_by(config))
+        self._manner = manner_of(self._located.path, self._located.name, config)
+        wordings = wordings_hash(*WORDINGS)
+        self.checker_id = f"vqa:{self._located}+{wordings}{self._manner.mark}"
         self._judge: _Judge | None = None
+
+    may_be_spread = True
+    """Over several devices, by ``device_map`` and ``offload``."""
+    asked = staticmethod(asked_in_words)
+    """As :func:`lcmis.plugins.opening.asked_by` has it."""
 
     def takes(self, question: Question) -> bool:
         """Whether it can be worded: a choice needs two to eight options."""
-        if question.kind.is_choice:
-            return 2 <= len(question.options) <= len(LETTERS)
-        return bool(question.text.strip())
+        return can_word(question)
 
     def score(
         self, images: Sequence[Image], questions: Sequence[Question]
@@ -82,26 +103,40 @@ class VqaChecker:
         judge = self._loaded()
         rows = []
         for place, picture in asked:
-            text = _worded(questions[place])
-            control = judge.control_token_in(text)
+            text = worded(questions[place])
+            control = judge.vlm.control_token_in(text)
             if control:
                 reason = f"the question holds {control!r}, which steers the model instead of asking"
                 answers[place] = abstain(options_of(questions[place]), reason)
             else:
                 rows.append((place, picture, text))
-        rows.sort(key=lambda row: len(row[2]))  # equal lengths side by side need little padding
+        for looks in _by_picture(rows):
+            self._look(judge, looks, questions, answers)
+        return answers
 
-        def answered(batch: Sequence[tuple[int, Image, str]]) -> list[tuple[Answer, ...]]:
-            first = judge.first_tokens([row[1] for row in batch], [row[2] for row in batch])
+    def _look(
+        self,
+        judge: _Judge,
+        looks: Sequence[_Look],
+        questions: Sequence[Question],
+        answers: list[tuple[Answer, ...]],
+    ) -> None:
+        """Ask looks of one kind, batch by batch, and put the answers in their places."""
+
+        def answered(batch: Sequence[_Look]) -> list[list[tuple[Answer, ...]]]:
+            first = judge.vlm.first_tokens([(look.picture, look.texts) for look in batch])
             return [
-                judge.answer(questions[place], probabilities)
-                for (place, _, _), probabilities in zip(batch, first, strict=True)
+                [
+                    judge.answer(questions[place], row)
+                    for place, row in zip(look.places, rows, strict=True)
+                ]
+                for look, rows in zip(batch, first, strict=True)
             ]
 
-        given = in_batches(rows, self.batch_size, answered, judge.name)
-        for (place, _, _), answer in zip(rows, given, strict=True):
-            answers[place] = answer
-        return answers
+        given = in_batches(looks, self.batch_size, answered, judge.vlm.name)
+        for look, said in zip(looks, given, strict=True):
+            for place, answer in zip(look.places, said, strict=True):
+                answers[place] = answer
 
     def describe(self, images: Sequence[Image]) -> list[str]:
         """What the model sees, one sentence a picture: its likeliest 40 tokens at most.
@@ -116,22 +151,56 @@ class VqaChecker:
             if isinstance(picture, str):
                 raise CheckError(picture)
             pictures.append(picture)
-        judge = self._loaded()
-        return in_batches(pictures, self.batch_size, judge.describe, judge.name)
+        vlm = self._loaded().vlm
+        caption = partial(vlm.describe, text=wording("caption"), num_tokens=MAX_CAPTION_TOKENS)
+        return in_batches(pictures, self.batch_size, caption, vlm.name)
+
+    @property
+    def way(self) -> str:
+        """How a picture with several questions is looked at; empty until one was."""
+        return self._judge.vlm.way if self._judge else ""
+
+    def load(self) -> None:
+        """Read the weights now, fetched where they must be.
+
+        Raises:
+            ConfigError: that cannot be.
+        """
+        self._loaded()
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """How much of it comes from the hub, and how much of that is here."""
+        return needed(self._located)
 
     def _loaded(self) -> _Judge:
         if self._judge is None:
-            self._judge = _Judge(self._located, self.device, self.dtype)
+            from lcmis.check.vlm import Vlm
+
+            self._judge = _Judge(Vlm(self._located, self._manner, self._placing))
         return self._judge
 
 
-def _worded(question: Question) -> str:
-    if not question.kind.is_choice:
-        return wording("presence").replace("{text}", question.text)
-    lines = [
-        f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False)
-    ]
-    return wording("choice").replace("{options}", "\n".join(lines))
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One picture, the texts it is asked, and where their answers belong."""
+
+    picture: Image
+    places: list[int]
+    texts: list[str]
+
+
+def _by_picture(rows: Sequence[tuple[int, Image, str]]) -> list[list[_Look]]:
+    """Looks of one question, then looks of several; equal shapes and lengths side by side, which
+    need little padding.
+    """
+    different, seen_at = once_each([picture for _, picture, _ in rows])
+    looks = [_Look(picture, [], []) for picture in different]
+    for (place, _, text), at in zip(rows, seen_at, strict=True):
+        looks[at].places.append(place)
+        looks[at].texts.append(text)
+    looks.sort(key=lambda look: (len(look.texts), look.picture.size, len(look.texts[0])))
+    single = [look for look in looks if len(look.texts) == 1]
+    return [some for some in (single, looks[len(single) :]) if some]
 
 
 def first_token_ids(tokenizer: Any, answers: Sequence[Iterable[str]]) -> list[list[int]]:
@@ -164,8 +233,13 @@ def _ids_of(tokenizer: Any, spellings: Iterable[str]) -> set[int]:
     return single or first
 
 
-def _refuse_unsafe(located: Located) -> None:
-    """Judge a folder by its files before anything of it is loaded."""
+def _configuration(located: Located) -> dict[str, Any]:
+    """What ``config.json`` says; a folder is judged by its files before anything is loaded.
+
+    Raises:
+        ConfigError: it holds no model that sees, or weights that are pickles.
+    """
+    refuse_file(located)
     folder, name = located.path, located.name
     config = folder / "config.json"
     try:
@@ -187,73 +261,23 @@ def _refuse_unsafe(located: Located) -> None:
             f"{name} cannot see, it has no processor_config.json: "
             f"give a model that takes pictures and text"
         )
-    if not located.hub_name and not any(folder.glob("*.safetensors")):
-        pickled = [file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind)]
-        if pickled:
-            raise ConfigError(
-                f"{name} has its weights only as {pickled[0]}, a pickle that can run code when "
-                f"opened: convert the model to safetensors, or take one that is"
-            )
-        raise ConfigError(f"{name} has no safetensors: copy the model again, whole")
+    refuse_no_safetensors(located)
+    return content
 
 
 class _Judge:
-    """A loaded model that replies to one question about one picture, many at a time."""
+    """Reads answers off what a model would say first."""
 
-    def __init__(self, located: Located, device: str, dtype: str) -> None:
-        import torch
-        from safetensors import SafetensorError
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        refuse_unusable(device)
-        self.name, self.device = located.name, device
-        folder = fetch_weights(located)
-        safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            with silent():
-                self.processor: Any = AutoProcessor.from_pretrained(folder, **safe)
-                model, report = AutoModelForImageTextToText.from_pretrained(
-                    folder,
-                    dtype=getattr(torch, dtype),
-                    use_safetensors=True,
-                    output_loading_info=True,
-                    **safe,
-                )
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            said = " ".join(str(error).split())[:300]
-            raise ConfigError(
-                f"{self.name} cannot be loaded as an image-and-text model ({said}): copy it again, "
-                f"whole, or take one that transformers knows without code of its own"
-            ) from error
-        refuse_missing(self.name, report["missing_keys"])
-        refuse_not_finite(self.name, model.state_dict())
-        if not getattr(self.processor, "chat_template", None):
-            raise ConfigError(
-                f"{self.name} has no chat template, so how to ask it is unknown: "
-                f"take its instruction-tuned twin"
-            )
-        self.model: Any = model.to(device).eval()
-        self.tokenizer: Any = self.processor.tokenizer
-        if self.tokenizer.pad_token is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
-        added = self.tokenizer.added_tokens_decoder.values()
-        self._controls = [token.content for token in added if token.special]
-        self._yes_no = first_token_ids(self.tokenizer, (YES, NO))
-        self._letters = first_token_ids(self.tokenizer, [(letter,) for letter in LETTERS])
+    def __init__(self, vlm: Vlm) -> None:
+        self.vlm = vlm
+        self.model = vlm.model
+        self._yes_no = first_token_ids(vlm.tokenizer, (YES, NO))
+        self._letters = first_token_ids(vlm.tokenizer, [(letter,) for letter in LETTERS])
         if not all(self._yes_no):
             raise ConfigError(
-                f"the first token of a reply of {self.name} cannot tell yes from no: "
+                f"the first token of a reply of {vlm.name} cannot tell yes from no: "
                 f"take a model with another tokenizer"
             )
-
-    def control_token_in(self, text: str) -> str:
-        """A control token that a text would smuggle into the prompt; empty for an honest text."""
-        return next((token for token in self._controls if token in text), "")
-
-    def first_tokens(self, images: Sequence[Image], texts: Sequence[str]) -> torch.Tensor:
-        """Probabilities of the reply's first token, float32 on the CPU, ``(rows, vocabulary)``."""
-        reply = self._reply(images, texts, 1, output_logits=True, return_dict_in_generate=True)
-        return reply.logits[0].float().softmax(dim=-1).cpu()
 
     def answer(self, question: Question, first: torch.Tensor) -> tuple[Answer, ...]:
         """What the probabilities of the first token say to a question."""
@@ -261,70 +285,4 @@ class _Judge:
         ids = self._letters[: len(options)] if question.kind.is_choice else self._yes_no
         if not all(ids):
             return abstain(options, "the tokenizer has no letters of their own to choose by")
-        masses = [float(first[each].sum()) for each in ids]
-        total = sum(masses)
-        if not 0 <= total <= 1 + 1e-4:
-            return abstain(options, "a probability is not a finite number")
-        if total < MASS_FLOOR:
-            reason = f"only {total:.3f} of the probability is on the answers allowed"
-            return abstain(options, reason, total)
-        return tuple(
-            Answer(min(mass / total, 1.0), option, mass=min(total, 1.0))
-            for option, mass in zip(options, masses, strict=False)
-        )
-
-    def describe(self, images: Sequence[Image]) -> list[str]:
-        """One sentence a picture."""
-        texts = [wording("caption")] * len(images)
-        replies = self._reply(images, texts, MAX_CAPTION_TOKENS)
-        special = set(self.tokenizer.all_special_ids)
-        said = [[token for token in reply if token not in special] for reply in replies.tolist()]
-        return [self.tokenizer.decode(tokens).strip() if tokens else "" for tokens in said]
-
-    def _reply(
-        self, images: Sequence[Image], texts: Sequence[str], num_tokens: int, **how: Any
-    ) -> Any:
-        """Greedy replies: new tokens only, ``(rows, tokens)``, or what ``how`` asks for.
-
-        :meth:`generate` is used for one token too: it gives left-padded rows their true positions.
-        """
-        import torch
-
-        conversations = [
-            [
-                {
-                    "role": "user",
-                    "content": [{"type": "image", "image": image}, {"type": "text", "text": text}],
-                }
-            ]
-            for image, text in zip(images, texts, strict=True)
-        ]
-        switches = {}
-        if "enable_thinking" in str(self.processor.chat_template):
-            switches["enable_thinking"] = False  # the answer itself must be the first token
-        try:
-            inputs = self.processor.apply_chat_template(
-                conversations,
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                processor_kwargs={"padding": True, "padding_side": "left"},
-                **switches,
-            )
-        except ValueError as error:
-            raise CheckError(f"{self.name} cannot take these pictures in: {error}") from error
-        inputs = inputs.to(self.device, self.model.dtype)
-        with torch.inference_mode():
-            reply = self.model.generate(
-                **inputs,
-                **how,
-                max_new_tokens=num_tokens,
-                do_sample=False,
-                num_beams=1,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                pad_token_id=self.tokenizer.pad_token_id,
-            )
-        return reply if how else reply[:, inputs["input_ids"].shape[1] :]
+        return shares(question, [float(first[each].sum()) for each in ids])

@@ -32,6 +32,8 @@ from lcmis.machine.secrets import withheld
 
 CANNOT_PRINT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a full or broken disk says where our words are sent to a file."""
+STOPPED = 130
+"""The exit code of what Ctrl-C ended."""
 
 app = typer.Typer(
     help="Audits text-to-image models for latent concept misalignment: asked for a tea cup of iced "
@@ -119,6 +121,7 @@ def main() -> None:
             f"somewhere else"
         )
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("\nlcmis: stopped; run the same command again to go on", file=sys.stderr)
-        raise SystemExit(130) from None
+    except SystemExit as ended:
+        if ended.code == STOPPED:  # what typer makes of Ctrl-C, without a word
+            print("lcmis: stopped; run the same command again to go on", file=sys.stderr)
+        raise

@@ -85,6 +85,18 @@ def show(
     model: ModelsOption = None,
     checker: CheckerOption = None,
     threshold: ThresholdOption = 0.5,
+    asked: Annotated[
+        bool,
+        typer.Option(
+            "--asked", help="Of a picture, tell too what each checker was asked and what it said."
+        ),
+    ] = False,
+    disagree: Annotated[
+        bool,
+        typer.Option(
+            "--disagree", help="List the pictures that checkers see differently, instead of pairs."
+        ),
+    ] = False,
     store: StoreOption = None,
     pictures: PicturesOption = None,
     json: JsonOption = False,
@@ -94,7 +106,15 @@ def show(
     from lcmis.findings import look_up
 
     with open_store(store, pictures, read_only=True) as facts:
-        found = look_up(facts, what, model=model, checker=checker, threshold=threshold)
+        found = look_up(
+            facts,
+            what,
+            model=model,
+            checker=checker,
+            threshold=threshold,
+            asked=asked,
+            disagree=disagree,
+        )
     terminal.print_json(found) if json else terminal.print_found(found)
 
 

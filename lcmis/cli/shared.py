@@ -19,10 +19,10 @@ from lcmis.audit.config import PICTURES_VARIABLE, STORE_VARIABLE
 from lcmis.cli.registered import CATALOGUES, complete, complete_or_path
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import USUAL_STORE, AuditSettings
-from lcmis.types import Adapter
+from lcmis.types import Adapter, Embedding
 
 if TYPE_CHECKING:
-    from lcmis.plugins.settings import ModelSettings, TextModelSettings
+    from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
     from lcmis.store import Store
 
 StoreOption = Annotated[
@@ -56,6 +56,9 @@ LevelOption = Annotated[
         help="Pairs of this level or worse, instead of those decided to fail.", show_default=False
     ),
 ]
+
+
+_SERVED = "How a checker behind an API is asked"
 
 
 def option(
@@ -95,8 +98,9 @@ def settings(
         list[str] | None,
         option(
             "What is audited",
-            "KIND:NAME, such as vqa:Qwen/Qwen2-VL-2B-Instruct or clip:ViT-B-32/openai; kinds are "
-            "{checkers}. The first one decides, the others are second opinions; may be repeated.",
+            "KIND:NAME, such as vqa:Qwen/Qwen2-VL-2B-Instruct, clip:ViT-B-32/openai or "
+            "openai:MODEL of a server; kinds are {checkers}. The first one decides, the others are "
+            "second opinions; may be repeated.",
             "--checker",
             "-c",
             autocompletion=complete("checkers"),
@@ -140,6 +144,28 @@ def settings(
         list[str] | None,
         option("How pictures are drawn", "LoRA weights laid over the model: NAME or NAME:WEIGHT."),
     ] = None,
+    base: Annotated[
+        str | None,
+        option(
+            "How pictures are drawn",
+            "Of a single file of weights: the hub name or folder that says how its model is built.",
+        ),
+    ] = None,
+    vae: Annotated[
+        str | None,
+        option("How pictures are drawn", "Another VAE: a hub name, a folder or a file."),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        option("How pictures are drawn", "Which weights of a folder with several: fp16, …"),
+    ] = None,
+    embedding: Annotated[
+        list[str] | None,
+        option(
+            "How pictures are drawn",
+            "A word of one's own (textual inversion): NAME or NAME:TOKEN; may be repeated.",
+        ),
+    ] = None,
     device: Annotated[
         str | None, option("How pictures are drawn", "auto, cpu, cuda, cuda:1, mps.")
     ] = None,
@@ -152,6 +178,30 @@ def settings(
     ] = None,
     batch: Annotated[
         int | None, option("How pictures are drawn", "Pictures drawn at once.")
+    ] = None,
+    checker_endpoint: Annotated[
+        str | None,
+        option(_SERVED, "Its address, else LCMIS_ENDPOINT; its key is in LCMIS_API_KEY."),
+    ] = None,
+    checker_samples: Annotated[
+        int | None,
+        option(_SERVED, "Replies drawn and counted, where it tells no probabilities of words: 9."),
+    ] = None,
+    checker_thinking: Annotated[
+        int | None,
+        option(_SERVED, "Tokens of a thought before each reply, of a model that thinks."),
+    ] = None,
+    checker_effort: Annotated[
+        str | None, option(_SERVED, "How hard it thinks, as the service calls it: low, medium, …")
+    ] = None,
+    checker_in_flight: Annotated[int | None, option(_SERVED, "Requests at once: 8.")] = None,
+    checker_price: Annotated[
+        str | None,
+        option(_SERVED, "READ:WRITTEN, of a million tokens each, in the currency of your bill."),
+    ] = None,
+    checker_spend_limit: Annotated[
+        float | None,
+        option(_SERVED, "What one run may spend on it; needs the price."),
     ] = None,
     service: Annotated[
         list[str] | None,
@@ -210,18 +260,55 @@ def settings(
         "height": height,
         "negative_prompt": negative_prompt,
         "adapters": tuple(_adapter(text) for text in adapter) if adapter else None,
+        "base": base,
+        "vae": vae,
+        "variant": variant,
+        "embeddings": tuple(_embedding(text) for text in embedding) if embedding else None,
         "device": device,
         "dtype": dtype,
         "offload": offload,
         "batch_size": batch,
     }
+    price_read, price_written = _two_prices(checker_price) if checker_price else (None, None)
+    asking = {
+        "endpoint": checker_endpoint,
+        "samples": checker_samples,
+        "thinking_tokens": checker_thinking,
+        "reasoning_effort": checker_effort,
+        "in_flight": checker_in_flight,
+        "price_read": price_read,
+        "price_written": price_written,
+        "spend_limit": checker_spend_limit,
+    }
     given: dict[str, Any] = {name: value for name, value in drawing.items() if value is not None}
+    told: dict[str, Any] = {name: value for name, value in asking.items() if value is not None}
     models = [dataclasses.replace(entry, **given) for entry in read.models]
     asked = {"seeded": seeded, "in_flight": in_flight}
     reached: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     if service:
         reached |= {"endpoint": "", "endpoints": tuple(service)}
-    return dataclasses.replace(read, models=tuple(_reached(models, reached)))
+    return dataclasses.replace(
+        read,
+        models=tuple(_reached(models, reached)),
+        checkers=_asked_so(read.checkers, told),
+    )
+
+
+def _asked_so(
+    checkers: tuple[CheckerSettings, ...], told: dict[str, Any]
+) -> tuple[CheckerSettings, ...]:
+    """Flags laid over every checker behind an API; the others have no use for them."""
+    if told and not any(entry.remote for entry in checkers):
+        raise ConfigError(
+            "a flag speaks of a checker behind an API, but none is named: name one with "
+            "--checker openai:MODEL, or under [[checkers]] in the file"
+        )
+    return tuple(
+        dataclasses.replace(entry, remote=dataclasses.replace(entry.remote, **told))
+        if entry.remote
+        else entry
+        for entry in checkers
+    )
 
 
 def _reached(models: list[ModelSettings], told: dict[str, Any]) -> list[ModelSettings]:
@@ -391,6 +478,25 @@ def _width_height(size: str) -> tuple[int, int]:
     if not (cross and width.isdecimal() and height.isdecimal()):
         raise ConfigError(f"--size is {size!r}, but it is WIDTHxHEIGHT, such as 1024x768")
     return int(width), int(height)
+
+
+def _two_prices(text: str) -> tuple[float, float]:
+    read, _, written = text.partition(":")
+    try:
+        return float(read), float(written)
+    except ValueError as error:
+        raise ConfigError(
+            f"--checker-price is {text!r}, but it is READ:WRITTEN, such as 0.15:0.60"
+        ) from error
+
+
+def _embedding(text: str) -> Embedding:
+    name, _, token = text.partition(":")
+    if not name or (token == "" and ":" in text):
+        raise ConfigError(
+            f"--embedding is {text!r}, but it is NAME or NAME:TOKEN, such as toy.safetensors:<toy>"
+        )
+    return Embedding(name, token)
 
 
 def _adapter(text: str) -> Adapter:

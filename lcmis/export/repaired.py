@@ -9,7 +9,16 @@ from lcmis import findings
 from lcmis.findings.words import percent
 from lcmis.plugins.opening import open_model
 from lcmis.store import Store
-from lcmis.types import Adapter, Certificate, ConceptPair, Seen, Stage, Standing, stage_starts
+from lcmis.types import (
+    Adapter,
+    Certificate,
+    ConceptPair,
+    Embedding,
+    Seen,
+    Stage,
+    Standing,
+    stage_starts,
+)
 
 if TYPE_CHECKING:
     from lcmis.findings import RepairFinding
@@ -43,6 +52,13 @@ class RepairedPrompt:
     revision: str = ""
     """Of a hub model; empty for a folder."""
     adapters: tuple[Adapter, ...] = ()
+    embeddings: tuple[Embedding, ...] = ()
+    vae: str = ""
+    """Another one than the model's own, ``name@revision``."""
+    base: str = ""
+    """Of a single file: the model that says how it is built, ``name@revision``."""
+    variant: str = ""
+    """Of the weights of a folder that holds several."""
     dtype: str = "float32"
     """Number format in which diffusers loads the weights."""
     elsewhere: tuple[Certificate, ...] = ()
@@ -117,6 +133,10 @@ def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:
         seen=found.seen,
         source=source,
         adapters=spec.adapters,
+        embeddings=spec.embeddings,
+        vae=spec.vae,
+        base=spec.base,
+        variant=spec.variant,
         dtype=spec.dtype or "float32",
         elsewhere=tuple(one.certificate for one in found.elsewhere),
         helps_on=tuple(one.model for one in found.elsewhere if one.standing.proved),

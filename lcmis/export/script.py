@@ -15,8 +15,9 @@ from lcmis.export.tables import record
 _SCRIPT = '''\
 """Draws repaired prompts with diffusers, without lcmis: python repaired.py --help
 
-Needs torch, diffusers and transformers. A prompt in several stages rules until its share of the
-denoising is over: the text that the denoiser reads is then swapped for the next one's.
+Needs torch, diffusers and transformers; what is a file is looked for in the current folder. A
+prompt in several stages rules until its share of the denoising is over: the text that the denoiser
+reads is then swapped for the next one's.
 
 {summaries}
 """
@@ -27,8 +28,11 @@ from pathlib import Path
 
 import diffusers
 import torch
+from safetensors.torch import load_file
 
 REPAIRED = {data}
+
+LOADED = ("revision", "variant", "base", "vae", "scheduler", "dtype", "adapters", "embeddings")
 
 TEXT = (  # whatever of these a denoiser takes tells it the prompt
     "encoder_hidden_states",
@@ -107,20 +111,63 @@ def draw(pipeline, one, seed):
         return pipeline(prompt=last["prompt"], generator=generator, **call).images[0]
 
 
+def read(kind, name, dtype, **more):
+    """A part out of a file, a folder or the hub."""
+    name = name.partition("@")[0]
+    if name.endswith((".safetensors", ".gguf")):
+        return kind.from_single_file(name, torch_dtype=dtype, **more)
+    return kind.from_pretrained(name, torch_dtype=dtype, use_safetensors=True, **more)
+
+
+def teach(pipeline, word):
+    """A word of one's own: one tensor, or one for each of two text encoders."""
+    name, token = word["name"].partition("@")[0], word["token"]
+    if not name.endswith(".safetensors"):
+        return pipeline.load_textual_inversion(name, token=token)
+    tensors = load_file(name)
+    for number, key in enumerate(sorted(tensors, reverse=True)):  # clip_l, clip_g
+        behind = f"_{{number + 1}}" if number else ""
+        pipeline.load_textual_inversion(
+            {{token: tensors[key]}},
+            token=token,
+            tokenizer=getattr(pipeline, f"tokenizer{{behind}}"),
+            text_encoder=getattr(pipeline, f"text_encoder{{behind}}"),
+        )
+
+
+def pinned(name):
+    """``owner/name/FILE@commit`` of the hub, in the words of diffusers; of a folder, its name."""
+    name, _, revision = name.partition("@")
+    if len(revision) != 40:
+        return name, {{}}
+    words = name.split("/")
+    choice = {{"weight_name": "/".join(words[2:])}} if words[2:] else {{}}
+    return "/".join(words[:2]), {{"revision": revision, **choice}}
+
+
 def load(one, source, device):
-    choice = {{"revision": one["revision"]}} if one["revision"] else {{}}
-    pipeline = diffusers.DiffusionPipeline.from_pretrained(
-        source, torch_dtype=getattr(torch, one["dtype"]), use_safetensors=True, **choice
-    )
+    dtype = getattr(torch, one["dtype"])
+    choice = {{name: one[name] for name in ("revision", "variant") if one[name]}}
+    kind = diffusers.DiffusionPipeline
+    if one["base"]:
+        base = one["base"].partition("@")[0]
+        kind = getattr(diffusers, kind.load_config(base)["_class_name"])
+        pipeline = kind.from_single_file(source, config=base, torch_dtype=dtype)
+    else:
+        pipeline = kind.from_pretrained(source, torch_dtype=dtype, use_safetensors=True, **choice)
+    if one["vae"]:
+        pipeline.vae = read(type(pipeline.vae), one["vae"], dtype)
     if type(pipeline.scheduler).__name__ != one["scheduler"]:
         scheduler = getattr(diffusers, one["scheduler"])
         pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
     for number, adapter in enumerate(one["adapters"]):
-        name = adapter["name"].partition("@")[0]
-        pipeline.load_lora_weights(name, adapter_name=f"adapter{{number}}")
+        name, choice = pinned(adapter["name"])
+        pipeline.load_lora_weights(name, adapter_name=f"adapter{{number}}", **choice)
     if one["adapters"]:
         names = [f"adapter{{number}}" for number in range(len(one["adapters"]))]
         pipeline.set_adapters(names, [adapter["weight"] for adapter in one["adapters"]])
+    for word in one["embeddings"]:
+        teach(pipeline, word)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 
@@ -139,7 +186,7 @@ def main():
         if chosen.only is not None and number not in chosen.only:
             continue
         source = chosen.model or one["source"]
-        wanted = (source, one["revision"], one["scheduler"], one["dtype"], str(one["adapters"]))
+        wanted = (source, *(str(one[name]) for name in LOADED))
         if wanted != loaded:
             pipeline, loaded = load(one, source, chosen.device), wanted
         for seed in chosen.seeds or one["seeds"]:

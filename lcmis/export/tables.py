@@ -37,6 +37,10 @@ def record(one: RepairedPrompt) -> dict[str, Any]:
         "source": one.location,
         "revision": one.revision,
         "adapters": [{"name": a.name, "weight": float(a.weight)} for a in one.adapters],
+        "embeddings": [{"name": word.name, "token": word.token} for word in one.embeddings],
+        "vae": one.vae,
+        "base": one.base,
+        "variant": one.variant,
         "num_inference_steps": one.num_inference_steps,
         "guidance_scale": float(one.guidance_scale),
         "scheduler": one.scheduler,
@@ -141,6 +145,7 @@ def _schema() -> pyarrow.Schema:
     text, whole, real = pa.string(), pa.int64(), pa.float64()
     stages = pa.list_(pa.struct({"prompt": text, "denoising_end": real}))
     adapters = pa.list_(pa.struct({"name": text, "weight": real}))
+    embeddings = pa.list_(pa.struct({"name": text, "token": text}))
     scores = pa.list_(pa.struct({"seed": whole, "a": real, "b": real}))
     rate = {"right": real, "low": real, "high": real, "total": whole, "level": text}
     figures = {
@@ -167,6 +172,8 @@ def _schema() -> pyarrow.Schema:
             "stages": stages,
             **dict.fromkeys(("negative_prompt", "model", "source", "revision"), text),
             "adapters": adapters,
+            "embeddings": embeddings,
+            **dict.fromkeys(("vae", "base", "variant"), text),
             "num_inference_steps": whole,
             "guidance_scale": real,
             "scheduler": text,

@@ -78,7 +78,22 @@ def a1111_notes(one: RepairedPrompt) -> tuple[str, ...]:
         said.append(f"{one.scheduler} has no name in AUTOMATIC1111: choose a sampler yourself")
     if any("#" in text for text in (*(prompt for _, prompt in one.starts()), one.negative_prompt)):
         said.append("# begins a comment in AUTOMATIC1111, so it is taken out of the prompt")
-    return tuple(said)
+    return (*said, *_laid_over(one))
+
+
+def _laid_over(one: RepairedPrompt) -> tuple[str, ...]:
+    """What has to be loaded there by hand, one sentence each."""
+    return (
+        *(
+            f"the adapter {item.name} at {item.weight:g} is not loaded by this: add it"
+            for item in (one.adapters)
+        ),
+        *(
+            f"the prompts may say {word.token}: load {word.name} under that name"
+            for word in (one.embeddings)
+        ),
+        *((f"the VAE {one.vae} is not loaded by this: choose it",) if one.vae else ()),
+    )
 
 
 def _infotext(one: RepairedPrompt) -> str:
@@ -249,9 +264,10 @@ def as_comfyui(repaired: Sequence[RepairedPrompt]) -> bytes:
 
 def comfyui_notes(one: RepairedPrompt) -> tuple[str, ...]:
     """What the graph cannot say, one sentence each."""
+    laid_over = _laid_over(one)
     if one.scheduler in _COMFYUI_SAMPLERS:
-        return ()
-    return (f"{one.scheduler} has no name in ComfyUI: euler stands in its place",)
+        return laid_over
+    return (f"{one.scheduler} has no name in ComfyUI: euler stands in its place", *laid_over)
 
 
 _REWRITTEN_BY_THE_PAGE = re.compile(r"\{|//|/\*|\\[{}|]|\\$")

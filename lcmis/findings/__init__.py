@@ -1,6 +1,7 @@
 """Opinions about stored facts: pairs, repairs, labels, comparisons, gates; draws nothing."""
 
-from lcmis.findings.lookup import AllPairs, Failures, OnePair, OnePicture, look_up
+from lcmis.findings.dissent import Dissent, dissents
+from lcmis.findings.lookup import AllPairs, Dissents, Failures, OnePair, OnePicture, look_up
 from lcmis.findings.pairs import (
     CONTROL_MODEL,
     ModelFinding,
@@ -29,20 +30,26 @@ from lcmis.findings.runs import (
     settings_of,
     stopping_rule,
 )
+from lcmis.findings.told import SaidReply, Told, tell
 
 __all__ = [
     "CONTROL_MODEL",
     "AllPairs",
     "BeforeAfter",
+    "Dissent",
+    "Dissents",
     "Failures",
     "ModelFinding",
     "OnePair",
     "OnePicture",
     "PairFinding",
     "RepairFinding",
+    "SaidReply",
     "SecondOpinion",
+    "Told",
     "counts_for_pair",
     "deciding_checker",
+    "dissents",
     "find_certificate",
     "find_model",
     "find_pairs",
@@ -56,6 +63,7 @@ __all__ = [
     "settings_of",
     "severity",
     "stopping_rule",
+    "tell",
     "usefulness",
     "verdict_of",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lcmis.errors import UnknownNameError
+from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.findings.dissent import Dissent, dissents
 from lcmis.findings.likeness import LikenessFinding, find_likenesses
 from lcmis.findings.pairs import PairFinding, find_pairs
 from lcmis.findings.runs import deciding_checker, last_audit, rule_of
+from lcmis.findings.told import Told, tell
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
 
@@ -41,6 +43,17 @@ class OnePicture:
     path: str
     """Empty for a refusal."""
     scores: tuple[tuple[Question, Score], ...]
+    told: tuple[Told, ...] = ()
+    """What each checker was asked and said, where that was wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dissents:
+    """Pictures that checkers see differently."""
+
+    checkers: tuple[str, ...]
+    """The deciding one first."""
+    pictures: tuple[Dissent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +70,9 @@ def look_up(
     model: str | None = None,
     checker: str | None = None,
     threshold: float = 0.5,
-) -> AllPairs | OnePair | OnePicture | Failures:
+    asked: bool = False,
+    disagree: bool = False,
+) -> AllPairs | OnePair | OnePicture | Dissents | Failures:
     """Find what a person means: nothing (all pairs), ``failures``, words, a pair, or a picture.
 
     Args:
@@ -67,10 +82,18 @@ def look_up(
         model: Only models whose name contains this.
         checker: The checker whose scores decide; that of the last run by default.
         threshold: Score from which a concept counts as present.
+        asked: Whether of a picture it is told too what each checker was asked and said.
+        disagree: Instead of pairs, their pictures that checkers see differently.
 
     Raises:
         UnknownNameError: nothing is called so.
+        ConfigError: a choice that has no effect on what was named.
     """
+    if what == "failures" and (asked or disagree):
+        raise ConfigError(
+            "failures were never judged: leave --asked and --disagree out, or name a pair or "
+            "picture"
+        )
     if what == "failures":
         return Failures(tuple(store.failures()))
     checker_id = deciding_checker(store, checker)
@@ -81,10 +104,21 @@ def look_up(
         found = find_pairs(store, checker_id, rule=rule, threshold=threshold, pair=pair)
         return tuple(item for item in found if model is None or model in item.model)
 
+    def differing(keys: set[str] | None) -> Dissents:
+        others = [name for name in store.checkers() if name != checker_id]
+        pair = next(iter(keys)) if keys and len(keys) == 1 else None
+        found = dissents(store, [checker_id, *others], threshold=threshold, model=model, pair=pair)
+        wanted = (one for one in found if keys is None or one.pair.key in keys)
+        return Dissents((checker_id, *others), tuple(wanted))
+
     if what is None or what == "pairs":
-        return AllPairs(checker_id, judged(None))
+        _refuse_asked(asked)
+        return differing(None) if disagree else AllPairs(checker_id, judged(None))
     told = _told_of(store, what)
+    if disagree and len(told) > 1:
+        return differing({pair.key for pair in told})
     if len(told) > 1:
+        _refuse_asked(asked)
         keys = {pair.key for pair in told}
         return AllPairs(checker_id, tuple(one for one in judged(None) if one.pair.key in keys))
     try:
@@ -94,10 +128,24 @@ def look_up(
             spec, render = store.render(what)
         except UnknownNameError:
             raise no_pair from None
+        if disagree:
+            raise ConfigError("--disagree lists pictures: leave it out, or name a pair") from None
         path = "" if render.refusal else str(store.image_path(render.sha256))
-        return OnePicture(spec, render, path, tuple(store.scores(spec.key)))
+        said = tell(store, render) if asked else ()
+        return OnePicture(spec, render, path, tuple(store.scores(spec.key)), said)
+    _refuse_asked(asked)
+    if disagree:
+        return differing({pair.key})
     found = judged(pair.key)
     return OnePair(pair, checker_id, found, find_likenesses(store, found))
+
+
+def _refuse_asked(asked: bool) -> None:
+    if asked:
+        raise ConfigError(
+            "--asked tells what was asked of one picture: name its key, which `lcmis show PAIR` "
+            "lists"
+        )
 
 
 _KEY = re.compile(r"k1:.*|[0-9a-f]{8,}")

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lcmis import judge
-from lcmis.findings import RepairFinding
+from lcmis.findings import RepairFinding, SaidReply
 from lcmis.judge import Decision
 from lcmis.types import (
     NONE_OF_THESE,
+    Answer,
     Certificate,
     ConceptPair,
     LevelRange,
+    Question,
+    QuestionKind,
     Rate,
     Side,
     Verdict,
@@ -86,6 +89,21 @@ def score(value: float | None) -> str:
     return "no answer" if value is None else f"{percent(value)}\u00a0%"
 
 
+def odds(first: Sequence[tuple[str, float]], most: int = 6) -> str:
+    """The likeliest first words of a reply with their probabilities: ``"“Yes” 81 %, “No” 12 %"``.
+
+    Args:
+        first: each with the logarithm of its probability.
+        most: that are told.
+    """
+    told = sorted((one for one in first if one[1] <= 0), key=lambda one: -one[1])[:most]
+    return ", ".join(f"“{word}” {percent(math.exp(odd))}\u00a0%" for word, odd in told)
+
+
+UNKNOWN_WORDS = "in words that nobody kept"
+"""How a question was asked that nobody here can say again."""
+
+
 def level(levels: LevelRange | None) -> str:
     """Levels of severity as ``"4"`` or ``"4–5"``; a dash where nothing was judged."""
     return "–" if levels is None else str(levels)
@@ -127,6 +145,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+_REVISION = re.compile(r"@[0-9a-f]{12,40}(?![0-9a-f])")
+"""A commit of the hub, or what names a folder's content."""
+
+
 # ── names ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -160,6 +182,90 @@ def short_names(ids: Sequence[str]) -> dict[str, str]:
                 names[name] = spell(name)
                 break
     return names
+
+
+# ── what was asked and said ──────────────────────────────────────────────────────────────────────
+
+
+def reply(said: SaidReply) -> list[tuple[str, str]]:
+    """A reply of a service as names and texts: what it said, thought and might have said."""
+    told: list[tuple[str, str]] = []
+    answer = said.reply
+    if answer is not None:
+        told = [
+            ("said", answer.said or ("" if answer.refusal else "nothing")),
+            ("thought", answer.thought),
+            ("first word", odds(answer.first or ())),
+            ("was cut off", "at its longest" if answer.is_cut and not answer.first else ""),
+            ("called", "a tool instead of answering" if answer.calls_tool else ""),
+        ]
+    return [(name, text) for name, text in [*told, ("no use", said.reason)] if text]
+
+
+def asking(replies: Sequence[SaidReply]) -> list[tuple[str, str]]:
+    """How a service was asked for all of some replies, and who answered, as names and texts."""
+    if not replies:
+        return []
+    answers = [said.reply for said in replies if said.reply is not None]
+    who = [" with ".join(filter(None, (one.model, one.fingerprint))) for one in answers]
+    counts = (
+        (sum(one.tokens_read or 0 for one in answers), "read"),
+        (sum(one.tokens_written or 0 for one in answers), "written"),
+    )
+    seconds = sum(said.seconds for said in replies) / len(replies)
+    told = [
+        ("answered by", ", ".join(dict.fromkeys(filter(None, who)))),
+        *replies[0].shown,
+        ("tokens", ", ".join(f"{count:,} {what}" for count, what in counts if count)),
+        ("asked", f"{moment(replies[0].at)}, about {seconds:.1f} s a reply"),
+    ]
+    return [(name.replace("_", " "), text) for name, text in told if text]
+
+
+def answered(question: Question, answer: Answer) -> str:
+    """What an answer speaks of: its option, or yes; a likeness is no yes."""
+    return answer.option or ("likeness" if question.kind is QuestionKind.LIKENESS else "yes")
+
+
+def beside(answer: Answer) -> str:
+    """What goes with an answer: how much was heard, where it was found, why there is none."""
+    heard = f", heard {percent(answer.mass)}\u00a0%" if answer.mass < 1 else ""
+    box = answer.box
+    where = (
+        ""
+        if box is None
+        else f", found at {interval(box.left, box.right)}\u00a0% from the left and "
+        f"{interval(box.top, box.bottom)}\u00a0% from the top"
+    )
+    return heard + where + (f": {answer.reason}" if answer.reason else "")
+
+
+def told_range(answer: Answer, share: Rate | None, counted: int) -> str:
+    """How surely an answer holds: ``"67 % (30–93) of 6 replies"`` where replies were counted."""
+    if share is None or not share.total:
+        return score(answer.value)
+    of = several(share.total, "reply", "replies")
+    silent = f", of {counted} asked for" if share.total < counted else ""
+    return f"{rate(share)} of {of}{silent}"
+
+
+def moved(ids: Iterable[str]) -> list[str]:
+    """A sentence for each name that stands for several states of a model."""
+    states: dict[str, list[str]] = {}
+    for name in dict.fromkeys(ids):
+        states.setdefault(_REVISION.sub("", name), []).append(name)
+    return [
+        f"{short_name(name)} is {len(some)} models here: it has changed between audits, on the hub "
+        f"or on this disk ({', '.join(_revisions(one) for one in some)}), and their pictures are "
+        f"not mixed. Look at one with --model and its digits; a model on the hub is held with "
+        f"{short_name(name)}@COMMIT."
+        for name, some in states.items()
+        if len(some) > 1
+    ]
+
+
+def _revisions(name: str) -> str:
+    return "+".join(revision[1:8] for revision in _REVISION.findall(name))
 
 
 # ── opinions ─────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import unicodedata
 import warnings
@@ -133,3 +134,18 @@ def within(folder: Path, name: str) -> Path:
             if (folder / spelled).exists():
                 return folder / spelled
     return folder / name
+
+
+def picture_hash(image: Image) -> str:
+    """SHA-256 in hex of a picture's size and its RGB pixels, row by row.
+
+    The size counts, because a black picture 2 by 8 has the bytes of one 4 by 4.
+
+    Raises:
+        ValueError: the picture is not RGB.
+    """
+    if image.mode != "RGB":
+        raise ValueError(f"a picture is RGB, got {image.mode}")
+    digest = hashlib.sha256(f"{image.width}x{image.height}\n".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()

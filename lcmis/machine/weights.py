@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+import struct
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lcmis.errors import ConfigError
@@ -30,31 +34,35 @@ def refuse_unusable(device: str) -> None:
         )
 
 
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-"""What files of weights are called that can run code when they are opened."""
+LONGEST_HEADER = 100_000_000
+"""Bytes; the format allows no more."""
 
 
-def refuse_pickled(folder: Path, name: str, safe: str = "*.safetensors") -> None:
-    """Judge a folder by its files, before anything of it is loaded.
-
-    Args:
-        folder: of a model.
-        name: of the model.
-        safe: what its weights are called when they can be loaded.
+def tensor_shapes(file: Path, name: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a safetensors file, read from its head alone.
 
     Raises:
-        ConfigError: it has no such weights, or only pickles.
+        ConfigError: it is none, or shorter or longer than its head says.
     """
-    if any(folder.glob(safe)):
-        return
-    pickled = sorted(file.name for kind in PICKLES for file in folder.glob(kind))
-    if pickled:
-        raise ConfigError(
-            f"{name} has its weights only as {pickled[0]}, a pickle that can run code when opened: "
-            f"`lcmis convert {folder / pickled[0]} --into FOLDER` reads it safely and writes "
-            f"safetensors, or take a model that has them"
+    try:
+        with file.open("rb") as opened:
+            (length,) = struct.unpack("<Q", opened.read(8))
+            if length > LONGEST_HEADER:
+                raise ValueError("it has no head")
+            head = json.loads(opened.read(length))
+        head.pop("__metadata__", None)
+        end = max((entry["data_offsets"][1] for entry in head.values()), default=0)
+        shapes = {key: tuple(map(int, entry["shape"])) for key, entry in head.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise ConfigError(f"{name} cannot be read as safetensors ({error}): copy it again") from (
+            error
         )
-    raise ConfigError(f"{name} has no safetensors: copy the model again, whole")
+    size = file.stat().st_size
+    if size != 8 + length + end:
+        raise ConfigError(
+            f"{name} has {size:,} bytes and its head says {8 + length + end:,}: copy it again"
+        )
+    return shapes
 
 
 def refuse_missing(name: str, missing: Collection[object]) -> None:
@@ -89,19 +97,63 @@ def refuse_not_finite(name: str, tensors: Mapping[str, torch.Tensor]) -> None:
             )
 
 
+BASES = ("diffusion_pytorch_model", "model")
+"""How diffusers and transformers call the weights of one network."""
+_INDEX = re.compile(r".*\.safetensors\.index(\.[\w-]+)?\.json")
+
+
+def is_index(name: str) -> bool:
+    """Whether a file says over which files weights are spread."""
+    return bool(_INDEX.fullmatch(name))
+
+
+def weight_files(names: Collection[str], variant: str | None = None) -> tuple[str, ...]:
+    """Which of the files in one folder a network's weights are loaded from.
+
+    Others lie beside them: twins in half precision, checkpoints of other programs, adapters.
+
+    Args:
+        names: of the files in the folder.
+        variant: ``"fp16"``, …: in which spelling they are loaded; None is the plain one.
+
+    Returns:
+        One file, or an index and its shards; nothing where there are none in this spelling.
+    """
+    dotted = f".{variant}" if variant else ""
+    for base in BASES:
+        index = f"{base}.safetensors.index{dotted}.json"
+        shard = re.compile(
+            rf"{base}({re.escape(dotted)}-\d+-of-\d+|-\d+-of-\d+{re.escape(dotted)})\.safetensors"
+        )
+        single = f"{base}{dotted}.safetensors"
+        spread = (index, *sorted(name for name in names if shard.fullmatch(name)))
+        # of both, diffusers takes the shards and transformers the single file
+        orders = (spread, (single,)) if base == BASES[0] else ((single,), spread)
+        for files in orders:
+            if files[0] in names:
+                return files
+    return ()
+
+
 @contextmanager
 def silent() -> Iterator[None]:
-    """No progress bars of the libraries' own while inside; ours show what is going on."""
+    """No progress bars and no warnings of the libraries' own while inside.
+
+    Ours show what is going on, and what such warnings are about is checked by whoever loads.
+    """
     from transformers.utils import logging
 
-    bars = [logging]
+    libraries = [logging]
     if "diffusers" in sys.modules:
-        bars.append(sys.modules["diffusers"].utils.logging)
-    shown = [bar for bar in bars if bar.is_progress_bar_enabled()]
-    for bar in shown:
-        bar.disable_progress_bar()
+        libraries.append(sys.modules["diffusers"].utils.logging)
+    before = [(one, one.is_progress_bar_enabled(), one.get_verbosity()) for one in libraries]
+    for one, _, _ in before:
+        one.disable_progress_bar()
+        one.set_verbosity_error()
     try:
         yield
     finally:
-        for bar in shown:
-            bar.enable_progress_bar()
+        for one, is_shown, verbosity in before:
+            one.set_verbosity(verbosity)
+            if is_shown:
+                one.enable_progress_bar()

@@ -7,7 +7,7 @@ import dataclasses
 from lcmis.errors import ConfigError
 from lcmis.machine.device import choose_device
 from lcmis.plugins import registry
-from lcmis.plugins.optional import encoder_of, takes_none_below
+from lcmis.plugins.optional import encoder_of, may_be_spread, takes_none_below
 from lcmis.plugins.protocols import (
     Checker,
     Encoder,
@@ -19,6 +19,7 @@ from lcmis.plugins.protocols import (
     Writer,
 )
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
+from lcmis.types import Question
 
 
 def open_model(settings: ModelSettings) -> ImageModel:
@@ -43,7 +44,7 @@ def open_checker(settings: CheckerSettings) -> Checker:
     """Find a checker by kind and name; nothing is loaded yet.
 
     Raises:
-        UserError: there is no such checker, or a setting has no effect on it.
+        UserError: there is no such checker, or a setting would have no effect on it.
     """
     plug = registry.load("checkers", settings.kind)
     if settings.none_below is not None and not takes_none_below(plug):
@@ -51,7 +52,24 @@ def open_checker(settings: CheckerSettings) -> Checker:
             f"none_below has no effect on {settings.kind}, it is for detectors: leave it out"
         )
     checker: Checker = plug(settings)
+    if (settings.device_map or settings.offload != "none") and not may_be_spread(checker):
+        raise ConfigError(
+            f"{checker.checker_id} runs whole on one device: leave device_map and offload out"
+        )
     return checker
+
+
+def asked_by(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
+    """What a checker is asked beside a picture, ``(role, text)`` in order, as its kind words it
+    (``asked(checker_id, question)`` of its class); nothing where its kind is not here, does not
+    say, or words it otherwise today.
+    """
+    kind = checker_id.partition(":")[0]
+    if kind not in registry.names("checkers"):
+        return ()
+    words = getattr(registry.load("checkers", kind), "asked", None)
+    said: tuple[tuple[str, str], ...] = words(checker_id, question) if words else ()
+    return said
 
 
 def open_text_model(settings: TextModelSettings) -> TextModel:

@@ -9,6 +9,7 @@ from lcmis.plugins.protocols import Work
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lcmis.machine.hub.fetching import Fetch
     from lcmis.plugins.protocols import (
         Arrivals,
         Checker,
@@ -26,8 +27,8 @@ def price_of(model: ImageModel) -> float | None:
     return price
 
 
-def spent_by(model: ImageModel) -> float:
-    """``spent``: what its pictures have cost by now, in the same currency; else 0."""
+def spent_by(model: ImageModel | Checker) -> float:
+    """``spent``: what its pictures or answers have cost by now, in the same currency; else 0."""
     spent: float = getattr(model, "spent", 0.0)
     return spent
 
@@ -99,6 +100,39 @@ def encoder_of(checker: Checker) -> Encoder | None:
     """
     encoder = getattr(checker, "encoder", None)
     found: Encoder | None = encoder() if encoder else None
+    return found
+
+
+def way_of(checker: Checker) -> str:
+    """``way``: how it looks at a picture that is asked several questions, in a sentence, once it
+    has; else nothing.
+    """
+    way: str = getattr(checker, "way", "")
+    return way
+
+
+def may_be_spread(checker: Checker) -> bool:
+    """``may_be_spread``: whether ``device_map`` and ``offload`` have an effect on it; else not."""
+    spread: bool = getattr(checker, "may_be_spread", False)
+    return spread
+
+
+def load(plugin: ImageModel | Checker) -> None:
+    """``load()``: what it works with is in memory afterwards, fetched where it must be; else that
+    happens at its first use. A run loads all it needs before it draws its first picture.
+
+    Raises:
+        ConfigError: it cannot be fetched, or not be used.
+    """
+    into_memory = getattr(plugin, "load", None)
+    if into_memory:
+        into_memory()
+
+
+def fetches_of(plugin: ImageModel | Checker) -> tuple[Fetch, ...]:
+    """``fetches()``: how much of it comes from the hub, and how much of that is here; else none."""
+    fetches = getattr(plugin, "fetches", None)
+    found: tuple[Fetch, ...] = fetches() if fetches else ()
     return found
 
 

@@ -186,6 +186,34 @@ class TextModel(Protocol):
         ...
 
 
+class KeepsExchanges(Protocol):
+    """What a store does for exchanges."""
+
+    def replies(self, request: str) -> list[str]:
+        """Every reply to a request that could be used, the oldest first."""
+        ...
+
+    def exchanges_of(self, request: str) -> list[Exchange]:
+        """All that was asked and said under a request, the oldest first; failed ones too."""
+        ...
+
+    def last_exchange(self, model: str) -> Exchange | None:
+        """The newest one with a model or checker in which something was said."""
+        ...
+
+    def add_exchange(self, exchange: Exchange) -> None:
+        """Keep what was asked and said."""
+        ...
+
+
+@runtime_checkable
+class AsksService(Protocol):
+    """A checker whose replies cost something: each is kept as it comes, and asked for once."""
+
+    kept: KeepsExchanges | None
+    """Where replies are looked for before a service is asked; may be set."""
+
+
 @runtime_checkable
 class TellsAttempts(Protocol):
     """A text model that may ask more than once for one reply, and tells of each time."""

@@ -49,6 +49,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "checkers": {
         "clip": "lcmis.check.clip:ClipChecker",
         "vqa": "lcmis.check.vqa:VqaChecker",
+        "openai": "lcmis.check.remote:RemoteChecker",
         "detect": "lcmis.check.detector:DetectorChecker",
         "clipscore": "lcmis.check.likeness:ClipScoreChecker",
         "hps": "lcmis.check.preference:PreferenceChecker",
@@ -130,6 +131,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "known_cases": {
         "clip": "lcmis.audit.doctor:shapes",
         "vqa": "lcmis.audit.doctor:shapes",
+        "openai": "lcmis.audit.doctor:shapes",
         "teacup-clip": "lcmis.teacup.shipped:known_cases",
         "teacup-guard": "lcmis.teacup.shipped:known_cases",
         "teacup-judge": "lcmis.teacup.shipped:known_cases",

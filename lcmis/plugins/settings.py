@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import SecretStr
 
-from lcmis.types import Adapter
+from lcmis.types import Adapter, Embedding
 
 if TYPE_CHECKING:
     pass
@@ -58,7 +58,7 @@ class ModelSettings:
     """How a user names an image model and wants it run; None leaves a choice to the model."""
 
     name: str
-    """A registered name, a hub name or a folder."""
+    """A registered name, a hub name, a folder or a file of weights."""
     revision: str | None = None
     """A branch, tag or commit of the hub; its main branch otherwise."""
     adapters: tuple[Adapter, ...] = ()
@@ -84,8 +84,61 @@ class ModelSettings:
     use one."""
     batch_size: int | None = None
     """Pictures drawn at once."""
+    base: str | None = None
+    """Of a single file of weights: the folder or hub name that says how its model is built."""
+    vae: str | None = None
+    """Another VAE than the model's own: a folder, a hub name or a file."""
+    variant: str | None = None
+    """Which weights of a folder that holds several are loaded, e.g. ``fp16``."""
+    embeddings: tuple[Embedding, ...] = ()
+    """Words of one's own (textual inversions) that prompts may use."""
     hosted: HostedSettings | None = None
     """Only for models behind an API."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """How a checker behind an address is asked, and what it may cost."""
+
+    endpoint: str = ""
+    """The base address; LCMIS_ENDPOINT where a file says nothing."""
+    key: SecretStr | None = None
+    """From the environment only; never printed, stored or recorded."""
+    key_variable: str = "LCMIS_API_KEY"
+    """The environment variable that holds its key, where it is not the same as that of others."""
+    samples: int = 0
+    """Replies to each question, drawn by chance and counted; 0 reads the probabilities of the first
+    word, which only some services tell."""
+    top_logprobs: int = 20
+    """How many of the likeliest words a service is asked to tell; only without samples."""
+    thinking_tokens: int = 0
+    """How long a thought before each reply may be, of a model that thinks; needs samples."""
+    think: bool | None = None
+    """Tells the server's chat template whether to think, as vLLM and SGLang take it; else nothing
+    is said of it."""
+    reasoning_effort: str = ""
+    """As the service calls it: ``low``, ``medium``, …"""
+    max_tokens: int = 256
+    """How long one sampled reply may be, its thought not counted."""
+    detail: str = ""
+    """How closely a picture is looked at, as the service calls it: ``low``, ``high``, …"""
+    in_flight: int = 8
+    """Requests at once."""
+    price_read: float | None = None
+    """Of a million tokens that it reads, in the currency of your bill."""
+    price_written: float | None = None
+    """Of a million tokens that it writes, thoughts included."""
+    spend_limit: float | None = None
+    """That one run may spend on this checker, in the same currency; needs both prices. Whatever may
+    have been billed counts, answers that are of no use included."""
+    requests_per_minute: float | None = None
+    """No faster than the service allows."""
+    deadline_seconds: float = 120.0
+    """For one answer, all retries included."""
+    proxy: SecretStr | None = None
+    """Through which it is reached: from LCMIS_PROXY only, since a password may stand in it."""
+    api_version: str | None = None
+    """As Azure wants it; ``?api-version=…`` behind the endpoint says the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +158,12 @@ class CheckerSettings:
     """As for models."""
     batch_size: int | None = None
     """Pictures looked at at once."""
+    device_map: str | None = None
+    """Only ``vqa``: ``auto``, ``balanced``, … spread one model over all GPUs; else it is on one."""
+    offload: str = "none"
+    """Only ``vqa``: ``none``, ``model`` or ``sequential``, as for models."""
+    remote: RemoteSettings | None = None
+    """Only for checkers behind an API."""
     none_below: float | None = None
     """Only for detectors: where no option of a choice has a box with such a score, it is none of
     these; in (0, 1), and the model's own by default."""

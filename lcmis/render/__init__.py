@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["draw", "in_trunk_order"]
+
+for _talks_at_import in ("torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer"):
+    logging.getLogger(_talks_at_import).setLevel(logging.ERROR)  # of torchao, where it is installed
 
 
 def draw(model: ImageModel, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:

@@ -20,6 +20,7 @@ from lcmis.render.conditioning import (
     shapes,
     tensors,
 )
+from lcmis.render.forms.schedulers import seed_noise
 from lcmis.render.kinds import PipelineKind
 from lcmis.render.stages import Clock, standing_in, watching
 
@@ -113,6 +114,7 @@ class Running:
         import torch
 
         renew_schedulers(self.pipeline)
+        seed_noise(self.pipeline.scheduler, seeds)
         clock = Clock(self.pipeline.scheduler, steps)
         scale = self._guidance_scale if guidance_scale is None else guidance_scale
         self._guide(scale)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -11,21 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, InversionError, Refusal, RenderError
 from lcmis.machine.device import choose_device, choose_dtype, choose_offload
-from lcmis.machine.hub import Located, fetch_weights, locate
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.conditioning import Defaults
+from lcmis.render.forms.form import Form
+from lcmis.render.forms.schedulers import refuse_unfit
+from lcmis.render.forms.words import add_tokens, spelled_out
 from lcmis.render.kinds import PipelineKind
 from lcmis.render.known import with_known_numbers
-from lcmis.render.pipeline_folder import PipelineFolder, adapter_file, scheduler_class
+from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.proved import Proved
 from lcmis.render.trunks import Trunks, beginning, sharing
-from lcmis.types import Adapter, RenderSpec, Stage, stage_starts
+from lcmis.types import RenderSpec, Stage, stage_starts
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+    from lcmis.machine.hub.fetching import Fetch
     from lcmis.render.calling import Running
     from lcmis.render.lengths import Lengths
     from lcmis.render.proofs import Proofs
@@ -66,11 +68,9 @@ class DiffusersModel:
     supports_seeds = True
 
     def __init__(self, settings: ModelSettings) -> None:
-        self._located = locate(settings.name, settings.revision)
-        self.model_id = str(self._located)
-        self._folder = PipelineFolder(self._located.path, self.model_id)
-        if not self._located.hub_name:
-            self._folder.refuse_pickles()
+        self._form = Form(settings)
+        self.model_id = self._form.model_id
+        self._folder = self._form.folder
         self._family = PipelineKind(self._folder)
         settings, self.notes = with_known_numbers(
             settings, self._folder, self._family.defaults(), self._family.refusal
@@ -80,9 +80,6 @@ class DiffusersModel:
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
         self._offload = choose_offload(settings.offload, self._device)
-        self._adapters = tuple(_located_adapter(adapter) for adapter in settings.adapters)
-        for _, adapter in self._adapters:  # a variant is a model of its own
-            self.model_id += f"+{adapter.name}:{adapter.weight:g}"
 
         defaults = self._family.defaults()
         steps, guidance, height, width = _all_said(settings, defaults, self._folder)
@@ -118,13 +115,15 @@ class DiffusersModel:
                 height=height,
                 width=width,
                 profile="",
-                adapters=tuple(adapter for _, adapter in self._adapters),
                 negative_prompt=negative_prompt,
                 device=self._device.partition(":")[0],
                 dtype=self._dtype,
+                **self._form.recorded,
             )
         except ValueError as error:
             raise ConfigError(f"{self.model_id} cannot be run so: {error}") from error
+        if settings.scheduler is not None:
+            refuse_unfit(scheduler, self._folder.config("scheduler"), steps)
         refusal = self._family.refusal(self._template.guidance_scale, negative_prompt)
         if refusal:
             raise ConfigError(f"{self.model_id}: {refusal}")
@@ -134,6 +133,18 @@ class DiffusersModel:
         self._unstaged = self._family.unstaged
         self._proofs_by_profile: dict[str, Proofs] = {}
         self._token_count = lru_cache(4096)(self._count_tokens)
+
+    def load(self) -> None:
+        """Read the weights now, fetched where they must be.
+
+        Raises:
+            ConfigError: that cannot be.
+        """
+        _ = self._pipeline
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """How much of it comes from the hub, and how much of that is here."""
+        return self._form.fetches()
 
     @property
     def supports_stages(self) -> bool:
@@ -149,8 +160,8 @@ class DiffusersModel:
 
     @property
     def source(self) -> str:
-        """Whence diffusers loads it: the hub name, or the folder on this disk."""
-        return self._located.hub_name or str(self._located.path)
+        """Whence diffusers loads it: the hub name, or the folder or file on this disk."""
+        return self._form.source
 
     @property
     def profile(self) -> str:
@@ -352,11 +363,16 @@ class DiffusersModel:
         arguments = self._family.arguments(
             of.guidance_scale, of.num_inference_steps, of.height, of.width
         )
-        return Lengths(self._folder, arguments)
+
+        def prepare(name: str, tokenizer: Any) -> None:
+            add_tokens(tokenizer, name, self._form.words)
+
+        return Lengths(self._folder, arguments, prepare)
 
     def _count_tokens(self, prompt: str, tokenizer: str) -> tuple[int, int]:
         """How many tokens the prompt has, special ones included, and the tokenizer's own limit."""
         loaded = self._tokenizers[tokenizer]
+        prompt = spelled_out(prompt, self._form.words)
         return len(
             loaded(prompt, truncation=False, verbose=False).input_ids
         ), loaded.model_max_length
@@ -365,12 +381,17 @@ class DiffusersModel:
     def _tokenizers(self) -> dict[str, Any]:
         import transformers
 
-        return {
+        loaded = {
             name: getattr(transformers, self._folder.components()[name][1]).from_pretrained(
                 self._folder.path / name, local_files_only=True, trust_remote_code=False
             )
             for name in self._family.token_limits()
         }
+        # a processor of pictures and words has one for the words
+        tokenizers = {name: getattr(one, "tokenizer", one) for name, one in loaded.items()}
+        for name, tokenizer in tokenizers.items():
+            add_tokens(tokenizer, name, self._form.words)
+        return tokenizers
 
     @cached_property
     def _pipeline(self) -> Any:
@@ -379,17 +400,12 @@ class DiffusersModel:
     def _load_pipeline(self, dtype: str, offload: str) -> Any:
         from lcmis.render.loading import load_pipeline
 
-        folder = self._folder
-        if self._located.hub_name:
-            folder = PipelineFolder(fetch_weights(self._located), self.model_id)
-            folder.refuse_pickles()
         return load_pipeline(
-            folder,
+            self._form,
             device=self._device,
             dtype=dtype,
             offload=offload,
             scheduler=self._template.scheduler,
-            adapters=self._adapters,
         )
 
 
@@ -410,14 +426,6 @@ def _all_said(
             f"set {', '.join(missing)}"
         )
     return tuple(said.values())
-
-
-def _located_adapter(adapter: Adapter) -> tuple[Located, Adapter]:
-    if importlib.util.find_spec("peft") is None:
-        raise ConfigError("adapters need the package peft: `pip install peft`")
-    located = locate(adapter.name, None)
-    adapter_file(fetch_weights(located), adapter.name)
-    return located, Adapter(str(located), adapter.weight)
 
 
 def _first(chosen: Any, default: Any) -> Any:
@@ -465,4 +473,9 @@ def _picture(spec: RenderSpec, pixels: np.ndarray, is_flagged: bool) -> Image | 
             f"{spec.model} was asked for {spec.width}x{spec.height} and drew {width}x{height}: set "
             f"height and width to sizes that it draws, such as these"
         )
-    return Image.fromarray((pixels * 255).round().astype(np.uint8))
+    picture = Image.fromarray((pixels * 255).round().astype(np.uint8))
+    if picture.mode == "RGB":
+        return picture
+    page = Image.new("RGBA", picture.size, "white")  # what can be seen through lies on white paper
+    page.alpha_composite(picture)
+    return page.convert("RGB")

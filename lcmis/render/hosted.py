@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
-import io
 import json
 import re
 import time
@@ -17,14 +14,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, Refusal, RenderError, ServiceClosed
-from lcmis.machine.pictures import BROKEN, TooLargeError, flat, opened
 from lcmis.plugins.protocols import Arrival, Arrivals
 from lcmis.plugins.settings import HostedSettings, ModelSettings
+from lcmis.render.answers import Found
 from lcmis.render.flight import Flight
 from lcmis.render.known import KnownModel, as_run, known_as
 from lcmis.render.seeded import fault, likeness
 from lcmis.render.unfollowed import unfollowed
-from lcmis.text.complaints import Meant, complaint_in, parsed
+from lcmis.text.complaints import Meant, parsed
 from lcmis.text.endpoint import (
     Outcome,
     Service,
@@ -56,7 +53,6 @@ LIST_SECONDS = 10.0
 """For the list of models that an engine serves; many have none."""
 TESTS = 3
 """How often it is looked whether a service heeds seeds, where pictures do not come."""
-BESIDE = ("revised_prompt", "size", "quality", "background", "created", "id", "model")
 OF_ENGINES = ("num_inference_steps", "guidance_scale", "negative_prompt")
 """Settings that only a service follows that draws from seeds."""
 
@@ -351,7 +347,7 @@ class HostedModel:
     ) -> Image | RenderError | None:
         started, at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
         deadline = started + self._hosted.deadline_seconds
-        answers: list[tuple[Outcome, _Found]] = []
+        answers: list[tuple[Outcome, Found]] = []
 
         async def attempt() -> Outcome:
             await self._pace()
@@ -390,7 +386,7 @@ class HostedModel:
 
     async def _ask(
         self, address: _Address, spec: RenderSpec, deadline: float
-    ) -> tuple[Outcome, _Found]:
+    ) -> tuple[Outcome, Found]:
         """One request; where it cannot be billed, its price is put back."""
         arguments: dict[str, Any] = {
             "model": self._name,
@@ -405,7 +401,7 @@ class HostedModel:
         if self._hosted.seeded:
             arguments["extra_body"] = self._told(spec)
         assert address.asked is not None
-        answer, found = address.asked.images.with_raw_response.generate, _Found()
+        answer, found = address.asked.images.with_raw_response.generate, Found()
         outcome = await send(
             lambda: answer(**arguments),
             lambda body: found.read(body, mended(address.service.key)),
@@ -446,7 +442,7 @@ class HostedModel:
         self.spent += price
         return True
 
-    def _drops(self, form: str | None, outcome: Outcome, found: _Found) -> bool:
+    def _drops(self, form: str | None, outcome: Outcome, found: Found) -> bool:
         """Whether another way to ask for the picture itself is to be tried."""
         refuses = _refuses_form(outcome)
         if self._is_proved or form not in self._forms or not (refuses or found.is_address):
@@ -465,7 +461,7 @@ class HostedModel:
         address: _Address,
         spec: RenderSpec,
         outcome: Outcome,
-        found: _Found,
+        found: Found,
         tries: int,
         is_test: bool,
     ) -> Image | RenderError | None:
@@ -503,7 +499,7 @@ class HostedModel:
         of_prompt = 400 <= outcome.status < 500 and not outcome.is_passing
         return not of_prompt or outcome.complaint.names(*OF_REQUEST, asked=spec.prompt)
 
-    def _picture(self, spec: RenderSpec, found: _Found, is_test: bool) -> Image | RenderError:
+    def _picture(self, spec: RenderSpec, found: Found, is_test: bool) -> Image | RenderError:
         """The picture; one that was drawn from a seed must be just what was asked for."""
         drawn = found.picture(self.model_id, spec.prompt)
         if isinstance(drawn, RenderError) or not self._hosted.seeded:
@@ -531,7 +527,7 @@ class HostedModel:
             )
         return drawn
 
-    def _is_hopeless(self, spec: RenderSpec, outcome: Outcome, found: _Found) -> bool:
+    def _is_hopeless(self, spec: RenderSpec, outcome: Outcome, found: Found) -> bool:
         """Whether an answer before the first picture shows that none can come."""
         said = outcome.complaint
         if outcome.status == 200 and not (found.is_empty or said.is_error):
@@ -592,87 +588,6 @@ def _is_same_name(one: str, other: str) -> bool:
     """Whether two names are of one model: engines put a folder or an owner before it, or none."""
     ends = [name.casefold().rstrip("/").rpartition("/")[2] for name in (one, other)]
     return ends[0] == ends[1]
-
-
-@dataclass(slots=True)
-class _Found:
-    """What an answer holds."""
-
-    encoded: str = ""
-    beside: str = ""
-    """JSON: all but the picture."""
-    num_pictures: int = 0
-    is_address: bool = False
-    """Whether it names where the picture lies instead."""
-    is_empty: bool = False
-    """Whether it is an answer as it should be, but for the picture."""
-    is_flagged: bool = False
-    """Whether a filter says that it struck."""
-    model: str = ""
-    """Which one it says has drawn."""
-
-    @property
-    def digest(self) -> str:
-        """Names what was sent."""
-        return hashlib.blake2b(self.encoded.encode(), digest_size=16).hexdigest()
-
-    def read(self, body: bytes, mend: Callable[[str], str]) -> Outcome:
-        """Take an answer with status 200 apart."""
-        try:
-            answer = parsed(body)
-        except ValueError:
-            return Outcome(reason="an answer that is no JSON", status=200)
-        data = answer.get("data") if isinstance(answer, dict) else None
-        pictures = data if isinstance(data, list) else []
-        picture = pictures[0] if pictures and isinstance(pictures[0], dict) else {}
-        encoded = picture.get("b64_json")
-        self.num_pictures = len(pictures)
-        said = answer.get("model") if isinstance(answer, dict) else None
-        self.model = cut(mend(said), 200) if isinstance(said, str) else ""
-        if not isinstance(encoded, str) or not encoded:
-            self.is_address = bool(picture.get("url"))
-            self.is_empty = isinstance(data, list) and not self.is_address
-            named = " (it names an address, which is not fetched)" if self.is_address else ""
-            what = "base64 of a picture" if picture else "a picture"
-            return Outcome(reason=f"an answer without {what}{named}", status=200)
-        del picture["b64_json"]
-        beside = {
-            name: cut(mend(str(value)), 4000)
-            for source in (answer, picture)
-            for name, value in source.items()
-            if name in BESIDE or (name == "usage" and isinstance(value, dict))
-        }
-        self.encoded, self.beside = encoded, json.dumps(beside, ensure_ascii=False)
-        self.is_flagged = bool(complaint_in(answer).flags)
-        return Outcome(status=200)
-
-    def picture(self, model_id: str, prompt: str) -> Image | RenderError:
-        """The picture; a filter may have struck it out and sent one colour instead."""
-        try:
-            picture = flat(opened(io.BytesIO(decoded(self.encoded))))
-        except TooLargeError as error:
-            return RenderError(f"{model_id} sent a picture that {error}")
-        except BROKEN as error:
-            return RenderError(f"{model_id} sent something that is no picture ({error})")
-        extrema: Any = picture.getextrema() if self.is_flagged else ()
-        if extrema and all(low == high for low, high in extrema):
-            return Refusal(f"{model_id} would not draw {prompt!r}: it sent an empty picture")
-        return picture
-
-
-def decoded(encoded: str) -> bytes:
-    """Base64 in whatever dress it comes: as a data address, in lines, without padding, in the
-    alphabet for addresses.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    if encoded[:5].casefold() == "data:":
-        head, _, encoded = encoded.partition(",")
-        if not head.casefold().rstrip().endswith(";base64"):
-            raise ValueError("a data address without base64")
-    plain = "".join(encoded.split()).rstrip("=").translate(str.maketrans("-_", "+/"))
-    return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 
 
 def _taken(settings: ModelSettings, known: KnownModel | None) -> dict[str, Any]:

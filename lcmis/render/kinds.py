@@ -74,7 +74,10 @@ OWN: Mapping[str, Own] = {
     # its usual second time is for two steps, and refused for any other number
     "SanaSprintPipeline": Own(told={"intermediate_timesteps": None}),
     "StableCascadeCombinedPipeline": Own(unstaged=TWO_NETWORKS),
-    "WuerstchenCombinedPipeline": Own(unstaged=TWO_NETWORKS),
+    "WuerstchenCombinedPipeline": Own(
+        unstaged=TWO_NETWORKS,
+        alone="it tells its second network every prompt as often as there are pictures",
+    ),
     # else a language model puts other words in the place of those asked for
     "LongCatImagePipeline": Own(told={"enable_prompt_rewrite": False}),
     "DreamLitePipeline": Own(takes_one_text=True),

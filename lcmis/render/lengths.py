@@ -302,9 +302,9 @@ class Spoken(SimpleNamespace):
         )
 
     def __getitem__(self, place: int | str) -> Any:
-        if isinstance(place, str):
-            return vars(self)[place]
-        return (self.first, self.pooler_output)[place]
+        return (
+            (self.first, self.pooler_output)[place] if place in (0, 1) else vars(self)[str(place)]
+        )
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -15,18 +15,21 @@ from safetensors import SafetensorError
 from lcmis.errors import ConfigError
 from lcmis.machine.hub import Located, fetch_weights
 from lcmis.machine.weights import refuse_missing, refuse_unusable, silent
-from lcmis.render.pipeline_folder import PipelineFolder, adapter_file
+from lcmis.render.forms.form import Form, vae_files, vae_folder
+from lcmis.render.forms.single import SingleFile
+from lcmis.render.forms.variants import chosen_variant
+from lcmis.render.forms.words import teach
+from lcmis.render.pipeline_folder import PipelineFolder
 from lcmis.types import Adapter
 
 
 def load_pipeline(
-    folder: PipelineFolder,
+    form: Form,
     *,
     device: str,
     dtype: str,
     offload: str,
     scheduler: str,
-    adapters: Sequence[tuple[Located, Adapter]],
 ) -> Any:
     """Load a diffusers pipeline, silent and ready to be called.
 
@@ -34,27 +37,32 @@ def load_pipeline(
         ConfigError: a tensor is missing, a file is damaged, or the device is not there.
     """
     refuse_unusable(device)
+    folder, numbers = form.whole_folder(), getattr(torch, dtype)
     with silent():
         networks = {
-            component: _load_network(folder, component, getattr(torch, dtype))
+            component: _network(form, folder, component, numbers)
             for component in folder.weighted_components()
         }
         pipeline = getattr(diffusers, folder.class_name).from_pretrained(
             folder.path,
+            **folder.left_out(),
             **networks,
-            dtype=getattr(torch, dtype),
+            dtype=numbers,
             use_safetensors=True,
             local_files_only=True,
         )
-        for located, adapter in adapters:
-            _lay_over(pipeline, located, adapter)
-    if adapters:
+        for located, file, adapter in form.adapters:
+            _lay_over(pipeline, located, file, adapter)
+        teach(pipeline, form.words)
+    if form.adapters:
         pipeline.set_adapters(
-            [_adapter_name(adapter) for _, adapter in adapters],
-            [adapter.weight for _, adapter in adapters],
+            [_adapter_name(adapter) for _, _, adapter in form.adapters],
+            [adapter.weight for _, _, adapter in form.adapters],
         )
-    if scheduler != type(pipeline.scheduler).__name__:
-        pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)
+    said = form.file.scheduler_settings() if form.file else {}
+    if said or scheduler != type(pipeline.scheduler).__name__:
+        kind = getattr(diffusers, scheduler)
+        pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **said)
     pipeline.set_progress_bar_config(disable=True)
     if offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
@@ -65,24 +73,45 @@ def load_pipeline(
     return pipeline
 
 
-def _load_network(folder: PipelineFolder, component: str, dtype: torch.dtype) -> torch.nn.Module:
-    """Load one component, whole."""
+def _network(
+    form: Form, folder: PipelineFolder, component: str, dtype: torch.dtype
+) -> torch.nn.Module | None:
+    """One component, from wherever the form says that its weights lie; None where it has none."""
     library, class_name = folder.components()[component]
-    network_class = class_of(library, class_name)
+    kind = class_of(library, class_name)
+    if form.file and component == "safety_checker":
+        return None
+    if component == "vae" and form.vae:
+        if form.vae.path.is_file():
+            return SingleFile(form.vae, is_vae=True).load(component, kind, folder, dtype)
+        path = vae_folder(fetch_weights(form.vae, vae_files(form.vae, form.variant)))
+        names = [file.name for file in path.glob("*.safetensors")]
+        variant = chosen_variant(names, form.variant, str(form.vae))
+        return _read_network(kind, path, str(form.vae), variant, dtype)
+    if form.file and form.file.holds(component, class_name):
+        return form.file.load(component, kind, folder, dtype)
+    where = f"{folder.name}/{component}"
+    return _read_network(kind, folder.path / component, where, folder.variant_of(component), dtype)
+
+
+def _read_network(
+    kind: Any, path: Path, where: str, variant: str, dtype: torch.dtype
+) -> torch.nn.Module:
+    """One component out of a folder of its own, whole."""
     try:
-        network, report = network_class.from_pretrained(
-            folder.path / component,
+        network, report = kind.from_pretrained(
+            path,
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
-            variant=folder.variant(),
+            variant=variant or None,
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # damaged, or misshapen
         raise ConfigError(
-            f"the weights of {folder.name}/{component} cannot be read ({error}): copy them again"
+            f"the weights of {where} cannot be read ({error}): copy them again"
         ) from error
-    refuse_missing(f"{folder.name}/{component}", report["missing_keys"])
+    refuse_missing(where, report["missing_keys"])
     return network
 
 
@@ -106,8 +135,8 @@ def _pipeline_module(library: str) -> Any:
     return getattr(diffusers.pipelines, library)
 
 
-def _lay_over(pipeline: Any, located: Located, adapter: Adapter) -> None:
-    file = adapter_file(fetch_weights(located), adapter.name)
+def _lay_over(pipeline: Any, located: Located, path: str, adapter: Adapter) -> None:
+    file = fetch_weights(located, [path]) / path
     name = _adapter_name(adapter)
     sentence = f"the adapter {adapter.name} cannot be laid over this model"
     try:

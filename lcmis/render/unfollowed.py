@@ -10,6 +10,10 @@ from lcmis.plugins.settings import ModelSettings
 DRAWING = (
     "revision",
     "adapters",
+    "base",
+    "vae",
+    "variant",
+    "embeddings",
     "num_inference_steps",
     "guidance_scale",
     "scheduler",

@@ -159,6 +159,7 @@ class Certify:
                 )
             self.plan += [(nomination, models[name]) for name in names]
         self.plan.sort(key=lambda one: one[1].model_id)  # each model is loaded once
+        self.studio.together += [self.judge, *dict.fromkeys(model for _, model in self.plan)]
 
     def _chosen(self) -> list[Nomination]:
         known = self.store.nominations()

@@ -161,6 +161,7 @@ class Evolve:
                 f"name another with --score, or another judge with --checker"
             )
         self.model = _one_model([model for model, _ in repair.failing])
+        self.studio.together = [self.judge, self.guide, self.model]
         pairs = [finding.pair for model, finding in repair.failing if model is self.model]
         self.subjects, self.held_out = _split(pairs, settings.subjects, settings.held_out)
         self.experts = _of_these(settings.experts, self.subjects)

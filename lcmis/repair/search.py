@@ -169,6 +169,8 @@ class Repair:
         self.models = [open_model(entry) for entry in config.models]
         self.studio = Studio(store, config.max_failures)
         self.failing = self._failing()
+        used = [one for one in (self.judge, self.guide, self.guard) if one]
+        self.studio.together += [*used, *dict.fromkeys(model for model, _ in self.failing)]
         self._experience: dict[str, Experience] = defaultdict(Experience)
 
     def _failing(self) -> list[tuple[ImageModel, PairFinding]]:

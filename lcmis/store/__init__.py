@@ -10,12 +10,12 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from lcmis.errors import StoreError
+from lcmis.machine.pictures import picture_hash
 from lcmis.store import documents, schema
 from lcmis.store.asked import RunDoor
 from lcmis.store.connect import sentences
 from lcmis.store.evidence import Evidence
 from lcmis.store.failures import FailureDoor, still_failed
-from lcmis.store.images import picture_hash
 from lcmis.store.labels import LabelDoor
 from lcmis.store.pictures import Drawn, Listed, PictureDoor
 from lcmis.store.rows import CHUNK

@@ -13,6 +13,7 @@ from lcmis.types import (
     Candidate,
     Concept,
     ConceptPair,
+    Embedding,
     Exchange,
     Intruder,
     Nomination,
@@ -111,6 +112,7 @@ def spec(text: str) -> RenderSpec:
         | {
             "stages": tuple(Stage(**entry) for entry in fields["stages"]),
             "adapters": tuple(Adapter(**entry) for entry in fields["adapters"]),
+            "embeddings": tuple(Embedding(**entry) for entry in fields.get("embeddings", ())),
         }
     )
 

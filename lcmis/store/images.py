@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 import re
@@ -13,6 +12,7 @@ from PIL import Image
 
 from lcmis.errors import StoreError
 from lcmis.machine.drafts import draft_name, sweep
+from lcmis.machine.pictures import picture_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,21 +23,6 @@ DRAFTS = ".drafts"
 """Where files are written before they get their name, within the folder and so on its disk."""
 _OLD_DRAFT = re.compile(r"\.[0-9a-f]{64}-[0-9a-f]{8}\.tmp")
 """Drafts as they lay beside the pictures before they had a folder."""
-
-
-def picture_hash(image: Image.Image) -> str:
-    """SHA-256 in hex of a picture's size and its RGB pixels, row by row.
-
-    The size counts, because a black picture 2 by 8 has the bytes of one 4 by 4.
-
-    Raises:
-        ValueError: the picture is not RGB.
-    """
-    if image.mode != "RGB":
-        raise ValueError(f"a picture is RGB, got {image.mode}")
-    digest = hashlib.sha256(f"{image.width}x{image.height}\n".encode())
-    digest.update(image.tobytes())
-    return digest.hexdigest()
 
 
 class PictureFolder:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, func, select
 
 from lcmis.errors import UnknownNameError
+from lcmis.machine.pictures import picture_hash
 from lcmis.store import documents
 from lcmis.store.door import Door
 from lcmis.store.evidence import answered, match_questions
-from lcmis.store.images import picture_hash
 from lcmis.store.rows import chunks, id_by_prefix, ids_of, insert_new, intern, known_ids, pair_id
 from lcmis.store.tables import (
     CheckerRow,

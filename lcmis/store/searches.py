@@ -1,4 +1,4 @@
-"""What searches for a repair tried and chose, and what text models said on the way."""
+"""What searches for a repair tried and chose, and what services said on the way."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class SearchDoor(Door):
             return list(connection.scalars(statement))
 
     def add_exchange(self, exchange: Exchange) -> None:
-        """Keep what a text model was asked and what it said."""
+        """Keep what a text model or a checker behind an API was asked and what it said."""
         row = {
             "request": exchange.request,
             "model": exchange.model,
@@ -86,6 +86,27 @@ class SearchDoor(Door):
                 .order_by(ExchangeRow.id)
             )
             return [documents.exchange(text).reply for text in found]
+
+    def exchanges_of(self, request: str) -> list[Exchange]:
+        """All that was ever asked and said under one request, oldest first; failed ones too."""
+        with self._reading() as connection:
+            found = connection.scalars(
+                select(ExchangeRow.document)
+                .where(ExchangeRow.request == request)
+                .order_by(ExchangeRow.id)
+            )
+            return [documents.exchange(text) for text in found]
+
+    def last_exchange(self, model: str) -> Exchange | None:
+        """The newest one with a text model or checker in which something was said; None of none."""
+        with self._reading() as connection:
+            found = connection.scalar(
+                select(ExchangeRow.document)
+                .where(ExchangeRow.model == model, ExchangeRow.reason == "")
+                .order_by(ExchangeRow.id.desc())
+                .limit(1)
+            )
+            return None if found is None else documents.exchange(found)
 
     def exchanges(self, *, after: int = 0, limit: int = 60) -> list[tuple[int, Exchange]]:
         """One page of exchanges with their positions, oldest first, from the one after a

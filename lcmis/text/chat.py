@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import json
 import math
 import re
@@ -17,9 +15,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, ProposalError, ServiceClosed, TextModelError
-from lcmis.machine.pictures import flat
 from lcmis.plugins.settings import TextModelSettings
-from lcmis.text.complaints import Meant, parsed
+from lcmis.text.complaints import Meant
 from lcmis.text.endpoint import (
     Outcome,
     clean,
@@ -33,6 +30,7 @@ from lcmis.text.endpoint import (
     service_at,
 )
 from lcmis.text.prompts import wording
+from lcmis.text.replies import NoReply, answer_in, data_url, said_in
 from lcmis.text.thoughts import answer_of
 from lcmis.types import Exchange, content_key
 
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 2**22
 """A reply's body, headers not counted; more is cut off and refused."""
-MAX_REPLY_LETTERS = 2**16
 MAX_NESTING = 40
 """Brackets within brackets of a JSON reply; ours need four."""
 MAX_PIECES = 200
@@ -341,7 +338,9 @@ class ChatModel(AsksForJson):
             {"role": role, "content": text} for role, text in request.messages
         ]
         if request.pictures:
-            shown = [{"type": "image_url", "image_url": _data_url(p)} for p in request.pictures]
+            shown = [
+                {"type": "image_url", "image_url": {"url": data_url(p)}} for p in request.pictures
+            ]
             # with the first question: a second one comes after the model's own reply
             place = max(i for i, said in enumerate(messages) if said["role"] != "assistant")
             if "assistant" in (said["role"] for said in messages):
@@ -364,45 +363,11 @@ class ChatModel(AsksForJson):
 
 
 def _opened(body: bytes, mend: Callable[[str], str]) -> Outcome:
-    """The reply's text in the body of an answer with status 200; a thought beside it is none."""
+    """The reply's text in the body of an answer with status 200."""
     try:
-        answer = parsed(body)
-    except ValueError:
-        begins = cut(mend(body.decode("utf-8", "replace")), 80)
-        return Outcome(reason=f"an answer that is no JSON, beginning {begins!r}", status=200)
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        return Outcome(reason="an answer without a message in it", status=200)
-    if isinstance(message.get("refusal"), str) and message["refusal"]:
-        return Outcome(reason=f"it refused: {cut(mend(message['refusal']), 200)}", status=200)
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "".join(
-            part["text"]
-            for part in content
-            if isinstance(part, dict)
-            and isinstance(part.get("text"), str)
-            and part.get("type", "text") in ("text", "output_text")
-        )
-    if choice.get("finish_reason") == "content_filter":
-        return Outcome(reason="the endpoint's content filter withheld the reply", status=200)
-    if choice.get("finish_reason") == "length":
-        return Outcome(reason="the reply was cut off: raise max_tokens", status=200)
-    if not isinstance(content, str) or not clean(content).strip():
-        thought = any(message.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
-        beside = " beside a thought: raise max_tokens" if thought else ""
-        return Outcome(reason=f"an empty message{beside}", status=200)
-    if len(content) > MAX_REPLY_LETTERS:
-        return Outcome(reason=f"a reply of {len(content)} letters", status=200)
-    return Outcome(reply=clean(content), status=200)
-
-
-def _data_url(picture: Image) -> dict[str, str]:
-    buffer = io.BytesIO()
-    flat(picture).save(buffer, "PNG")
-    return {"url": f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"}
+        return said_in(answer_in(body, mend).choices[0], mend)
+    except NoReply as error:
+        return Outcome(reason=str(error), status=200)
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.device import choose_device
-from lcmis.machine.hub import Located, fetch_weights, locate_spelled
+from lcmis.machine.hub import (
+    Located,
+    fetch_weights,
+    locate_spelled,
+    refuse_file,
+    refuse_no_safetensors,
+)
 from lcmis.machine.weights import refuse_missing, refuse_unusable, silent
 
 if TYPE_CHECKING:
@@ -111,12 +117,9 @@ def load_causal(located: Located, device: str, dtype: str = "float32") -> tuple[
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     refuse_unusable(device)
+    refuse_file(located)
+    refuse_no_safetensors(located)
     folder = fetch_weights(located)
-    if not any(folder.glob("*.safetensors")):
-        raise ConfigError(
-            f"{located.name} has no safetensors: convert its weights, or take another language "
-            f"model"
-        )
     try:
         with silent():
             model, report = AutoModelForCausalLM.from_pretrained(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
-from lcmis.machine.hub import Located, locate_spelled
+from lcmis.machine.hub import Located, locate_spelled, refuse_file, refuse_no_safetensors
 from lcmis.plugins.settings import TextModelSettings
 from lcmis.text.chat import AsksForJson, Recorder, Request, Rung
 from lcmis.text.endpoint import Outcome, clean
@@ -129,13 +129,13 @@ def _context_length(model: Any) -> int:
 
 def _refuse_mute(located: Located) -> None:
     """A model that was never taught to answer only goes on with the question."""
+    refuse_file(located)
     if not (located.path / "config.json").is_file():
         raise ConfigError(
             f"{located.name} has no config.json: name the folder of a causal language model as "
             f"transformers saves it"
         )
-    if not located.hub_name and not any(located.path.glob("*.safetensors")):
-        raise ConfigError(f"{located.name} has no safetensors: convert its weights")
+    refuse_no_safetensors(located)
     if any(located.path.glob("chat_template*")):
         return
     try:

@@ -5,30 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ItemError, ServiceClosed
 from lcmis.machine.budget import Budget
-from lcmis.plugins.protocols import TellsAttempts, TextModel
+from lcmis.plugins.protocols import KeepsExchanges, TellsAttempts, TextModel
 from lcmis.plugins.settings import TextModelSettings
 from lcmis.text.chat import request_of
 from lcmis.text.endpoint import clean
-from lcmis.types import Exchange
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-class KeepsExchanges(Protocol):
-    """What a store does for exchanges."""
-
-    def replies(self, request: str) -> list[str]:
-        """Every reply to a request that could be used, the oldest first."""
-        ...
-
-    def add_exchange(self, exchange: Exchange) -> None:
-        """Keep what was asked and said."""
-        ...
 
 
 class Correspondence:

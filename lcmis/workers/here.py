@@ -21,11 +21,11 @@ from lcmis.errors import (
     TooManyFailures,
 )
 from lcmis.machine.interrupts import undisturbed
-from lcmis.plugins.optional import flight_of, remarks_of
-from lcmis.plugins.protocols import Arrival, Checker, ImageModel
+from lcmis.plugins.optional import flight_of, load, remarks_of
+from lcmis.plugins.protocols import Arrival, AsksService, Checker, ImageModel
 from lcmis.render import draw, in_trunk_order
 from lcmis.store import Drawn, Store, picture_hash
-from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
+from lcmis.types import Answer, ConceptPair, Failure, Question, Render, RenderSpec, Score
 
 Item = TypeVar("Item")
 
@@ -39,8 +39,12 @@ def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 class Studio:
     """Brings pictures and answers into a store; one for each run of a command."""
 
-    def __init__(self, store: Store, max_failures: int) -> None:
+    def __init__(
+        self, store: Store, max_failures: int, together: Sequence[ImageModel | Checker] = ()
+    ) -> None:
         self.store = store
+        self.together = list(together)
+        """What is loaded before the first picture is drawn here: what cannot be costs none."""
         self.drawn = 0
         """Pictures drawn here; those that lay in the store are not counted."""
         self.failed: set[str] = set()
@@ -56,6 +60,8 @@ class Studio:
         owner = {spec.key: pair for pair, spec in plan}
         todo = in_trunk_order(self.store.missing([spec for _, spec in plan]))
         lacking = {spec.key for spec in todo}
+        while todo and self.together:
+            load(self.together.pop(0))
         there: dict[str, list[str]] = defaultdict(list)
         for pair, spec in plan:
             if spec.key not in lacking:
@@ -134,6 +140,8 @@ class Studio:
 
         Pictures that are not among ``images`` are read from the store.
         """
+        if isinstance(checker, AsksService):
+            checker.kept = self.store
         taken = [(key, question) for key, question in asked if checker.takes(question)]
         todo = self.store.unscored(checker.checker_id, taken)
         by_picture: dict[str, list[tuple[str, Question]]] = defaultdict(list)
@@ -156,12 +164,25 @@ class Studio:
                 [image for image, _, _ in shown], [question for _, _, question in shown]
             )
         except CheckError as error:
+            if error.answers:
+                self._keep(checker, shown, error.answers)
+                for key, sentence in {shown[i][1]: why for i, why in error.failed.items()}.items():
+                    self.fail(key, "check", sentence)
+                return
             if len(loaded) == 1:
                 self.fail(next(iter(loaded)), "check", str(error))
                 return
             for one in loaded:  # the others must not suffer for the one that cannot be read
                 self._score(checker, [item for item in asked if item[0] == one], images)
             return
+        self._keep(checker, shown, answers)
+
+    def _keep(
+        self,
+        checker: Checker,
+        shown: Sequence[tuple[Image, str, Question]],
+        answers: Sequence[tuple[Answer, ...]],
+    ) -> None:
         self.store.add_scores(
             [
                 Score(key, checker.checker_id, question.key, answer)

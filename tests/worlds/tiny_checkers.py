@@ -51,7 +51,7 @@ def tiny_clip(folder: Path, seed: int = 0) -> Path:
     }
     generator = torch.Generator().manual_seed(seed)
     model = open_clip.CLIP(**json.loads(json.dumps(model_cfg)))
-    _refill(model, generator, 0.2)
+    refill(model, generator, 0.2)
     with torch.no_grad():
         model.logit_scale.fill_(1.0)
     folder.mkdir(parents=True)
@@ -208,7 +208,7 @@ def _tokenizer(image: str) -> PreTrainedTokenizerFast:
 
 def _save(model: Any, processor: Any, folder: Path, seed: int) -> Path:
     """Random weights that see the picture, and that answer nothing but yes, no or a letter."""
-    _refill(model, torch.Generator().manual_seed(seed), 0.3)
+    refill(model, torch.Generator().manual_seed(seed), 0.3)
     tokenizer = processor.tokenizer
     wanted = tokenizer.convert_tokens_to_ids([*ANSWERS, *"ABCDEFGH"])
     head = model.get_output_embeddings().weight
@@ -222,10 +222,12 @@ def _save(model: Any, processor: Any, folder: Path, seed: int) -> Path:
     return folder
 
 
-def _refill(model: torch.nn.Module, generator: torch.Generator, spread: float) -> None:
+def refill(model: torch.nn.Module, generator: torch.Generator, spread: float) -> None:
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
+        for name, parameter in model.named_parameters():
+            if name.endswith("_gate") and parameter.numel() == 1:
+                parameter.fill_(1)  # closed when new, and the picture unseen
+            elif parameter.ndim > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
             elif parameter.ndim == 1 and not (parameter == 1).all():  # no scale of a norm
                 parameter.zero_()

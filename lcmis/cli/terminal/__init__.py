@@ -27,13 +27,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from lcmis.cli.terminal.door import Terminal
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
-from lcmis.findings import AllPairs, Failures, OnePair, OnePicture, words
+from lcmis.findings import AllPairs, Dissents, Failures, OnePair, OnePicture, words
 from lcmis.findings.likeness import LikenessFinding
 from lcmis.findings.words import several
 from lcmis.judge import Decision
 from lcmis.machine import letters
+from lcmis.machine.console import Terminal, stderr_console
+from lcmis.machine.hub.fetching import in_words, room_for_models
 from lcmis.machine.secrets import withheld
 from lcmis.plugins.settings import USUAL_STORE
 from lcmis.types import QuestionKind, Verdict
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from lcmis.audit.run import AuditResult, ModelPlan, Watch
     from lcmis.audit.run import Progress as AuditProgress
     from lcmis.findings import ModelFinding, PairFinding
+    from lcmis.machine.hub.fetching import Fetch
     from lcmis.plugins.settings import AuditSettings
     from lcmis.repair.evaluate import RepairProgress
     from lcmis.repair.search import Watch as RepairWatch
@@ -118,7 +120,7 @@ def lines() -> Iterator[Callable[[str, int, int, str], None]]:
         _RateColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("[dim]{task.description}"),
-        console=Terminal(stderr=True),
+        console=stderr_console(),
     )
     tasks: dict[str, Any] = {}
 
@@ -169,7 +171,7 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
         f"judged by {escape(result.checkers[0])}.[/]"
     )
     if result.spent:
-        console.print(f"They cost about {result.spent:.2f}, by the price you gave.")
+        console.print(f"This run cost about {result.spent:.2f}, by the prices you gave.")
     for sentence in result.notes:
         console.print(f"[dim]{escape(sentence)}[/]")
     print_failures(result.failures)
@@ -338,6 +340,23 @@ def print_plan(plans: Sequence[ModelPlan], config: AuditSettings) -> None:
             console.print(f"{escape(names[plan.model])}: {escape(sentence)}")
         for sentence in plan.refused:
             console.print(f"[yellow]left out:[/] {escape(sentence)}")
+    _print_fetches(list(dict.fromkeys(fetch for plan in plans for fetch in plan.fetches)))
+
+
+def _print_fetches(fetches: Sequence[Fetch]) -> None:
+    """How much must come from the hub before the first picture; a line for each model it is of."""
+    for fetch in fetches:
+        here = f", of which {in_words(fetch.cached)} are on this machine" if fetch.cached else ""
+        name = words.short_name(fetch.name)
+        if fetch.missing:
+            console.print(
+                f"{escape(name)} is fetched from the hub first: {in_words(fetch.size)}{here}."
+            )
+    if sum(fetch.missing for fetch in fetches) > room_for_models():
+        console.print(
+            f"[yellow]The hub's cache has room for {in_words(room_for_models())}: make some, or "
+            f"set HF_HOME to a folder on another disk.[/]"
+        )
 
 
 def _plan_row(plan: ModelPlan) -> list[Cell]:
@@ -452,6 +471,10 @@ def print_picture(
         "negative prompt": spec.negative_prompt,
         "model": spec.model,
         "adapters": ", ".join(f"{item.name} × {item.weight:g}" for item in spec.adapters),
+        "words": ", ".join(f"{item.token} from {item.name}" for item in spec.embeddings),
+        "VAE": spec.vae,
+        "base": spec.base,
+        "variant": spec.variant,
         "seed": str(spec.seed),
         "steps": str(spec.num_inference_steps),
         "guidance": f"{spec.guidance_scale:g}",
@@ -512,18 +535,40 @@ def _(found: AllPairs) -> None:
     if not found.pairs:
         console.print("No model has drawn any of these pairs yet: run `lcmis audit`.")
     print_pairs(found.pairs)
+    _print_moved(found.pairs)
     console.print(f"[dim]judged by {escape(found.checker)}[/]")
 
 
 @print_found.register
 def _(found: OnePair) -> None:
     print_pair(found.findings, found.pair)
+    _print_moved(found.findings)
     print_likenesses(found.likenesses, found.pair)
+
+
+def _print_moved(found: Sequence[PairFinding]) -> None:
+    for sentence in words.moved(finding.model for finding in found):
+        console.print(f"[yellow]{escape(sentence)}[/]")
 
 
 @print_found.register
 def _(found: OnePicture) -> None:
     print_picture(found.spec, found.render, found.scores, found.path)
+    if found.told:
+        from lcmis.cli.terminal.told import print_told
+
+        print_told(found.told)
+    elif found.scores:
+        print_next(
+            (f"lcmis show {words.short_key(found.spec.key)} --asked", "for what was asked and said")
+        )
+
+
+@print_found.register
+def _(found: Dissents) -> None:
+    from lcmis.cli.terminal.told import print_dissents
+
+    print_dissents(found)
 
 
 @print_found.register

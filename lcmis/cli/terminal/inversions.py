@@ -11,11 +11,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.text import Text
 
 from lcmis.cli.terminal import console
-from lcmis.cli.terminal.door import Terminal
 from lcmis.cli.terminal.tables import Cell, Column, Grid
 from lcmis.findings import words
 from lcmis.findings.words import several
 from lcmis.machine import letters
+from lcmis.machine.console import stderr_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def inversion_progress(*, quiet: bool = False) -> Iterator[Watch | None]:
         BarColumn(bar_width=16),
         TimeElapsedColumn(),
         TextColumn("[dim]{task.fields[detail]}"),
-        console=Terminal(stderr=True),
+        console=stderr_console(),
         transient=True,
     )
     with bars:

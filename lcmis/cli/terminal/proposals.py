@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from lcmis.cli.terminal import PROMPT, console, print_next
-from lcmis.cli.terminal.door import Terminal
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import words
 from lcmis.findings.words import several
+from lcmis.machine.console import stderr_console
 
 if TYPE_CHECKING:
     from lcmis.audit.proposals import ProposeResult, RoundResult
@@ -23,7 +23,7 @@ SHOWN = 12
 
 def announce(*, quiet: bool) -> Callable[[str], None]:
     """Says what happens between two audits; on standard error, beside the progress."""
-    errors = Terminal(stderr=True)
+    errors = stderr_console()
 
     def say(sentence: str) -> None:
         if not quiet:

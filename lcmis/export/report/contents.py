@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from lcmis import findings, judge
 from lcmis.errors import ConfigError
 from lcmis.export.report.album import Album, Copy
-from lcmis.findings import BeforeAfter, ModelFinding, PairFinding, RepairFinding, calibration, words
+from lcmis.findings import (
+    BeforeAfter,
+    Dissent,
+    ModelFinding,
+    PairFinding,
+    RepairFinding,
+    Told,
+    calibration,
+    words,
+)
 from lcmis.findings.calibration import LabelFinding
 from lcmis.findings.words import controlled
 from lcmis.judge import Decision
@@ -30,6 +39,8 @@ NAMES = 12
 """Rows, and columns, of the matrix of what is painted instead."""
 RUNS = 20
 FAILURES = 30
+DISSENTS = 60
+"""Pictures that checkers see differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,8 @@ class Shot:
     copy: Copy
     painted: str
     """What stands in the place of what is missing; empty if nobody can name it."""
+    told: tuple[Told, ...] = ()
+    """What each checker was asked of it and said, where there is room for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +209,12 @@ class Report:
     """Newest first."""
     versions: Mapping[str, str]
     failures: tuple[Failure, ...]
+    checkers: tuple[str, ...]
+    """Ids, the deciding one first."""
+    dissents: tuple[Dissent, ...]
+    """Pictures that checkers see differently."""
+    num_dissents: int
+    """Those without room counted too."""
     num_pictures: int
     """That travel with the report."""
     picture_bytes: int
@@ -254,7 +273,8 @@ def gather(
         _model(store, name, names[name], [checker_id, *others], rule, threshold) for name in models
     )
     album = Album(store)
-    cases = tuple(_cases(parts, album, worst))
+    cases = tuple(_cases(store, parts, album, worst))
+    differing = findings.dissents(store, [checker_id, *others], threshold=threshold)
     repairs = _repairs(store, checker_id, threshold, names, album, worst)
     return Report(
         checker=checker_id,
@@ -271,6 +291,9 @@ def gather(
         runs=tuple(reversed(runs))[:RUNS],
         versions=json.loads(runs[-1].versions) if runs else {},
         failures=tuple(reversed(store.failures()))[:FAILURES],
+        checkers=(checker_id, *others),
+        dissents=tuple(differing[:DISSENTS]),
+        num_dissents=len(differing),
         num_pictures=album.num_pictures,
         picture_bytes=album.num_bytes,
         left_out=album.left_out,
@@ -379,7 +402,9 @@ def _commonest(names: Counter[str]) -> tuple[str, ...]:
 # ── pictures ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _cases(parts: Sequence[ModelPart], album: Album, worst: int) -> Iterable[WorstPair]:
+def _cases(
+    store: Store, parts: Sequence[ModelPart], album: Album, worst: int
+) -> Iterable[WorstPair]:
     """The worst pairs, by the model that draws each worst."""
     every = [(part, found) for part in parts for found in part.finding.pairs]
     wrong = [
@@ -390,14 +415,18 @@ def _cases(parts: Sequence[ModelPart], album: Album, worst: int) -> Iterable[Wor
     ranked = sorted(wrong, key=lambda one: findings.severity(one[1]))
     for key in islice(dict.fromkeys(found.pair.key for _, found in ranked), worst):
         drawn = [(part, found) for part, found in every if found.pair.key == key]
-        rows = [ShotRow(part.name, found, tuple(_shots(found, album))) for part, found in drawn]
+        rows = [
+            ShotRow(part.name, found, tuple(_shots(store, found, album))) for part, found in drawn
+        ]
         yield WorstPair(drawn[0][1].pair, tuple(rows))
 
 
-def _shots(found: PairFinding, album: Album) -> Iterable[Shot]:
+def _shots(store: Store, found: PairFinding, album: Album) -> Iterable[Shot]:
     judged = zip(found.evidence, found.judgement.verdicts, strict=True)
     for item, verdict in islice(judged, SEEDS_SHOWN):
-        yield _shot(item, verdict, found.pair, album)
+        _, render = store.render(item.spec_key)
+        shot = _shot(item, verdict, found.pair, album)
+        yield replace(shot, told=findings.tell(store, render))
 
 
 def _shot(item: Evidence, verdict: Verdict, pair: ConceptPair, album: Album) -> Shot:

@@ -13,11 +13,11 @@ from markupsafe import Markup
 
 from lcmis import __version__
 from lcmis.export.report.contents import Report
-from lcmis.findings import RepairFinding, words
+from lcmis.findings import RepairFinding, Told, words
 from lcmis.findings.words import outcome
 from lcmis.judge import UNNAMED, Decision
 from lcmis.machine import letters
-from lcmis.types import Verdict
+from lcmis.types import Answer, Verdict
 
 _SHADES = 8
 """Of the cells of a matrix, as classes in the style sheet."""
@@ -44,6 +44,7 @@ def _rendered(environment: Environment, template: str, report: Report, **beside:
         Verdict=Verdict,
         Decision=Decision,
         UNNAMED=UNNAMED,
+        UNKNOWN_WORDS=words.UNKNOWN_WORDS,
         **beside,
     )
 
@@ -72,6 +73,11 @@ def _environment(*, autoescape: bool) -> Environment:
         standing=words.standing,
         outcome=_outcome,
         moment=words.moment,
+        reply=words.reply,
+        asking=words.asking,
+        answered=words.answered,
+        beside=words.beside,
+        surely=_surely,
         decision=words.decision,
         score=words.score,
         short_key=words.short_key,
@@ -83,6 +89,12 @@ def _environment(*, autoescape: bool) -> Environment:
 
 def _outcome(found: RepairFinding) -> str:
     return outcome(passed=found.certificate.passed, proved=found.standing.proved)
+
+
+def _surely(told: Told) -> list[tuple[Answer, str]]:
+    """Each answer with how surely it holds, the interval of a counted share beside it."""
+    shares = zip(told.answers, told.ranges, strict=True)
+    return [(answer, words.told_range(answer, share, told.counted)) for answer, share in shares]
 
 
 def _shown(value: Any) -> Any:

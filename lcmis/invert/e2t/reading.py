@@ -11,15 +11,8 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextModel
 
 from lcmis.errors import ConfigError
-from lcmis.machine.hub import (
-    CONFIGURATION,
-    WEIGHTS,
-    Located,
-    locate,
-    resolve_hub_revision,
-    weights_fingerprint,
-)
-from lcmis.machine.weights import refuse_missing, silent
+from lcmis.machine.hub import Located, fetch_weights, locate, weights_fingerprint
+from lcmis.machine.weights import refuse_missing, silent, weight_files
 
 PARTS = ("text_encoder", "tokenizer")
 """Where a diffusers folder keeps what is needed of it."""
@@ -82,10 +75,7 @@ class FrozenReader:
 
 def _parts(located: Located) -> tuple[Path, Path]:
     """Folders of the encoder and of its tokenizer, fetched where they come from the hub."""
-    path = located.path
-    is_pipeline = (path / PARTS[0]).is_dir()
-    if located.hub_name:
-        kinds = (*CONFIGURATION, *WEIGHTS)
-        patterns = [f"{part}/{kind}" for part in PARTS for kind in kinds] if is_pipeline else kinds
-        path, _ = resolve_hub_revision(located.hub_name, located.revision, patterns)
-    return (path / PARTS[0], path / PARTS[1]) if is_pipeline else (path, path)
+    encoder, tokenizer = PARTS if (located.path / PARTS[0]).is_dir() else ("", "")
+    files = weight_files(located.names(encoder))
+    path = fetch_weights(located, [f"{encoder}/{file}" if encoder else file for file in files])
+    return path / encoder, path / tokenizer

@@ -1,8 +1,9 @@
-"""What is printed goes through here: nothing in it tells the terminal what to do."""
+"""Consoles: nothing that is printed tells the terminal what to do, and bars share one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -23,3 +24,9 @@ class Terminal(Console):
         """As rich does it, the text of every segment made harmless."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else harmless(text), style, control)
+
+
+@cache
+def stderr_console() -> Terminal:
+    """For all that is said beside the output: two bars on two consoles would tear each other."""
+    return Terminal(stderr=True)

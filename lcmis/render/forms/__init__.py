@@ -1,0 +1,1 @@
+"""Forms in which models come: folders, single files, variants; and what is no model."""
