@@ -21,7 +21,14 @@ from lcmis.audit.doctor import check_batches
 from lcmis.errors import ConfigError, RenderError
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.calling import Wording
-from lcmis.render.conditioning import Encodings, Kept, PromptsDiffer, Told, changed, changes
+from lcmis.render.conditioning import (
+    CallArguments,
+    Encodings,
+    Kept,
+    PromptsDiffer,
+    changed,
+    changes,
+)
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.kinds import OWN
 from lcmis.render.signature import COMPUTED, REQUIRED, signature_of
@@ -231,8 +238,8 @@ def test_only_what_depends_on_the_prompt_is_told_otherwise(
 
 
 def test_arguments_are_replaced_in_place_and_the_call_stays_as_it_was() -> None:
-    asked = Told((torch.zeros(2), [1, (2, 3)]), {"mask": None, "more": {"a": 1, "b": 2}})
-    ruling = Told((torch.zeros(2), [1, (5, 3)]), {"ids": 4, "more": {"a": 1, "b": 7}})
+    asked = CallArguments((torch.zeros(2), [1, (2, 3)]), {"mask": None, "more": {"a": 1, "b": 2}})
+    ruling = CallArguments((torch.zeros(2), [1, (5, 3)]), {"ids": 4, "more": {"a": 1, "b": 7}})
     found = changes(ruling, asked)
     assert sorted(path for path, _ in found) == [
         (0, 1, 1, 0),
@@ -249,8 +256,8 @@ def test_arguments_are_replaced_in_place_and_the_call_stays_as_it_was() -> None:
 
 def test_numbers_that_are_none_are_no_difference() -> None:
     broken = torch.tensor([float("nan"), 1.0])
-    assert changes(Told((broken,), {}), Told((broken.clone(),), {})) == []
-    assert changes(Told((broken,), {}), Told((torch.tensor([2.0, 1.0]),), {}))
+    assert changes(CallArguments((broken,), {}), CallArguments((broken.clone(),), {})) == []
+    assert changes(CallArguments((broken,), {}), CallArguments((torch.tensor([2.0, 1.0]),), {}))
 
 
 def test_what_is_kept_is_bounded_and_the_longest_unused_goes_first() -> None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.render.conditioning import (
     TOLD_BYTES,
+    CallArguments,
     Change,
     Encodings,
     Kept,
     PromptsDiffer,
-    Told,
     changed,
     changes,
     same,
@@ -47,10 +47,10 @@ class Recording:
     Of one step where all steps are told the same, else of all.
     """
 
-    calls: tuple[tuple[Told, ...], ...]
+    calls: tuple[tuple[CallArguments, ...], ...]
     num_bytes: int
 
-    def at(self, stride: int, call: int) -> Told:
+    def at(self, stride: int, call: int) -> CallArguments:
         """The call that belongs to a step.
 
         Raises:
@@ -93,7 +93,7 @@ class Running:
         steps: int,
         *,
         guidance_scale: float | None = None,
-        told: Callable[[Clock, Told], Told | None] = lambda *_: None,
+        told: Callable[[Clock, CallArguments], CallArguments | None] = lambda *_: None,
         stepped: Callable[[Clock, Any], None] = lambda *_: None,
         beside: Callable[[Clock], Any] | None = None,
     ) -> tuple[Any, Clock]:
@@ -157,7 +157,7 @@ class Running:
         *,
         most: int | None = None,
         guidance_scale: float | None = None,
-        told: Callable[[Clock, Told], Told | None] = lambda *_: None,
+        told: Callable[[Clock, CallArguments], CallArguments | None] = lambda *_: None,
     ) -> list[Any]:
         """What the scheduler is given at every step, of a drawing that ends there.
 
@@ -177,7 +177,7 @@ class Running:
 
     def differences(
         self, rulings: Mapping[int, Wording], native: Wording, steps: int
-    ) -> Callable[[Clock, Told], Told | None]:
+    ) -> Callable[[Clock, CallArguments], CallArguments | None]:
         """What makes a run that is asked one thing draw others instead.
 
         Args:
@@ -195,7 +195,7 @@ class Running:
         }
         found: dict[tuple[int, int, int], list[Change]] = {}
 
-        def told(clock: Clock, heard: Told) -> Told | None:
+        def told(clock: Clock, heard: CallArguments) -> CallArguments | None:
             start = max(start for start in others if start <= clock.step)
             if others[start] is own:
                 return None
@@ -220,9 +220,9 @@ class Running:
             raise ValueError("there is no denoiser to listen to")
         kind = (len(asked.prompts), steps if self.records_all else None)
         first = self._first.get(kind)
-        calls: list[list[Told]] = []
+        calls: list[list[CallArguments]] = []
 
-        def told(clock: Clock, heard: Told) -> None:
+        def told(clock: Clock, heard: CallArguments) -> None:
             if clock.call_in_step == 0:
                 calls.append([])
             known = first and first.calls[min(len(calls), len(first.calls)) - 1]
@@ -248,7 +248,7 @@ class Running:
         self._first.setdefault(kind, recording)
         return recording
 
-    def _answer(self, clock: Clock, inner: Callable[..., Any], heard: Told) -> Any:
+    def _answer(self, clock: Clock, inner: Callable[..., Any], heard: CallArguments) -> Any:
         """What was once said to a call of this form; so all recordings go the same way."""
         asked = (clock.call_in_step, str(shapes([heard.args, heard.kwargs])))
         if asked not in self._answers:
@@ -283,8 +283,8 @@ def renew_schedulers(pipeline: Any) -> None:
 
 def _like(value: Any, known: Any) -> Any:
     """The same value, and where it is equal to a known one that one itself: kept in memory once."""
-    if isinstance(value, Told):
-        return Told(_like(value.args, known.args), _like(value.kwargs, known.kwargs))
+    if isinstance(value, CallArguments):
+        return CallArguments(_like(value.args, known.args), _like(value.kwargs, known.kwargs))
     if isinstance(value, dict) and isinstance(known, dict):
         return {n: _like(part, known[n]) if n in known else part for n, part in value.items()}
     if type(value) is type(known) and type(value) in (list, tuple) and len(value) == len(known):

@@ -215,7 +215,7 @@ def _has_rows(value: Any) -> bool:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Told:
+class CallArguments:
     """The arguments of one call of a denoiser."""
 
     args: tuple[Any, ...]
@@ -229,7 +229,7 @@ Change = tuple[tuple[Any, ...], Any]
 """Where in ``(args, kwargs)`` another value stands, and that value."""
 
 
-def changes(ruling: Told, native: Told) -> list[Change]:
+def changes(ruling: CallArguments, native: CallArguments) -> list[Change]:
     """What one call is told otherwise than another: all that depends on the prompt, if nothing but
     the prompt differed.
     """
@@ -261,12 +261,12 @@ def _are_alike(one: Any, other: Any) -> bool:
     return type(one) is type(other) and isinstance(one, list | tuple) and len(one) == len(other)
 
 
-def changed(told: Told, by: Sequence[Change]) -> Told:
+def changed(told: CallArguments, by: Sequence[Change]) -> CallArguments:
     """A call with some of its arguments replaced; the call itself stays as it was."""
     both: Any = [told.args, told.kwargs]
     for path, value in by:
         both = _put(both, path, value)
-    return Told(*both)
+    return CallArguments(*both)
 
 
 def _put(container: Any, path: tuple[Any, ...], value: Any) -> Any:
@@ -324,7 +324,7 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
 
     if isinstance(value, torch.Tensor):
         yield value
-    elif isinstance(value, Told):
+    elif isinstance(value, CallArguments):
         yield from tensors(value.args)
         yield from tensors(value.kwargs)
     elif isinstance(value, Mapping):

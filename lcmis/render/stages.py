@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lcmis.render.conditioning import Told
+from lcmis.render.conditioning import CallArguments
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +85,7 @@ def watching(
     pipeline: Any,
     denoiser: torch.nn.Module | None,
     clock: Clock,
-    told: Callable[[Told], Told | None] = lambda _: None,
+    told: Callable[[CallArguments], CallArguments | None] = lambda _: None,
     stepped: Callable[[Any], None] = lambda _: None,
 ) -> Iterator[None]:
     """Keep a clock, and hear what a denoiser is told, while inside.
@@ -114,7 +114,7 @@ def watching(
         module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         clock.tick()
-        instead = told(Told(args, kwargs))
+        instead = told(CallArguments(args, kwargs))
         return None if instead is None else (instead.args, instead.kwargs)
 
     scheduler.step = stride
@@ -131,7 +131,7 @@ def watching(
 
 @contextmanager
 def standing_in(
-    denoiser: torch.nn.Module, answer: Callable[[Callable[..., Any], Told], Any]
+    denoiser: torch.nn.Module, answer: Callable[[Callable[..., Any], CallArguments], Any]
 ) -> Iterator[None]:
     """Answer for a denoiser while inside.
 
@@ -146,7 +146,7 @@ def standing_in(
     was_own = "forward" in vars(denoiser)  # accelerate's, where weights rest in main memory
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        return answer(inner, Told(args, kwargs))
+        return answer(inner, CallArguments(args, kwargs))
 
     denoiser.forward = forward
     try:

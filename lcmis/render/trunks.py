@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lcmis.plugins.protocols import Work
-from lcmis.render.conditioning import Told, tensors
+from lcmis.render.conditioning import CallArguments, tensors
 from lcmis.render.stages import standing_in
 from lcmis.types import RenderSpec, stage_starts
 
@@ -120,7 +120,7 @@ def sharing(
     """
     device: torch.device | None = None
 
-    def answer(inner: Callable[..., Any], told: Told) -> Any:
+    def answer(inner: Callable[..., Any], told: CallArguments) -> Any:
         nonlocal device
         rows = beginnings()
         known = trunks.recall(rows)
@@ -149,6 +149,6 @@ def _is_one_batch(said: Any, rows: int) -> bool:
     return said[0].ndim > 0 and len(said[0]) % rows == 0
 
 
-def _device(told: Told) -> torch.device:
+def _device(told: CallArguments) -> torch.device:
     """Where the pipeline computes: where the latents lie that it hands over."""
     return next(value.device for value in tensors(told) if value.ndim > 1)
