@@ -57,8 +57,19 @@ def test_a_negative_prompt_is_measured_as_the_pipeline_reads_it(
 ) -> None:
     tells = lengths("sana")
     assert tells.cut(LONG[:297] + "x") == ""  # with an instruction of a thousand letters before it
-    assert tells.cut(LONG[:297] + "x", is_negative=True) == ""  # with none
-    assert "reads 300, start and end" in tells.cut(LONG[:300] + "x", is_negative=True)
+    assert tells.cut(LONG[:297] + "x", "a cup") == ""  # with none
+    assert "reads 300, start and end" in tells.cut(LONG[:300] + "x", "a cup")
+
+
+def test_a_negative_prompt_that_is_cut_to_the_length_of_the_prompt_is_refused(
+    lengths: Callable[[str], Lengths],
+) -> None:
+    tells = lengths("kandinsky3")
+    assert tells.cut("a red glass", "two dogs") == (
+        "is longer than what MODEL reads beside such a prompt: the end would be cut off"
+    )
+    assert tells.cut("a red glass", "two dogs on a boat") == ""
+    assert tells.cut(" ", "two dogs") == ""
 
 
 def test_every_class_that_draws_from_words_is_in_the_zoo_or_left_out_for_a_reason(

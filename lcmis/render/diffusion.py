@@ -181,8 +181,8 @@ class DiffusersModel:
             if not stage.prompt.strip():
                 raise RenderError(f"{self.model_id} was given an empty prompt")
             self._refuse_too_long(stage.prompt)
-        if self._template.negative_prompt:
-            self._refuse_too_long(self._template.negative_prompt, is_negative=True)
+            if self._template.negative_prompt:
+                self._refuse_too_long(self._template.negative_prompt, beside=stage.prompt)
         return replace(self._template, stages=stages, seed=seed, profile=self.profile)
 
     def generate(self, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:
@@ -260,7 +260,8 @@ class DiffusersModel:
         if sentence:
             return RenderError(f"{self.model_id}: {sentence}")
         try:
-            self._refuse_too_long(spec.negative_prompt, is_negative=True)
+            for stage in spec.stages:
+                self._refuse_too_long(spec.negative_prompt, beside=stage.prompt)
         except RenderError as error:
             return error
         return None
@@ -338,7 +339,7 @@ class DiffusersModel:
             self._proofs_by_profile[self.profile] = Proofs(self._running, self._template, proved)
         return self._proofs_by_profile[self.profile]
 
-    def _refuse_too_long(self, prompt: str, is_negative: bool = False) -> None:
+    def _refuse_too_long(self, prompt: str, beside: str = "") -> None:
         if len(prompt) > LONGEST_PROMPT:
             raise RenderError(
                 f"the prompt {prompt[:60]!r}… has {len(prompt):,} letters: no model reads so many"
@@ -351,9 +352,10 @@ class DiffusersModel:
                     f"{min(limit, reads)}, start and end included: the rest would be cut off"
                 )
         if not self._family.token_limits():
-            cut = self._lengths.cut(prompt, is_negative)
+            cut = self._lengths.cut(prompt, beside)
             if cut:
-                raise RenderError(f"the prompt {prompt[:60]!r}… {cut}")
+                kind = "negative prompt" if beside else "prompt"
+                raise RenderError(f"the {kind} {prompt[:60]!r}… {cut}")
 
     @cached_property
     def _lengths(self) -> Lengths:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lcmis.render.conditioning import Defaults
     from lcmis.render.pipeline_folder import PipelineFolder
 
+ANY_SCALE = 2.0
+"""At which a model that can be guided is."""
 FEW = 8
 """Steps up to which a family's own numbers suit a distilled model too."""
 FEW_WORDS = frozenset(
@@ -211,7 +213,8 @@ def with_known_numbers(
     pipeline = folder.class_name
     adapters = [known_as(adapter.name, pipeline) for adapter in settings.adapters]
     found = [model for model in (*adapters, known_as(settings.name, pipeline)) if model]
-    _refuse_guesses(settings, folder, usual, found)
+    is_guided = not refusal(ANY_SCALE, "")
+    _refuse_guesses(settings, folder, usual, found, is_guided)
     filled, taken = settings, {}
     for model in found:
         said = _left_open(filled, model)
@@ -265,12 +268,13 @@ def _refuse_guesses(
     folder: PipelineFolder,
     usual: Defaults,
     found: list[KnownModel],
+    is_guided: bool,
 ) -> None:
     """What looks distilled and is not known is not drawn with the numbers of another model."""
     missing = [
         name
         for name in ("num_inference_steps", "guidance_scale")
-        if getattr(settings, name) is None
+        if getattr(settings, name) is None and (is_guided or name != "guidance_scale")
     ]
     suits = usual.num_inference_steps is not None and usual.num_inference_steps <= FEW
     if not missing or suits or any(model.few_steps for model in found):

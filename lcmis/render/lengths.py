@@ -73,50 +73,51 @@ class Lengths:
         self._told: list[torch.Tensor] = []
         self.cut = lru_cache(4096)(self._cut)
 
-    def _cut(self, prompt: str, is_negative: bool = False) -> str:
+    def _cut(self, text: str, beside: str = "") -> str:
         """Why not all of a prompt would be read, to end a sentence about it; empty where it is.
 
         Args:
-            prompt: any text.
-            is_negative: whether it is to be steered away from; some pipelines put nothing around
-                such a text.
+            text: what is to be drawn, or steered away from.
+            beside: the prompt that a negative one stands beside: some pipelines cut it to that
+                one's length. Empty where the text is the prompt.
         """
-        failed = self._hear(prompt, is_negative)
+        if not text.strip():
+            return ""
+        failed = self._hear(text, beside)
         if failed:
-            if not self._hear(ANY_PROMPT, is_negative):
+            if not self._hear(ANY_PROMPT, beside):
                 return f"is more than {self._folder.name} reads ({failed})"
             return f"may be more than {self._folder.name} reads, which cannot be told ({failed})"
-        reads = self._reads_of(prompt)
+        reads = self._reads_of(text)
         best = min(reads, key=lambda read: read.tokens - read.reads, default=None)
         if best is not None and best.tokens > best.reads:
-            around = best.text.strip().casefold() != prompt.strip().casefold()
+            around = best.text.strip().casefold() != text.strip().casefold()
             included = "what its pipeline puts around it" if around else "start and end"
             return (
                 f"has {best.tokens} tokens and {self._folder.name} reads {best.reads}, {included} "
                 f"included: the rest would be cut off"
             )
-        if self._is_cut_later(prompt, is_negative):
-            return f"is longer than what {self._folder.name} reads: the end would be cut off"
+        if self._is_cut_later(text, beside):
+            where = " beside such a prompt" if beside else ""
+            return f"is longer than what {self._folder.name} reads{where}: the end would be cut off"
         return ""
 
-    def _is_cut_later(self, prompt: str, is_negative: bool) -> bool:
+    def _is_cut_later(self, text: str, beside: str) -> bool:
         """Whether another last letter would make no difference to what the denoiser is told.
 
         Some pipelines cut tokens themselves, and some what their text encoders said of them.
         """
         told = list(self._told or self._seen)
-        self._hear(prompt[:-1] + ("a" if prompt[-1:] != "a" else "o"), is_negative)
+        self._hear(text[:-1] + ("a" if text[-1:] != "a" else "o"), beside)
         others = self._told or self._seen
         return bool(told) and all(map(torch.equal, told, others))
 
-    def _hear(self, prompt: str, is_negative: bool) -> str:
+    def _hear(self, text: str, beside: str) -> str:
         """Listen to tokenizers and text encoders; why that could not be done, empty if it was."""
         self._reads.clear()
         self._seen.clear()
         self._told.clear()
-        prompts = {"prompt": ANY_PROMPT if is_negative else prompt}
-        if is_negative:
-            prompts["negative_prompt"] = prompt
+        prompts = {"prompt": beside, "negative_prompt": text} if beside else {"prompt": text}
         with _hushed(), torch.inference_mode():
             try:
                 self._skeleton(**self._arguments, **prompts)

@@ -34,6 +34,8 @@ class Family:
     steps: int = STEPS
     plain: Mapping[str, Any] = field(default_factory=dict)
     """What else plain diffusers must be told to do what we do."""
+    is_slow: bool = False
+    """Whether it takes many seconds: its text encoder has many layers, or its picture a size."""
     is_summed_up: bool = False
     """Whether CLIP still sums up what those who read the text have cut."""
 
@@ -125,13 +127,15 @@ FAMILIES: Mapping[str, Family] = {
     "flux2-klein-kv": Family(language_families.flux2_klein_kv, guidance=None),
     "ovis-image": Family(language_families.ovis_image),
     "krea2": Family(language_families.krea2),
-    "hunyuan-image": Family(language_families.hunyuan_image, guidance=None),
-    "kandinsky5": Family(language_families.kandinsky5, size=1024, steps=2),
+    "hunyuan-image": Family(language_families.hunyuan_image, guidance=None, is_slow=True),
+    "kandinsky5": Family(language_families.kandinsky5, size=1024, steps=2, is_slow=True),
     "nucleus-moe": Family(language_families.nucleus_moe),
     "dreamlite": Family(language_families.dream_lite),
     "dreamlite-mobile": Family(language_families.dream_lite_mobile, guidance=None),
     "longcat-image": Family(language_families.long_cat, plain={"enable_prompt_rewrite": False}),
-    "ideogram4": Family(language_families.ideogram4, plain={"guidance_schedule": None}),
+    "ideogram4": Family(
+        language_families.ideogram4, plain={"guidance_schedule": None}, is_slow=True
+    ),
     "prx": Family(language_families.prx, plain=UNBINNED),
     "prx-pixel": Family(language_families.prx_pixel, plain=UNBINNED),
     "sana": Family(language_families.sana, plain=UNBINNED),
@@ -139,21 +143,25 @@ FAMILIES: Mapping[str, Family] = {
     "sana-sprint": Family(language_families.sana_sprint, steps=2, plain=UNBINNED),
     "lumina": Family(language_families.lumina),
     "lumina2": Family(language_families.lumina2),
-    "hidream": Family(language_families.hidream, size=128, steps=2, is_summed_up=True),
+    "hidream": Family(
+        language_families.hidream, size=128, steps=2, is_summed_up=True, is_slow=True
+    ),
     "omnigen": Family(language_families.omnigen),
     "ernie-image": Family(language_families.ernie_image),
-    "bria-fibo": Family(language_families.bria_fibo),
+    "bria-fibo": Family(language_families.bria_fibo, is_slow=True),
     "cogview4": Family(language_families.cogview4),
     "kolors": Family(language_families.kolors),
     "kolors-pag": Family(language_families.kolors_pag),
-    "stable-cascade": Family(cascades.stable_cascade, size=128, guided_by="prior_guidance_scale"),
+    "stable-cascade": Family(
+        cascades.stable_cascade, size=128, guided_by="prior_guidance_scale", is_slow=True
+    ),
     "wuerstchen": Family(cascades.wuerstchen, size=128, guided_by="prior_guidance_scale"),
     "kandinsky2.1": Family(cascades.kandinsky21, size=64),
     "kandinsky2.2": Family(cascades.kandinsky22, size=64),
     "qwen-image-2.1": Family(
         cascades.qwen_image_21, guided_by="true_cfg_scale", plain={"negative_prompt": " "}
     ),
-    "bria-fibo2": Family(cascades.bria_fibo2),
+    "bria-fibo2": Family(cascades.bria_fibo2, is_slow=True),
 }
 """Our word for a family to how it is built."""
 
@@ -182,53 +190,22 @@ def _strengthen(component: torch.nn.Module, factor: float) -> None:
                 parameter.mul_(factor)
 
 
-FILMS = "it draws films"
-SOUNDS = "it makes sounds"
-WRITES = "it writes"
-SEES = "it goes on from a picture"
-PARTS = "it makes what another pipeline draws from"
 RETIRED = "diffusers has retired it"
 UNTRIED = "nobody has built a tiny one yet"
 
 UNBUILT: Mapping[str, str] = {
-    "AceStepPipeline": SOUNDS,
     "AltDiffusionPipeline": RETIRED,
     "AmusedPipeline": RETIRED,
-    "AnimateDiffVideoToVideoPipeline": FILMS,
-    "CogVideoXFunControlPipeline": FILMS,
-    "CogVideoXVideoToVideoPipeline": FILMS,
-    "CogView4ControlPipeline": SEES,
     "Cosmos2TextToImagePipeline": "its safety checker wants a package of its own, and large models",
-    "DiffusionGemmaPipeline": WRITES,
-    "FluxControlPipeline": SEES,
-    "FluxFillPipeline": SEES,
     "FluxKontextPipeline": "it draws a million pixels whatever is asked, which takes minutes here",
     "GlmImagePipeline": UNTRIED,
-    "KandinskyPriorPipeline": PARTS,
-    "KandinskyV22PriorPipeline": PARTS,
     "LDMTextToImagePipeline": UNTRIED,
-    "LLaDA2Pipeline": WRITES,
-    "LattePipeline": FILMS,
-    "MusicLDMPipeline": SOUNDS,
-    "OnnxStableDiffusionPipeline": "its networks are no networks of torch",
-    "SanaVideoPipeline": FILMS,
     "SemanticStableDiffusionPipeline": RETIRED,
-    "ShapEPipeline": "it draws bodies",
-    "StableCascadePriorPipeline": PARTS,
-    "StableDiffusionGLIGENPipeline": RETIRED,
-    "StableDiffusionGLIGENTextImagePipeline": RETIRED,
-    "StableDiffusionLDM3DPipeline": RETIRED,
-    "StableDiffusionOnnxPipeline": "its networks are no networks of torch",
     "StableDiffusionParadigmsPipeline": RETIRED,
     "StableUnCLIPPipeline": UNTRIED,
-    "TextToVideoZeroPipeline": FILMS,
-    "TextToVideoZeroSDXLPipeline": FILMS,
     "UniDiffuserPipeline": RETIRED,
     "VQDiffusionPipeline": RETIRED,
     "VersatileDiffusionTextToImagePipeline": RETIRED,
-    "VideoToVideoSDPipeline": FILMS,
-    "WanVideoToVideoPipeline": FILMS,
-    "WuerstchenPriorPipeline": PARTS,
     "ZImageOmniPipeline": UNTRIED,
 }
 """Classes whose signature is that of a text-to-image pipeline, and why no tiny one is tried."""
