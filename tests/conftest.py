@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -12,6 +13,9 @@ os.environ["COLUMNS"] = "120"  # rich reads it once, when the console is made
 
 import pytest
 from hypothesis import settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells have it for what they run behind
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("clockless", deadline=None)  # a busy machine fails no test
 settings.load_profile("clockless")

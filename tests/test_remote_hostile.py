@@ -301,11 +301,11 @@ def test_a_service_that_hangs_fails_its_own_pictures_only(tmp_path: Path) -> Non
 
     def answer(body: dict[str, Any]) -> Any:
         if number_of(question_in(body)[0]) % 5 == 3:
-            waits.wait(20)
+            waits.wait(120)
         return GOOD
 
     with chat_server(answer) as server:
-        checker = RemoteChecker(settings(server.address, deadline_seconds=1.0))
+        checker = RemoteChecker(settings(server.address, deadline_seconds=8.0))
         got = asked_all(checker, [PRESENT] * 10)
         waits.set()
-    assert ["no whole reply in 1 s" in str(one) for one in got] == [i % 5 == 3 for i in range(10)]
+    assert ["no whole reply in 8 s" in str(one) for one in got] == [i % 5 == 3 for i in range(10)]

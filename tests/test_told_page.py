@@ -66,4 +66,6 @@ def test_pictures_that_checkers_see_differently_are_a_filter_in_the_address(
         page.goto(f"/pair?pair={quote(COKE.key)}&show=checkers+differ&checker={quote(SECOND)}")
         settled(page, COKE.prompt)
         page.get_by_role("link", name="seed 5").first.wait_for()
-        assert page.get_by_role("link", name="seed").count() == len(judged_store.SEEDS)
+        playwright.expect(page.get_by_role("link", name="seed")).to_have_count(
+            len(judged_store.SEEDS), timeout=pages.PATIENCE
+        )

@@ -68,7 +68,7 @@ def asked_by(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]
     if kind not in registry.names("checkers"):
         return ()
     words = getattr(registry.load("checkers", kind), "asked", None)
-    said: tuple[tuple[str, str], ...] = words(checker_id, question) if words else ()
+    said: tuple[tuple[str, str], ...] = words(checker_id, question) if callable(words) else ()
     return said
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import re
 from typing import TYPE_CHECKING
@@ -76,23 +75,11 @@ class PictureFolder:
         Raises:
             StoreError: the file is missing, cannot be read, or holds other pixels.
         """
-        return self._read(sha256)[0]
-
-    def read_file(self, sha256: str) -> bytes:
-        """The WebP file of the picture of this hash, its pixels verified.
-
-        Raises:
-            StoreError: as :meth:`read`.
-        """
-        return self._read(sha256)[1]
-
-    def _read(self, sha256: str) -> tuple[Image.Image, bytes]:
         path = self.path(sha256)
         try:
             if path.exists() and not path.is_file():  # one would wait for ever at a pipe
                 raise OSError("it is no file")
-            content = path.read_bytes()
-            with Image.open(io.BytesIO(content), formats=["WEBP"]) as file:
+            with Image.open(path, formats=["WEBP"]) as file:
                 image = file.convert("RGB")
         except FileNotFoundError as error:
             raise StoreError(
@@ -107,7 +94,16 @@ class PictureFolder:
                 f"the picture {path} has changed since it was drawn: "
                 "restore it from a copy of the store"
             )
-        return image, content
+        return image
+
+    def read_file(self, sha256: str) -> bytes:
+        """The WebP file of the picture of this hash, its pixels verified.
+
+        Raises:
+            StoreError: as :meth:`read`.
+        """
+        self.read(sha256)
+        return self.path(sha256).read_bytes()
 
     def files(self) -> Iterator[Path]:
         """Every file in the folder, ours or not, in order; drafts are no files yet."""

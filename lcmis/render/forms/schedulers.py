@@ -20,6 +20,8 @@ PACKAGES = {
     "optimum_quanto": "optimum-quanto",
 }
 """What diffusers calls a package to what it is installed as, where that differs."""
+OURS = frozenset({"torch", "transformers"})
+"""Come with lcmis; whether they are there is not asked, for a plan is made without them."""
 STEP = ("self", "model_output", "timestep", "sample")
 """What every pipeline tells a scheduler at a step."""
 
@@ -35,6 +37,8 @@ def refuse_packages(name: str, class_name: str) -> None:
         ConfigError: a package is not installed.
     """
     for package in needed(class_name):
+        if package in OURS:
+            continue
         refuse_absent(PACKAGES.get(package, package), name)
 
 
