@@ -47,8 +47,8 @@ site: .venv/ready-docs  ## These docs and a reference of the code as pages, in b
 families: .venv/ready-dev  ## Try every family of pipelines, and write what works; minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 0 tests/test_families.py --write-families
 
-faults: .venv/ready-dev  ## Every point at which a disk may fail or a process may die; minutes
-	OMP_NUM_THREADS=1 LCMIS_FAULTS=all $(BIN)/pytest tests/faults
+faults: .venv/ready-dev  ## Every point at which a disk may fail or a process may die, and 10,000 hostile texts; minutes
+	OMP_NUM_THREADS=1 LCMIS_FAULTS=all $(BIN)/pytest tests/faults tests/test_hostile.py
 
 mutants: .venv/ready-dev  ## Changes in the formulas that no test notices; hours. WHICH="lcmis.judge.rates*" takes one file
 	$(INSTALL) -c constraints.txt -e ".[mutants]"
