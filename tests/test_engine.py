@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -468,3 +469,15 @@ def test_seeds_of_a_pipeline_that_takes_one_text_are_drawn_together(
         same(picture, pixels(model, spec)[0]) for picture, spec in zip(together, specs, strict=True)
     )
     assert not np.array_equal(together[0], together[1])
+
+
+# ── what a user sees of it ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl", "sd3", "flux-dev", "lumina2"])
+def test_drawing_is_no_occasion_for_a_librarys_warnings(family, opened):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        model = opened(family)
+        staged = model.spec((Stage("a cup", 0.5), Stage("two dogs")), 1)
+        assert same(*model.generate([staged, staged]))

@@ -273,8 +273,7 @@ def renew_schedulers(pipeline: Any) -> None:
     for part in (pipeline, *vars(pipeline).values()):
         if not isinstance(part, DiffusionPipeline):
             continue
-        for name in part.config:
-            component = getattr(part, name, None)
+        for name, component in list(vars(part).items()):
             if isinstance(component, SchedulerMixin):
                 if id(component) not in fresh:
                     fresh[id(component)] = type(component).from_config(component.config)
