@@ -50,10 +50,10 @@ families: .venv/ready-dev  ## Try every family of pipelines, and write what work
 faults: .venv/ready-dev  ## Every point at which a disk may fail or a process may die, and 10,000 hostile texts; minutes
 	OMP_NUM_THREADS=1 LCMIS_FAULTS=all $(BIN)/pytest tests/faults tests/test_hostile.py
 
-mutants: .venv/ready-dev  ## Changes in the formulas that no test notices; hours. WHICH="lcmis.judge.rates*" takes one file
+mutants: .venv/ready-dev  ## Changes in the code that no test notices. ROOM=types WHICH=mean SAMPLE=150 SLOW=1
 	$(INSTALL) -c constraints.txt -e ".[mutants]"
-	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 1 $(WHICH)
-	$(BIN)/mutmut results
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutating.py $(or $(ROOM),judge) \
+		$(if $(WHICH),--which $(WHICH)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SLOW),--slow)
 
 bench: .venv/ready-dev  ## What is measured, not asserted: ratios in one run
 	$(BIN)/python tests/bench/bench_render.py data/teacup/teacup-narrow
