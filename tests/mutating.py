@@ -3,7 +3,7 @@
 mutmut makes the changes. Trying them is ours, for its way costs seconds a change: here every change
 is tried in a child of one process that has imported and collected all, by the tests that reach it,
 the quickest first, under a limit of processor time that a busy machine does not shorten. Results
-are kept in `mutants/tried.json`; what survived is tried again when this is called again.
+are kept in `mutants/tried-*.json`; what survived is tried again when this is called again.
 """
 
 from __future__ import annotations
@@ -73,7 +73,12 @@ QUICK = 0.5
 SLOW = 2
 """Those above which a test is left out altogether: a simulation."""
 OUT = os.dup(1)
-TRIED = Path("tried.json")
+PINS = {
+    f"tests/{name}.py"
+    for _, files in ROOMS.values()
+    for name in files
+    if name.endswith(("_values", "_digits"))
+}
 
 
 def main() -> None:
@@ -83,26 +88,29 @@ def main() -> None:
     parser.add_argument("--which", default="", help="only changes whose name holds this")
     parser.add_argument("--sample", type=int, default=0, help="so many by lot; 0 is all")
     parser.add_argument("--seed", type=int, default=1, help="of the lot")
+    parser.add_argument("--part", default="1/1", help="of what is to be tried, e.g. 2/3")
     parser.add_argument("--slow", action="store_true", help="slow tests too, on what is left")
+    parser.add_argument("--as-is", action="store_true", help="changes as they were made before")
     parser.add_argument("--told", action="store_true", help="only say what is known")
     told = parser.parse_args()
-    if not told.told:
-        _change(told.room)
+    if not (told.told or told.as_is):
+        _change()
     os.chdir("mutants")
     prefix, files = ROOMS[told.room]
     mine = [name for name in _changes() if name.startswith(prefix) and told.which in name]
-    if told.sample:
-        mine = sorted(random.Random(told.seed).sample(mine, min(told.sample, len(mine))))
+    random.Random(told.seed).shuffle(mine)  # cut short, what was tried is a sample all the same
+    mine = mine[: told.sample or len(mine)]
     if not told.told:
         sys.path[:0] = [str(Path.cwd()), str(Path("tests").resolve())]
         tests = [str(path) for name in files if (path := Path("tests", f"{name}.py")).exists()]
-        loop = Loop(mine, slow=told.slow)
-        left = ["-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--rootdir=."]
+        part, parts = map(int, told.part.split("/"))
+        loop = Loop(mine[part - 1 :: parts], f"tried-{part}-{parts}.json", slow=told.slow)
+        left = ["-q", "-p", "no:xdist", "--rootdir=.", "--tb=no", "--assert=plain"]
         pytest.main([*left, *tests], plugins=[loop])
     _tell(mine)
 
 
-def _change(room: str) -> None:
+def _change() -> None:
     from mutmut import __main__ as mutmut
     from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir, setup_source_paths
 
@@ -152,12 +160,15 @@ def _of(change: str) -> str:
     return change.rpartition("__mutmut_")[0]
 
 
+class Noticed(Exception):
+    """By this test."""
+
+
 class Loop:
     """Runs in place of pytest's loop over tests."""
 
-    def __init__(self, changes: list[str], *, slow: bool) -> None:
-        self.changes, self.slow = changes, slow
-        self.failed = ""
+    def __init__(self, changes: list[str], kept: str, *, slow: bool) -> None:
+        self.changes, self.kept, self.slow = changes, Path(kept), slow
 
     def pytest_collection(self) -> None:
         """Failures need no smallest example here, and no two runs differ."""
@@ -172,10 +183,11 @@ class Loop:
         )
         settings.load_profile("mutants")
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """The first failure is enough."""
-        if report.failed:
-            self.failed = report.nodeid
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
+        """The first failure is enough, and nobody reads how it came about."""
+        if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+            raise Noticed(item.nodeid)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Which test reaches what, and then each change."""
@@ -190,17 +202,19 @@ class Loop:
         gc.freeze()
         items = {item.nodeid: item for item in session.items}
         reached = self._reached(items)
-        tried = json.loads(TRIED.read_text()) if TRIED.exists() else {}
+        tried = _tried()
         waiting = [one for one in self.changes if tried.get(one, ["survived"])[0] == "survived"]
         began = time.monotonic()
         for place, change in enumerate(waiting):
             known = sorted(
                 (reached[name][1], name) for name in items if _of(change) in reached[name][0]
             )
+            known.sort(key=lambda one: one[1].split("::")[0] not in PINS)
             chosen = [(cpu, name) for cpu, name in known if self.slow or cpu <= QUICK]
             tried[change] = self._try(change, chosen, [items[name] for _, name in chosen])
             if place % 50 == 49 or place + 1 == len(waiting):
-                TRIED.write_text(json.dumps(tried))
+                mine = {one: tried[one] for one in self.changes if one in tried}
+                self.kept.write_text(json.dumps(mine))
                 kinds = Counter(tried[one][0] for one in self.changes if one in tried)
                 spent = time.monotonic() - began
                 _say(f"{place + 1} of {len(waiting)}, {spent:.0f} s: {dict(kinds)}")
@@ -231,8 +245,11 @@ class Loop:
     def _hits(self, item: Any) -> tuple[int, str]:
         from mutmut.state import state
 
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-        return (1, self.failed) if self.failed else (0, json.dumps(sorted(state()._stats)))
+        try:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        except Noticed as failed:
+            return 1, str(failed)
+        return 0, json.dumps(sorted(state()._stats))
 
     def _try(self, change: str, chosen: list[tuple[float, str]], items: list[Any]) -> list[Any]:
         if not items:
@@ -241,9 +258,10 @@ class Loop:
         def run() -> tuple[int, str]:
             for item, following, (cpu, _) in zip(items, [*items[1:], None], chosen, strict=True):
                 _limit(2 + 5 * cpu)
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                if self.failed:
-                    return 1, self.failed
+                try:
+                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                except Noticed as test:
+                    return 1, str(test)
             return 0, ""
 
         status, said, cpu = _in_a_child(change, run, QUICK)
@@ -292,11 +310,20 @@ def _silent() -> None:
         os.dup2(nowhere, stream)
 
 
+def _tried() -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for path in Path().glob("tried-*.json"):
+        for change, one in json.loads(path.read_text()).items():
+            if found.get(change, ["survived"])[0] == "survived":
+                found[change] = one
+    return found
+
+
 def _tell(changes: list[str]) -> None:
-    tried = json.loads(TRIED.read_text()) if TRIED.exists() else {}
+    tried = _tried()
     kinds = ("killed", "timeout", "died", "survived", "no tests")
     rows: dict[str, Counter[str]] = {}
-    for change in changes:
+    for change in sorted(changes):
         module = change.rpartition(".")[0]
         rows.setdefault(module, Counter())[tried.get(change, ["not tried"])[0]] += 1
     print(f"{'':34}{'all':>7}" + "".join(f"{kind:>10}" for kind in kinds))
@@ -308,7 +335,7 @@ def _tell(changes: list[str]) -> None:
     if known:
         low, high = proportion_confint(noticed, known, method="beta")
         print(f"noticed {noticed} of {known}: {noticed / known:.3f} ({low:.3f} to {high:.3f})")
-    for change in changes:
+    for change in sorted(changes):
         if tried.get(change, ["not tried"])[0] in ("survived", "no tests"):
             print(change)
 
