@@ -45,8 +45,8 @@ ROOMS = {
             "test_multiplicity",
         ),
     ),
-    "types": ("lcmis.types.", ("test_types", "test_types_values", "test_stages")),
-    "stages": ("lcmis.render.stages.", ("test_stages",)),
+    "types": ("lcmis.types.", ("test_types", "test_types_values")),
+    "stages": ("lcmis.render.stages.", ("test_stages_values",)),
     "store": (
         "lcmis.store.",
         (

@@ -252,6 +252,8 @@ def test_shrunk_means_are_pinned():
     assert lone.tolist() == pytest.approx([0.22222222, 0.54722222, 0.87222222], abs=1e-7)
     alike = shrunk(np.array([0.48, 0.5, 0.52]), totals, variances)
     assert alike.tolist() == pytest.approx([0.49894737] * 3, abs=1e-7)
+    single = shrunk(np.array([0.2, 0.5, 1.0]), np.array([10.0, 20.0, 1.0]), variances)
+    assert single.tolist() == pytest.approx([0.2907925, 0.4798694, 0.4946866], abs=1e-6)
     one = shrunk(np.array([0.2, 0.9]), np.array([10.0, 0.0]), np.array([0.2, 0.1]))
     assert one.tolist() == [0.2, 0.9]
 

@@ -28,7 +28,7 @@ from lcmis.judge import (
     worth,
 )
 from lcmis.judge.likeness import clipscore
-from lcmis.types import Rate
+from lcmis.types import Rate, Verdict
 
 LABELS = [
     Judged(
@@ -455,3 +455,121 @@ def test_a_pair_of_one_picture_is_judged_by_it():
     )
     nothing = judge.judge_pair([])
     assert (nothing.level, nothing.aligned.total, nothing.aligned.stopped) == (None, 0, "fixed 1")
+
+
+def test_each_concept_has_its_own_threshold_and_its_own_name():
+    pictures = [Picture(0.6, 0.6, intruder_a="glass", intruder_b="iced coke")] * 3
+    both = judge.judge_pair(pictures, threshold_a=0.7, threshold_b=0.7, asked_b="iced coke")
+    assert both.count(Verdict.BOTH_MISSING) == 3
+    assert [(one.name, one.count, one.total) for one in both.intruders_a] == [("glass", 3, 3)]
+    assert [(one.name, one.count) for one in both.intruders_b] == [("unnamed", 3)]
+    named = judge.judge_pair(pictures, threshold_a=0.7, threshold_b=0.7, asked_a="glass")
+    assert [one.name for one in named.intruders_a] == ["unnamed"]
+    assert [one.name for one in named.intruders_b] == ["iced coke"]
+    assert [one.value for one in judge.judge_pair(pictures, threshold_a=0.7).verdicts] == [
+        "a_missing"
+    ] * 3
+    assert [one.value for one in judge.judge_pair(pictures, threshold_b=0.7).verdicts] == [
+        "b_missing"
+    ] * 3
+    narrow = judge.judge_pair(pictures, confidence=0.5).aligned
+    assert (narrow.low, narrow.high) == (rate(3, 3, confidence=0.5).low, 1.0)
+
+
+def test_nothing_compared_is_no_agreement():
+    found = judge.answers_agreement([], [])
+    assert (found.share, found.kappa, found.low, found.high) == (rate(0, 0), None, -1.0, 1.0)
+    same = judge.answers_agreement(["yes"] * 4, ["yes"] * 4)
+    assert (same.share.value, same.kappa, same.low, same.high) == (1.0, None, -1.0, 1.0)
+    for weights in ([1.0], [1.0, 0.0], [1.0, -1.0]):
+        with pytest.raises(ValueError) as refused:
+            judge.answers_agreement(["a", "b"], ["a", "b"], weights=weights)
+        assert str(refused.value) == "2 answers need as many weights above 0"
+    with pytest.raises(ValueError, match="zip"):
+        judge.answers_agreement(["a", "b"], ["a"])
+
+
+@pytest.mark.parametrize("pictures", [1, 5, 64, 65])
+def test_an_interval_as_wide_as_was_asked_for_is_not_too_wide(pictures):
+    found = rate(pictures, pictures)
+    assert judge.pictures_needed(found.high - found.low, value=1) == pictures
+
+
+def test_many_are_controlled_at_the_level_that_is_asked_for():
+    p = [0.001, 0.02, 0.04, 0.3]
+    assert judge.benjamini_hochberg(p) == (True, True, False, False)
+    assert judge.benjamini_hochberg(p, level=0.054) == (True, True, True, False)
+    assert judge.benjamini_hochberg(p[::-1], level=0.3) == (True,) * 4
+    assert judge.benjamini_hochberg([0.025, 0.05]) == (True, True)
+    assert judge.benjamini_hochberg([0.05]) == (True,)
+    assert judge.benjamini_hochberg([0.0, 1.0]) == (True, False)
+    assert judge.benjamini_hochberg([]) == ()
+    for level in (0, 1):
+        with pytest.raises(ValueError) as refused:
+            judge.benjamini_hochberg(p, level=level)
+        assert str(refused.value) == f"a share of false discoveries lies in (0, 1), got {level}"
+    for odd in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError) as refused:
+            judge.benjamini_hochberg([0.1, odd])
+        assert str(refused.value) == "a p-value lies in [0, 1]; one of these does not"
+
+
+def test_evidence_that_lies_on_walds_bound_decides():
+    rule = Sprt(threshold=0.5, delta=0.3, alpha=1 / 17, beta=1 / 17)
+    assert rule.log_likelihood_ratio(0, 2) == pytest.approx(math.log(16))
+    assert rule.decide(0, 2) is Decision.FAILS
+    assert rule.decide(2, 2) is Decision.PASSES
+    assert rule.decide(1, 3) is Decision.CONTINUE
+    short = Sprt(threshold=0.5, delta=0.3, alpha=1 / 17, beta=1 / 17, cap=3)
+    assert (short.decide(1, 3), short.capped(1, 3)) == (Decision.FAILS, True)
+    assert (short.decide(0, 3), short.capped(0, 3)) == (Decision.FAILS, False)
+    four = Sprt(threshold=0.5, delta=0.3, alpha=1 / 17, beta=1 / 17, cap=4)
+    assert (four.decide(2, 4), four.capped(2, 4)) == (Decision.UNDECIDED, True)
+    assert (four.decide(1, 4), four.capped(1, 4)) == (Decision.FAILS, False)
+    assert (four.decide(3, 4), four.capped(3, 4)) == (Decision.PASSES, False)
+    uneven = Sprt(alpha=0.01, beta=0.2)
+    assert uneven.name == "sprt 0.5±0.18 errors 0.01/0.2 every 4 to 20"
+    assert uneven.log_likelihood_ratio(1, 4) == pytest.approx(
+        3 * math.log(0.68 / 0.32) + math.log(0.32 / 0.68)
+    )
+
+
+RULES = [
+    (Sprt(), 1, 4),
+    (Sprt(), 2, 12),
+    (Sprt(threshold=0.4, delta=0.2, cap=24), 13, 20),
+    (judge.Curtailed(), 3, 12),
+    (judge.Curtailed(30, 0.3, 5), 17, 20),
+    (judge.Curtailed(12, 0.5, 1), 6, 12),
+]
+BOUNDS = [
+    (0.0127415, 0.7999073),
+    (0.0234636, 0.4953488),
+    (0.3774193, 0.8637194),
+    (0.0528232, 0.5912596),
+    (0.6018973, 0.9693316),
+    (0.198748, 0.801252),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "correct", "total", "low", "high"),
+    [(*one, *two) for one, two in zip(RULES, BOUNDS, strict=True)],
+)
+def test_stopped_intervals_are_pinned(rule, correct, total, low, high):
+    found = judge.stopped_interval(correct, total, rule)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-6)
+    mirrored = judge.stopped_interval(total - correct, total, rule)
+    if rule.threshold == 0.5:
+        assert (mirrored.low, mirrored.high) == pytest.approx((1 - high, 1 - low), abs=1e-6)
+    assert found.value == correct / total
+    assert (found.total, found.stopped) == (total, rule.name)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_a_fixed_number_has_the_exact_interval(confidence):
+    found = judge.stopped_interval(3, 20, FixedN(), confidence=confidence)
+    exact = rate(3, 20, confidence=confidence)
+    assert (found.low, found.high, found.stopped) == (exact.low, exact.high, "fixed 20")
+    nothing = judge.stopped_interval(0, 0, Sprt(), confidence=confidence)
+    assert (nothing.low, nothing.high, nothing.stopped) == (0.0, 1.0, Sprt().name)
