@@ -183,6 +183,11 @@ def test_what_no_picture_can_have_is_refused_with_its_number(change, sentence):
     assert str(refused.value) == sentence
 
 
+def test_a_picture_ends_with_its_last_prompt():
+    three = (Stage("a cup", 0.25), Stage("a glass", 0.5), Stage("a mug"))
+    assert dataclasses.replace(SPEC, stages=three).prompt == "a mug"
+
+
 def test_the_least_of_everything_and_the_largest_seed_are_a_picture():
     assert dataclasses.replace(SPEC, seed=2**63 - 1).seed == 2**63 - 1
     assert type(SPEC.guidance_scale) is float
