@@ -28,6 +28,7 @@ from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
 from lcmis.machine.hub import Located, locate, needed, refuse_file, refuse_no_safetensors
 from lcmis.machine.memory import in_batches
+from lcmis.machine.tokenizers import refuse_unread_words
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.text.prompts import wording, wordings_hash
 from lcmis.types import Answer, Question
@@ -276,6 +277,7 @@ def _configuration(located: Located) -> dict[str, Any]:
             f"{name} cannot see, it has no processor_config.json: "
             f"give a model that takes pictures and text"
         )
+    refuse_unread_words(name, located.names())
     refuse_no_safetensors(located)
     return content
 
