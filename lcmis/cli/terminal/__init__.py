@@ -273,7 +273,7 @@ def print_pairs(
 
 def _pair_row(finding: PairFinding) -> list[Cell]:
     judgement, top = finding.judgement, finding.intruder
-    missing = _missing(finding)
+    missing = words.missing(finding)
     nobody: Cell = Text("none of the suspects", style="not bold dim") if missing else ""
     total = judgement.aligned.total
     return [
@@ -285,15 +285,6 @@ def _pair_row(finding: PairFinding) -> list[Cell]:
         nobody if top is None else f"{top.name} ×{top.count}",
         Text(words.decision(judgement.failing), style=COLOURS[judgement.failing]),
     ]
-
-
-def _missing(finding: PairFinding) -> str:
-    counts = {
-        finding.pair.a.name: finding.judgement.count(Verdict.A_MISSING),
-        finding.pair.b.name: finding.judgement.count(Verdict.B_MISSING),
-        "both": finding.judgement.count(Verdict.BOTH_MISSING),
-    }
-    return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
 
 
 # ── a plan ───────────────────────────────────────────────────────────────────────────────────────
