@@ -28,7 +28,7 @@ help:  ## This list
 
 audit: .venv/ready  ## Audit both teacup models and print what they get wrong
 	@echo "3/3  auditing teacup-narrow and teacup-broad on 40 pairs; stop it anywhere, it goes on where it was"
-	@if [ ! -t 1 ]; then $(call TELL,); fi; $(BIN)/lcmis audit --limit 40
+	@if [ ! -t 1 ]; then $(call TELL,); fi; $(BIN)/lcmis audit --yes --limit 40
 
 dashboard: .venv/ready  ## Look at the last audit in a browser
 	$(BIN)/lcmis dashboard

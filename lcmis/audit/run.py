@@ -111,6 +111,20 @@ class ModelPlan:
     """What judges that are services would be asked of its new pictures."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an audit would still draw, over all models."""
+
+    pairs: int
+    """Undecided on some model."""
+    models: int
+    """That have an undecided pair."""
+    expected: int
+    most: int
+    seconds_each: float | None
+    """Of a picture, where pictures of every such model were measured."""
+
+
 class Audit:
     """One audit with every name resolved and no model loaded.
 
@@ -151,10 +165,33 @@ class Audit:
         """What would be drawn, without drawing anything or loading a model."""
         return [self._plan_model(model) for model in self.models]
 
+    def cost(self) -> Cost:
+        """What would be drawn, in short; nothing is drawn, loaded or asked of a hub."""
+        pairs, expected, most, seconds = set(), 0, 0, 0.0
+        lasting: list[float | None] = []
+        mean, block, cap = judge.expected_pictures(self.rule).mean, self.rule.block, self.rule.cap
+        for model in self.models:
+            undecided = self._undecided(self._find(model, self._readable(model)[0]))
+            if undecided:
+                drawn = [len(finding.evidence) for finding in undecided]
+                pairs |= {finding.pair.key for finding in undecided}
+                mine = sum(max(block, round(mean) - count) for count in drawn)
+                each = self._seconds_each(model)
+                lasting.append(each)
+                seconds += mine * (each or 0)
+                expected += mine
+                most += sum(max(0, cap - count) for count in drawn)
+        known = expected and None not in lasting
+        return Cost(len(pairs), len(lasting), expected, most, seconds / expected if known else None)
+
+    @staticmethod
+    def _undecided(found: Sequence[PairFinding]) -> list[PairFinding]:
+        return [pair for pair in found if pair.judgement.failing is judge.Decision.CONTINUE]
+
     def _plan_model(self, model: ImageModel) -> ModelPlan:
         readable, refused = self._readable(model)
         found = self._find(model, readable)
-        undecided = [pair for pair in found if pair.judgement.failing is judge.Decision.CONTINUE]
+        undecided = self._undecided(found)
         expectation = judge.expected_pictures(self.rule)
         drawn = [len(finding.evidence) for finding in undecided]
         block, cap = self.rule.block, self.rule.cap
