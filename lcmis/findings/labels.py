@@ -87,7 +87,7 @@ def readings(labels: Iterable[Label]) -> list[Reading]:
         ConfigError: a label's time cannot be read.
     """
     given: dict[tuple[str, str, str], list[Label]] = {}
-    for label in sorted(labels, key=lambda label: _moment(label.at)):
+    for label in sorted(labels, key=lambda label: moment_of(label.at)):
         stack = given.setdefault((label.render, label.question, label.rater), [])
         if label.answer != WITHDRAWN:
             stack.append(label)
@@ -98,15 +98,20 @@ def readings(labels: Iterable[Label]) -> list[Reading]:
         for key, stack in given.items()
         if stack
     ]
-    return sorted(found, key=lambda reading: _moment(reading.at))
+    return sorted(found, key=lambda reading: moment_of(reading.at))
 
 
-def _moment(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
+    """When a label or a note was given; without a zone, in UTC.
+
+    Raises:
+        ConfigError: the time cannot be read.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(
-            f"a label's time is {text!r}, but it is ISO 8601, such as 2026-11-21T05:00:00+00:00"
+            f"a label's or note's time is {text!r}, but it is ISO 8601, such as 2026-11-21T05:00:00+00:00"
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -114,7 +119,7 @@ def _moment(text: str) -> datetime:
 def latest(labels: Iterable[Label], rater: str) -> Label | None:
     """The rater's latest label that stands; None where there is none to take back."""
     standing: list[Label] = []
-    for label in sorted(labels, key=lambda label: _moment(label.at)):
+    for label in sorted(labels, key=lambda label: moment_of(label.at)):
         if label.rater != rater:
             continue
         if label.answer != WITHDRAWN:
@@ -263,7 +268,7 @@ def _label(
     answers = (*allowed(question), WITHDRAWN)
     if row["answer"] not in answers:
         raise ConfigError(f"the answer is {row['answer']!r}, but it is one of {', '.join(answers)}")
-    _moment(row["at"])
+    moment_of(row["at"])
     return Label(
         spec.key, row["question"], row["answer"], _same(rater_name(row["rater"]), row), row["at"]
     )

@@ -271,6 +271,30 @@ class LabelRow(Base):
     at: Mapped[str]
 
 
+class NoteRow(Base):
+    """A word that a person left on a picture, a pair or a repair."""
+
+    __tablename__ = "notes"
+    __table_args__ = (
+        CheckConstraint("about IN ('picture', 'pair', 'repair')", name="about_something"),
+        CheckConstraint("kind IN ('comment', 'tag', 'star')", name="known_kind"),
+        CheckConstraint(
+            "(text = '') = (kind = 'star' OR withdraws != '')", name="words_where_they_belong"
+        ),
+        Index(None, "about", "subject", "id"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    about: Mapped[str]
+    subject: Mapped[str]
+    kind: Mapped[str]
+    text: Mapped[str]
+    rater: Mapped[str]
+    at: Mapped[str]
+    withdraws: Mapped[str]
+    """Key of the note that is taken back, or empty; it may come later, from another machine."""
+
+
 class FailureRow(Base):
     """An item that failed, and how much was known of it then."""
 
