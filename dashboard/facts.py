@@ -294,11 +294,11 @@ def gathered(checker_id: str | None = None) -> Gathered:
 def seen() -> tuple[Growth, Growth]:
     """How much is stored, and how much of it was read by now: a page shows the latter.
 
-    Labels are left out: whoever labels should not have the page drawn anew for each.
+    Labels and notes are left out: whoever writes should not have the page drawn anew for each.
     """
     stored = growth()
     read = gathered().growth if checkers() else stored
-    return replace(stored, labels=0), replace(read, labels=0)
+    return replace(stored, labels=0, notes=0), replace(read, labels=0, notes=0)
 
 
 def pictures(checker_id: str | None = None) -> pd.DataFrame:

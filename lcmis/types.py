@@ -403,6 +403,9 @@ class Label:
     rater: str
     at: str
     """When, in UTC, ISO 8601."""
+    unasked: bool = False
+    """Whether the rater chose the picture himself, having seen what the checkers said: such a
+    label tells the truth of one picture, and nothing of how often a checker errs."""
 
 
 class NoteKind(enum.StrEnum):

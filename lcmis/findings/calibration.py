@@ -326,6 +326,10 @@ def find_labels(
 ) -> LabelFinding:
     """Hold every checker against labels.
 
+    Left out are those that nobody asked for: who picks out what is wrong, having seen what the
+    checker said, tells nothing of how often it is. A disagreement that was settled counts as it
+    was settled, where somebody was asked.
+
     Which pictures are labelled depends on scores and lots alone, so each labelled one stands for
     its stratum; a checker is taken to err on every model's pictures alike.
 
@@ -338,8 +342,11 @@ def find_labels(
         ConfigError: a label's time cannot be read.
         UnknownNameError: a label's question is not in the store.
     """
-    found = readings(labels)
-    true = Truths(found, question)
+    every = readings(labels)
+    found = [one for one in every if not one.unasked]
+    asked = {(one.render, one.question) for one in found}
+    settled = [one for one in every if one.settles and (one.render, one.question) in asked]
+    true = Truths([*found, *settled], question)
     kind_of = known.cards.strata_of(dict.fromkeys(reading.render for reading in found))
     told = {
         place: true.of(place[0], known.pairs[place[1]])

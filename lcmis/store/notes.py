@@ -57,6 +57,14 @@ class NoteDoor(Door):
         with self._reading() as connection:
             return [note for _, note in map(_read, connection.execute(statement))]
 
+    def tags(self) -> list[str]:
+        """Every tag that was ever given, by the alphabet."""
+        statement = select(NoteRow.text).where(
+            NoteRow.kind == NoteKind.TAG.value, NoteRow.withdraws == ""
+        )
+        with self._reading() as connection:
+            return list(connection.scalars(statement.distinct().order_by(NoteRow.text)))
+
     def _kept_notes(self) -> Iterator[tuple[Note, str]]:
         """Each with the key that it was kept under."""
         with self._reading() as connection:

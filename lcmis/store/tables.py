@@ -16,6 +16,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -269,6 +270,7 @@ class LabelRow(Base):
     answer: Mapped[str]
     rater: Mapped[str]
     at: Mapped[str]
+    unasked: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class NoteRow(Base):

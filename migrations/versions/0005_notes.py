@@ -1,4 +1,4 @@
-"""Words that people leave on pictures, pairs and repairs."""
+"""Words that people leave on pictures, pairs and repairs, and labels that nobody asked for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("key", name=op.f("uq_notes_key")),
     )
     op.create_index(op.f("ix_notes_about_subject_id"), "notes", ["about", "subject", "id"])
+    op.add_column(
+        "labels",
+        sa.Column("unasked", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("labels", "unasked")
     op.drop_table("notes")

@@ -89,6 +89,7 @@ BOXED = Score(
     DRAWN.key, "detect:owl@1", FOUND.key, Answer(0.25, box=Box(0.125, 0.25, 0.5, 1.0, "teacup"))
 )
 LABEL = Label(DRAWN.key, PRESENT.key, "no", "ann", "2026-01-02T03:04:05Z")
+POINTED_OUT = dataclasses.replace(LABEL, rater="bob", unasked=True)
 NOTE = Note(
     About.PICTURE,
     DRAWN.key,
@@ -159,6 +160,7 @@ def fill(store: Store) -> None:
     store.add_exchange(EXCHANGE)
     store.add_scores([BOXED], [FOUND])
     store.add_notes([NOTE])
+    store.add_labels([POINTED_OUT])
 
 
 def main() -> None:
