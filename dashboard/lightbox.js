@@ -1,7 +1,8 @@
 // The full picture over any page: arrows, 1:1, the same seed of another model, what was said of it,
 // and a word of one's own. Nothing of what people or models wrote is ever read as HTML.
 
-const PICTURE = /\/(?:thumbnail|picture)\/([0-9a-f]{64})\.webp(?:#(.*))?$/;
+const PICTURE = /\/(?:thumbnail|picture)\/([0-9a-f]{64}|k[0-9]+:[0-9a-f]{32})\.webp(?:#(.*))?$/;
+const SMALL = 320; // pixels of the longer side of a small copy
 const KEYS = [
   ["← →", "the picture before, after"],
   ["m", "the same seed by the next model"],
@@ -57,13 +58,16 @@ function pictureOf(element) {
     return { key: element.dataset.picture, sha: element.dataset.sha || "", from: element };
   }
   const found = PICTURE.exec(element.src || "");
-  return found && { key: decodeURIComponent(found[2] || ""), sha: found[1], from: element };
+  if (!found) return null;
+  const key = found[1].startsWith("k") ? found[1] : decodeURIComponent(found[2] || "");
+  return { key, sha: found[1], from: element.closest("a.lcmis-shot") || element };
 }
 
 const SOURCES = '[data-picture], img[src*="/thumbnail/"], img[src*="/picture/"]';
 
 function sourceOf(target) {
-  const source = target.closest && target.closest(SOURCES);
+  const around = target.closest && target.closest("a.lcmis-shot, .lcmis-card");
+  const source = around ? (around.dataset.picture !== undefined ? around : around.querySelector("img")) : target.closest && target.closest(SOURCES);
   return source && !source.closest("dialog, [data-no-lightbox]") && pictureOf(source) ? source : null;
 }
 
@@ -77,6 +81,11 @@ function onPage() {
     if (name && !found.has(name)) found.set(name, picture);
   }
   return [...found.values()];
+}
+
+// While pictures are labelled, what checkers said of them would be half of the answer.
+function blind() {
+  return Boolean(document.querySelector("[data-lcmis-blind]"));
 }
 
 function judgedBy() {
@@ -217,8 +226,9 @@ async function show(item) {
   } else instead("There is no picture: the model refused to paint it.");
   ahead(1);
   ahead(-1);
+  dialog.classList.toggle("lcmis-blind", blind());
   part.said.replaceChildren(made("p", {}, item.key ? "…" : "Nothing more is known of this picture here."));
-  if (item.key) await tell(fetched(`/said/${encodeURIComponent(item.key)}?${judgedBy()}`));
+  if (item.key && !blind()) await tell(fetched(`/said/${encodeURIComponent(item.key)}?${judgedBy()}`));
 }
 
 async function tell(promise) {
@@ -448,7 +458,7 @@ const ACTS = {
 function pressed(event) {
   if (!dialog || !dialog.open) {
     const source = (event.key === "Enter" || event.key === " ") && sourceOf(event.target);
-    if (source && event.target === source && !event.defaultPrevented) {
+    if (source && event.target.tagName === "IMG" && !event.defaultPrevented) {
       event.preventDefault();
       event.stopPropagation();
       open(source);
@@ -479,7 +489,7 @@ function pressed(event) {
 function clicked(event) {
   if (event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const source = sourceOf(event.target);
-  if (!source || event.target.closest("a[href], input, select, textarea, label")) return;
+  if (!source || event.target.closest("a[href]:not(.lcmis-shot), input, select, textarea, label")) return;
   if (source.dataset.picture !== undefined && document.querySelector("[data-lcmis-answering]")) return;
   event.preventDefault();
   event.stopPropagation();
@@ -489,12 +499,56 @@ function clicked(event) {
 // A picture that Streamlit drew is no button yet: it is reached by Tab and read as what it does.
 function reachable() {
   for (const image of document.querySelectorAll('[data-testid=stMain] img:not([tabindex]):not([data-picture] img)')) {
-    if (!PICTURE.test(image.src) || image.closest("dialog, [data-no-lightbox]")) continue;
+    if (!PICTURE.test(image.src) || image.closest("dialog, [data-no-lightbox], a")) continue;
     image.tabIndex = 0;
     image.setAttribute("role", "button");
     image.classList.add("lcmis-opens");
   }
 }
+
+// ── a grid ───────────────────────────────────────────────────────────────────────────────────────
+
+const SIDE = "lcmis-side";
+
+function side() {
+  try {
+    return Number(localStorage.getItem(SIDE)) || 0;
+  } catch {
+    return 0;
+  }
+}
+
+// No picture is ever stretched: where a small copy has too few pixels, the picture itself comes.
+function sized() {
+  for (const grid of document.querySelectorAll(".lcmis-grid:not([data-sized])")) {
+    grid.dataset.sized = "yes";
+    resized(grid, side() || Number(grid.dataset.side));
+  }
+}
+
+function resized(grid, wide) {
+  const slider = document.querySelector("[data-lcmis-size]");
+  if (slider) slider.value = wide;
+  const two = Math.max(80, (grid.clientWidth - 10) / 2); // on a phone at least two stand side by side
+  grid.style.setProperty("--side", `${Math.min(wide, grid.clientWidth < 500 && wide < 300 ? two : wide)}px`);
+  grid.classList.toggle("lcmis-bare", wide < 120);
+  for (const image of grid.querySelectorAll("img[data-name]")) {
+    const pixels = (image.clientWidth || wide) * (window.devicePixelRatio || 1);
+    const address = `/${pixels > SMALL ? "picture" : "thumbnail"}/${image.dataset.name}.webp`;
+    if (!image.src.endsWith(address)) image.src = address;
+  }
+}
+
+addEventListener("input", (event) => {
+  if (!event.target.matches("[data-lcmis-size]")) return;
+  const wide = Number(event.target.value);
+  for (const grid of document.querySelectorAll(".lcmis-grid")) resized(grid, wide);
+  try {
+    localStorage.setItem(SIDE, wide);
+  } catch {
+    // A browser that keeps nothing begins anew on the next page.
+  }
+});
 
 if (!window.lcmisLightbox) {
   window.lcmisLightbox = { open, fetched, rater, remember };
@@ -505,7 +559,8 @@ if (!window.lcmisLightbox) {
   new MutationObserver(() => {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; reachable(); });
+    requestAnimationFrame(() => { waiting = false; reachable(); sized(); });
   }).observe(document.body, { childList: true, subtree: true });
   reachable();
+  sized();
 }

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LONGEST = 300
 """Letters of a text beneath a picture."""
+LEAST_SIDE, USUAL_SIDE, MOST_SIDE = 80, 180, 640
+"""Pixels that a picture of a grid is wide."""
 KINDS = {"lightbox.js": "text/javascript", "lightbox.css": "text/css"}
 _FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 
@@ -74,11 +76,16 @@ def _version() -> str:
     return hashlib.sha256(b"".join(map(_content, KINDS))).hexdigest()[:12]
 
 
-def install() -> None:
-    """Bring the lightbox to this page; what it tells is judged as the sidebar chose."""
+def install(*, blind: bool = False) -> None:
+    """Bring the lightbox to this page; what it tells is judged as the sidebar chose.
+
+    Args:
+        blind: Whether pictures are labelled here: then it shows them, and tells nothing of them.
+    """
     judged = urlencode({"checker": facts.checker(), "threshold": facts.threshold()})
+    hidden = " data-lcmis-blind" if blind else ""
     st.html(
-        f'<span hidden data-lcmis-judge="{html.escape(judged)}"></span>'
+        f'<span hidden data-lcmis-judge="{html.escape(judged)}"{hidden}></span>'
         f'<script type="module" src="/lightbox/{_version()}/lightbox.js"></script>',
         unsafe_allow_javascript=True,
     )
@@ -89,39 +96,37 @@ def fragment(spec_key: str) -> str:
     return f"#{quote(spec_key, safe=':')}" if spec_key else ""
 
 
-def cards(shown: Sequence[Card], *, side: int) -> str:
-    """A grid of pictures as HTML, ``side`` pixels wide each; nothing in any text is read as HTML.
-
-    A picture that is shown wider than a small copy comes as it is: none is ever stretched.
-    """
-    one = "".join(_card(card, side) for card in shown)
-    return f'<ul class="lcmis-grid" style="--side:{side}px">{one}</ul>'
-
-
-def _card(card: Card, side: int) -> str:
-    lines = "".join(
-        f"<span>{html.escape(letters.visible(line, longest=LONGEST))}</span>"
-        for line in card.words
-        if line
+def sizes() -> str:
+    """A slider for the size of the pictures of a grid, as HTML: it asks no server."""
+    return (
+        f'<label class="lcmis-sizes">Size <input type="range" min="{LEAST_SIDE}" '
+        f'max="{MOST_SIDE}" step="10" value="{USUAL_SIDE}" data-lcmis-size></label>'
     )
-    alt = html.escape(letters.visible(card.alt, longest=LONGEST))
+
+
+def cards(shown: Sequence[Card]) -> str:
+    """A grid of pictures as HTML; nothing in any text is read as HTML."""
+    every = "".join(map(_card, shown))
+    return f'<ul class="lcmis-grid" data-side="{USUAL_SIDE}">{every}</ul>'
+
+
+def _card(card: Card) -> str:
+    lines = "".join(f"<span>{_escaped(line)}</span>" for line in card.words if line)
     if card.instead:
-        drawn = f'<span class="lcmis-none">{html.escape(letters.visible(card.instead))}</span>'
+        drawn = f'<span class="lcmis-none">{_escaped(card.instead)}</span>'
     else:
         drawn = (
-            f'<img alt="" loading="lazy" decoding="async" width="{side}" height="{side}" '
-            f'src="/thumbnail/{card.sha256}.webp" srcset="{_sources(card.sha256)}" '
-            f'sizes="{side}px">'
+            f'<img alt="" decoding="async" data-name="{card.sha256}" '
+            f'src="/thumbnail/{card.sha256}.webp">'
         )
-    marks = html.escape(letters.visible(card.marks, longest=LONGEST))
     return (
         f'<li><button type="button" class="lcmis-card" data-picture="{html.escape(card.key)}" '
-        f'data-sha="{html.escape(card.sha256)}" aria-label="{alt}" '
+        f'data-sha="{html.escape(card.sha256)}" aria-label="{_escaped(card.alt)}" '
         f'style="--verdict:{card.colour or "transparent"}">'
         f'{drawn}<span class="lcmis-lines">{lines}'
-        f'<span class="lcmis-marks">{marks}</span></span></button></li>'
+        f'<span class="lcmis-marks">{_escaped(card.marks)}</span></span></button></li>'
     )
 
 
-def _sources(sha256: str) -> str:
-    return f"/thumbnail/{sha256}.webp 320w, /picture/{sha256}.webp 1024w"
+def _escaped(text: str) -> str:
+    return html.escape(letters.visible(text, longest=LONGEST))

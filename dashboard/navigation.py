@@ -25,6 +25,7 @@ STYLE = "<style>[data-testid=stMainBlockContainer] {padding: 4rem 2rem}</style>"
 
 PAGES = (
     ("overview", "Overview", ":material/insights:"),
+    ("grid", "Grid", ":material/grid_view:"),
     ("pairs", "Pairs", ":material/table_rows:"),
     ("pair", "Pair", ":material/compare:"),
     ("compare", "Compare", ":material/balance:"),
@@ -53,7 +54,7 @@ def main() -> None:
     with user_errors_shown():
         if _controls(follow=page.url_path not in STILL):
             page.run()
-            lightbox.install()
+            lightbox.install(blind=page.url_path in STILL)
 
 
 def _controls(*, follow: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,6 +90,30 @@ def deck(
         )
         places[kind].append(place)
     return Deck({kind: tuple(sorted(some, key=lot)) for kind, some in sorted(places.items())})
+
+
+def by_worth(cards: Deck) -> dict[Place, int]:
+    """The place of every picture in the order of what its label is worth while there is none.
+
+    Strata are drawn from as if each label that is given agreed with the checker half of the time;
+    within a stratum the lot decides.
+    """
+    counts = dict.fromkeys(cards.strata, 0)
+
+    def next_worth(kind: Stratum) -> float:
+        given = counts[kind]
+        return judge.worth(len(cards.strata[kind]), given // 2, given, kind=kind)
+
+    queue = [(-next_worth(kind), number, kind) for number, kind in enumerate(cards.strata)]
+    heapq.heapify(queue)
+    order: dict[Place, int] = {}
+    while queue:
+        _, number, kind = heapq.heappop(queue)
+        order[cards.strata[kind][counts[kind]]] = len(order)
+        counts[kind] += 1
+        if counts[kind] < len(cards.strata[kind]):
+            heapq.heappush(queue, (-next_worth(kind), number, kind))
+    return order
 
 
 def countable(item: Evidence) -> bool:
