@@ -18,7 +18,9 @@ from typing import Any
 
 import facts
 import guard
+import lightbox
 import pictures
+import said
 import streamlit as st
 from starlette.middleware import Middleware
 
@@ -56,7 +58,11 @@ def say_sorry(error: Exception) -> bool:
 app = st.App(
     Path(__file__).with_name("navigation.py"),
     secrets={"store": STORE, "pictures": PICTURES, "beside": BESIDE, "labels": LABELS},
-    routes=pictures.routes(STORE, PICTURES, BESIDE),
+    routes=[
+        *pictures.routes(STORE, PICTURES, BESIDE),
+        *lightbox.routes(),
+        *said.routes(STORE, PICTURES, BESIDE, may_write=LABELS),
+    ],
     middleware=[Middleware(guard.KeptAtHome, HOSTS)],
     lifespan=reading_ahead,
     on_script_error=say_sorry,
