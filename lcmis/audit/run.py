@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from PIL.Image import Image
 
 from lcmis import findings, judge
+from lcmis.audit.controls import BLANK, MISMATCHED, control_spec, missing_controls
 from lcmis.audit.pairs import Chosen, chosen_pairs
 from lcmis.audit.provenance import provenance
-from lcmis.check import blank_picture, questions_for
+from lcmis.check import questions_for
 from lcmis.errors import ConfigError, ItemError, RenderError
-from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
+from lcmis.findings import ModelFinding, PairFinding
 from lcmis.machine.hub.fetching import Fetch
 from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.optional import fetches_of, may_decide, notes_of, price_of, spent_by
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
-from lcmis.store import Drawn, Store
+from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, RenderSpec, Stage
-from lcmis.workers.here import Studio, drawn_as
+from lcmis.workers.here import Studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,18 +287,18 @@ class Audit:
         first = {pair: self._specs_of(model, pair)[0] for pair in self._readable(model)[0]}
         lacking = {spec.key for spec in self.store.missing(list(first.values()))}
         first = {pair: spec for pair, spec in first.items() if spec.key not in lacking}
-        drawn: list[Drawn] = []
-        for pair, spec in first.items():
-            blank = control_spec("blank", pair, spec)
-            drawn.append(drawn_as(pair, blank, blank_picture(spec.width, spec.height), 0.0))
-            other = next((o for o in first if not _share_concepts(pair, o)), None)
-            picture = None if other is None else self.studio.load(first[other].key)
-            if picture is not None:
-                drawn.append(drawn_as(pair, control_spec("mismatched", pair, spec), picture, 0.0))
-        lacking = {spec.key for spec in self.store.missing([item.spec for item in drawn])}
-        self.store.add_renders([item for item in drawn if item.spec.key in lacking])
         pairs = {pair.key: pair for pair in first}
-        self._check_missing([(pairs[item.pair_key], item.spec.key) for item in drawn], {})
+        for drawn in missing_controls(self.studio, first):
+            self.store.add_renders(drawn)
+            images = {item.spec.key: item.image for item in drawn if item.image is not None}
+            self._check_missing([(pairs[one.pair_key], one.spec.key) for one in drawn], images)
+        specs = {
+            control_spec(kind, pair, like).key: pair
+            for pair, like in first.items()
+            for kind in (BLANK, MISMATCHED)
+        }
+        there = self.store.present(list(specs))
+        self._check_missing([(specs[key], key) for key in specs if key in there], {})
 
     # ── the plan, minus the store ────────────────────────────────────────────────────────────
 
@@ -384,25 +385,3 @@ def refuse_undecided(checker: Checker) -> None:
             f"{checker.checker_id} does not tell whether a concept is there, so it decides "
             f"nothing: name another checker before it"
         )
-
-
-def control_spec(kind: str, pair: ConceptPair, like: RenderSpec) -> RenderSpec:
-    """The name under which a control picture of a pair is stored: drawn by nobody."""
-    return RenderSpec(
-        model=f"{CONTROL_MODEL}@{kind}",
-        stages=(Stage(pair.prompt),),
-        seed=0,
-        num_inference_steps=1,
-        guidance_scale=0.0,
-        scheduler="none",
-        height=like.height,
-        width=like.width,
-        profile="none",
-        device="none",
-    )
-
-
-def _share_concepts(pair: ConceptPair, other: ConceptPair) -> bool:
-    """Whether a picture of ``other``, right or wrong, may show a concept of ``pair``."""
-    shown = {other.a.name, other.b.name, *(item.concept.name for item in other.intruders)}
-    return pair.a.name in shown or pair.b.name in shown

@@ -64,6 +64,11 @@ class PictureDoor(Door):
             known = ids_of(connection, RenderRow.spec_key, RenderRow.id, keys)
         return [spec for spec, key in zip(specs, keys, strict=True) if key not in known]
 
+    def present(self, spec_keys: Sequence[str]) -> set[str]:
+        """Those of some spec keys that have a render."""
+        with self._reading() as connection:
+            return set(ids_of(connection, RenderRow.spec_key, RenderRow.id, spec_keys))
+
     def add_renders(self, drawn: Sequence[Drawn]) -> None:
         """Keep pictures and what they show of: files first, then all rows in one transaction.
 
