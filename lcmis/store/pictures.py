@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,6 +186,17 @@ class PictureDoor(Door):
                 Listed(row.id, row.pair_key, documents.spec(row.document), _render(row))
                 for row in connection.execute(statement)
             ]
+
+    def profiles(self, model: str) -> dict[str, str]:
+        """The numerics profile of each picture of a model, by its spec key."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                select(RenderRow.spec_key, SpecRow.profile)
+                .join(SpecRow, SpecRow.render_id == RenderRow.id)
+                .join(ModelRow, ModelRow.id == RenderRow.model_id)
+                .where(ModelRow.name == model)
+            )
+            return {row[0]: sys.intern(row[1]) for row in rows}
 
     def image(self, sha256: str) -> Image:
         """The picture of this hash, RGB, its pixels verified.
