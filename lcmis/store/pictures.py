@@ -38,7 +38,9 @@ class Drawn:
     spec: RenderSpec
     render: Render
     image: Image | None
-    """None for a refusal."""
+    """None for a refusal, and for a picture whose file is written already."""
+    num_bytes: int = 0
+    """Of a file that is written already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,13 @@ class PictureDoor(Door):
             for key in ids_of(connection, RenderRow.spec_key, RenderRow.id, list(new)):
                 del new[key]
         sizes = self._pictures.write(
-            {item.render.sha256: _image_of(item) for item in new.values() if item.render.sha256}
+            {
+                item.render.sha256: _image_of(item)
+                for item in new.values()
+                if item.render.sha256 and not item.num_bytes
+            }
         )
+        sizes |= {item.render.sha256: item.num_bytes for item in new.values() if item.num_bytes}
         specs = {key: documents.document(item.spec) for key, item in new.items()}
         with self._writing() as connection:
             models = intern(connection, ModelRow, (item.spec.model for item in new.values()))
