@@ -220,8 +220,9 @@ class RenderSpec:
     height: int
     width: int
     profile: str
-    """Numerics profile: device kind, dtype and batch shape, e.g. ``"cpu-float32-b16"``. Bits are
-    equal within one profile and one set of library versions."""
+    """Numerics profile: device kind, dtype, batch shape and what an accelerator is called, e.g.
+    ``"cpu-float32-b16"`` or ``"cuda-bfloat16-b4 on NVIDIA H100 80GB HBM3"``. Bits are equal within
+    one profile and one set of library versions."""
     adapters: tuple[Adapter, ...] = ()
     negative_prompt: str = ""
     embeddings: tuple[Embedding, ...] = ()

@@ -8,20 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lcmis import findings, judge
+from lcmis.audit.controls import BLANK, MISMATCHED, control_spec, missing_controls
 from lcmis.audit.pairs import Chosen, chosen_pairs
 from lcmis.audit.provenance import provenance
-from lcmis.check import blank_picture, questions_for
+from lcmis.check import questions_for
 from lcmis.errors import ConfigError, ItemError, RenderError
-from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
+from lcmis.findings import ModelFinding, PairFinding
 from lcmis.machine.hub.fetching import Fetch
 from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.optional import fetches_of, may_decide, notes_of, price_of, spent_by
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
-from lcmis.store import Drawn, Store
+from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, RenderSpec, Stage
-from lcmis.workers.orders import DrawOrder, Painted, Report, Wish
-from lcmis.workers.studio import Studio, drawn_as
+from lcmis.workers.orders import DrawOrder, Report, Wish
+from lcmis.workers.studio import Studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Audit:
         self.checkers = [open_checker(settings) for settings in config.checkers]
         refuse_undecided(self.checkers[0])
         self.rule = findings.stopping_rule(config.stopping)
-        self._questions: dict[tuple[str, str], tuple[Question, ...]] = {}
+        self._questions: dict[str, tuple[tuple[Checker, tuple[Question, ...]], ...]] = {}
         self._specs: dict[tuple[str, str], tuple[RenderSpec, ...]] = {}
         self._states: dict[str, _State] = {}
         self._looks: dict[tuple[str, str], _Look] = {}
@@ -243,7 +244,7 @@ class Audit:
             look.pair,
             look.model,
             self._specs_of(look.model, look.pair)[: look.seen],
-            tuple((checker, self._questions_of(checker, look.pair)) for checker in self.checkers),
+            self._asked_of(look.pair),
         )
 
     def _next_looks(self, done: Sequence[Wish]) -> list[Wish]:
@@ -268,10 +269,7 @@ class Audit:
         for look in sorted(self._looks.values(), key=lambda look: -look.seen):
             specs = self._specs_of(look.model, look.pair)[look.seen :]
             if specs:
-                asked = tuple(
-                    (checker, self._questions_of(checker, look.pair)) for checker in self.checkers
-                )
-                yield Wish(look.pair, look.model, specs, asked)
+                yield Wish(look.pair, look.model, specs, self._asked_of(look.pair))
 
     def _heard(self, report: Report) -> None:
         if isinstance(report.order, DrawOrder):
@@ -285,11 +283,13 @@ class Audit:
         found = self._find(model, self._readable(model)[0])
         return any(pair.judgement.failing is judge.Decision.CONTINUE for pair in found)
 
-    def _questions_of(self, checker: Checker, pair: ConceptPair) -> tuple[Question, ...]:
-        place = (checker.checker_id, pair.key)
-        if place not in self._questions:
-            self._questions[place] = questions_for(checker, pair)
-        return self._questions[place]
+    def _asked_of(self, pair: ConceptPair) -> tuple[tuple[Checker, tuple[Question, ...]], ...]:
+        """All that is asked about a picture of a pair."""
+        if pair.key not in self._questions:
+            self._questions[pair.key] = tuple(
+                (checker, questions_for(checker, pair)) for checker in self.checkers
+            )
+        return self._questions[pair.key]
 
     # ── controls ─────────────────────────────────────────────────────────────────────────────
 
@@ -302,32 +302,19 @@ class Audit:
         first = {pair: self._specs_of(model, pair)[0] for pair in self._readable(model)[0]}
         lacking = {spec.key for spec in self.store.missing(list(first.values()))}
         first = {pair: spec for pair, spec in first.items() if spec.key not in lacking}
-        drawn: list[Drawn] = []
-        for pair, spec in first.items():
-            blank = control_spec("blank", pair, spec)
-            drawn.append(
-                drawn_as(pair, Painted(blank, 0.0, blank_picture(spec.width, spec.height)))
-            )
-            other = next((o for o in first if not _share_concepts(pair, o)), None)
-            picture = None if other is None else self.studio.load(first[other].key)
-            if picture is not None:
-                control = control_spec("mismatched", pair, spec)
-                drawn.append(drawn_as(pair, Painted(control, 0.0, picture)))
-        lacking = {spec.key for spec in self.store.missing([item.spec for item in drawn])}
-        self.store.add_renders([item for item in drawn if item.spec.key in lacking])
-        pairs = {pair.key: pair for pair in first}
+        for drawn in missing_controls(self.studio, first):
+            self.store.add_renders(drawn)
+        controls = {
+            control_spec(kind, pair, like): pair
+            for pair, like in first.items()
+            for kind in (BLANK, MISMATCHED)
+        }
+        lacking = {spec.key for spec in self.store.missing(list(controls))}
         self.studio.make(
             [
-                Wish(
-                    pairs[item.pair_key],
-                    model,
-                    (item.spec,),
-                    tuple(
-                        (checker, self._questions_of(checker, pairs[item.pair_key]))
-                        for checker in self.checkers
-                    ),
-                )
-                for item in drawn
+                Wish(pair, model, (spec,), self._asked_of(pair))
+                for spec, pair in controls.items()
+                if spec.key not in lacking
             ]
         )
 
@@ -425,25 +412,3 @@ def refuse_undecided(checker: Checker) -> None:
             f"{checker.checker_id} does not tell whether a concept is there, so it decides "
             f"nothing: name another checker before it"
         )
-
-
-def control_spec(kind: str, pair: ConceptPair, like: RenderSpec) -> RenderSpec:
-    """The name under which a control picture of a pair is stored: drawn by nobody."""
-    return RenderSpec(
-        model=f"{CONTROL_MODEL}@{kind}",
-        stages=(Stage(pair.prompt),),
-        seed=0,
-        num_inference_steps=1,
-        guidance_scale=0.0,
-        scheduler="none",
-        height=like.height,
-        width=like.width,
-        profile="none",
-        device="none",
-    )
-
-
-def _share_concepts(pair: ConceptPair, other: ConceptPair) -> bool:
-    """Whether a picture of ``other``, right or wrong, may show a concept of ``pair``."""
-    shown = {other.a.name, other.b.name, *(item.concept.name for item in other.intruders)}
-    return pair.a.name in shown or pair.b.name in shown

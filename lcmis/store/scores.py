@@ -75,45 +75,8 @@ class ScoreDoor(Door):
         Raises:
             UnknownNameError: a picture or a question is not in the store.
         """
-        together: dict[tuple[str, str, str], list[Score]] = {}
-        for score in scores:
-            together.setdefault((score.checker, score.render, score.question), []).append(score)
         with self._writing() as connection:
-            add_questions(connection, questions)
-            renders = known_ids(connection, RenderRow, (score.render for score in scores))
-            asked_ids = known_ids(connection, QuestionRow, (score.question for score in scores))
-            checkers = intern(connection, CheckerRow, (score.checker for score in scores))
-            options = intern(connection, OptionRow, (score.answer.option for score in scores))
-            said = answered(connection, checkers.values(), renders.values())
-            rows, boxes = [], []
-            for (checker, render, question), answers in together.items():
-                place_of = {
-                    "checker_id": checkers[checker],
-                    "render_id": renders[render],
-                    "question_id": asked_ids[question],
-                }
-                if tuple(place_of.values()) in said:
-                    continue
-                for place, score in enumerate(sorted(answers, key=_likeliest_first)):
-                    answer = score.answer
-                    here = {**place_of, "option_id": options[answer.option]}
-                    rows.append(
-                        here
-                        | {
-                            "place": place,
-                            "value": None if answer.value is None else float(answer.value),
-                            "mass": float(answer.mass),
-                            "reason": documents.refuse_broken(answer.reason, "answer.reason"),
-                        }
-                    )
-                    if answer.box is not None:
-                        boxes.append(here | _box_columns(answer.box))
-            insert_new(connection, ScoreRow, rows)
-            insert_new(connection, BoxRow, boxes)
-            match_questions(
-                connection,
-                {(renders[score.render], asked_ids[score.question]) for score in scores},
-            )
+            add_answers(connection, scores, questions)
 
     def scores(self, spec_key: str) -> list[tuple[Question, Score]]:
         """All that every checker said of a picture, by checker and question, likeliest first."""
@@ -213,6 +176,50 @@ class ScoreDoor(Door):
         """Ids of all checkers that have said something."""
         with self._reading() as connection:
             return list(connection.scalars(select(CheckerRow.name).order_by(CheckerRow.name)))
+
+
+def add_answers(
+    connection: Connection, scores: Sequence[Score], questions: Iterable[Question]
+) -> None:
+    """As :meth:`ScoreDoor.add_scores`, in a transaction that writes."""
+    together: dict[tuple[str, str, str], list[Score]] = {}
+    for score in scores:
+        together.setdefault((score.checker, score.render, score.question), []).append(score)
+    add_questions(connection, questions)
+    renders = known_ids(connection, RenderRow, (score.render for score in scores))
+    asked_ids = known_ids(connection, QuestionRow, (score.question for score in scores))
+    checkers = intern(connection, CheckerRow, (score.checker for score in scores))
+    options = intern(connection, OptionRow, (score.answer.option for score in scores))
+    said = answered(connection, checkers.values(), renders.values())
+    rows, boxes = [], []
+    for (checker, render, question), answers in together.items():
+        place_of = {
+            "checker_id": checkers[checker],
+            "render_id": renders[render],
+            "question_id": asked_ids[question],
+        }
+        if tuple(place_of.values()) in said:
+            continue
+        for place, score in enumerate(sorted(answers, key=_likeliest_first)):
+            answer = score.answer
+            here = {**place_of, "option_id": options[answer.option]}
+            rows.append(
+                here
+                | {
+                    "place": place,
+                    "value": None if answer.value is None else float(answer.value),
+                    "mass": float(answer.mass),
+                    "reason": documents.refuse_broken(answer.reason, "answer.reason"),
+                }
+            )
+            if answer.box is not None:
+                boxes.append(here | _box_columns(answer.box))
+    insert_new(connection, ScoreRow, rows)
+    insert_new(connection, BoxRow, boxes)
+    match_questions(
+        connection,
+        {(renders[score.render], asked_ids[score.question]) for score in scores},
+    )
 
 
 def _number(connection: Connection, checker_id: str) -> int:

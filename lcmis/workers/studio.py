@@ -19,7 +19,7 @@ from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Scor
 from lcmis.workers.here import Here
 from lcmis.workers.orders import Asked, CheckOrder, Crew, DrawOrder, Painted, Report, Wish
 from lcmis.workers.turns import Turns
-from lcmis.workers.writer import Writer
+from lcmis.workers.writer import Parcel, Writer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -175,7 +175,7 @@ class Studio:
         if self._floor is None:
             self.store.add_failure(failure)
         else:
-            self._floor.writer.failure(failure)
+            self._floor.writer.bring(Parcel(failures=(failure,)))
         self.failed.add(item)
         self._refuse_more(sentence)
 
@@ -252,9 +252,7 @@ class _Floor:
         for one, some in keyed:
             one.pictures = {key for key, _ in some if key in lacking}
             there[one.wish.pair.key] += [key for key, _ in some if key not in lacking]
-        for pair_key, keys in there.items():
-            if keys:
-                self._store.link(pair_key, list(dict.fromkeys(keys)))
+        self._store.add_many(links={pair: keys for pair, keys in there.items() if keys})
         self._ask_of_stored(
             [(one, [key for key, _ in some if key not in lacking]) for one, some in keyed]
         )
@@ -429,18 +427,12 @@ class _Floor:
                 report = self._lay_aside(report)
             owners = {one.spec.key: self._owners.pop(one.spec.key) for one in report.painted}
             drawn = [one for one in report.painted if not _has_failed(one)]
-            self.writer.pictures(
-                [
-                    drawn_as(pair, one)
-                    for one in drawn
-                    for pair in dict.fromkeys(open_.wish.pair for open_ in owners[one.spec.key])
-                ]
-            )
-            for remark in report.remarks:
-                self.writer.exchange(remark)
+            self.writer.bring(_parcel(report, drawn, owners))
             self._studio.drawn += len(drawn)
+            self._studio.asked += len(report.said)
             self._studio.work += report.work
-            self._keep_answers(report)
+            if isinstance(report.order, CheckOrder):
+                self._answered(report.order.checker, report.order.asked)
             self._ask_of_drawn(drawn, owners, report)
             for key, some in owners.items():
                 for one in some:
@@ -472,19 +464,6 @@ class _Floor:
             said=tuple(one for one in report.said if one.spec_key in asked),
             unsaid=tuple(one for one in report.unsaid if one.spec_key in asked),
         )
-
-    def _keep_answers(self, report: Report) -> None:
-        self.writer.scores(
-            [
-                Score(one.spec_key, one.checker, one.question.key, answer)
-                for one in report.said
-                for answer in one.answers
-            ],
-            {one.question for one in report.said},
-        )
-        self._studio.asked += len(report.said)
-        if isinstance(report.order, CheckOrder):
-            self._answered(report.order.checker, report.order.asked)
 
     def _ask_of_drawn(
         self, drawn: Sequence[Painted], owners: Mapping[str, Sequence[_Open]], report: Report
@@ -526,6 +505,26 @@ def _has_failed(one: Painted) -> bool:
     return isinstance(one.drawn, RenderError) and not isinstance(one.drawn, Refusal)
 
 
+def _parcel(
+    report: Report, drawn: Sequence[Painted], owners: Mapping[str, Sequence[_Open]]
+) -> Parcel:
+    """What of a report goes into the store."""
+    return Parcel(
+        [
+            drawn_as(pair, one)
+            for one in drawn
+            for pair in dict.fromkeys(open_.wish.pair for open_ in owners[one.spec.key])
+        ],
+        [
+            Score(one.spec_key, one.checker, one.question.key, answer)
+            for one in report.said
+            for answer in one.answers
+        ],
+        [one.question for one in report.said],
+        report.remarks,
+    )
+
+
 def _about(report: Report, key: str) -> Report:
     """The part of a report that is about one picture."""
     return Report(
@@ -544,7 +543,7 @@ def drawn_as(pair: ConceptPair, one: Painted) -> Drawn:
         return Drawn(pair.key, spec, Render(key, "", seconds, spec.device, str(one.drawn)), None)
     if one.drawn is None:
         render = Render(key, one.sha256, seconds, spec.device)
-        return Drawn(pair.key, spec, render, None, num_bytes=one.num_bytes)
+        return Drawn(pair.key, spec, render, None, one.num_bytes)
     sha256 = one.sha256 or picture_hash(one.drawn)
     return Drawn(pair.key, spec, Render(key, sha256, seconds, spec.device), one.drawn)
 
