@@ -14,7 +14,7 @@ from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import to_toml
 from lcmis.store import Store
 from lcmis.types import Concept
-from lcmis.workers.here import Studio
+from lcmis.workers.studio import Studio
 
 pytestmark = pytest.mark.usefixtures("toys")
 

@@ -10,10 +10,11 @@ from lcmis.check import blank_picture
 from lcmis.findings import CONTROL_MODEL
 from lcmis.store import Drawn
 from lcmis.types import ConceptPair, RenderSpec, Stage
-from lcmis.workers.here import batches, drawn_as
+from lcmis.workers.orders import Painted
+from lcmis.workers.studio import batches, drawn_as
 
 if TYPE_CHECKING:
-    from lcmis.workers.here import Studio
+    from lcmis.workers.studio import Studio
 
 BLANK = "blank"
 MISMATCHED = "mismatched"
@@ -62,13 +63,15 @@ def missing_controls(
         for kind, pair in some:
             spec = specs[kind, pair]
             if kind == BLANK:
-                drawn.append(drawn_as(pair, spec, blank_picture(spec.width, spec.height), 0.0))
+                drawn.append(
+                    drawn_as(pair, Painted(spec, 0.0, blank_picture(spec.width, spec.height)))
+                )
                 continue
             assert strangers is not None
             for other in strangers.of(pair):
                 picture = studio.load(first[other].key)
                 if picture is not None:  # a refused one shows nothing at all
-                    drawn.append(drawn_as(pair, spec, picture, 0.0))
+                    drawn.append(drawn_as(pair, Painted(spec, 0.0, picture)))
                     break
         if drawn:
             yield drawn

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-
-from PIL.Image import Image
 
 from lcmis import findings, judge
 from lcmis.audit.controls import BLANK, MISMATCHED, control_spec, missing_controls
@@ -24,7 +21,8 @@ from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, RenderSpec, Stage
-from lcmis.workers.here import Studio
+from lcmis.workers.orders import DrawOrder, Report, Wish
+from lcmis.workers.studio import Studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +120,12 @@ class Audit:
         self.checkers = [open_checker(settings) for settings in config.checkers]
         refuse_undecided(self.checkers[0])
         self.rule = findings.stopping_rule(config.stopping)
-        self._questions: dict[tuple[str, str], tuple[Question, ...]] = {}
+        self._questions: dict[str, tuple[tuple[Checker, tuple[Question, ...]], ...]] = {}
         self._specs: dict[tuple[str, str], tuple[RenderSpec, ...]] = {}
+        self._states: dict[str, _State] = {}
+        self._looks: dict[tuple[str, str], _Look] = {}
+        """Under way, by model and pair."""
+        self._last: _State | None = None
         self.studio = Studio(store, config.max_failures)
         for kind, ids in (
             ("model", [model.model_id for model in self.models]),
@@ -185,9 +187,12 @@ class Audit:
         self.store.add_run(provenance(self.config, command, models, checkers))
         self.store.add_pairs(self.pairs)
         self.studio.together = [*self.checkers, *filter(self._is_unfinished, self.models)]
-        for model in self.models:
-            self._audit_model(model)
-        self._check_controls()
+        with self.studio:
+            for model in self.models:
+                for key, sentence in self._readable(model)[1].items():
+                    self.studio.fail(key, "render", sentence)
+            self._audit()
+            self._check_controls()
         return self.result(time.monotonic() - started)
 
     def result(self, seconds: float = 0.0) -> AuditResult:
@@ -213,68 +218,78 @@ class Audit:
             notes=tuple(note for model in self.models for note in notes_of(model)),
         )
 
-    def _audit_model(self, model: ImageModel) -> None:
-        undecided, refused = self._readable(model)
-        for key, sentence in refused.items():
-            self.studio.fail(key, "render", sentence)
+    def _audit(self) -> None:
+        """Every look of every pair and model, as soon as the one before has come."""
+        items = []
+        for model in self.models:
+            readable, _ = self._readable(model)
+            present = sum(len(finding.evidence) for finding in self._find(model, readable))
+            self._states[model.model_id] = _State(model.model_id, len(self.pairs), present)
+            self._states[model.model_id].undecided = len(readable)
+            items += [_Look(model, pair, self.rule.block) for pair in readable]
+        self._clear_failures({item.pair.key for item in items})
+        self.studio.work_on(
+            map(self._wish, items), self._next_looks, self._likely_looks, self._heard
+        )
+
+    def _clear_failures(self, readable: set[str]) -> None:
+        """What kept a pair from being read does so no more."""
         for failure in self.store.failures():
-            if failure.item in {pair.key for pair in undecided}:
+            if failure.item in readable:
                 self.store.clear_failure(failure.item)
-        present = sum(len(finding.evidence) for finding in self._find(model, undecided))
-        state = _State(model.model_id, len(self.pairs), present)
-        for look in itertools.count(1):
-            seen = look * self.rule.block
-            plan = [
-                (pair, spec) for pair in undecided for spec in self._specs_of(model, pair)[:seen]
-            ]
-            state.undecided = len(undecided)
-            self._draw_missing(model, plan, state)
-            lacking = {spec.key for spec in self.store.missing([spec for _, spec in plan])}
-            self._check_missing(
-                [(pair, spec.key) for pair, spec in plan if spec.key not in lacking], {}
-            )
-            undecided = [
-                finding.pair
-                for finding in self._find(model, undecided, seen)
-                if finding.judgement.failing is judge.Decision.CONTINUE
-            ]
-            if not undecided or seen >= self.rule.cap:
-                return
+
+    def _wish(self, look: _Look) -> Wish:
+        self._looks[look.model.model_id, look.pair.key] = look
+        return Wish(
+            look.pair,
+            look.model,
+            self._specs_of(look.model, look.pair)[: look.seen],
+            self._asked_of(look.pair),
+        )
+
+    def _next_looks(self, done: Sequence[Wish]) -> list[Wish]:
+        """What the rule asks for once these pictures are there; the others are decided."""
+        groups: dict[tuple[str, int], list[_Look]] = defaultdict(list)
+        for wish in done:
+            look = self._looks.pop((wish.model.model_id, wish.pair.key))
+            groups[look.model.model_id, look.seen].append(look)
+        wishes = []
+        for (model_id, seen), looks in groups.items():
+            model = looks[0].model
+            found = self._find(model, [look.pair for look in looks], seen)
+            for finding in found:
+                if finding.judgement.failing is judge.Decision.CONTINUE and seen < self.rule.cap:
+                    wishes.append(self._wish(_Look(model, finding.pair, seen + self.rule.block)))
+                else:
+                    self._states[model_id].undecided -= 1
+        return wishes
+
+    def _likely_looks(self) -> Iterator[Wish]:
+        """What comes after the looks that are under way, the nearest to its end first."""
+        for look in sorted(self._looks.values(), key=lambda look: -look.seen):
+            specs = self._specs_of(look.model, look.pair)[look.seen :]
+            if specs:
+                yield Wish(look.pair, look.model, specs, self._asked_of(look.pair))
+
+    def _heard(self, report: Report) -> None:
+        if isinstance(report.order, DrawOrder):
+            state = self._states[report.order.model]
+            state.pictures += sum(not isinstance(one.drawn, RenderError) for one in report.painted)
+            self._last = state
+        if self._last is not None:
+            self._tell("checking" if self.studio.crew.is_busy else "drawing", self._last)
 
     def _is_unfinished(self, model: ImageModel) -> bool:
         found = self._find(model, self._readable(model)[0])
         return any(pair.judgement.failing is judge.Decision.CONTINUE for pair in found)
 
-    def _draw_missing(
-        self, model: ImageModel, plan: Sequence[tuple[ConceptPair, RenderSpec]], state: _State
-    ) -> None:
-        owner = {spec.key: pair for pair, spec in plan}
-        self._tell("drawing", state)
-        with contextlib.closing(self.studio.draw_missing(model, plan)) as drawing:
-            for drawn in drawing:
-                state.pictures += len(drawn)
-                self._tell("checking", state)
-                images = {item.spec.key: item.image for item in drawn if item.image is not None}
-                self._check_missing([(owner[key], key) for key in images], images)
-                self._tell("drawing", state)
-
-    def _check_missing(
-        self, pictures: Sequence[tuple[ConceptPair, str]], images: Mapping[str, Image]
-    ) -> None:
-        """Ask every checker what it has not yet answered about these pictures."""
-        for checker in self.checkers:
-            asked = [
-                (spec_key, question)
-                for pair, spec_key in pictures
-                for question in self._questions_of(checker, pair)
-            ]
-            self.studio.check_missing(checker, asked, images)
-
-    def _questions_of(self, checker: Checker, pair: ConceptPair) -> tuple[Question, ...]:
-        place = (checker.checker_id, pair.key)
-        if place not in self._questions:
-            self._questions[place] = questions_for(checker, pair)
-        return self._questions[place]
+    def _asked_of(self, pair: ConceptPair) -> tuple[tuple[Checker, tuple[Question, ...]], ...]:
+        """All that is asked about a picture of a pair."""
+        if pair.key not in self._questions:
+            self._questions[pair.key] = tuple(
+                (checker, questions_for(checker, pair)) for checker in self.checkers
+            )
+        return self._questions[pair.key]
 
     # ── controls ─────────────────────────────────────────────────────────────────────────────
 
@@ -287,18 +302,21 @@ class Audit:
         first = {pair: self._specs_of(model, pair)[0] for pair in self._readable(model)[0]}
         lacking = {spec.key for spec in self.store.missing(list(first.values()))}
         first = {pair: spec for pair, spec in first.items() if spec.key not in lacking}
-        pairs = {pair.key: pair for pair in first}
         for drawn in missing_controls(self.studio, first):
             self.store.add_renders(drawn)
-            images = {item.spec.key: item.image for item in drawn if item.image is not None}
-            self._check_missing([(pairs[one.pair_key], one.spec.key) for one in drawn], images)
-        specs = {
-            control_spec(kind, pair, like).key: pair
+        controls = {
+            control_spec(kind, pair, like): pair
             for pair, like in first.items()
             for kind in (BLANK, MISMATCHED)
         }
-        there = self.store.present(list(specs))
-        self._check_missing([(specs[key], key) for key in specs if key in there], {})
+        lacking = {spec.key for spec in self.store.missing(list(controls))}
+        self.studio.make(
+            [
+                Wish(pair, model, (spec,), self._asked_of(pair))
+                for spec, pair in controls.items()
+                if spec.key not in lacking
+            ]
+        )
 
     # ── the plan, minus the store ────────────────────────────────────────────────────────────
 
@@ -362,6 +380,15 @@ class Audit:
                 failures=len(self.studio.failed),
             )
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at a pair: its first ``seen`` pictures."""
+
+    model: ImageModel
+    pair: ConceptPair
+    seen: int
 
 
 @dataclass(slots=True)
