@@ -94,6 +94,9 @@ class Named:
             object.__setattr__(self, "_key", content_key(self))
             return self._key
 
+    def __hash__(self) -> int:
+        return hash(self.key)
+
 
 # ── what is asked ────────────────────────────────────────────────────────────────────────────────
 
@@ -135,6 +138,8 @@ class ConceptPair(Named):
     Raises:
         ValueError: the prompt is empty, or both concepts bear one name.
     """
+
+    __hash__ = Named.__hash__  # or it would be that of all fields, at every question
 
     a: Concept
     b: Concept
@@ -230,6 +235,8 @@ class RenderSpec(Named):
             [0, 2**63), or a size, step count or guidance that no picture can have.
     """
 
+    __hash__ = Named.__hash__  # or it would be that of all fields, at every question
+
     model: str
     """``name@revision``."""
     stages: tuple[Stage, ...]
@@ -322,6 +329,8 @@ NONE_OF_THESE = "none of these"
 @dataclass(frozen=True, slots=True)
 class Question(Named):
     """Something asked of a picture, independent of how a checker words it."""
+
+    __hash__ = Named.__hash__  # or it would be that of all fields, at every question
 
     kind: QuestionKind
     text: str

@@ -17,7 +17,7 @@ from lcmis.store.connect import sentences
 from lcmis.store.evidence import Evidence
 from lcmis.store.failures import FailureDoor, insert_failure, still_failed
 from lcmis.store.labels import LabelDoor
-from lcmis.store.pictures import Drawn, Listed, PictureDoor, add_drawn, add_links
+from lcmis.store.pictures import Drawn, Listed, PictureDoor, add_drawn, add_links, unlinked
 from lcmis.store.rows import CHUNK
 from lcmis.store.scores import ScoreDoor, add_answers
 from lcmis.store.searches import SearchDoor, add_exchanges
@@ -119,6 +119,10 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, FailureDoor)
             StoreError: no room or no permission to write.
             ValueError: a render does not belong to its spec or its image.
         """
+        if links and not (drawn or scores or exchanges or failures):
+            with self._reading() as connection:
+                if not unlinked(connection, links):
+                    return
         new, sizes = self._file(drawn)
         with self._writing() as connection:
             if drawn:

@@ -329,6 +329,23 @@ def add_links(connection: Connection, wanted: Mapping[str, Iterable[str]]) -> No
     Raises:
         UnknownNameError: a pair or a picture is not in the store.
     """
+    links = unlinked(connection, wanted)
+    insert_new(
+        connection,
+        PairRenderRow,
+        [{"pair_id": pair, "render_id": render} for pair, render in sorted(links)],
+    )
+    checkers = connection.scalars(select(CheckerRow.id)).all()
+    said = answered(connection, checkers, sorted({render for _, render in links}))
+    match_questions(connection, {(render, question) for _, render, question in said})
+
+
+def unlinked(connection: Connection, wanted: Mapping[str, Iterable[str]]) -> set[tuple[int, int]]:
+    """The numbers of pairs and pictures that belong together, and are not said to yet.
+
+    Raises:
+        UnknownNameError: a pair or a picture is not in the store.
+    """
     pairs = ids_of(connection, PairRow.key, PairRow.id, list(wanted))
     for pair_key in wanted:
         if pair_key not in pairs:
@@ -343,11 +360,4 @@ def add_links(connection: Connection, wanted: Mapping[str, Iterable[str]]) -> No
                 )
             ).tuples()
         )
-    insert_new(
-        connection,
-        PairRenderRow,
-        [{"pair_id": pair, "render_id": render} for pair, render in sorted(links)],
-    )
-    checkers = connection.scalars(select(CheckerRow.id)).all()
-    said = answered(connection, checkers, sorted({render for _, render in links}))
-    match_questions(connection, {(render, question) for _, render, question in said})
+    return links

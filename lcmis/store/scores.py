@@ -11,13 +11,14 @@ from lcmis.errors import UnknownNameError
 from lcmis.store import documents
 from lcmis.store.door import Door
 from lcmis.store.evidence import Evidence, answered, evidence_of, gather, match_questions
-from lcmis.store.rows import add_questions, ids_of, insert_new, intern, known_ids, pair_id
+from lcmis.store.rows import add_questions, chunks, ids_of, insert_new, intern, known_ids, pair_id
 from lcmis.store.tables import (
     BoxRow,
     CheckerRow,
     ModelRow,
     OptionRow,
     PairRenderRow,
+    PairRow,
     QuestionRow,
     RenderRow,
     ScoreRow,
@@ -38,10 +39,7 @@ class ScoreDoor(Door):
         self, checker_id: str, asked: Sequence[tuple[str, Question]]
     ) -> list[tuple[str, Question]]:
         """Those (spec key, question) that this checker has said nothing to yet, in order."""
-        names: dict[Question, str] = {}
-        for _, question in asked:
-            if question not in names:
-                names[question] = question.key
+        names = {id(question): question.key for _, question in asked}  # keys are remembered
         with self._reading() as connection:
             checker = _number(connection, checker_id)
             if checker == NOBODY:
@@ -56,10 +54,11 @@ class ScoreDoor(Door):
                 connection, QuestionRow.key, QuestionRow.id, list(set(names.values()))
             )
             said = answered(connection, [checker], renders.values())
+        numbers = {place: questions.get(name) for place, name in names.items()}
         return [
             (spec_key, question)
             for spec_key, question in asked
-            if (checker, renders.get(spec_key), questions.get(names[question])) not in said
+            if (checker, renders.get(spec_key), numbers[id(question)]) not in said
         ]
 
     def add_scores(self, scores: Sequence[Score], questions: Iterable[Question]) -> None:
@@ -146,9 +145,17 @@ class ScoreDoor(Door):
         *,
         model: str | None = None,
         pair: str | None = None,
+        pairs: Sequence[str] | None = None,
         from_seed: int = 0,
     ) -> list[Evidence]:
         """One line for each picture of each pair, by model, pair and seed, from a seed on.
+
+        Args:
+            checker_id: who was asked.
+            model: only of this one.
+            pair: only of the pair of this key, of a key that begins so, or of this prompt.
+            pairs: only of the pairs of these keys; those that are not there are passed over.
+            from_seed: from this one on.
 
         Raises:
             UnknownNameError: the pair is not in the store.
@@ -161,7 +168,13 @@ class ScoreDoor(Door):
                 statement = statement.where(ModelRow.name == model)
             if pair is not None:
                 statement = statement.where(PairRenderRow.pair_id == pair_id(connection, pair))
-            return gather(connection, statement)
+            if pairs is None:
+                return gather(connection, statement)
+            numbers = ids_of(connection, PairRow.key, PairRow.id, pairs)
+            found: list[Evidence] = []
+            for some in chunks([numbers[key] for key in sorted(numbers)]):
+                found += gather(connection, statement.where(PairRenderRow.pair_id.in_(some)))
+        return sorted(found, key=lambda one: (one.model, one.pair_key))
 
     def evidence_table(self, checker_id: str) -> EvidenceTable:
         """The same of all pictures of all pairs as whole columns, for those who judge all at once:
