@@ -22,6 +22,7 @@ from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, RenderSpec, Stage
+from lcmis.workers import hire
 from lcmis.workers.orders import DrawOrder, Report, Wish
 from lcmis.workers.studio import Studio
 
@@ -127,7 +128,7 @@ class Audit:
         self._looks: dict[tuple[str, str], _Look] = {}
         """Under way, by model and pair."""
         self._last: _State | None = None
-        self.studio = Studio(store, config.max_failures)
+        self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         for kind, ids in (
             ("model", [model.model_id for model in self.models]),
             ("checker", [checker.checker_id for checker in self.checkers]),
@@ -192,6 +193,12 @@ class Audit:
         }
         unfinished = [one for one in self.models if any(map(_is_open, before[one.model_id]))]
         self.studio.together = [*self.checkers, *unfinished]
+        self.studio.crew = hire(
+            self.store,
+            self.config.workers,
+            dict(zip(models, self.config.models, strict=True)),
+            dict(zip(checkers, self.config.checkers, strict=True)),
+        )
         with self.studio:
             for model in self.models:
                 for key, sentence in self._readable(model)[1].items():
