@@ -12,6 +12,7 @@ from lcmis.errors import ConfigError, InversionError, Refusal, RenderError
 from lcmis.machine.device import choose_device, choose_dtype, choose_offload
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
+from lcmis.render.accelerators import profile_of
 from lcmis.render.conditioning import Defaults
 from lcmis.render.forms.form import Form
 from lcmis.render.forms.schedulers import refuse_unfit
@@ -166,7 +167,7 @@ class DiffusersModel:
     @property
     def profile(self) -> str:
         """Numerics profile, e.g. ``"cpu-float32-b16"``."""
-        return f"{self._template.device}-{self._template.dtype}-b{self.batch_size}"
+        return profile_of(self._device, f"{self._template.dtype}-b{self.batch_size}")
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
         """The full specification of one picture under this model's settings.
