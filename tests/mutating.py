@@ -112,7 +112,9 @@ def main() -> None:
         part, parts = map(int, told.part.split("/"))
         kept = f"tried-{told.room}-{part}-{parts}{'-again' if told.again else ''}.json"
         loop = Loop(left[part - 1 :: parts], kept, slow=told.slow)
-        words = ["-q", "-p", "no:xdist", "--rootdir=.", "--tb=no", "--assert=plain"]
+        # Every child would start a server of its own.
+        words = ["-k", "not postgresql"]
+        words += ["-q", "-p", "no:xdist", "--rootdir=.", "--tb=no", "--assert=plain"]
         pytest.main([*words, *tests], plugins=[loop])
     _tell(mine)
 
