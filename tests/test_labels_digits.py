@@ -672,3 +672,13 @@ def test_rules_say_all_of_their_settings_but_the_usual_threshold():
         "curtailed 9 at 0.25",
     )
     assert (FixedN(8).fair, judge.Curtailed(8).fair, Sprt(block=5).fair) == (8, 4, 5)
+
+
+def test_a_checker_that_sees_nothing_right_is_no_better_than_a_coin():
+    for shares in ((0.0, 1.0), (1.0, 0.0)):
+        with pytest.raises(ValueError, match="add up to 1 or less"):
+            judge.corrected_rate(rate(3, 4), *shares)
+
+
+def test_two_pairs_that_agree_can_show_a_large_difference():
+    assert paired_difference([PairedCounts(5, 0, 0, 5)] * 2).detectable < 0.9
