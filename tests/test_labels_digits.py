@@ -43,6 +43,8 @@ LABELS = [
 PLAIN = [Judged(one.score, one.truth) for one in LABELS]
 WEIGHTED = [Judged(one.score, one.truth, one.weight) for one in LABELS]
 GROUPED = [Judged(one.score, one.truth, group=one.group) for one in LABELS]
+TWO = [Judged(one.score, one.truth, group="ab"[n % 2]) for n, one in enumerate(PLAIN)]
+PAIRED = [Judged(one.score, one.truth, stratum=f"s{n // 2}") for n, one in enumerate(PLAIN)]
 STRATIFIED = [Judged(one.score, one.truth, stratum=one.stratum) for one in LABELS]
 
 
@@ -60,6 +62,8 @@ STRATIFIED = [Judged(one.score, one.truth, stratum=one.stratum) for one in LABEL
         (WEIGHTED, {"confidence": 0.8}, 0.673418, 0.522228, 0.838767),
         (GROUPED, {}, 0.725385, 0.374725, 1.0),
         (GROUPED, {"threshold": 0.3}, 0.324359, 0.0, 1.0),
+        (TWO, {}, 0.725385, 0.000000, 1.000000),
+        (PAIRED, {"confidence": 0.8}, 0.725385, 0.536184, 0.951377),
         (STRATIFIED, {"threshold": 0.3}, 0.324359, 0.0, 0.829026),
         (STRATIFIED, {"confidence": 0.8}, 0.725385, 0.539162, 0.934561),
         (STRATIFIED, {"more": 4.0}, 0.725385, 0.486139, 0.967585),
@@ -124,7 +128,10 @@ def test_the_corrected_rate_keeps_how_it_was_stopped_and_ends_where_nothing_is_k
 )
 def test_how_many_more_labels_halve_the_interval_is_pinned(labels, told, more):
     assert labels_to_halve(rate(3000, 5000), labels, **told) == more
-    assert labels_to_halve(rate(30, 50), labels, **told) is None
+
+
+def test_where_pictures_are_what_lacks_no_labels_halve_the_interval():
+    assert labels_to_halve(rate(30, 50), LABELS) is None
 
 
 @pytest.mark.parametrize(
@@ -156,6 +163,9 @@ def test_a_checkers_accuracy_is_pinned():
     )
     assert (found.sensitivity.rate.total, found.specificity.rate.total) == (23, 17)
     assert found.informed == pytest.approx(0.774510, abs=1e-6)
+    surer = judge.accuracy(LABELS, confidence=0.8)
+    assert surer.sensitivity.rate.low > found.sensitivity.rate.low + 0.05
+    assert surer.specificity.rate.low > found.specificity.rate.low + 0.05
     other = judge.accuracy([Judged(0.5, truth=True), Judged(0.5, truth=False)])
     assert (other.sensitivity.rate.value, other.specificity.rate.value) == (1.0, 0.0)
 
