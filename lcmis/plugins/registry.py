@@ -72,6 +72,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "moce-bisect": "lcmis.repair.methods.moce:bisect",
         "moce-replicate": "lcmis.repair.methods.moce:replicate",
         "rewrite": "lcmis.repair.methods.rewrite:Rewrite",
+        "ordered": "lcmis.repair.methods.ordered:Ordered",
+        "alternating": "lcmis.repair.methods.alternating:Alternating",
         "proxies": "lcmis.repair.methods.proxies:Proxies",
         "bigpe": "lcmis.repair.methods.bigpe:Bigpe",
         "bigpe-epsilon": "lcmis.repair.methods.bigpe:by_epsilon",
