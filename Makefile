@@ -28,7 +28,7 @@ help:  ## This list
 
 audit: .venv/ready  ## Audit both teacup models and print what they get wrong
 	@echo "3/3  auditing teacup-narrow and teacup-broad on 40 pairs; stop it anywhere, it goes on where it was"
-	@if [ ! -t 1 ]; then $(call TELL,); fi; $(BIN)/lcmis audit --limit 40
+	@if [ ! -t 1 ]; then $(call TELL,); fi; $(BIN)/lcmis audit --yes --limit 40
 
 dashboard: .venv/ready  ## Look at the last audit in a browser
 	$(BIN)/lcmis dashboard
@@ -53,10 +53,10 @@ every-family: .venv/ready-dev  ## All that is told of families of pipelines, but
 faults: .venv/ready-dev  ## Every point at which a disk may fail or a process may die, and 10,000 hostile texts; minutes
 	OMP_NUM_THREADS=1 LCMIS_FAULTS=all $(BIN)/pytest tests/faults tests/test_hostile.py
 
-mutants: .venv/ready-dev  ## Changes in the formulas that no test notices; hours. WHICH="lcmis.judge.rates*" takes one file
+mutants: .venv/ready-dev  ## Changes in the code that no test notices. ROOM=types WHICH=mean SAMPLE=150 SLOW=1
 	$(INSTALL) -c constraints.txt -e ".[mutants]"
-	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 1 $(WHICH)
-	$(BIN)/mutmut results
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutating.py $(or $(ROOM),judge) \
+		$(if $(WHICH),--which $(WHICH)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SLOW),--slow)
 
 bench: .venv/ready-dev  ## What is measured, not asserted: ratios in one run
 	$(BIN)/python tests/bench/bench_render.py data/teacup/teacup-narrow

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import choices
 import facts
+import lightbox
 import looks
 import pictures
 import shots
@@ -63,7 +64,8 @@ def shot(
         shots.shot(render, kind="picture", alt=alt)
         return
     framed = frames(by_checker[chosen], facts.threshold())
-    st.html(markup(pictures.address("picture", render.sha256), framed, alt))
+    address = pictures.address("picture", render.sha256) + lightbox.fragment(render.spec_key)
+    st.html(markup(address, framed, alt))
     if not all(frame.is_sure for frame in framed):
         st.caption(
             "A dashed frame is the best one found, but its score does not reach the threshold."

@@ -19,11 +19,12 @@ from lcmis.findings import (
     RepairFinding,
     Told,
     calibration,
+    short,
     words,
 )
 from lcmis.findings.boxes import Frame, by_detector, frames
 from lcmis.findings.calibration import LabelFinding
-from lcmis.findings.words import controlled
+from lcmis.findings.short import Outcome, Piece
 from lcmis.judge import Decision
 from lcmis.store import Evidence, Store, StoreCounts
 from lcmis.types import ConceptPair, Failure, Rate, Run, Side, Verdict
@@ -111,9 +112,23 @@ class ModelPart:
         return len(self.finding.decided(decision))
 
     @property
-    def controlled(self) -> str:
-        """How many of those that fail still do when all pairs are looked at together."""
-        return controlled(self.finding.num_surely_failing, self.finding.num_looked_at)
+    def outcome(self) -> Outcome:
+        """What a report begins with."""
+        found, named = self.finding, self.commonest
+        return Outcome(
+            name=self.name,
+            aligned=found.aligned,
+            decided={kind: self.decided(kind) for kind in Decision},
+            surely_failing=found.num_surely_failing,
+            looked_at=found.num_looked_at,
+            pictures=found.pictures,
+            unscored=found.count(Verdict.UNSCORED),
+            refused=found.count(Verdict.REFUSED),
+            painted=named.painted if named else "",
+            asked=named.asked if named else "",
+            painted_pictures=named.pictures if named else 0,
+            painted_pairs=named.pairs if named else 0,
+        )
 
     @property
     def failing(self) -> tuple[PairFinding, ...]:
@@ -231,16 +246,15 @@ class Report:
         return bool(whole and whole.is_calibrated)
 
     @property
-    def passed(self) -> int:
-        """Repairs whose certificate passed, each looked at alone."""
-        return sum(repair.found.certificate.passed for repair in self.repairs)
-
-    @property
-    def controlled(self) -> str:
-        """How many of those still do when all certificates are looked at together."""
-        standings = [repair.found.standing for repair in self.repairs]
-        proved = sum(one.proved for one in standings)
-        return controlled(proved, standings[0].among if standings else 0)
+    def in_short(self) -> tuple[tuple[Piece, ...], ...]:
+        """The answer: a paragraph for each model, and one for the repairs."""
+        found = [repair.found for repair in self.repairs]
+        return (
+            *(short.model(model.outcome) for model in self.models),
+            short.repairs(
+                [one.standing.proved for one in found], [one.certificate.passed for one in found]
+            ),
+        )
 
 
 def gather(
