@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import XLMRobertaTokenizer
 from worlds.tiny_checkers import refill
-from worlds.tiny_pipelines import t5_tokenizer
+from worlds.tiny_parts import t5_tokenizer
 from worlds.zoo.tokenizers import bert
 
 from lcmis.check.clip import ClipChecker
