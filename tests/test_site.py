@@ -4,7 +4,6 @@ import html.parser
 import json
 import re
 import shutil
-from pathlib import Path
 from urllib.parse import unquote
 
 import pytest

@@ -262,12 +262,14 @@ def _wandb_run(wandb: Any, asked: Outgoing, one: Logged) -> Sent:
     )
     columns = list(one.pairs[0])
     pairs = wandb.Table(columns=columns, data=[list(row.values()) for row in one.pairs])
-    pictures = wandb.Table(columns=["picture", "prompt", "seed", "verdict", "a", "b"])
-    for found, shown in one.pictures:
-        image = wandb.Image(asked.store.image(shown.sha256))
-        said = (shown.verdict, shown.evidence.a, shown.evidence.b)
-        pictures.add_data(image, found.pair.prompt, shown.evidence.seed, *said)
-    run.log({**one.metrics, "pairs": pairs, "worst": pictures})
+    pictures = [
+        wandb.Image(
+            asked.store.image(shown.sha256),
+            caption=f"{found.pair.prompt}; seed {shown.evidence.seed}: {shown.verdict}",
+        )
+        for found, shown in one.pictures
+    ]
+    run.log({**one.metrics, "pairs": pairs, **({"worst": pictures} if pictures else {})})
     folder = Path(run.dir).parent
     run.finish()
     where = f"offline, in {folder}" if run.offline else "online"
@@ -283,6 +285,7 @@ def _wandb_run(wandb: Any, asked: Outgoing, one: Logged) -> Sent:
 
 def _hub(asked: Outgoing) -> list[Sent]:
     """Pictures with a line of scores each, as the library datasets reads them; private at first."""
+    import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
@@ -305,7 +308,13 @@ def _hub(asked: Outgoing) -> list[Sent]:
                 commit_message=f"{several(len(pictures), 'picture')} audited by lcmis",
                 delete_patterns="images/*",
             )
-        except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OSError) as error:
+        except (
+            HfHubHTTPError,
+            HFValidationError,
+            LocalTokenNotFoundError,
+            httpx2.HTTPError,
+            OSError,
+        ) as error:
             raise ConfigError(
                 f"the hub takes nothing as {asked.place}: {_first_line(error)}; log in with "
                 f"`hf auth login`, or look at HF_TOKEN and HF_ENDPOINT"
