@@ -43,7 +43,7 @@ from lcmis.types import QuestionKind, Verdict
 if TYPE_CHECKING:
     from lcmis.audit.doctor import Finding
     from lcmis.audit.replay import Replay
-    from lcmis.audit.run import AuditResult, ModelPlan, Watch
+    from lcmis.audit.run import AuditResult, Judging, ModelPlan, Watch
     from lcmis.audit.run import Progress as AuditProgress
     from lcmis.findings import ModelFinding, PairFinding
     from lcmis.machine.hub.fetching import Fetch
@@ -339,11 +339,30 @@ def print_plan(plans: Sequence[ModelPlan], config: AuditSettings) -> None:
             console.print(
                 f"{escape(names[plan.model])} costs about {mean:.2f}, from {low:.2f} to {high:.2f}."
             )
+        for judging in plan.judging:
+            console.print(escape(_judging(names[plan.model], judging)))
         for sentence in plan.notes:
             console.print(f"{escape(names[plan.model])}: {escape(sentence)}")
         for sentence in plan.refused:
             console.print(f"[yellow]left out:[/] {escape(sentence)}")
     _print_fetches(list(dict.fromkeys(fetch for plan in plans for fetch in plan.fetches)))
+
+
+def _judging(model: str, judging: Judging) -> str:
+    """What a service would be asked of a model's pictures, and what that costs at the most."""
+    low, mean, high = judging.least, judging.expected, judging.most
+    said = (
+        f"{words.short_name(judging.checker)} is asked about "
+        f"{several(mean.questions, 'question')} of pictures by {model}, from {low.questions:,} to "
+        f"{high.questions:,}: up to {mean.tokens_read:,} tokens read and "
+        f"{mean.tokens_written:,} written"
+    )
+    if mean.price is None or low.price is None or high.price is None:
+        return f"{said}; give its prices with --checker-price, to see what that costs."
+    return (
+        f"{said}, which cost up to {mean.price:.2f}, and from {low.price:.2f} to {high.price:.2f} "
+        f"by how many pictures are needed."
+    )
 
 
 def _print_fetches(fetches: Sequence[Fetch]) -> None:
