@@ -130,6 +130,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "imagefolder": "lcmis.export.publish:IMAGEFOLDER",
         "parquet": "lcmis.export.publish:PARQUET",
         "inspect": "lcmis.export.publish:INSPECT",
+        "site": "lcmis.export.destinations:SITE",
+        "mlflow": "lcmis.export.destinations:MLFLOW",
+        "wandb": "lcmis.export.destinations:WANDB",
+        "hub": "lcmis.export.destinations:HUB",
     },
     "known_cases": {
         "clip": "lcmis.audit.doctor:shapes",
