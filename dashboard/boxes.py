@@ -23,7 +23,7 @@ COLOURS = {
     QuestionKind.INTRUDER_A: looks.PINK,
     QuestionKind.INTRUDER_B: looks.PINK,
 }
-"""As the words for a missing thing have them; black letters are read on each."""
+"""Black letters are read on each."""
 
 
 LONGEST = 80
@@ -108,8 +108,9 @@ def markup(address: str, framed: Sequence[Frame], alt: str) -> str:
     found = ", ".join(frame.label for frame in framed)
     told = _escaped(f"{alt}; found: {found}" if found else alt, 4 * LONGEST)
     return (
-        '<div style="position:relative;line-height:0;overflow:hidden">'
-        f'<img src="{html.escape(address)}" alt="{told}" style="width:100%">{drawn}</div>'
+        f'<a class="lcmis-shot" href="{html.escape(address)}" target="_blank" '
+        'style="position:relative;overflow:hidden">'
+        f'<img src="{html.escape(address)}" alt="{told}">{drawn}</a>'
     )
 
 

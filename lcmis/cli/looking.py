@@ -114,6 +114,10 @@ def dashboard(
     from lcmis.machine.paths import shipped
     from lcmis.store.connect import place_of
 
+    # What is wrong with a store is told here, and not by a page that opens all the same.
+    open_store(store, pictures, read_only=True).close()
+    for path in beside or ():
+        open_store(str(path), read_only=True).close()
     home = shipped("dashboard")
     command = [sys.executable, "-m", "streamlit", "run", str(home / "app.py")]
     for name, value in {**GUARDED, "server.port": str(port)}.items():
