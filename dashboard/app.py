@@ -19,8 +19,10 @@ from typing import Any
 import facts
 import front
 import guard
+import lightbox
 import pages
 import pictures
+import said
 import streamlit as st
 from starlette.middleware import Middleware
 
@@ -63,7 +65,12 @@ def say_sorry(error: Exception) -> bool:
 app = st.App(
     Path(__file__).with_name("navigation.py"),
     secrets={"store": STORE, "pictures": PICTURES, "beside": BESIDE, "labels": LABELS},
-    routes=[*front.routes(pages.ADDRESSES), *pictures.routes(STORE, PICTURES, BESIDE)],
+    routes=[
+        *front.routes(pages.ADDRESSES),
+        *pictures.routes(STORE, PICTURES, BESIDE),
+        *lightbox.routes(),
+        *said.routes(STORE, PICTURES, BESIDE, may_write=LABELS),
+    ],
     middleware=[Middleware(guard.KeptAtHome, HOSTS)],
     lifespan=reading_ahead,
     on_script_error=say_sorry,

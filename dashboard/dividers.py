@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-import pictures
 import shots
 import streamlit as st
 from looks import plain
@@ -39,7 +38,7 @@ def between(
     """
     reasons = [shots.why_none(one, store) for one, store in zip(renders, stores, strict=True)]
     if not any(reasons):
-        st.html(markup((renders[0].sha256, renders[1].sha256), names, alts))
+        st.html(markup(renders, names, alts))
         return
     for render, name, alt, store, reason in zip(renders, names, alts, stores, reasons, strict=True):
         if reason:
@@ -48,9 +47,9 @@ def between(
             shots.shot(render, kind="picture", alt=alt, store=store)
 
 
-def markup(sha256: tuple[str, str], names: tuple[str, str], alts: tuple[str, str]) -> str:
+def markup(renders: tuple[Render, Render], names: tuple[str, str], alts: tuple[str, str]) -> str:
     """Both pictures and the slider; nothing in any text is read as HTML."""
-    first, second = (html.escape(pictures.address("picture", one)) for one in sha256)
+    first, second = (html.escape(shots.address("picture", one)) for one in renders)
     left, right = (html.escape(letters.visible(name, longest=LONGEST)) for name in names)
     said = [html.escape(letters.visible(alt, longest=shots.LONGEST_ALT)) for alt in alts]
     return (

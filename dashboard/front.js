@@ -19,6 +19,7 @@ document.addEventListener("keydown", (event) => {
 // Streamlit takes letters and digits alone for a button's key.
 document.addEventListener("keydown", (event) => {
     if (event.key !== "?" || event.target.closest?.("input, textarea, [contenteditable=true]")) return;
+    if (document.querySelector("dialog[open]")) return; // it lists keys of its own
     document.querySelector(".st-key-keys button")?.click();
 });
 

@@ -7,6 +7,7 @@ old mode, in which the first visitor gets a page without its frame.
 from __future__ import annotations
 
 import facts
+import lightbox
 import pages
 import streamlit as st
 from looks import HELP_CHECKER, HELP_THRESHOLD, user_errors_shown
@@ -48,6 +49,7 @@ def main() -> None:
     with user_errors_shown():
         if _controls(follow=page.url_path not in STILL):
             page.run()
+            lightbox.install(blind=page.url_path in STILL)
 
 
 def _controls(*, follow: bool) -> bool:

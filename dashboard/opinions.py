@@ -38,7 +38,18 @@ def gather(table: EvidenceTable) -> pd.DataFrame:
     Left out: pictures of repairs, which say nothing of how often the pair fails, and controls.
     """
     audited = np.array([is_audited(model) for model in table.models], dtype=bool)
-    keep = np.flatnonzero(~table.of_repair & audited[table.model])
+    return _rows(table, np.flatnonzero(~table.of_repair & audited[table.model]))
+
+
+def gather_others(table: EvidenceTable) -> pd.DataFrame:
+    """The rows that :func:`gather` leaves out; ``kind`` says whether of a repair or a control."""
+    audited = np.array([is_audited(model) for model in table.models], dtype=bool)
+    control = ~audited[table.model]
+    keep = np.flatnonzero(table.of_repair | control)
+    return _rows(table, keep).assign(kind=np.where(control[keep], "control", "repair"))
+
+
+def _rows(table: EvidenceTable, keep: npt.NDArray[np.int64]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "pair_key": _named(table.pair[keep], table.pair_keys),
@@ -264,8 +275,17 @@ def _displaced_on(
             "side": pd.Categorical([side.value] * len(at), categories=[one.value for one in Side]),
             "asked": pd.Categorical.from_codes(asked, categories=names),
             "painted": pd.Categorical.from_codes(painted, categories=names),
+            "row": at,
         }
     )
+
+
+def painted_instead(pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair]) -> pd.DataFrame:
+    """What was ``painted`` in the place of what was ``asked`` for, in which ``row``: one entry for
+    each concept that a picture lacks and whose place somebody who can be named has taken.
+    """
+    found = _displaced(pictures, pairs)
+    return found[found["painted"] != NOT_NAMED]
 
 
 def _main_intruder(pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair]) -> pd.DataFrame:
@@ -525,6 +545,12 @@ def differing(first: pd.DataFrame, others: Sequence[pd.DataFrame]) -> frozenset[
         differs = both["first"].astype(object) != both["second"].astype(object)
         found.update(both.loc[differs, "spec_key"].astype(str))
     return frozenset(found)
+
+
+def compared(first: pd.DataFrame, others: Sequence[pd.DataFrame]) -> frozenset[str]:
+    """Spec keys of the pictures that some other checker has judged too."""
+    sides = (_side_by_side(first, other)["spec_key"] for other in others)
+    return frozenset(chain.from_iterable(sides))
 
 
 # ── two models ───────────────────────────────────────────────────────────────────────────────────

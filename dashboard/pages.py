@@ -4,6 +4,7 @@ from __future__ import annotations
 
 LISTED = (
     ("overview", "Overview", ":material/insights:"),
+    ("grid", "Grid", ":material/grid_view:"),
     ("pairs", "Pairs", ":material/table_rows:"),
     ("pair", "Pair", ":material/compare:"),
     ("compare", "Compare", ":material/balance:"),
@@ -21,6 +22,7 @@ KEYS = (
     ("← / →", "a slider between two pictures, once it was clicked or reached with Tab"),
     ("Y, N, U", "Label: yes, no, cannot tell"),
     ("1 to 9", "Label: what stands in a thing's place"),
+    ("Enter", "a picture: opens it large; there, ? lists more keys"),
     ("Z", "Label: take the last answer back"),
     ("?", "this list"),
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import facts
+import lightbox
 import looks
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def shot(
     if sentence := why_none(render, store or facts.store(), pixels=kind == "picture"):
         st.caption(sentence)
     else:
-        st.html(markup(render.sha256, kind, alt, width))
+        st.html(markup(render, kind, alt, width))
 
 
 def why_none(render: Render, store: Store, *, pixels: bool = False) -> str:
@@ -53,16 +54,21 @@ def why_none(render: Render, store: Store, *, pixels: bool = False) -> str:
     return f":material/broken_image: {sentence}" if sentence else ""
 
 
-def markup(sha256: str, kind: str, alt: str, width: int | None = None) -> str:
+def address(kind: str, render: Render) -> str:
+    """The URL of a picture, from which the lightbox knows which it is."""
+    return pictures.address(kind, render.sha256) + lightbox.fragment(render.spec_key)
+
+
+def markup(render: Render, kind: str, alt: str, width: int | None = None) -> str:
     """A picture that leads to the whole of itself; nothing in any text is read as HTML.
 
     Args:
-        sha256: of its pixels.
+        render: Which there is.
         kind: ``"picture"`` or ``"thumbnail"``.
         alt: what it shows, for those who do not see it.
         width: pixels at the most; None for all the room there is.
     """
-    whole, shown = (html.escape(pictures.address(one, sha256)) for one in ("picture", kind))
+    whole, shown = (html.escape(address(one, render)) for one in ("picture", kind))
     told = html.escape(letters.visible(alt, longest=LONGEST_ALT))
     size = "" if width is None else f' style="max-width:{width}px"'
     return (

@@ -262,6 +262,7 @@ def _kinds(names: dict[str, str]) -> None:
 
 def _instead(pictures: pd.DataFrame, names: dict[str, str]) -> None:
     st.header("What is painted instead", help=looks.HELP_INTRUDER)
+    wanted = ALL_MODELS
     if len(names) > 1:
         wanted = st.selectbox(
             "Of",
@@ -289,15 +290,22 @@ def _instead(pictures: pd.DataFrame, names: dict[str, str]) -> None:
         key="instead",
     )
     if chosen := looks.clicks(event):
-        painted_name, asked_name = str(chosen["painted"]), str(chosen["asked"])
-        if painted_name == opinions.NOT_NAMED:
-            _open_pairs(words=asked_name)
-        _open_pairs(words=asked_name, intruders=painted_name)
-    st.caption("Click a field to see its pairs.")
+        _open_pictures(str(chosen["asked"]), str(chosen["painted"]), wanted)
+    st.caption("Click a field to see its pictures.")
     if hidden := int(instead["pictures"].sum() - shown["pictures"].sum()):
         st.caption(
             f"The commonest {MOST_SHOWN} names; {several(hidden, 'more picture')} with others."
         )
+
+
+def _open_pictures(asked: str, painted: str, model: str) -> None:
+    """The pictures in which one thing stands in the place of another."""
+    query = {} if painted == opinions.NOT_NAMED else {"intruders": painted}
+    query |= {} if model == ALL_MODELS else {"models": model}
+    of_it = [one for one in facts.pairs().values() if asked in (one.a.name, one.b.name)]
+    if all(asked.casefold() in one.prompt.casefold() for one in of_it):
+        query["words"] = asked
+    st.switch_page("views/grid.py", query_params=facts.address(**query))
 
 
 def _health(labelled: LabelFinding | None) -> None:

@@ -189,6 +189,19 @@ class PictureDoor(Door):
                 for row in connection.execute(statement)
             ]
 
+    def pairs_of(self, spec_key: str) -> list[str]:
+        """Keys of the pairs that a picture was drawn for, in the order in which they came."""
+        with self._reading() as connection:
+            return list(
+                connection.scalars(
+                    select(PairRow.key)
+                    .join(PairRenderRow, PairRenderRow.pair_id == PairRow.id)
+                    .join(RenderRow, RenderRow.id == PairRenderRow.render_id)
+                    .where(RenderRow.spec_key == spec_key)
+                    .order_by(PairRow.id)
+                )
+            )
+
     def image(self, sha256: str) -> Image:
         """The picture of this hash, RGB, its pixels verified.
 

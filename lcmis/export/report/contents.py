@@ -22,6 +22,7 @@ from lcmis.findings import (
     short,
     words,
 )
+from lcmis.findings.boxes import Frame, by_detector, frames
 from lcmis.findings.calibration import LabelFinding
 from lcmis.findings.short import Outcome, Piece
 from lcmis.judge import Decision
@@ -155,6 +156,8 @@ class Shot:
     """What stands in the place of what is missing; empty if nobody can name it."""
     told: tuple[Told, ...] = ()
     """What each checker was asked of it and said, where there is room for that."""
+    frames: tuple[Frame, ...] = ()
+    """What the first detector found on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +295,7 @@ def gather(
         _model(store, name, names[name], [checker_id, *others], rule, threshold) for name in models
     )
     album = Album(store)
-    cases = tuple(_cases(store, parts, album, worst))
+    cases = tuple(_cases(store, parts, album, worst, [checker_id, *others], threshold))
     differing = findings.dissents(store, [checker_id, *others], threshold=threshold)
     repairs = _repairs(store, checker_id, threshold, names, album, worst)
     return Report(
@@ -424,7 +427,12 @@ def _commonest(names: Counter[str]) -> tuple[str, ...]:
 
 
 def _cases(
-    store: Store, parts: Sequence[ModelPart], album: Album, worst: int
+    store: Store,
+    parts: Sequence[ModelPart],
+    album: Album,
+    worst: int,
+    checkers: Sequence[str],
+    threshold: float,
 ) -> Iterable[WorstPair]:
     """The worst pairs, by the model that draws each worst."""
     every = [(part, found) for part in parts for found in part.finding.pairs]
@@ -437,17 +445,24 @@ def _cases(
     for key in islice(dict.fromkeys(found.pair.key for _, found in ranked), worst):
         drawn = [(part, found) for part, found in every if found.pair.key == key]
         rows = [
-            ShotRow(part.name, found, tuple(_shots(store, found, album))) for part, found in drawn
+            ShotRow(part.name, found, tuple(_shots(store, found, album, checkers, threshold)))
+            for part, found in drawn
         ]
         yield WorstPair(drawn[0][1].pair, tuple(rows))
 
 
-def _shots(store: Store, found: PairFinding, album: Album) -> Iterable[Shot]:
+def _shots(
+    store: Store, found: PairFinding, album: Album, checkers: Sequence[str], threshold: float
+) -> Iterable[Shot]:
     judged = zip(found.evidence, found.judgement.verdicts, strict=True)
     for item, verdict in islice(judged, SEEDS_SHOWN):
         _, render = store.render(item.spec_key)
         shot = _shot(item, verdict, found.pair, album)
-        yield replace(shot, told=findings.tell(store, render))
+        seen = by_detector(store.scores(item.spec_key))
+        first = next((seen[checker] for checker in checkers if checker in seen), [])
+        yield replace(
+            shot, told=findings.tell(store, render), frames=tuple(frames(first, threshold))
+        )
 
 
 def _shot(item: Evidence, verdict: Verdict, pair: ConceptPair, album: Album) -> Shot:
