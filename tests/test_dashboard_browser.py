@@ -259,12 +259,12 @@ def test_the_pictures_of_a_pair_begin_high_are_large_and_open_whole(
     shot = page.locator(".lcmis-shot img").first
     assert place(shot)["y"] < 330
     assert place(shot)["width"] > 180
-    with page.context.expect_page() as opened:
-        shot.click()
-    whole = opened.value
-    whole.wait_for_function("document.images.length == 1 && document.images[0].naturalWidth > 0")
-    assert "/picture/" in whole.url
-    assert whole.evaluate("document.images[0].naturalWidth") == make_spec(COKE, BROAD, 0).width
+    shot.click()
+    whole = page.get_by_role("dialog", name="Picture in full").locator("img").first
+    whole.wait_for()
+    page.wait_for_function(LOADED)
+    assert "/picture/" in whole.evaluate("one => one.src")
+    assert whole.evaluate("one => one.naturalWidth") == make_spec(COKE, BROAD, 0).width
     assert page.get_by_role("button", name="Fullscreen").count() == 0
 
 

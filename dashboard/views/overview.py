@@ -137,16 +137,17 @@ def _worst(names: dict[str, str]) -> None:
 
 def _example(pair: ConceptPair, keys: dict[str, str]) -> None:
     """A wrong picture and a right one, side by side; the right one may be another model's."""
-    drawn = facts.store().renders_of([key for key in keys.values() if key])
-    halves = st.grid(2, gap="xsmall", wrap=False)
+    store = facts.store()
+    drawn = store.renders_of([key for key in keys.values() if key])
+    figures = []
     for kind, key in keys.items():
-        with halves.container(gap="xsmall"):
-            if key:
-                _, render = drawn[key]
-                shots.shot(render, kind="thumbnail", alt=f"{pair.prompt}: {kind}")
-                st.caption(kind)
-            else:
-                st.caption(f"No picture is {kind}.")
+        if key and not shots.why_none(drawn[key][1], store):
+            shown = shots.markup(drawn[key][1], "thumbnail", f"{pair.prompt}: {kind}")
+            figures.append(f"<figure>{shown}<figcaption>{kind}</figcaption></figure>")
+        else:
+            told = f"the {kind} one is missing" if key else f"no picture is {kind}"
+            figures.append(f"<figure><figcaption>{told}</figcaption></figure>")
+    st.html(f'<div class="lcmis-two">{"".join(figures)}</div>')
 
 
 def _rates(models: pd.DataFrame, labelled: LabelFinding | None) -> None:
