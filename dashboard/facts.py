@@ -353,8 +353,8 @@ def painting(names: tuple[str, ...]) -> pd.DataFrame:
     return opinions.painting(pictures(), pairs(), names)
 
 
-def outcomes() -> tuple[Outcome, ...]:
-    """What the overview's first sentences are made of, a model each."""
+def outcomes() -> Mapping[str, Outcome]:
+    """What the overview's first sentences are made of, for each model."""
     return _outcomes(gathered(), threshold(), rule())
 
 
@@ -433,7 +433,7 @@ def _instead(gathered: Gathered, threshold: float) -> pd.DataFrame:
 @st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
 def _outcomes(
     gathered: Gathered, threshold: float, rule: judge.StoppingRule | None
-) -> tuple[Outcome, ...]:
+) -> dict[str, Outcome]:
     pairs = _pairs(gathered.opened, gathered.growth.pairs)
     pictures = _judged(gathered, threshold)
     return opinions.outcomes(pictures, _by_pair(gathered, threshold, rule), pairs, rule)

@@ -422,39 +422,37 @@ def outcomes(
     table: pd.DataFrame,
     pairs: Mapping[str, ConceptPair],
     rule: judge.StoppingRule | None,
-) -> tuple[Outcome, ...]:
-    """What there is to say of each model in short; ``table`` is that of :func:`by_pair`."""
+) -> dict[str, Outcome]:
+    """What there is to say in short of each model; ``table`` is that of :func:`by_pair`."""
     models = by_model(pictures, rule)
     names = words.short_names(models["model"].tolist())
     decided = decisions(table).set_index("model")
     sure = surely_failing(table, rule).set_index("model")
-    found = []
+    found = {}
     for row in models.to_dict("records"):
         model = row["model"]
         instead = drawn_instead(pictures[pictures["model"] == model], pairs)
         named = instead[instead["painted"] != NOT_NAMED]
         painted = named.iloc[0] if len(named) else None
         rate = Rate(row["rate"], row["low"], row["high"], row["counted"])
-        found.append(
-            Outcome(
-                name=names[model],
-                aligned=rate,
-                decided={
-                    kind: int(decided.loc[model, kind.value]) if model in decided.index else 0
-                    for kind in judge.Decision
-                },
-                surely_failing=int(sure.loc[model, "surely"]) if model in sure.index else 0,
-                looked_at=int(sure.loc[model, "looked_at"]) if model in sure.index else 0,
-                pictures=row["pictures"],
-                unscored=row[Verdict.UNSCORED.value],
-                refused=row[Verdict.REFUSED.value],
-                painted="" if painted is None else painted["painted"],
-                asked="" if painted is None else painted["asked"],
-                painted_pictures=0 if painted is None else int(painted["pictures"]),
-                painted_pairs=0 if painted is None else int(painted["pairs"]),
-            )
+        found[model] = Outcome(
+            name=names[model],
+            aligned=rate,
+            decided={
+                kind: int(decided.loc[model, kind.value]) if model in decided.index else 0
+                for kind in judge.Decision
+            },
+            surely_failing=int(sure.loc[model, "surely"]) if model in sure.index else 0,
+            looked_at=int(sure.loc[model, "looked_at"]) if model in sure.index else 0,
+            pictures=row["pictures"],
+            unscored=row[Verdict.UNSCORED.value],
+            refused=row[Verdict.REFUSED.value],
+            painted="" if painted is None else painted["painted"],
+            asked="" if painted is None else painted["asked"],
+            painted_pictures=0 if painted is None else int(painted["pictures"]),
+            painted_pairs=0 if painted is None else int(painted["pairs"]),
         )
-    return tuple(found)
+    return found
 
 
 def failing_kinds(pairs: pd.DataFrame) -> pd.DataFrame:

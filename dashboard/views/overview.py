@@ -36,7 +36,7 @@ def main() -> None:
     names = words.short_names(facts.models())
     models.insert(0, "name", models["model"].map(names))
     st.title("Overview")
-    _in_short(names)
+    _in_short()
     scored = models[models["counted"] > 0]
     if scored.empty:
         st.info(f"No picture has a verdict yet, so there is no rate to show. {facts.how_to_fill()}")
@@ -61,9 +61,9 @@ def main() -> None:
 # ── the answer ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _in_short(names: dict[str, str]) -> None:
+def _in_short() -> None:
     """The answer in the words of the report, each sentence with the way to what is behind it."""
-    for model, found in zip(names, facts.outcomes(), strict=False):
+    for model, found in facts.outcomes().items():
         st.markdown(spelled(short.model(found)))
         fails = found.decided[judge.Decision.FAILS]
         with st.container(horizontal=True, gap="small"):
