@@ -104,7 +104,9 @@ def main() -> None:
         sys.path[:0] = [str(Path.cwd()), str(Path("tests").resolve())]
         tests = [str(path) for name in files if (path := Path("tests", f"{name}.py")).exists()]
         part, parts = map(int, told.part.split("/"))
-        loop = Loop(mine[part - 1 :: parts], f"tried-{told.room}-{part}-{parts}.json", slow=told.slow)
+        loop = Loop(
+            mine[part - 1 :: parts], f"tried-{told.room}-{part}-{parts}.json", slow=told.slow
+        )
         left = ["-q", "-p", "no:xdist", "--rootdir=.", "--tb=no", "--assert=plain"]
         pytest.main([*left, *tests], plugins=[loop])
     _tell(mine)

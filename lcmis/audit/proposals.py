@@ -24,7 +24,7 @@ from lcmis.propose.rounds import LICENCE, Embed, Kind, Measured, Proposal, Round
 from lcmis.store import Store
 from lcmis.text.recorded import Correspondence
 from lcmis.types import ConceptPair, Rate
-from lcmis.workers.here import Studio
+from lcmis.workers.studio import Studio
 
 SEVERE = 4
 """Level from which a proposed pair counts as a find."""

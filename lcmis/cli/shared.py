@@ -63,6 +63,7 @@ LevelOption = Annotated[
 
 
 _SERVED = "How a checker behind an API is asked"
+_WORKERS = "Who draws and checks"
 
 
 def option(
@@ -236,6 +237,18 @@ def settings(
         float | None,
         option("When a pair is decided", "Score from which a concept counts as present."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        option(_WORKERS, "Processes that draw and check side by side; needs lcmis[cluster]."),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        option(_WORKERS, "The address of a Ray cluster, HOST:PORT, or auto for this machine's."),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        option(_WORKERS, "i/n: only the i-th of n parts of the pairs, for a queue system."),
+    ] = None,
     store: StoreOption = None,
     pictures: PicturesOption = None,
 ) -> AuditSettings:
@@ -254,6 +267,8 @@ def settings(
         store=store,
         pictures=str(pictures) if pictures else None,
         stopping={k: v for k, v in (("rule", rule), ("cap", cap)) if v is not None} or None,
+        shard=shard,
+        workers={k: v for k, v in (("count", workers), ("ray", ray)) if v is not None} or None,
     )
     width, height = _width_height(size) if size else (None, None)
     drawing = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lcmis import judge
@@ -111,7 +111,7 @@ def find_pairs(
     threshold: float = 0.5,
     model: str | None = None,
     pair: str | None = None,
-    only: Mapping[ConceptPair, Sequence[str]] | None = None,
+    only: Mapping[ConceptPair, Container[str]] | None = None,
 ) -> list[PairFinding]:
     """Judge every pair of every model from the plainly prompted pictures in the store.
 
@@ -136,9 +136,10 @@ def find_pairs(
     if only is not None and model is not None:
         for key in asked:
             gathered[model, key] = []
-    wanted = None if only is None else {spec for specs in only.values() for spec in specs}
-    for item in store.evidence(checker_id, model=model, pair=pair):
-        if counts_for_pair(item) and (wanted is None or item.spec_key in wanted):
+    counted = {} if only is None else {one.key: keys for one, keys in only.items()}
+    pairs = None if only is None else list(asked)
+    for item in store.evidence(checker_id, model=model, pair=pair, pairs=pairs):
+        if counts_for_pair(item) and (only is None or item.spec_key in counted[item.pair_key]):
             gathered[item.model, item.pair_key].append(item)
     findings = [
         _find(name, asked[key], evidence, rule, threshold)

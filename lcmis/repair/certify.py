@@ -25,7 +25,7 @@ from lcmis.types import (
     Stage,
     Standing,
 )
-from lcmis.workers.here import Studio
+from lcmis.workers.studio import Studio
 
 
 def prove(

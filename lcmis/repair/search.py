@@ -60,7 +60,7 @@ from lcmis.types import (
     Trial,
     Verdict,
 )
-from lcmis.workers.here import Studio
+from lcmis.workers.studio import Studio
 
 NUM_REWRITES = 8
 """Prompts that a text model is asked for."""

@@ -54,6 +54,8 @@ def print_comparison(found: Comparison, limit: int) -> None:
         console.print(
             f"[dim]Without a scored counterpart: {several(found.unpaired, 'picture')}.[/]"
         )
+    for note in found.notes:
+        console.print(f"[yellow]{escape(note)}.[/]")
     if found.discordant and limit > 0:
         console.print(_discordant(found, first, second, limit))
         if len(found.discordant) > limit:
