@@ -136,6 +136,18 @@ def rate_of(correct: int, total: int, rule: judge.StoppingRule | None) -> Rate:
     )
 
 
+@functools.lru_cache(maxsize=100_000)
+def decided(
+    correct: int, total: int, drawn: int, rule: judge.StoppingRule | None
+) -> judge.Decision:
+    """Whether a pair fails, by ``correct`` of ``total`` scored pictures of all that were drawn."""
+    ruling = rule or judge.FixedN(max(1, total))
+    decision = ruling.decide(correct, total)
+    if decision is judge.Decision.CONTINUE and drawn >= ruling.cap:
+        return judge.Decision.UNDECIDED
+    return decision
+
+
 def by_pair(
     pictures: pd.DataFrame,
     pairs: Mapping[str, ConceptPair],
@@ -143,7 +155,8 @@ def by_pair(
 ) -> pd.DataFrame:
     """One row for each pair and model, worst first; at equal rates the one that is surest.
 
-    Pairs without a scored picture come last, with NaN for rate and levels.
+    Pairs without a scored picture come last, with NaN for rate and levels. ``decision`` is that of
+    :func:`lcmis.judge.judge_pair`.
     """
     keys = [key for key in pictures["pair_key"].cat.categories if key in pairs]
     known = pictures[pictures["pair_key"].isin(keys)]
@@ -162,6 +175,15 @@ def by_pair(
     table["high"] = pd.Series([r.high for r in rates], dtype=float).mask(silent)
     table["best_level"] = pd.Series([x.low for x in levels], dtype=float).mask(silent)
     table["worst_level"] = pd.Series([x.high for x in levels], dtype=float).mask(silent)
+    table["decision"] = [
+        decided(right, total, drawn, rule).value
+        for right, total, drawn in zip(
+            table["aligned"].tolist(),
+            scored.tolist(),
+            table[[kind.value for kind in VERDICTS]].sum(axis=1).tolist(),
+            strict=True,
+        )
+    ]
     table["interval"] = [
         "" if not rate.total else f"{words.interval(rate.low, rate.high)} %" for rate in rates
     ]
@@ -544,25 +566,10 @@ def difference(counts: pd.DataFrame) -> judge.Difference:
 # ── an audit that runs ───────────────────────────────────────────────────────────────────────────
 
 
-@functools.lru_cache(maxsize=100_000)
-def _decided(correct: int, total: int, rule: judge.StoppingRule) -> judge.Decision:
-    return rule.decide(correct, total)
-
-
-def decisions(pairs: pd.DataFrame, rule: judge.StoppingRule) -> pd.DataFrame:
+def decisions(pairs: pd.DataFrame) -> pd.DataFrame:
     """One row a model: pairs of each :class:`lcmis.judge.Decision`."""
-    found = pd.DataFrame(
-        {
-            "model": pairs["model"].astype(object),
-            "decision": [
-                _decided(right, scored, rule).value
-                for right, scored in zip(
-                    pairs["aligned"].tolist(), pairs["scored"].tolist(), strict=True
-                )
-            ],
-        }
-    )
-    table = found.groupby(["model", "decision"]).size().unstack(fill_value=0)
+    models = pairs["model"].astype(object)
+    table = pairs.groupby([models, "decision"]).size().unstack(fill_value=0)
     kinds = [kind.value for kind in judge.Decision]
     return table.reindex(columns=kinds, fill_value=0).reset_index()
 

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from lcmis import findings
 from lcmis.errors import ConfigError, StoreError, UnknownNameError, UserError
 from lcmis.findings import labels, notes, words
+from lcmis.findings.boxes import by_detector, frames
 from lcmis.findings.labels import NO, UNSURE, WITHDRAWN, YES
 from lcmis.machine import letters
 from lcmis.store import Evidence, Store
@@ -326,10 +327,7 @@ def _boxes(
     scores: Sequence[tuple[Question, Score]], judge: JudgedBy
 ) -> list[dict[str, str | float | bool]]:
     """What a detector framed: the chosen checker's where it is one, else the first detector's."""
-    by_checker: dict[str, list[tuple[Question, Score]]] = {}
-    for question, score in scores:
-        if score.answer.box is not None:
-            by_checker.setdefault(score.checker, []).append((question, score))
+    by_checker = by_detector(scores)
     mine = by_checker.get(judge.checker) or next(iter(by_checker.values()), [])
     return [
         {
@@ -338,10 +336,10 @@ def _boxes(
             "right": frame.box.right,
             "bottom": frame.box.bottom,
             "label": letters.visible(frame.label, longest=boxes.LONGEST),
-            "colour": frame.colour,
+            "colour": boxes.COLOURS[frame.kind],
             "sure": frame.is_sure,
         }
-        for frame in boxes.frames(mine, judge.threshold)
+        for frame in frames(mine, judge.threshold)
     ]
 
 
