@@ -24,7 +24,7 @@ CUP = (
 
 STYLE = "<style>[data-testid=stMainBlockContainer] {padding: 4rem 2rem}</style>"
 
-STILL = ("label",)
+STILL = ("label", "many")
 """Pages that do not look for what is new while somebody works on them.
 
 Streamlit loses the end of a fragment that another request overtakes at the wrong moment: an answer

@@ -131,9 +131,11 @@ def routes(
                 "This dashboard was started with --no-labels: words can be read, not left.", 403
             )
         body = await request.body()
-        key, judge = request.path_params["key"], JudgedBy.of(request.query_params)
+        key, judge = request.path_params.get("key"), JudgedBy.of(request.query_params)
 
         def kept() -> dict[str, Any]:
+            if key is None:
+                return {"kept": keep_answers(places, _read(body))}
             keep(places, key, _read(body))
             return said(places, key, judge)
 
@@ -142,6 +144,7 @@ def routes(
     return [
         Route("/said/{key}", read, methods=["GET"]),
         Route("/word/{key}", write, methods=["POST"]),
+        Route("/answers", write, methods=["POST"]),
     ]
 
 
@@ -440,6 +443,45 @@ def keep(places: Places, key: str, word: Mapping[str, Any]) -> None:
                 _withdraw(store, key, rater, lambda note: note.key in keys)
             case _:
                 raise ConfigError(f"nothing can be done about {what!r}: load the page again")
+
+
+def keep_answers(places: Places, word: Mapping[str, Any]) -> int:
+    """Keep one rater's answers to one question about many pictures, all or none.
+
+    A picture that he has answered meanwhile, in another window, keeps that answer.
+
+    Returns:
+        How many were kept.
+
+    Raises:
+        ConfigError: they are no answers to this question.
+        UnknownNameError: a picture or the question is not in the store.
+        StoreError: they cannot be written; the sentence says why.
+    """
+    rater, question = labels.rater_name(_text(word, "rater")), _text(word, "question")
+    given = word.get("answers")
+    if not isinstance(given, dict) or not given:
+        raise ConfigError("there are no answers in it: load the page again")
+    with places.writable() as store:
+        allowed = labels.allowed(store.question(question))
+        for answer in given.values():
+            if answer not in allowed:
+                raise ConfigError(
+                    f"the answer is {answer!r}, but it is one of {', '.join(allowed)}"
+                )
+        done = {
+            one.render
+            for key in given
+            for one in labels.readings(store.labels(render=str(key)))
+            if (one.rater, one.question) == (rater, question) and not one.unasked
+        }
+        new = [
+            Label(str(key), question, str(answer), rater, labels.now())
+            for key, answer in given.items()
+            if key not in done
+        ]
+        store.add_labels(new)
+    return len(new)
 
 
 def _text(word: Mapping[str, Any], name: str) -> str:
