@@ -22,7 +22,7 @@ CUP = (
     "</svg>"
 )
 
-STILL = ("label",)
+STILL = ("label", "many")
 """Pages that do not look for what is new while somebody works on them.
 
 Streamlit loses the end of a fragment that another request overtakes at the wrong moment: an answer

@@ -10,6 +10,7 @@ LISTED = (
     ("compare", "Compare", ":material/balance:"),
     ("repairs", "Repairs", ":material/healing:"),
     ("label", "Label", ":material/edit:"),
+    ("many", "Label many", ":material/done_all:"),
     ("runs", "Runs", ":material/monitoring:"),
 )
 HIDDEN = (("picture", "Picture"),)

@@ -21,10 +21,11 @@ from typing import Any
 
 from lcmis.errors import ConfigError
 from lcmis.findings import PairFinding, find_pairs
+from lcmis.findings.notes import NOTHING, Noted, noted
 from lcmis.machine.hub import safe_name
 from lcmis.plugins import registry
 from lcmis.store import Evidence, Store
-from lcmis.types import ConceptPair, Verdict
+from lcmis.types import About, ConceptPair, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class PublishedPicture:
     """Whose scores the verdict follows from."""
     sha256: str
     """Of the pixels; the store finds the file by it."""
+    noted: Noted = NOTHING
+    """What people left on it."""
 
 
 def _sayable(_pair: ConceptPair) -> str:
@@ -198,8 +201,10 @@ def _publish_one(
     name = findings[0].model
     inside = Path() if alone else Path(safe_name(name))
     (draft / inside).mkdir(exist_ok=True)
+    left = noted(store.notes(About.PICTURE))
     by_pair = [
-        _shown(store, checker, item) for item in sorted(findings, key=lambda item: item.pair.prompt)
+        _shown(store, checker, item, left)
+        for item in sorted(findings, key=lambda item: item.pair.prompt)
     ]
     taken: list[list[PublishedPicture]] = []
     left_out: list[str] = []
@@ -213,12 +218,21 @@ def _publish_one(
     return Published(name, folder / inside, len(taken), sum(map(len, taken)), tuple(left_out))
 
 
-def _shown(store: Store, checker: str, finding: PairFinding) -> list[PublishedPicture]:
+def _shown(
+    store: Store, checker: str, finding: PairFinding, left: Mapping[tuple[About, str], Noted]
+) -> list[PublishedPicture]:
     """The pictures of a finding, in the order of their seeds; a refusal is none."""
     pictures = zip(finding.evidence, finding.judgement.verdicts, strict=True)
     drawn = store.renders_of(item.spec_key for item in finding.evidence)
     return [
-        PublishedPicture(finding.pair, item, verdict.value, checker, drawn[item.spec_key][1].sha256)
+        PublishedPicture(
+            finding.pair,
+            item,
+            verdict.value,
+            checker,
+            drawn[item.spec_key][1].sha256,
+            left.get((About.PICTURE, item.spec_key), NOTHING),
+        )
         for item, verdict in pictures
         if not item.refused
     ]
@@ -474,6 +488,7 @@ def _parquet(
     ]
     text, whole, real = pa.string(), pa.int64(), pa.float64()
     types = {"seed": whole, "a_score": real, "b_score": real, "relation_score": real}
+    types |= dict.fromkeys(("tags", "stars", "comments"), pa.list_(text))
     names = rows[0] if rows else {}
     schema = pa.schema({name: types.get(name, text) for name in names})
     buffer = io.BytesIO()
@@ -602,6 +617,7 @@ def record(one: PublishedPicture) -> dict[str, Any]:
         "concept_pair": pair.as_json(),
         "spec_key": one.evidence.spec_key,
         "sha256": one.sha256,
+        **one.noted.as_record(),
     }
 
 
