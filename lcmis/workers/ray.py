@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import time
-import uuid
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, RenderError
+from lcmis.machine.drafts import draft_name
 from lcmis.machine.versions import versions
 from lcmis.plugins.protocols import AsksService, Checker, ImageModel
 from lcmis.plugins.settings import ApartSettings, CheckerSettings, ModelSettings, WorkersSettings
 from lcmis.store import Store
+from lcmis.store.images import DRAFTS
 from lcmis.workers.hand import Hand, Hello, Trouble
 from lcmis.workers.here import Here
 from lcmis.workers.orders import DrawOrder, Order, Painted, Report, Unsaid
@@ -130,6 +131,8 @@ class Ray:
         self._lost: Counter[int] = Counter()
         """How many workers died over an order, by its identity."""
         self._chosen: _Worker | None = None
+        self._probe: Path | None = None
+        """A file among the pictures that every worker should see."""
         self._device = ""
         """On which all pictures of this run are drawn."""
         self._since = time.monotonic()
@@ -229,27 +232,17 @@ class Ray:
                 number += 1
                 worker = _Worker(f"worker {number}", pool)
                 pool.workers.append(worker)
-        with self._probe() as probe:
-            for worker in self._workers():
-                self._hire(worker, probe)
-            self._since = time.monotonic()
-            while not all(any(one.is_ready for one in pool.workers) for pool in self._pools):
-                self._wait(1.0)
-                self._refuse_nobody()
+        self._probe = Path(self._store.pictures.root) / DRAFTS / draft_name("probe")
+        self._probe.parent.mkdir(parents=True, exist_ok=True)
+        self._probe.touch()
+        for worker in self._workers():
+            self._hire(worker)
+        self._since = time.monotonic()
+        while not all(any(one.is_ready for one in pool.workers) for pool in self._pools):
+            self._wait(1.0)
+            self._refuse_nobody()
 
-    @contextlib.contextmanager
-    def _probe(self) -> Any:
-        """A file among the pictures that every worker should see."""
-        place = self._store.pictures.root / ".drafts"
-        place.mkdir(parents=True, exist_ok=True)
-        probe = place / f".probe-{uuid.uuid4().hex}.tmp"
-        probe.touch()
-        try:
-            yield str(probe)
-        finally:
-            probe.unlink(missing_ok=True)
-
-    def _hire(self, worker: _Worker, probe: str = "") -> None:
+    def _hire(self, worker: _Worker) -> None:
         self._log_folder.mkdir(parents=True, exist_ok=True)
         log = self._log_folder.absolute() / f"{worker.name.replace(' ', '-')}.log"
         pool = worker.pool
@@ -266,7 +259,7 @@ class Ray:
             worker.name, pool.models, pool.checkers, self._store.pictures, log
         )
         worker.is_ready = False
-        worker.greeting = worker.actor.hello.remote(probe)
+        worker.greeting = worker.actor.hello.remote(str(self._probe))
 
     # ── who does what ────────────────────────────────────────────────────────────────────────
 
@@ -522,6 +515,8 @@ class Ray:
             if worker.actor is not None and not worker.is_out:
                 self._ray.kill(worker.actor)
         self._pools = []
+        if self._probe is not None:
+            self._probe.unlink(missing_ok=True)
         if self._is_mine:
             self._ray.shutdown()
 
@@ -574,6 +569,7 @@ def _connect(settings: WorkersSettings) -> tuple[Any, bool]:
         ConfigError: it is not installed, or nobody answers.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # Ray's own half minute is short
     try:
         import ray
     except ModuleNotFoundError as error:
