@@ -34,6 +34,10 @@ PicturesOption = Annotated[
     typer.Option("--pictures", help="Where the pictures lie, if the store is a database URL."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+YesOption = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Draw without asking first; what it costs is said anyway."),
+]
 ModelsOption = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Only models whose name contains this.", show_default=False),

@@ -172,6 +172,15 @@ class Evolve:
         )
         self._budget = Budget(pictures=settings.budget)
 
+    @property
+    def most_pictures(self) -> int:
+        """That the search and its measurement may draw."""
+        return self.settings.budget + self._measured
+
+    @property
+    def _measured(self) -> int:
+        return 3 * self.settings.fresh * len(self.held_out)
+
     def run(self, command: str = "") -> EvolveResult:
         """Evolve, then measure; pictures and replies in the store are not asked for again.
 
@@ -292,13 +301,12 @@ class Evolve:
 
     def _tell(self, activity: str) -> None:
         if self.watch is not None:
-            measured = 3 * self.settings.fresh * len(self.held_out)
             self.watch(
                 EvolveProgress(
                     model=self.model.model_id,
                     activity=activity,
                     pictures=self.studio.drawn,
-                    expected=self.settings.budget + measured,
+                    expected=self.most_pictures,
                 )
             )
 

@@ -187,6 +187,19 @@ class PictureDoor(Door):
                 for row in connection.execute(statement)
             ]
 
+    def pairs_of(self, spec_key: str) -> list[str]:
+        """Keys of the pairs that a picture was drawn for, in the order in which they came."""
+        with self._reading() as connection:
+            return list(
+                connection.scalars(
+                    select(PairRow.key)
+                    .join(PairRenderRow, PairRenderRow.pair_id == PairRow.id)
+                    .join(RenderRow, RenderRow.id == PairRenderRow.render_id)
+                    .where(RenderRow.spec_key == spec_key)
+                    .order_by(PairRow.id)
+                )
+            )
+
     def profiles(self, model: str) -> dict[str, str]:
         """The numerics profile of each picture of a model, by its spec key."""
         with self._reading() as connection:
@@ -329,6 +342,23 @@ def add_links(connection: Connection, wanted: Mapping[str, Iterable[str]]) -> No
     Raises:
         UnknownNameError: a pair or a picture is not in the store.
     """
+    links = unlinked(connection, wanted)
+    insert_new(
+        connection,
+        PairRenderRow,
+        [{"pair_id": pair, "render_id": render} for pair, render in sorted(links)],
+    )
+    checkers = connection.scalars(select(CheckerRow.id)).all()
+    said = answered(connection, checkers, sorted({render for _, render in links}))
+    match_questions(connection, {(render, question) for _, render, question in said})
+
+
+def unlinked(connection: Connection, wanted: Mapping[str, Iterable[str]]) -> set[tuple[int, int]]:
+    """The numbers of pairs and pictures that belong together, and are not said to yet.
+
+    Raises:
+        UnknownNameError: a pair or a picture is not in the store.
+    """
     pairs = ids_of(connection, PairRow.key, PairRow.id, list(wanted))
     for pair_key in wanted:
         if pair_key not in pairs:
@@ -343,11 +373,4 @@ def add_links(connection: Connection, wanted: Mapping[str, Iterable[str]]) -> No
                 )
             ).tuples()
         )
-    insert_new(
-        connection,
-        PairRenderRow,
-        [{"pair_id": pair, "render_id": render} for pair, render in sorted(links)],
-    )
-    checkers = connection.scalars(select(CheckerRow.id)).all()
-    said = answered(connection, checkers, sorted({render for _, render in links}))
-    match_questions(connection, {(render, question) for _, render, question in said})
+    return links

@@ -117,8 +117,8 @@ def main(num_pairs: int, num_models: int, pictures: int, folder: Path) -> None:
     total = num_pairs * num_models * pictures
     print(f"{num_pairs:,} pairs, {num_models} models, {total:,} pictures")
     config, store = folder / "audit.toml", folder / "audit"
-    first = measured("audit", total, "audit", config, "--json")
-    again = measured("audit again, nothing to do", total, "audit", config, "--json")
+    first = measured("audit", total, "audit", config)
+    again = measured("audit again, nothing to do", total, "audit", config)
     print(f"  -> again: {again['seconds'] / first['seconds']:.1%} of its own seconds")
     measured("plan", total, "plan", config, "--json")
     measured("report", total, "report", "--store", store, "--out", folder / "report.html")
