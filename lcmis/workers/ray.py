@@ -128,6 +128,8 @@ class Ray:
         self._ray, self._is_mine = _connect(settings)
         self._pools: list[_Pool] = []
         self._again: deque[Order] = deque()
+        self._come: list[Report] = []
+        """What was heard and not reported yet."""
         self._lost: Counter[int] = Counter()
         """How many workers died over an order, by its identity."""
         self._chosen: _Worker | None = None
@@ -352,12 +354,15 @@ class Ray:
         """Wait for workers; what is to be done here is done meanwhile."""
         while True:
             self._give_again()
-            reports = self._wait(0.0 if self._here.is_busy else 1.0)
+            self._wait(0.0 if self._here.is_busy else 1.0)
             if self._here.is_busy:
-                reports += self._here.reports()
-            if reports or not self.is_busy:
+                self._come += self._here.reports()
+            if self._come:
+                reports, self._come = self._come, []
                 return reports
             self._refuse_nobody()
+            if not self.is_busy and not any(one.greeting for one in self._workers()):
+                return []
 
     def _give_again(self) -> None:
         orders = [self._again.popleft() for _ in range(len(self._again))]
@@ -365,19 +370,18 @@ class Ray:
             self._chosen = None
             self.give(order)
 
-    def _wait(self, seconds: float) -> list[Report]:
-        """What has come within so many seconds; whoever greets or dies is seen to."""
+    def _wait(self, seconds: float) -> None:
+        """Hear what comes within so many seconds; whoever greets or dies is seen to."""
         pending = {ref: worker for worker in self._workers() for ref in worker.orders}
         greetings = {
             worker.greeting: worker for worker in self._workers() if worker.greeting is not None
         }
         every = [*pending, *greetings]
         if not every:
-            return []
+            return
         ready, _ = self._ray.wait(every, num_returns=1, timeout=seconds)
         if ready:
             ready, _ = self._ray.wait(every, num_returns=len(every), timeout=0)
-        reports = []
         for ref in ready:
             worker = pending.get(ref) or greetings[ref]
             if ref not in worker.orders and ref is not worker.greeting:
@@ -385,13 +389,13 @@ class Ray:
             try:
                 said = self._ray.get(ref)
             except self._ray.exceptions.RayActorError as error:
-                reports += self._bury(worker, _first_line(error))
+                self._come += self._bury(worker, _first_line(error))
                 continue
             if ref in worker.orders:
-                reports.append(self._heard(worker, worker.orders.pop(ref), said))
+                self._come.append(self._heard(worker, worker.orders[ref], said))
+                del worker.orders[ref]
             else:
                 self._greeted(worker, said)
-        return reports
 
     def _heard(self, worker: _Worker, order: Order, said: Report | Trouble) -> Report:
         if isinstance(said, Trouble):
@@ -493,7 +497,7 @@ class Ray:
 
     def stop(self) -> list[Report]:
         """What has come by now; orders under way are dropped, and made by the next run."""
-        late = self._here.stop()
+        late, self._come = [*self._come, *self._here.stop()], []
         for worker in self._workers():
             done, _ = (
                 self._ray.wait(list(worker.orders), num_returns=len(worker.orders) or 1, timeout=0)

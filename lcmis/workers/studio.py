@@ -232,7 +232,7 @@ class _Floor:
                 self._hand_out(partly=True)
                 if guess is not None and self._crew.draws_ahead and self._crew.has_idle:
                     self._draw_ahead(guess)
-            if not self._crew.is_busy:
+            if not (self._crew.is_busy or any(self._ready.values()) or any(self._checks.values())):
                 return
             for report in self._crew.reports():
                 self.keep(report)

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 import pytest
 from PIL import Image
@@ -114,7 +111,8 @@ def idle_share(workers: int) -> float:
     begin = min(start for _, start, _ in BUSY)
     ends = sorted((end, end - start) for _, start, end in BUSY)
     total, done = sum(seconds for _, seconds in ends), 0.0
-    for end, seconds in ends:
+    end = ends[-1][0]
+    for end, seconds in ends:  # noqa: B007 (it is where most is done that counts)
         done += seconds
         if done >= 0.95 * total:
             break
