@@ -7,6 +7,8 @@ old mode, in which the first visitor gets a page without its frame.
 from __future__ import annotations
 
 import facts
+import lightbox
+import pages
 import streamlit as st
 from looks import HELP_CHECKER, HELP_THRESHOLD, user_errors_shown
 
@@ -22,15 +24,6 @@ CUP = (
 
 STYLE = "<style>[data-testid=stMainBlockContainer] {padding: 4rem 2rem}</style>"
 
-PAGES = (
-    ("overview", "Overview", ":material/insights:"),
-    ("pairs", "Pairs", ":material/table_rows:"),
-    ("pair", "Pair", ":material/compare:"),
-    ("compare", "Compare", ":material/balance:"),
-    ("repairs", "Repairs", ":material/healing:"),
-    ("label", "Label", ":material/edit:"),
-    ("runs", "Runs", ":material/monitoring:"),
-)
 STILL = ("label",)
 """Pages that do not look for what is new while somebody works on them.
 
@@ -43,15 +36,19 @@ def main() -> None:
     """Draw the sidebar and the page; what the user must mend is one sentence."""
     st.set_page_config(page_title="lcmis", page_icon=CUP, layout="wide", initial_sidebar_state=240)
     st.html(STYLE)
-    pages = [
+    listed = [
         st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=number == 0)
-        for number, (name, title, icon) in enumerate(PAGES)
+        for number, (name, title, icon) in enumerate(pages.LISTED)
     ]
-    hidden = st.Page("views/picture.py", title="Picture", url_path="picture", visibility="hidden")
-    page = st.navigation([*pages, hidden], position="top")
+    hidden = [
+        st.Page(f"views/{name}.py", title=title, url_path=name, visibility="hidden")
+        for name, title in pages.HIDDEN
+    ]
+    page = st.navigation([*listed, *hidden], position="top")
     with user_errors_shown():
         if _controls(follow=page.url_path not in STILL):
             page.run()
+            lightbox.install(blind=page.url_path in STILL)
 
 
 def _controls(*, follow: bool) -> bool:

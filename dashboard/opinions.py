@@ -37,7 +37,18 @@ def gather(table: EvidenceTable) -> pd.DataFrame:
     Left out: pictures of repairs, which say nothing of how often the pair fails, and controls.
     """
     audited = np.array([is_audited(model) for model in table.models], dtype=bool)
-    keep = np.flatnonzero(~table.of_repair & audited[table.model])
+    return _rows(table, np.flatnonzero(~table.of_repair & audited[table.model]))
+
+
+def gather_others(table: EvidenceTable) -> pd.DataFrame:
+    """The rows that :func:`gather` leaves out; ``kind`` says whether of a repair or a control."""
+    audited = np.array([is_audited(model) for model in table.models], dtype=bool)
+    control = ~audited[table.model]
+    keep = np.flatnonzero(table.of_repair | control)
+    return _rows(table, keep).assign(kind=np.where(control[keep], "control", "repair"))
+
+
+def _rows(table: EvidenceTable, keep: npt.NDArray[np.int64]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "pair_key": _named(table.pair[keep], table.pair_keys),
@@ -125,6 +136,18 @@ def rate_of(correct: int, total: int, rule: judge.StoppingRule | None) -> Rate:
     )
 
 
+@functools.lru_cache(maxsize=100_000)
+def decided(
+    correct: int, total: int, drawn: int, rule: judge.StoppingRule | None
+) -> judge.Decision:
+    """Whether a pair fails, by ``correct`` of ``total`` scored pictures of all that were drawn."""
+    ruling = rule or judge.FixedN(max(1, total))
+    decision = ruling.decide(correct, total)
+    if decision is judge.Decision.CONTINUE and drawn >= ruling.cap:
+        return judge.Decision.UNDECIDED
+    return decision
+
+
 def by_pair(
     pictures: pd.DataFrame,
     pairs: Mapping[str, ConceptPair],
@@ -132,7 +155,8 @@ def by_pair(
 ) -> pd.DataFrame:
     """One row for each pair and model, worst first; at equal rates the one that is surest.
 
-    Pairs without a scored picture come last, with NaN for rate and levels.
+    Pairs without a scored picture come last, with NaN for rate and levels. ``decision`` is that of
+    :func:`lcmis.judge.judge_pair`.
     """
     keys = [key for key in pictures["pair_key"].cat.categories if key in pairs]
     known = pictures[pictures["pair_key"].isin(keys)]
@@ -151,6 +175,15 @@ def by_pair(
     table["high"] = pd.Series([r.high for r in rates], dtype=float).mask(silent)
     table["best_level"] = pd.Series([x.low for x in levels], dtype=float).mask(silent)
     table["worst_level"] = pd.Series([x.high for x in levels], dtype=float).mask(silent)
+    table["decision"] = [
+        decided(right, total, drawn, rule).value
+        for right, total, drawn in zip(
+            table["aligned"].tolist(),
+            scored.tolist(),
+            table[[kind.value for kind in VERDICTS]].sum(axis=1).tolist(),
+            strict=True,
+        )
+    ]
     table["interval"] = [
         "" if not rate.total else f"{words.interval(rate.low, rate.high)} %" for rate in rates
     ]
@@ -239,8 +272,17 @@ def _displaced_on(
             "side": pd.Categorical([side.value] * len(at), categories=[one.value for one in Side]),
             "asked": pd.Categorical.from_codes(asked, categories=names),
             "painted": pd.Categorical.from_codes(painted, categories=names),
+            "row": at,
         }
     )
+
+
+def painted_instead(pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair]) -> pd.DataFrame:
+    """What was ``painted`` in the place of what was ``asked`` for, in which ``row``: one entry for
+    each concept that a picture lacks and whose place somebody who can be named has taken.
+    """
+    found = _displaced(pictures, pairs)
+    return found[found["painted"] != NOT_NAMED]
 
 
 def _main_intruder(pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair]) -> pd.DataFrame:
@@ -442,6 +484,12 @@ def differing(first: pd.DataFrame, others: Sequence[pd.DataFrame]) -> frozenset[
     return frozenset(found)
 
 
+def compared(first: pd.DataFrame, others: Sequence[pd.DataFrame]) -> frozenset[str]:
+    """Spec keys of the pictures that some other checker has judged too."""
+    sides = (_side_by_side(first, other)["spec_key"] for other in others)
+    return frozenset(chain.from_iterable(sides))
+
+
 # ── two models ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -518,25 +566,10 @@ def difference(counts: pd.DataFrame) -> judge.Difference:
 # ── an audit that runs ───────────────────────────────────────────────────────────────────────────
 
 
-@functools.lru_cache(maxsize=100_000)
-def _decided(correct: int, total: int, rule: judge.StoppingRule) -> judge.Decision:
-    return rule.decide(correct, total)
-
-
-def decisions(pairs: pd.DataFrame, rule: judge.StoppingRule) -> pd.DataFrame:
+def decisions(pairs: pd.DataFrame) -> pd.DataFrame:
     """One row a model: pairs of each :class:`lcmis.judge.Decision`."""
-    found = pd.DataFrame(
-        {
-            "model": pairs["model"].astype(object),
-            "decision": [
-                _decided(right, scored, rule).value
-                for right, scored in zip(
-                    pairs["aligned"].tolist(), pairs["scored"].tolist(), strict=True
-                )
-            ],
-        }
-    )
-    table = found.groupby(["model", "decision"]).size().unstack(fill_value=0)
+    models = pairs["model"].astype(object)
+    table = pairs.groupby([models, "decision"]).size().unstack(fill_value=0)
     kinds = [kind.value for kind in judge.Decision]
     return table.reindex(columns=kinds, fill_value=0).reset_index()
 

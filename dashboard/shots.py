@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import facts
+import lightbox
 import looks
 import numpy as np
 import pandas as pd
@@ -47,7 +48,8 @@ def shot(
     elif sentence := fault(store or facts.store(), render, pixels=kind == "picture"):
         st.caption(f":material/broken_image: {sentence}")
     else:
-        st.image(pictures.address(kind, render.sha256), width=width, alt=alt)
+        address = pictures.address(kind, render.sha256) + lightbox.fragment(render.spec_key)
+        st.image(address, width=width, alt=alt)
 
 
 def fault(store: Store, render: Render, *, pixels: bool = True) -> str:

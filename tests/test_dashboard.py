@@ -166,6 +166,7 @@ def test_a_row_of_the_table_is_what_the_command_line_finds_of_the_pair(
         assert [row[kind.value] for kind in Verdict] == [judgement.count(kind) for kind in Verdict]
         assert row["intruder"] == finding.painted_instead
         assert row["scored"] == judgement.aligned.total
+        assert row["decision"] == judgement.failing.value
         if judgement.aligned.total:
             assert (row["rate"], row["low"], row["high"]) == (
                 judgement.aligned.value,

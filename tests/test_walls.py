@@ -109,7 +109,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     },
     "moved": {"audit", "plugins"},
     "dashboard": {"errors", "export", "findings", "judge", "machine", "plugins", "store", "types"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "export"},
 }
 HEAVY = {"torch", "diffusers", "transformers", "open_clip", "streamlit"}
 MAY_BE_HEAVY = {  # rooms and modules

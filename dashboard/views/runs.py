@@ -96,7 +96,7 @@ def _decided(names: dict[str, str]) -> None:
         help="An audit paints pictures of a pair until it can tell whether the pair fails more "
         "often than the limit, or until it has painted as many as it may.",
     )
-    table = opinions.decisions(facts.judged_pairs(), rule)
+    table = opinions.decisions(facts.judged_pairs())
     known = len(facts.pairs())
     kinds = [kind.value for kind in judge.Decision]
     settled = table[kinds].sum(axis=1) - table[judge.Decision.CONTINUE.value]

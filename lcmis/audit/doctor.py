@@ -14,8 +14,8 @@ from typing import Literal
 
 from PIL import Image, ImageDraw
 
-from lcmis.audit.provenance import REPORTED_PACKAGES
 from lcmis.errors import CheckError
+from lcmis.machine.versions import REPORTED_PACKAGES
 from lcmis.plugins import registry
 from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.optional import notes_of, way_of

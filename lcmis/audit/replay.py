@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lcmis import findings
-from lcmis.audit.provenance import versions
 from lcmis.errors import ConfigError, RenderError
+from lcmis.machine.versions import versions
 from lcmis.plugins.opening import open_model
 from lcmis.plugins.protocols import ImageModel
 from lcmis.plugins.settings import ModelSettings

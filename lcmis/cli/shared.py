@@ -34,6 +34,10 @@ PicturesOption = Annotated[
     typer.Option("--pictures", help="Where the pictures lie, if the store is a database URL."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+YesOption = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Draw without asking first; what it costs is said anyway."),
+]
 ModelsOption = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Only models whose name contains this.", show_default=False),
@@ -59,6 +63,7 @@ LevelOption = Annotated[
 
 
 _SERVED = "How a checker behind an API is asked"
+_WORKERS = "Who draws and checks"
 
 
 def option(
@@ -235,6 +240,18 @@ def settings(
         float | None,
         option("When a pair is decided", "Score from which a concept counts as present."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        option(_WORKERS, "Processes that draw and check side by side; needs lcmis[cluster]."),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        option(_WORKERS, "The address of a Ray cluster, HOST:PORT, or auto for this machine's."),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        option(_WORKERS, "i/n: only the i-th of n parts of the pairs, for a queue system."),
+    ] = None,
     store: StoreOption = None,
     pictures: PicturesOption = None,
 ) -> AuditSettings:
@@ -253,6 +270,8 @@ def settings(
         store=store,
         pictures=str(pictures) if pictures else None,
         stopping={k: v for k, v in (("rule", rule), ("cap", cap)) if v is not None} or None,
+        shard=shard,
+        workers={k: v for k, v in (("count", workers), ("ray", ray)) if v is not None} or None,
     )
     width, height = _width_height(size) if size else (None, None)
     drawing = {

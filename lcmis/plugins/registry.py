@@ -49,6 +49,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "checkers": {
         "clip": "lcmis.check.clip:ClipChecker",
         "vqa": "lcmis.check.vqa:VqaChecker",
+        "vqascore": "lcmis.check.vqascore:VqaScoreChecker",
         "openai": "lcmis.check.remote:RemoteChecker",
         "detect": "lcmis.check.detector:DetectorChecker",
         "clipscore": "lcmis.check.likeness:ClipScoreChecker",
@@ -131,6 +132,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "known_cases": {
         "clip": "lcmis.audit.doctor:shapes",
         "vqa": "lcmis.audit.doctor:shapes",
+        "vqascore": "lcmis.audit.doctor:shapes",
         "openai": "lcmis.audit.doctor:shapes",
         "teacup-clip": "lcmis.teacup.shipped:known_cases",
         "teacup-guard": "lcmis.teacup.shipped:known_cases",

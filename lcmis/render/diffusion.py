@@ -17,6 +17,7 @@ from lcmis.machine.device import (
 )
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
+from lcmis.render.accelerators import profile_of
 from lcmis.render.conditioning import Defaults
 from lcmis.render.execution import Execution, chosen_execution
 from lcmis.render.forms.form import Form
@@ -181,8 +182,8 @@ class DiffusersModel:
         """Numerics profile, e.g. ``"cpu-float32-b16"``; what computes otherwise than usual is named
         behind it, as in ``"cuda-bfloat16-b4-nhwc-regional"``.
         """
-        of = self._template
-        return f"{of.device}-{of.dtype}-b{self.batch_size}{self._execution.mark}"
+        computed = f"{self._template.dtype}-b{self.batch_size}{self._execution.mark}"
+        return profile_of(self._device, computed)
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
         """The full specification of one picture under this model's settings.

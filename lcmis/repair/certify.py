@@ -25,7 +25,7 @@ from lcmis.types import (
     Stage,
     Standing,
 )
-from lcmis.workers.here import Studio
+from lcmis.workers.studio import Studio
 
 
 def prove(
@@ -161,6 +161,11 @@ class Certify:
         self.plan.sort(key=lambda one: one[1].model_id)  # each model is loaded once
         self.studio.together += [self.judge, *dict.fromkeys(model for _, model in self.plan)]
 
+    @property
+    def num_proofs(self) -> int:
+        """Repairs on models that are to be proved."""
+        return len(self.plan)
+
     def _chosen(self) -> list[Nomination]:
         known = self.store.nominations()
         if not known:
@@ -242,7 +247,7 @@ class Certify:
 
 
 _NOTHING_JUDGED = (
-    "not one seed gave two pictures that the judge could compare: see `lcmis show failures`"
+    "not one seed gave two pictures that the judge could compare: see `lcmis show errors`"
 )
 
 

@@ -60,7 +60,7 @@ from lcmis.types import (
     Trial,
     Verdict,
 )
-from lcmis.workers.here import Studio
+from lcmis.workers.studio import Studio
 
 NUM_REWRITES = 8
 """Prompts that a text model is asked for."""
@@ -206,6 +206,17 @@ class Repair:
             return finding.judgement.failing is judge.Decision.FAILS
         return (finding.judgement.level or 0) >= self.settings.level
 
+    @property
+    def num_open(self) -> int:
+        """Failing pairs and models whose search with these settings has not ended yet."""
+        places = ((finding.pair.key, model.model_id) for model, finding in self.failing)
+        return sum(self._nominated(place) is None for place in places)
+
+    @property
+    def most_pictures(self) -> int:
+        """That these searches and their proofs may draw; more than they will."""
+        return self.num_open * (self.settings.budget + 2 * self.settings.certificate)
+
     # ── the work ─────────────────────────────────────────────────────────────────────────────
 
     def run(self, command: str = "") -> RepairResult:
@@ -244,6 +255,7 @@ class Repair:
     ) -> Repaired:
         place = (finding.pair.key, model.model_id)
         tell = self._teller(model, finding, before)
+        tell("beginning", 0)
         chosen = self._nominated(place)
         if chosen is None:
             self._search(model, finding, tell)

@@ -57,6 +57,11 @@ class Door:
             if revision is None:
                 schema.upgrade(self._engine)
 
+    @property
+    def pictures(self) -> PictureFolder:
+        """Where the files lie: workers in other processes write to it too."""
+        return self._pictures
+
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()

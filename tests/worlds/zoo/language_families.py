@@ -59,6 +59,7 @@ from diffusers import (
     SanaSprintPipeline,
     SanaTransformer2DModel,
     SCMScheduler,
+    ZImageOmniPipeline,
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
@@ -85,6 +86,9 @@ from transformers import (
     Qwen3Model,
     Qwen3VLForConditionalGeneration,
     Qwen3VLModel,
+    Siglip2ImageProcessor,
+    Siglip2VisionConfig,
+    Siglip2VisionModel,
     SmolLM3Config,
     SmolLM3ForCausalLM,
     T5GemmaConfig,
@@ -150,6 +154,24 @@ def qwen_image() -> QwenImagePipeline:
     )
 
 
+def _z_image_transformer(**told: Any) -> ZImageTransformer2DModel:
+    return ZImageTransformer2DModel(
+        all_patch_size=(2,),
+        all_f_patch_size=(1,),
+        in_channels=16,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        qk_norm=True,
+        cap_feat_dim=TEXT_WIDTH,
+        axes_dims=[8, 4, 4],
+        axes_lens=[1024, 32, 32],
+        **told,
+    )
+
+
 def z_image() -> ZImagePipeline:
     """Z-Image: one list of prompts, each of its own length."""
     tokenizer = qwen()
@@ -157,21 +179,31 @@ def z_image() -> ZImagePipeline:
         vae=shifted_vae(channels=16),
         text_encoder=Qwen3Model(_qwen3(tokenizer)),
         tokenizer=tokenizer,
-        transformer=ZImageTransformer2DModel(
-            all_patch_size=(2,),
-            all_f_patch_size=(1,),
-            in_channels=16,
-            dim=32,
-            n_layers=2,
-            n_refiner_layers=1,
-            n_heads=2,
-            n_kv_heads=2,
-            qk_norm=True,
-            cap_feat_dim=TEXT_WIDTH,
-            axes_dims=[8, 4, 4],
-            axes_lens=[1024, 32, 32],
-        ),
+        transformer=_z_image_transformer(),
         scheduler=flow(),
+    )
+
+
+def z_image_omni() -> ZImageOmniPipeline:
+    """Z-Image that could be shown pictures too, and here is shown none."""
+    tokenizer = qwen()
+    return ZImageOmniPipeline(
+        vae=shifted_vae(channels=16),
+        text_encoder=Qwen3Model(_qwen3(tokenizer)),
+        tokenizer=tokenizer,
+        transformer=_z_image_transformer(siglip_feat_dim=16),
+        scheduler=flow(),
+        siglip=Siglip2VisionModel(
+            Siglip2VisionConfig(
+                hidden_size=16,
+                intermediate_size=16,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                num_patches=16,
+                patch_size=8,
+            )
+        ),
+        siglip_processor=Siglip2ImageProcessor(patch_size=8, max_num_patches=16),
     )
 
 
