@@ -181,10 +181,11 @@ def audited_pictures(
     """The plainly prompted pictures of every pair and model, by model and prompt."""
     found = find_pairs(store, checker, threshold=threshold)
     wanted = [one for one in found if model is None or model in one.model]
+    left = noted(store.notes(About.PICTURE))
     return [
         shown
         for one in sorted(wanted, key=lambda one: (one.model, one.pair.prompt))
-        for shown in _shown(store, checker, one)
+        for shown in _shown(store, checker, one, left)
     ]
 
 
