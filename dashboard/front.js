@@ -36,7 +36,7 @@ document.addEventListener("click", async (event) => {
     const button = event.target.closest?.("[data-lcmis-copy]");
     if (!button) return;
     const text = button.dataset.lcmisCopy || location.href;
-    const told = button.querySelector("[role=status]") ?? button;
+    const told = button.querySelector("[aria-live]") ?? button;
     const before = told.textContent;
     try {
         await navigator.clipboard.writeText(text);

@@ -375,7 +375,7 @@ def test_the_overview_answers_in_the_words_of_the_report_and_leads_to_the_pairs(
     for pieces in report.gather(store).in_short:
         assert " ".join(piece.text for piece in pieces) in told
     links = {(link.proto.label, link.proto.query_string) for link in app.get("page_link")}
-    assert ("1 pair that fail", f"models={quote(BROAD, safe='')}&verdict=fails") in links
+    assert ("1 pair that fails", f"models={quote(BROAD, safe='')}&verdict=fails") in links
     assert not app.error
 
 

@@ -297,7 +297,7 @@ def test_a_click_on_what_the_overview_draws_opens_the_pairs_behind_it(
     page.get_by_text("1 of 3 pairs").wait_for()
     page.go_back()
     settled(page, "Overview")
-    page.get_by_role("link", name="1 pair that fail", exact=False).first.click()
+    page.get_by_role("link", name="1 pair that fails").first.click()
     page.wait_for_url("**/pairs?*verdict=fails*")
     settled(page, "Pairs")
 

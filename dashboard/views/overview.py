@@ -67,15 +67,15 @@ def _in_short() -> None:
         st.markdown(spelled(short.model(found)))
         fails = found.decided[judge.Decision.FAILS]
         with st.container(horizontal=True, gap="small"):
-            for label, decision, count in (
-                ("that fail", "fails", fails),
-                ("that are open", "open", found.open),
-                ("that pass", "passes", found.decided[judge.Decision.PASSES]),
+            for one, many, decision, count in (
+                ("fails", "fail", "fails", fails),
+                ("is open", "are open", "open", found.open),
+                ("passes", "pass", "passes", found.decided[judge.Decision.PASSES]),
             ):
                 if count:
                     st.page_link(
                         "views/pairs.py",
-                        label=plain(f"{several(count, 'pair')} {label}"),
+                        label=f"{several(count, 'pair')} that {one if count == 1 else many}",
                         icon=":material/arrow_forward:",
                         query_params=facts.address(models=model, verdict=decision),
                     )

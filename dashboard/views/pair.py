@@ -107,8 +107,8 @@ def copies(prompt: str) -> str:
     told = html.escape(prompt, quote=True)
     return (
         f'<div class="lcmis-copies"><button class="lcmis-copy" data-lcmis-copy="{told}">'
-        '<span role="status">copy prompt</span></button>'
-        '<button class="lcmis-copy" data-lcmis-copy=""><span role="status">copy link</span>'
+        '<span aria-live="polite">copy prompt</span></button>'
+        '<button class="lcmis-copy" data-lcmis-copy=""><span aria-live="polite">copy link</span>'
         "</button></div>"
     )
 

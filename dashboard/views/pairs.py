@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
-
 import choices
 import facts
 import looks
@@ -26,6 +23,7 @@ VERDICTS: dict[str, tuple[str, ...]] = {
     "open": (judge.Decision.UNDECIDED.value, judge.Decision.CONTINUE.value),
     "passes": (judge.Decision.PASSES.value,),
 }
+KEY_HERE = "KEY"
 MORE = ("patterns", "intruders", "levels", "checkers", "repair")
 """Filters that are folded away, by their names in the address."""
 CHECKERS = (ANY, "agree", "disagree")
@@ -97,28 +95,40 @@ def main() -> None:
                 words.standing_word(judge.Decision(made)) if scored else ""
                 for made, scored in zip(shown["decision"], shown["scored"], strict=True)
             ],
-            missing=[_missing(row) for row in shown.to_dict("records")],
-            **{kind: [_thumbnail(key) for key in shown[kind]] for kind in ("wrong", "right")},
+            missing=_missing(shown),
+            **{kind: _thumbnails(shown[kind]) for kind in ("wrong", "right")},
         ),
         several=len(names) > 1,
         compared=compared,
     )
 
 
-def _thumbnail(key: object) -> str | None:
-    return pictures.address("thumbnail", key) if isinstance(key, str) and key else None
+def _thumbnails(keys: pd.Series) -> list[str | None]:
+    """Addresses of pictures by their keys; None where there is no key."""
+    around = pictures.address("thumbnail", KEY_HERE).split(KEY_HERE)
+    return [key.join(around) if isinstance(key, str) and key else None for key in keys]
 
 
-def _missing(row: dict[Hashable, Any]) -> str:
-    """What its wrong pictures lack, by name, in the order of the prompt."""
-    pair = facts.pairs()[row["pair_key"]]
-    counts = {Side.A: row["a_missing"], Side.B: row["b_missing"]}
-    told = [
-        f"no {pair.concept(side).name} in {counts[side]}"
-        for side in looks.as_asked(pair)
-        if counts[side]
-    ]
-    return ", ".join(told + ([f"neither in {row['both_missing']}"] if row["both_missing"] else []))
+def _missing(shown: pd.DataFrame) -> list[str]:
+    """What wrong pictures of each row lack, by name, in the order of the prompt."""
+    known, found = facts.pairs(), []
+    for key, a, b, both in zip(
+        shown["pair_key"],
+        shown["a_missing"].tolist(),
+        shown["b_missing"].tolist(),
+        shown["both_missing"].tolist(),
+        strict=True,
+    ):
+        told = [f"neither in {both}"] if both else []
+        if a or b:
+            pair, counts = known[key], {Side.A: a, Side.B: b}
+            told[:0] = [
+                f"no {pair.concept(side).name} in {counts[side]}"
+                for side in looks.as_asked(pair)
+                if counts[side]
+            ]
+        found.append(", ".join(told))
+    return found
 
 
 def _more(table: pd.DataFrame, shown: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
