@@ -8,6 +8,7 @@ from typing import Any
 import choices
 import facts
 import looks
+import notepad
 import pandas as pd
 import pictures
 import proofs
@@ -17,7 +18,7 @@ from looks import plain
 
 from lcmis.findings import BeforeAfter, RepairFinding, words
 from lcmis.store import Evidence, Store
-from lcmis.types import ConceptPair, Render, Side, Verdict
+from lcmis.types import About, ConceptPair, Render, Side, Verdict
 
 PER_PAGE = 60  # pictures, all models together
 WHY_WIDTH = 590  # pixels of the answers in a box over the page
@@ -43,6 +44,7 @@ def main() -> None:
     _neighbours(pair, order)
     st.title(plain(pair.prompt))
     _asked(pair)
+    notepad.beside(About.PAIR, pair.key)
     drawn, repaired = st.tabs(
         ["Pictures", "Repairs"], key="tab", on_change="rerun", bind="query-params"
     )
