@@ -5,6 +5,7 @@ Inspect.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -12,7 +13,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +59,35 @@ class Publisher:
 
 
 @dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What a person wants to take elsewhere, and where to."""
+
+    store: Store
+    checker: str
+    """Whose scores decide."""
+    place: str
+    model: str | None = None
+    """Only models whose name contains this."""
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of it."""
+
+    place: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Takes a whole store elsewhere: as a site, to a tracker, to a hub."""
+
+    send: Callable[[Outgoing], list[Sent]]
+    """Whole or not at all, as far as the other side allows it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """What was written for one model."""
 
@@ -92,8 +122,7 @@ def publish(
         UserError: no such format, nothing to publish, or the folder exists or cannot be written.
     """
     publisher: Publisher = registry.load("publishers", form)
-    if folder.exists():
-        raise ConfigError(f"{folder} exists: name a folder that does not, so that nothing mixes")
+    refuse_existing(folder)
     found: dict[str, list[PairFinding]] = {}
     for finding in find_pairs(store, checker, threshold=threshold):
         if model is None or model in finding.model:
@@ -103,27 +132,61 @@ def publish(
         raise ConfigError(
             f"there are no pictures{f' of {model!r}' if model else ''}: models {known}"
         )
+    with whole_folder(folder) as draft:
+        published = [
+            _publish_one(store, checker, publisher, findings, draft, folder, alone=len(found) == 1)
+            for findings in found.values()
+        ]
+        if not any(one.num_pictures for one in published):
+            said = next((one.left_out[0] for one in published if one.left_out), "no picture")
+            raise ConfigError(
+                f"there is nothing that can be published as {form}: {said}; name another format"
+            )
+    return published
+
+
+def refuse_existing(folder: Path) -> None:
+    """Nothing is mixed with what is there.
+
+    Raises:
+        ConfigError: the folder exists.
+    """
+    if folder.exists():
+        raise ConfigError(f"{folder} exists: name a folder that does not, so that nothing mixes")
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside ``folder`` to write into; it takes that name when all is written, or goes.
+
+    Raises:
+        ConfigError: it exists or cannot be written.
+    """
+    refuse_existing(folder)
     try:
         draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
-            published = [
-                _publish_one(
-                    store, checker, publisher, findings, draft, folder, alone=len(found) == 1
-                )
-                for findings in found.values()
-            ]
-            if not any(one.num_pictures for one in published):
-                said = next((one.left_out[0] for one in published if one.left_out), "no picture")
-                raise ConfigError(
-                    f"there is nothing that can be published as {form}: {said}; name another format"
-                )
+            yield draft
             draft.chmod(0o755)
             draft.rename(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written ({error.strerror}): name another") from error
-    return published
+
+
+def audited_pictures(
+    store: Store, checker: str, *, model: str | None = None, threshold: float = 0.5
+) -> list[PublishedPicture]:
+    """The plainly prompted pictures of every pair and model, by model and prompt."""
+    found = find_pairs(store, checker, threshold=threshold)
+    wanted = [one for one in found if model is None or model in one.model]
+    left = noted(store.notes(About.PICTURE))
+    return [
+        shown
+        for one in sorted(wanted, key=lambda one: (one.model, one.pair.prompt))
+        for shown in _shown(store, checker, one, left)
+    ]
 
 
 def _publish_one(
@@ -396,7 +459,7 @@ def _imagefolder(
     for number, one in enumerate(one for shown in pairs for one in shown):
         file = f"images/{number:06}.png"
         _save(store, one, folder / file)
-        rows.append({"file_name": file} | _record(one))
+        rows.append({"file_name": file} | record(one))
     _write_lines(folder / "metadata.jsonl", rows)
 
 
@@ -418,7 +481,7 @@ def _parquet(
     }
     rows = [
         {"checker": checker}
-        | _record(one)
+        | record(one)
         | _values(of_checker[one.pair.key, one.evidence.spec_key])
         for shown in pairs
         for checker, of_checker in said.items()
@@ -511,7 +574,7 @@ def _sample(number: int, epoch: int, one: PublishedPicture) -> dict[str, Any]:
         "epoch": epoch,
         "input": one.pair.prompt,
         "target": f"{one.pair.a.name} and {one.pair.b.name}",
-        "metadata": _record(one),
+        "metadata": record(one),
         "scores": {one.checker: score},
     }
 
@@ -537,7 +600,7 @@ def _ended(created: str, pictures: Sequence[PublishedPicture]) -> dict[str, Any]
     }
 
 
-def _record(one: PublishedPicture) -> dict[str, Any]:
+def record(one: PublishedPicture) -> dict[str, Any]:
     """All about a picture that a table says, in the types of JSON."""
     pair = one.pair
     return {

@@ -253,6 +253,11 @@ class Report:
         return bool(whole and whole.is_calibrated)
 
     @property
+    def tells_levels(self) -> bool:
+        """Whether the level of any pair is known: of few pictures nearly all are possible."""
+        return any(one.surely for model in self.models for one in model.levels)
+
+    @property
     def in_short(self) -> tuple[tuple[Piece, ...], ...]:
         """The answer: a paragraph for each model, and one for the repairs."""
         found = [repair.found for repair in self.repairs]
@@ -377,7 +382,9 @@ def _patterns(pairs: Iterable[PairFinding], rule: judge.StoppingRule | None) -> 
         for name, group in grouped.items()
         if name
     ]
-    return tuple(sorted(made, key=lambda one: (one.aligned.value, one.name)))
+    return tuple(
+        sorted(made, key=lambda one: (-one.failing / one.pairs, one.aligned.value, one.name))
+    )
 
 
 def _substitutions(pairs: Iterable[PairFinding]) -> tuple[Substitution, ...]:
