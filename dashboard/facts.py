@@ -181,6 +181,11 @@ def _growth(opened: Opened) -> Growth:
     return found
 
 
+def look_again() -> None:
+    """What was written just now is to be seen at once."""
+    _growth.clear()
+
+
 def samples() -> list[Sample]:
     """How the store grew while somebody looked, oldest first."""
     return list(_samples(_here()))

@@ -240,6 +240,28 @@ def test_texts_of_a_card_are_never_read_as_html() -> None:
     assert html.count("<img") == 1
 
 
+def test_a_word_on_a_pair_is_kept_from_its_page_and_what_is_none_is_a_sentence(
+    folder: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(folder, tmp_path / "audit")
+    app = pages.opened(copy, "pair", pair=ROSES.key)
+    app.session_state[f"words-{ROSES.key}"] = True
+    app.run()
+    app.text_input(key=f"comment {ROSES.key}").set_value("never <b>a vase</b>")
+    keep = next(one for one in app.button if one.label == "Keep")
+    keep.click().run()
+    assert "needs the name" in app.error[0].value
+    app.text_input(key=f"name {ROSES.key}").set_value("ann")
+    app.toggle(key=f"star {ROSES.key}").set_value(True)
+    next(one for one in app.button if one.label == "Keep").click().run()
+    assert not app.exception
+    assert not app.error
+    with Store(copy, read_only=True) as store:
+        found = notes.noted_on(store, About.PAIR, ROSES.key)
+    assert [one.text for one in found.comments] == ["never <b>a vase</b>"]
+    assert found.stars == ("ann",)
+
+
 # ── in a browser ─────────────────────────────────────────────────────────────────────────────────
 
 

@@ -53,7 +53,7 @@ def page(browser: playwright.Browser, address: str) -> Iterator[playwright.Page]
     with pages.visited(browser, address) as visitor:
         visitor.goto(f"/pair?pair={quote(COKE.key)}")
         pages.settled(visitor, COKE.prompt)
-        visitor.locator("img.lcmis-opens").nth(11).wait_for()
+        visitor.locator(".lcmis-shot img").nth(11).wait_for()
         yield visitor
 
 
@@ -81,11 +81,11 @@ def test_a_click_shows_the_whole_picture_and_arrows_go_on_to_esc(page: playwrigh
     assert page.locator(".lcmis-place").inner_text() == "1 of 12"
     page.keyboard.press("Escape")
     page.locator("dialog").wait_for(state="hidden")
-    assert page.evaluate("document.activeElement.alt").startswith(COKE.prompt)
+    assert page.evaluate("document.activeElement.querySelector('img').alt").startswith(COKE.prompt)
 
 
 def test_enter_opens_and_one_to_one_is_a_pixel_a_pixel(page: playwright.Page) -> None:
-    page.locator("img.lcmis-opens").nth(1).focus()
+    page.locator(".lcmis-shot").nth(1).focus()
     page.keyboard.press("Enter")
     told(page, "broad, seed 1")
     size = page.locator(".lcmis-frame")

@@ -9,6 +9,7 @@ from typing import Any
 import choices
 import facts
 import looks
+import notepad
 import pandas as pd
 import pictures
 import proofs
@@ -19,7 +20,7 @@ from looks import plain
 from lcmis import judge
 from lcmis.findings import RepairFinding, words
 from lcmis.store import Store
-from lcmis.types import ConceptPair, Render, Side, Verdict
+from lcmis.types import About, ConceptPair, Render, Side, Verdict
 
 PER_PAGE = 60  # pictures, all models together
 CHANGES_SHOWN = 8  # seeds of a repair, before and after
@@ -61,6 +62,7 @@ def main() -> None:
     else:
         _gallery(pair, mine, ranked[ranked["pair_key"] == pair.key], show)
         _look_ahead(pair, order)
+    notepad.beside(About.PAIR, pair.key)
 
 
 def _look_ahead(pair: ConceptPair, order: list[str]) -> None:
