@@ -33,7 +33,7 @@ def content_key(value: Any) -> str:
 
 def _canonical(value: Any) -> str:
     """JSON with sorted names and no spaces, written in one go: keys are a fact of every picture."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind is str:
         return _quoted(value)
     if kind is int:

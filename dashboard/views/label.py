@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import altair as alt
 import facts
@@ -236,7 +235,7 @@ def _keep(label: Label | None, so_far: int) -> None:
     try:
         with Store(
             facts.place(),
-            pictures=Path(folder) if folder else None,
+            pictures=folder or None,
             wait_seconds=PATIENCE_SECONDS,
         ) as writable:
             if len(_labels_of(writable, label.rater)) == so_far:

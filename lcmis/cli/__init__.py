@@ -24,6 +24,7 @@ from lcmis.cli import (
     proposals,
     repairs,
     reports,
+    stores,
 )
 from lcmis.cli.registered import NamesPlugins
 from lcmis.errors import UserError
@@ -69,7 +70,7 @@ for command in (
     app.command(cls=NamesPlugins)(command)
 
 db = typer.Typer(help="Look after the database.", no_args_is_help=True)
-for command in (looking.upgrade, looking.check):
+for command in (looking.upgrade, looking.check, stores.move, stores.merge):
     db.command()(command)
 app.add_typer(db, name="db")
 app.command("import", cls=NamesPlugins)(imports.import_)

@@ -130,7 +130,7 @@ def look_up(
             raise no_pair from None
         if disagree:
             raise ConfigError("--disagree lists pictures: leave it out, or name a pair") from None
-        path = "" if render.refusal else str(store.image_path(render.sha256))
+        path = "" if render.refusal else store.image_place(render.sha256)
         said = tell(store, render) if asked else ()
         return OnePicture(spec, render, path, tuple(store.scores(spec.key)), said)
     _refuse_asked(asked)

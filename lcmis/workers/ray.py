@@ -120,7 +120,8 @@ class Ray:
         self._store = store
         self._settings = settings
         self._named = (dict(models), dict(checkers))
-        self._log_folder = Path(store.pictures.root).parent / "logs"
+        beside = Path(store.pictures.address).parent if store.pictures.is_local else Path()
+        self._log_folder = beside / "logs"
         self._patience = patience
         self._here = Here(store)
         self._local: set[str] = set()
@@ -239,15 +240,13 @@ class Ray:
 
     @contextlib.contextmanager
     def _probe(self) -> Any:
-        """A file among the pictures that every worker should see."""
-        place = self._store.pictures.root / ".drafts"
-        place.mkdir(parents=True, exist_ok=True)
-        probe = place / f".probe-{uuid.uuid4().hex}.tmp"
-        probe.touch()
+        """A mark among the pictures that every worker should see."""
+        name = f".probe-{uuid.uuid4().hex}.tmp"
+        self._store.pictures.leave(name)
         try:
-            yield str(probe)
+            yield name
         finally:
-            probe.unlink(missing_ok=True)
+            self._store.pictures.take_away(name)
 
     def _hire(self, worker: _Worker, probe: str = "") -> None:
         self._log_folder.mkdir(parents=True, exist_ok=True)
@@ -420,7 +419,7 @@ class Ray:
         self._refuse_other_versions(worker, said)
         if not said.sees_pictures:
             raise ConfigError(
-                f"{worker} does not see the pictures' folder {self._store.pictures.root}: name one "
+                f"{worker} does not see the pictures at {self._store.pictures}: name one "
                 f"that every machine reaches with --pictures, at the same path everywhere"
             )
         if worker.pool.models and worker.device != (self._device or worker.device):
