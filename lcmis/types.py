@@ -424,6 +424,50 @@ class Label:
     rater: str
     at: str
     """When, in UTC, ISO 8601."""
+    unasked: bool = False
+    """Whether the rater chose the picture himself, having seen what the checkers said: such a
+    label tells the truth of one picture, and nothing of how often a checker errs."""
+
+
+class NoteKind(enum.StrEnum):
+    """What a person leaves on something."""
+
+    COMMENT = "comment"
+    TAG = "tag"
+    STAR = "star"
+
+
+class About(enum.StrEnum):
+    """What a note can be left on."""
+
+    PICTURE = "picture"
+    PAIR = "pair"
+    REPAIR = "repair"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A word that a person left on a picture, a pair or a repair; it decides nothing.
+
+    None is changed: to take one back is one more note that names it.
+    """
+
+    about: About
+    subject: str
+    """Key of the picture, of the pair, or of the nomination that a repair rests on."""
+    kind: NoteKind
+    text: str
+    """Of a comment or a tag; a star has none, nor has what takes a note back."""
+    rater: str
+    at: str
+    """When, in UTC, ISO 8601."""
+    withdraws: str = ""
+    """Key of the note that this one takes back; empty for a note that says something."""
+
+    @property
+    def key(self) -> str:
+        """Named by who said what of what, and when: two machines' notes never collide."""
+        return content_key(self)
 
 
 # ── what is concluded ────────────────────────────────────────────────────────────────────────────

@@ -24,6 +24,9 @@ settings.load_profile("clockless")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make families` writes what the tests of families found."""
     parser.addoption("--write-families", action="store_true", help="write data/families.toml anew")
+    parser.addoption(
+        "--every-family", action="store_true", help="try all of each family but those that are slow"
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

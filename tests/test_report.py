@@ -19,6 +19,7 @@ from worlds.repair_store import FAILED, PASSED, SHOUT
 from worlds.small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECOND, STRANGE
 
 from lcmis import findings
+from lcmis.check import questions_of
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.export import report
 from lcmis.export.repaired import repaired_prompt
@@ -28,7 +29,7 @@ from lcmis.findings import RepairFinding, words
 from lcmis.findings.words import percent
 from lcmis.judge import Decision, Sprt
 from lcmis.store import Store
-from lcmis.types import Verdict
+from lcmis.types import Answer, Box, Score, Verdict
 
 VOID = {"meta", "img", "br", "rect", "circle"}
 
@@ -178,8 +179,7 @@ def test_what_is_to_be_expected_and_what_stands_among_all_is_said(
     expected = percent(first.standing.expected.after)
     assert f"about {expected} % are to be expected right" in plain(page.text)
     assert first.standing.expected.after < first.certificate.after.value
-    assert "0 of 2 repairs were proved" in plain(page.text)
-    assert "(0 after control for looking at 3 certificates)" in plain(page.text)
+    assert "0 of 2 repairs are proved to help" in plain(page.text)
 
 
 def test_a_repair_that_passes_alone_is_not_called_repaired(made: report.Report) -> None:
@@ -219,9 +219,10 @@ def test_how_many_pairs_fail_is_told_raw_and_after_control(page: Page, made: rep
     for model in made.models:
         found = model.finding
         assert set(found.surely_failing) <= set(found.decided(Decision.FAILS))
+        fails = model.decided(Decision.FAILS)
         told = (
-            f"{model.decided(Decision.FAILS)} fail ({found.num_surely_failing} after control for "
-            f"looking at {found.num_looked_at})"
+            f"{fails} {'fails' if fails == 1 else 'fail'} ({found.num_surely_failing} after control"
+            f" for looking at {found.num_looked_at})"
         )
         assert told in plain(page.text)
 
@@ -323,6 +324,38 @@ def test_pictures_are_small_copies_with_a_text_in_their_place(page: Page) -> Non
             assert picture.size == (int(attributes["width"]), int(attributes["height"]))
             assert max(picture.size) <= album.SIDE
         assert "seed" in attributes["alt"]
+
+
+def test_what_a_detector_found_is_framed_on_the_picture_and_named_below_it(
+    tmp_path: Path,
+) -> None:
+    small_store.fill(tmp_path)
+    spec = small_store.make_spec(COKE, BROAD, 0)
+    cup = Box(0.125, 0.25, 0.625, 0.75, f"teacup {HOSTILE}")
+    drink = Box(0.5, 0.9, 0.75, 1.0, "iced coke")
+    a, b, *_ = questions_of(COKE)
+    with Store(tmp_path) as store:
+        store.add_scores(
+            [
+                Score(spec.key, "detect:owlv2@1+r1", question.key, answer)
+                for question, answer in (
+                    (a, Answer(0.62, box=cup)),
+                    (b, Answer(0.2, box=drink)),
+                )
+            ],
+            {a, b},
+        )
+        made = report.gather(store)
+    page = Page(report.html(made))
+    framed = [attributes for tag, attributes in page.attributes if tag == "rect"
+              and attributes.get("class", "").startswith("frame")]  # fmt: skip
+    assert [one["class"] for one in framed] == ["frame a_present", "frame b_present unsure"]
+    places = [[float(one[name]) for name in ("x", "y", "width", "height")] for one in framed]
+    assert places == [[0.125, 0.25, 0.5, 0.5], [0.5, 0.9, 0.25, 0.1]]
+    (shown,) = [attributes["alt"] for tag, attributes in page.attributes
+                if tag == "img" and "found:" in attributes["alt"]]  # fmt: skip
+    assert "iced coke 20 %" in shown
+    assert "found at 12–62" in plain(report.markdown(made)).replace("\\", "").replace("\xa0", " ")
 
 
 def test_headings_form_an_outline_and_links_lead_to_them(page: Page) -> None:

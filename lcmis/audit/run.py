@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,8 +19,8 @@ from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import ModelFinding, PairFinding
 from lcmis.machine.hub.fetching import Fetch
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.optional import fetches_of, may_decide, notes_of, price_of, spent_by
-from lcmis.plugins.protocols import Checker, ImageModel
+from lcmis.plugins.optional import bill_of, fetches_of, may_decide, notes_of, price_of, spent_by
+from lcmis.plugins.protocols import Bill, Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, RenderSpec, Stage
@@ -70,6 +72,16 @@ class AuditResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Judging:
+    """What a judge that is a service would be asked of one model's new pictures."""
+
+    checker: str
+    least: Bill
+    expected: Bill
+    most: Bill
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """What an audit would still draw for one model."""
 
@@ -96,6 +108,22 @@ class ModelPlan:
     """How much of the model and of each checker comes from the hub before its first picture."""
     notes: tuple[str, ...] = ()
     """Where its numbers come from, and what else is to be known of it; a sentence each."""
+    judging: tuple[Judging, ...] = ()
+    """What judges that are services would be asked of its new pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an audit would still draw, over all models."""
+
+    pairs: int
+    """Undecided on some model."""
+    models: int
+    """That have an undecided pair."""
+    expected: int
+    most: int
+    seconds_each: float | None
+    """Of a picture, where pictures of every such model were measured."""
 
 
 class Audit:
@@ -142,21 +170,47 @@ class Audit:
         """What would be drawn, without drawing anything or loading a model."""
         return [self._plan_model(model) for model in self.models]
 
+    def cost(self) -> Cost:
+        """What would be drawn, in short; nothing is drawn, loaded or asked of a hub."""
+        pairs, expected, most, seconds = set(), 0, 0, 0.0
+        lasting: list[float | None] = []
+        mean, block, cap = judge.expected_pictures(self.rule).mean, self.rule.block, self.rule.cap
+        for model in self.models:
+            undecided = self._undecided(self._find(model, self._readable(model)[0]))
+            if undecided:
+                drawn = [len(finding.evidence) for finding in undecided]
+                pairs |= {finding.pair.key for finding in undecided}
+                mine = sum(max(block, round(mean) - count) for count in drawn)
+                each = self._seconds_each(model)
+                lasting.append(each)
+                seconds += mine * (each or 0)
+                expected += mine
+                most += sum(max(0, cap - count) for count in drawn)
+        known = expected and None not in lasting
+        return Cost(len(pairs), len(lasting), expected, most, seconds / expected if known else None)
+
+    @staticmethod
+    def _undecided(found: Sequence[PairFinding]) -> list[PairFinding]:
+        return [pair for pair in found if pair.judgement.failing is judge.Decision.CONTINUE]
+
     def _plan_model(self, model: ImageModel) -> ModelPlan:
         readable, refused = self._readable(model)
         found = self._find(model, readable)
-        undecided = [pair for pair in found if pair.judgement.failing is judge.Decision.CONTINUE]
+        undecided = self._undecided(found)
         expectation = judge.expected_pictures(self.rule)
         drawn = [len(finding.evidence) for finding in undecided]
         block, cap = self.rule.block, self.rule.cap
+        least = [max(block, expectation.low - count) for count in drawn]
+        expected = [max(block, round(expectation.mean) - count) for count in drawn]
+        most = [max(0, cap - count) for count in drawn]
         return ModelPlan(
             model=model.model_id,
             pairs=len(readable),
             undecided=len(undecided),
             present=sum(len(finding.evidence) for finding in found),
-            least=sum(max(block, expectation.low - count) for count in drawn),
-            expected=sum(max(block, round(expectation.mean) - count) for count in drawn),
-            most=sum(max(0, cap - count) for count in drawn),
+            least=sum(least),
+            expected=sum(expected),
+            most=sum(most),
             seconds_each=self._seconds_each(model),
             refused=tuple(refused.values()),
             detectable=judge.minimum_detectable_difference(
@@ -168,7 +222,42 @@ class Audit:
                 *(fetch for checker in self.checkers for fetch in fetches_of(checker)),
             ),
             notes=notes_of(model),
+            judging=self._judging(
+                model, [finding.pair for finding in undecided], (least, expected, most)
+            ),
         )
+
+    def _judging(
+        self,
+        model: ImageModel,
+        pairs: Sequence[ConceptPair],
+        counts: tuple[Sequence[int], Sequence[int], Sequence[int]],
+    ) -> tuple[Judging, ...]:
+        """Of every judge that is a service; nothing is asked.
+
+        Args:
+            model: whose pictures are judged.
+            pairs: that are undecided.
+            counts: for each pair the pictures to draw: at least, expected, at most.
+        """
+        found = []
+        for checker in self.checkers:
+            bills = []
+            for pair in pairs:
+                spec = self._specs_of(model, pair, 1)[0]
+                asked = questions_for(checker, pair)
+                bills.append(bill_of(checker, asked, spec.width, spec.height))
+            known = [bill for bill in bills if bill is not None]
+            if known:
+                least, expected, most = (
+                    functools.reduce(
+                        operator.add,
+                        [bill.times(count) for bill, count in zip(known, each, strict=True)],
+                    )
+                    for each in counts
+                )
+                found.append(Judging(checker.checker_id, least, expected, most))
+        return tuple(found)
 
     def _seconds_each(self, model: ImageModel) -> float | None:
         listed = self.store.renders(model=model.model_id, limit=200)
@@ -196,13 +285,13 @@ class Audit:
         self.studio.crew = hire(
             self.store,
             self.config.workers,
-            dict(zip(models, self.config.models, strict=True)),
-            dict(zip(checkers, self.config.checkers, strict=True)),
+            zip(self.models, self.config.models, strict=True),
+            zip(self.checkers, self.config.checkers, strict=True),
         )
         with self.studio:
             for model in self.models:
                 for key, sentence in self._readable(model)[1].items():
-                    self.studio.fail(key, "render", sentence)
+                    self.studio.leave_out(key, "render", sentence)
             worked_on = self._audit(before)
             self._check_controls()
         settled = {name: found for name, found in before.items() if name not in worked_on}

@@ -17,6 +17,7 @@ from lcmis.cli.shared import (
     PicturesOption,
     StoreOption,
     ThresholdOption,
+    YesOption,
     command_line,
     open_store,
     with_settings,
@@ -25,20 +26,21 @@ from lcmis.plugins.settings import AuditSettings
 
 
 @with_settings
-def audit(config: AuditSettings, *, json: JsonOption = False) -> None:
+def audit(config: AuditSettings, *, yes: YesOption = False, json: JsonOption = False) -> None:
     """Draw, check and judge concept pairs; run it again to go on where it stopped.
 
     Without arguments it audits the two miniature models that come with lcmis.
-
-    Another model: lcmis audit -m MODEL -p everyday -c vqa:CHECKER
     """
     from lcmis.audit.run import Audit
     from lcmis.cli import terminal
+    from lcmis.cli.terminal.costs import tell_cost, to_draw
     from lcmis.cli.terminal.imports import print_sets
 
     with open_store(config.store, config.pictures, create=True) as facts:
         started = Audit(config, facts)
         print_sets(started.sets, quiet=json)
+        cost = started.cost()
+        tell_cost(to_draw(cost), yes=yes, quiet=json, free=not cost.most)
         with terminal.progress(quiet=json) as started.watch:
             result = started.run(command_line())
         terminal.print_json(result) if json else terminal.print_result(result, config.store)
@@ -76,10 +78,11 @@ def plan(config: AuditSettings, *, json: JsonOption = False) -> None:
 
 def show(
     what: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
-            help="`failures`, words in the prompt of pairs, or the key of a pair or picture, of "
-            "which the beginning is enough; without it, every pair."
+            help="Words in the prompt of pairs; the key of a pair or picture, of which the "
+            "beginning is enough; `failing` for the pairs that fail; `errors` for what could not "
+            "be drawn or checked. Without it, every pair."
         ),
     ] = None,
     model: ModelsOption = None,
@@ -104,17 +107,21 @@ def show(
     """Look at what is stored: all pairs, one pair, or one picture with all its scores."""
     from lcmis.cli import terminal
     from lcmis.findings import look_up
+    from lcmis.findings.lookup import FAILURES
 
+    wanted = " ".join(what) if what else None
     with open_store(store, pictures, read_only=True) as facts:
         found = look_up(
             facts,
-            what,
+            wanted,
             model=model,
             checker=checker,
             threshold=threshold,
             asked=asked,
             disagree=disagree,
         )
+    if wanted == FAILURES and not json:
+        terminal.say("`show failures` is `show errors` now; a pair that fails is a verdict.")
     terminal.print_json(found) if json else terminal.print_found(found)
 
 

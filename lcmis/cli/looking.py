@@ -24,7 +24,7 @@ from lcmis.plugins.settings import AuditSettings
 
 GUARDED = {
     "server.address": "127.0.0.1",
-    "server.headless": "true",
+    "server.showEmailPrompt": "false",
     "server.fileWatcherType": "none",
     "server.enableCORS": "true",
     "server.allowedHosts": "*",  # the guard of dashboard/ decides
@@ -103,6 +103,9 @@ def dashboard(
     labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Let people label pictures, or not.")
     ] = True,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser, or not.")
+    ] = True,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,9 +118,15 @@ def dashboard(
     from lcmis.store.connect import place_of
     from lcmis.store.places import pictures_at
 
+    # What is wrong with a store is told here, and not by a page that opens all the same.
+    open_store(store, pictures, read_only=True).close()
+    for path in beside or ():
+        open_store(str(path), read_only=True).close()
     home = shipped("dashboard")
     command = [sys.executable, "-m", "streamlit", "run", str(home / "app.py")]
-    for name, value in {**GUARDED, "server.port": str(port)}.items():
+    shows = open_browser and _can_show()
+    guarded = {**GUARDED, "server.headless": str(not shows).lower(), "server.port": str(port)}
+    for name, value in guarded.items():
         command += [f"--{name}", value]
     name = store_name(store)
     place = place_of(name)
@@ -136,6 +145,15 @@ def dashboard(
     print(f"lcmis dashboard: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     os.chdir(home)  # Streamlit obeys, and Python imports, what lies in the current folder
     os.execve(sys.executable, command, {**os.environ, **told})
+
+
+def _can_show() -> bool:
+    """Whether somebody sits before this machine: a browser is opened for nobody else."""
+    remote = "SSH_CONNECTION" in os.environ
+    screen = sys.platform in ("darwin", "win32") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    return sys.stdout.isatty() and screen and not remote
 
 
 def upgrade(store: StoreOption = None) -> None:

@@ -37,6 +37,10 @@ PicturesOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+YesOption = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Draw without asking first; what it costs is said anyway."),
+]
 ModelsOption = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Only models whose name contains this.", show_default=False),
@@ -178,7 +182,10 @@ def settings(
     ] = None,
     offload: Annotated[
         str | None,
-        option("How pictures are drawn", "none, model or sequential: what a small GPU needs."),
+        option(
+            "How pictures are drawn",
+            "none, encoders, model, group or sequential: what a small GPU needs.",
+        ),
     ] = None,
     batch: Annotated[
         int | None, option("How pictures are drawn", "Pictures drawn at once.")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from lcmis import findings, judge
 from lcmis.errors import UnknownNameError
+from lcmis.findings import words
+from lcmis.findings.telling import Telling, Tells
 from lcmis.judge import Difference, PairedCounts
 from lcmis.store import Evidence, Store
 from lcmis.types import ConceptPair, Rate, Verdict
@@ -42,8 +44,8 @@ class Discordant:
     only_second: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Tells):
     """What two audits say of the same pairs, picture by picture."""
 
     first: str
@@ -61,6 +63,28 @@ class Comparison:
     """Pictures left out because one of the two is refused or not scored."""
     notes: tuple[str, ...] = ()
     """A sentence where the pictures that are compared were not all drawn in one way."""
+
+    def telling(self) -> Telling:
+        """Who is better by how much, and the pairs on which they disagree."""
+        first, second = words.two_names(self.first, self.second)
+        rows = [
+            (
+                one.pair.prompt,
+                f"{one.counts.of_first[0]}/{one.counts.total}",
+                f"{one.counts.of_second[0]}/{one.counts.total}",
+            )
+            for one in self.discordant
+        ]
+        return Telling(
+            words.compared(self, first, second),
+            ("prompt", f"{first} right", f"{second} right"),
+            tuple(rows),
+            f"{first} is right in {words.rate(self.first_right)} of its pictures, {second} in "
+            f"{words.rate(self.second_right)}, over "
+            f"{words.several(self.difference.pairs, 'pair')} and "
+            f"{words.several(self.difference.pictures, 'seed')} that both have; checked by "
+            f"{self.checker}.",
+        )
 
 
 @contextmanager

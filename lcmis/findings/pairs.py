@@ -7,6 +7,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lcmis import judge
+from lcmis.findings import words
+from lcmis.findings.telling import Telling, Tells
 from lcmis.store import Evidence, Store
 from lcmis.types import ConceptPair, Rate, Verdict
 
@@ -26,8 +28,8 @@ def counts_for_pair(item: Evidence) -> bool:
     return not (item.of_repair or is_control(item.model))
 
 
-@dataclass(frozen=True, slots=True)
-class PairFinding:
+@dataclass(frozen=True, slots=True, repr=False)
+class PairFinding(Tells):
     """What one model makes of one pair."""
 
     model: str
@@ -48,6 +50,10 @@ class PairFinding:
         """The commonest intruder as a phrase, e.g. ``"mug in 9 of 12"``; empty if none."""
         top = self.intruder
         return "" if top is None else f"{top.name} in {top.count} of {self.judgement.aligned.total}"
+
+    def telling(self) -> Telling:
+        """One row, as `lcmis show` has it."""
+        return tell_pairs(self.pair.prompt, [self])
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +177,25 @@ def picture(item: Evidence) -> judge.Picture:
         intruder_a=item.intruder_a,
         intruder_b=item.intruder_b,
     )
+
+
+def tell_pairs(title: str, found: Sequence[PairFinding]) -> Telling:
+    """A row a model, with the columns of `lcmis show`."""
+    names = words.short_names(list(dict.fromkeys(one.model for one in found)))
+    rows = [
+        (
+            names[one.model],
+            f"{one.judgement.count(Verdict.ALIGNED)}/{one.judgement.aligned.total}",
+            words.rate(one.judgement.aligned),
+            words.level(one.judgement.levels if one.judgement.aligned.total else None),
+            words.missing(one),
+            one.painted_instead,
+            words.decision(one.judgement.failing),
+        )
+        for one in found
+    ]
+    columns = ("model", "right", "rate", "level", "missing", "painted instead", "verdict")
+    return Telling(title, columns, tuple(rows))
 
 
 def severity(finding: PairFinding) -> tuple[float, float, str]:

@@ -14,6 +14,7 @@ from lcmis.errors import ConfigError
 
 DTYPES = ("float32", "float16", "bfloat16")
 OFFLOADS = ("none", "model", "sequential")
+OFFLOADS_OF_PIPELINES = ("none", "encoders", "model", "group", "sequential")
 
 
 def choose_device(asked: str) -> str:
@@ -50,14 +51,14 @@ def choose_dtype(asked: str, device: str) -> str:
     return asked
 
 
-def choose_offload(asked: str, device: str) -> str:
-    """One of :data:`OFFLOADS`.
+def choose_offload(asked: str, device: str, ways: tuple[str, ...] = OFFLOADS) -> str:
+    """One of the ways to rest in main memory.
 
     Raises:
         ConfigError: no such way, or no accelerator to offload from.
     """
-    if asked not in OFFLOADS:
-        raise ConfigError(f"there is no offload {asked!r}: write {', '.join(OFFLOADS)}")
+    if asked not in ways:
+        raise ConfigError(f"there is no offload {asked!r}: write {', '.join(ways)}")
     if asked != "none" and not device.startswith("cuda"):
         raise ConfigError(f'offload = "{asked}" needs an NVIDIA GPU: write none on {device}')
     return asked

@@ -68,7 +68,16 @@ class ModelSettings:
     dtype: str = "auto"
     """``float32``, ``float16``, ``bfloat16``; ``auto`` is float32 on a CPU, else bfloat16."""
     offload: str = "none"
-    """``none``, ``model`` or ``sequential``: what rests in main memory between uses."""
+    """``none``, ``encoders``, ``model``, ``group`` or ``sequential``: what rests in main memory
+    between uses."""
+    channels_last: bool | None = None
+    """Whether convolutions compute with the channels innermost."""
+    compiled: str = "none"
+    """``none``, ``regional`` (the denoiser's repeated blocks) or ``whole`` (all of it)."""
+    vae_decoding: str = "whole"
+    """``whole``, ``compiled``, ``sliced`` (a picture at a time) or ``tiled`` (parts of one)."""
+    attention_backend: str | None = None
+    """What computes attention, as diffusers calls it, e.g. ``_native_cudnn``."""
     num_inference_steps: int | None = None
     """Denoising steps of one picture."""
     guidance_scale: float | None = None

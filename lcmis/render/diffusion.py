@@ -9,11 +9,17 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, InversionError, Refusal, RenderError
-from lcmis.machine.device import choose_device, choose_dtype, choose_offload
+from lcmis.machine.device import (
+    OFFLOADS_OF_PIPELINES,
+    choose_device,
+    choose_dtype,
+    choose_offload,
+)
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.accelerators import profile_of
 from lcmis.render.conditioning import Defaults
+from lcmis.render.execution import Execution, chosen_execution
 from lcmis.render.forms.form import Form
 from lcmis.render.forms.schedulers import refuse_unfit
 from lcmis.render.forms.words import add_tokens, spelled_out
@@ -80,7 +86,7 @@ class DiffusersModel:
 
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
-        self._offload = choose_offload(settings.offload, self._device)
+        self._offload = choose_offload(settings.offload, self._device, OFFLOADS_OF_PIPELINES)
 
         defaults = self._family.defaults()
         steps, guidance, height, width = _all_said(settings, defaults, self._folder)
@@ -94,6 +100,13 @@ class DiffusersModel:
                 f"batch_size = {self.batch_size}, but a {self._folder.class_name} draws one "
                 f"picture at a time: {self._family.own.alone}"
             )
+        self._execution = chosen_execution(
+            settings,
+            name=self.model_id,
+            device=self._device,
+            offload=self._offload,
+            batch_size=self.batch_size,
+        )
         if height % defaults.multiple or width % defaults.multiple or min(height, width) < 1:
             raise ConfigError(
                 f"{self.model_id} draws sizes that are multiples of {defaults.multiple}, not "
@@ -166,8 +179,11 @@ class DiffusersModel:
 
     @property
     def profile(self) -> str:
-        """Numerics profile, e.g. ``"cpu-float32-b16"``."""
-        return profile_of(self._device, f"{self._template.dtype}-b{self.batch_size}")
+        """Numerics profile, e.g. ``"cpu-float32-b16"``; what computes otherwise than usual is named
+        behind it, as in ``"cuda-bfloat16-b4-nhwc-regional"``.
+        """
+        computed = f"{self._template.dtype}-b{self.batch_size}{self._execution.mark}"
+        return profile_of(self._device, computed)
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
         """The full specification of one picture under this model's settings.
@@ -249,9 +265,9 @@ class DiffusersModel:
         return UNetDenoiser(self.model_id, self._device, size, self._differentiable_pipeline)
 
     def _differentiable_pipeline(self) -> Any:
-        if self._dtype == "float32" and self._offload == "none":
+        if (self._dtype, self._offload, self._execution) == ("float32", "none", Execution()):
             return self._pipeline
-        return self._load_pipeline(dtype="float32", offload="none")
+        return self._load_pipeline("float32", "none", Execution())
 
     def _negative_refused(self, spec: RenderSpec) -> RenderError | None:
         """Why a picture's own negative prompt cannot be followed; None if it can."""
@@ -398,9 +414,9 @@ class DiffusersModel:
 
     @cached_property
     def _pipeline(self) -> Any:
-        return self._load_pipeline(self._dtype, self._offload)
+        return self._load_pipeline(self._dtype, self._offload, self._execution)
 
-    def _load_pipeline(self, dtype: str, offload: str) -> Any:
+    def _load_pipeline(self, dtype: str, offload: str, execution: Execution) -> Any:
         from lcmis.render.loading import load_pipeline
 
         return load_pipeline(
@@ -409,6 +425,8 @@ class DiffusersModel:
             dtype=dtype,
             offload=offload,
             scheduler=self._template.scheduler,
+            execution=execution,
+            size=(self._template.height, self._template.width),
         )
 
 

@@ -152,6 +152,7 @@ class Evolve:
         self.store = store
         self.settings = settings
         self.watch = watch
+        self._repair = repair
         self.studio = repair.studio
         self.judge = repair.judge
         self.guide = open_checker(settings.score) if settings.score else repair.guide
@@ -171,6 +172,15 @@ class Evolve:
         )
         self._budget = Budget(pictures=settings.budget)
 
+    @property
+    def most_pictures(self) -> int:
+        """That the search and its measurement may draw."""
+        return self.settings.budget + self._measured
+
+    @property
+    def _measured(self) -> int:
+        return 3 * self.settings.fresh * len(self.held_out)
+
     def run(self, command: str = "") -> EvolveResult:
         """Evolve, then measure; pictures and replies in the store are not asked for again.
 
@@ -180,18 +190,20 @@ class Evolve:
         started = time.monotonic()
         checkers = [self.judge.checker_id, self.guide.checker_id]
         self.store.add_run(provenance(self.config, command, [self.model.model_id], checkers))
-        evolution = evolve(
-            self.subjects,
-            self.text_model,
-            self._score,
-            self._attempt,
-            SEARCH_SEEDS,
-            instruction=self.settings.instruction,
-            plan=self.settings.plan,
-            experts=self.experts,
-            dice=random.Random(content_key(tuple(pair.key for pair in self.subjects))),
-        )
-        held_out = self._measure(evolution.first.text, evolution.best.text)
+        self.studio.crew = self._repair.crew()
+        with self.studio:
+            evolution = evolve(
+                self.subjects,
+                self.text_model,
+                self._score,
+                self._attempt,
+                SEARCH_SEEDS,
+                instruction=self.settings.instruction,
+                plan=self.settings.plan,
+                experts=self.experts,
+                dice=random.Random(content_key(tuple(pair.key for pair in self.subjects))),
+            )
+            held_out = self._measure(evolution.first.text, evolution.best.text)
         counts = [one.counts for one in held_out]
         return EvolveResult(
             evolution=evolution,
@@ -289,13 +301,12 @@ class Evolve:
 
     def _tell(self, activity: str) -> None:
         if self.watch is not None:
-            measured = 3 * self.settings.fresh * len(self.held_out)
             self.watch(
                 EvolveProgress(
                     model=self.model.model_id,
                     activity=activity,
                     pictures=self.studio.drawn,
-                    expected=self.settings.budget + measured,
+                    expected=self.most_pictures,
                 )
             )
 

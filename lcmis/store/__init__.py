@@ -17,6 +17,7 @@ from lcmis.store.connect import sentences
 from lcmis.store.evidence import Evidence
 from lcmis.store.failures import FailureDoor, insert_failure, still_failed
 from lcmis.store.labels import LabelDoor
+from lcmis.store.notes import NoteDoor
 from lcmis.store.pictures import Drawn, Listed, PictureDoor, add_drawn, add_links, unlinked
 from lcmis.store.rows import CHUNK
 from lcmis.store.scores import ScoreDoor, add_answers
@@ -28,6 +29,7 @@ from lcmis.store.tables import (
     FailureRow,
     LabelRow,
     NominationRow,
+    NoteRow,
     PairRenderRow,
     PairRow,
     QuestionRow,
@@ -64,6 +66,7 @@ class Growth:
     renders: int
     scores: int
     labels: int
+    notes: int
     trials: int
     nominations: int
     exchanges: int
@@ -72,8 +75,8 @@ class Growth:
     dismissals: int
 
 
-class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, FailureDoor):
-    """Runs, pairs, pictures, scores, labels and failures of an audit, each kept once and for ever.
+class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, FailureDoor):
+    """Runs, pairs, pictures, scores, labels, notes and failures of an audit, each kept once.
 
     A path names a folder: facts in ``facts.db``, pictures in ``pictures/`` unless said. A URL names
     a database and needs the place of its pictures: a folder, or an address such as
@@ -161,6 +164,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, FailureDoor)
             "renders": RenderRow,
             "scores": ScoreRow,
             "labels": LabelRow,
+            "notes": NoteRow,
             "trials": TrialRow,
             "nominations": NominationRow,
             "exchanges": ExchangeRow,
@@ -195,6 +199,9 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, FailureDoor)
         for document, key in self._all(QuestionRow, QuestionRow.key, QuestionRow.document):
             if documents.question(document).key != key:
                 yield f"the question {key} is not what its key says"
+        for note, key in self._kept_notes():
+            if note.key != key:
+                yield f"the note {key} is not what its key says"
         known = set()
         after = 0
         while page := self.renders(after=after, limit=CHUNK):

@@ -187,6 +187,19 @@ class PictureDoor(Door):
                 for row in connection.execute(statement)
             ]
 
+    def pairs_of(self, spec_key: str) -> list[str]:
+        """Keys of the pairs that a picture was drawn for, in the order in which they came."""
+        with self._reading() as connection:
+            return list(
+                connection.scalars(
+                    select(PairRow.key)
+                    .join(PairRenderRow, PairRenderRow.pair_id == PairRow.id)
+                    .join(RenderRow, RenderRow.id == PairRenderRow.render_id)
+                    .where(RenderRow.spec_key == spec_key)
+                    .order_by(PairRow.id)
+                )
+            )
+
     def profiles(self, model: str) -> dict[str, str]:
         """The numerics profile of each picture of a model, by its spec key."""
         with self._reading() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, select
@@ -11,7 +11,16 @@ from lcmis.errors import UnknownNameError
 from lcmis.store import documents
 from lcmis.store.door import Door
 from lcmis.store.evidence import Evidence, answered, evidence_of, gather, match_questions
-from lcmis.store.rows import add_questions, chunks, ids_of, insert_new, intern, known_ids, pair_id
+from lcmis.store.rows import (
+    CHUNK,
+    add_questions,
+    chunks,
+    ids_of,
+    insert_new,
+    intern,
+    known_ids,
+    pair_id,
+)
 from lcmis.store.tables import (
     BoxRow,
     CheckerRow,
@@ -79,53 +88,20 @@ class ScoreDoor(Door):
 
     def scores(self, spec_key: str) -> list[tuple[Question, Score]]:
         """All that every checker said of a picture, by checker and question, likeliest first."""
+        one = select(RenderRow.id).where(RenderRow.spec_key == spec_key).scalar_subquery()
         with self._reading() as connection:
             rows = connection.execute(
-                select(
-                    QuestionRow.document,
-                    QuestionRow.key,
-                    CheckerRow.name,
-                    OptionRow.name.label("option"),
-                    ScoreRow.value,
-                    ScoreRow.reason,
-                    ScoreRow.mass,
-                    BoxRow.x1,
-                    BoxRow.y1,
-                    BoxRow.x2,
-                    BoxRow.y2,
-                    BoxRow.words,
-                )
-                .join(CheckerRow, CheckerRow.id == ScoreRow.checker_id)
-                .join(QuestionRow, QuestionRow.id == ScoreRow.question_id)
-                .join(OptionRow, OptionRow.id == ScoreRow.option_id)
-                .outerjoin(
-                    BoxRow,
-                    and_(
-                        BoxRow.checker_id == ScoreRow.checker_id,
-                        BoxRow.render_id == ScoreRow.render_id,
-                        BoxRow.question_id == ScoreRow.question_id,
-                        BoxRow.option_id == ScoreRow.option_id,
-                    ),
-                )
-                .where(
-                    ScoreRow.checker_id.in_(select(CheckerRow.id)),
-                    ScoreRow.render_id
-                    == select(RenderRow.id).where(RenderRow.spec_key == spec_key).scalar_subquery(),
-                )
-                .order_by(ScoreRow.checker_id, ScoreRow.question_id, ScoreRow.place)
+                _SCORES.where(
+                    ScoreRow.checker_id.in_(select(CheckerRow.id)), ScoreRow.render_id == one
+                ).order_by(ScoreRow.checker_id, ScoreRow.question_id, ScoreRow.place)
             )
-            return [
-                (
-                    documents.question(row.document),
-                    Score(
-                        spec_key,
-                        row.name,
-                        row.key,
-                        Answer(row.value, row.option, row.reason, row.mass, _box_of(row)),
-                    ),
-                )
-                for row in rows
-            ]
+            return [_said(row) for row in rows]
+
+    def all_scores(self) -> Iterator[tuple[Question, Score]]:
+        """The same of every picture, in no order that means anything; read as it is asked for."""
+        with self._reading() as connection:
+            for row in connection.execution_options(yield_per=CHUNK).execute(_SCORES):
+                yield _said(row)
 
     def question(self, key: str) -> Question:
         """The question of this key.
@@ -189,6 +165,44 @@ class ScoreDoor(Door):
         """Ids of all checkers that have said something."""
         with self._reading() as connection:
             return list(connection.scalars(select(CheckerRow.name).order_by(CheckerRow.name)))
+
+
+_SCORES = (
+    select(
+        RenderRow.spec_key,
+        QuestionRow.document,
+        QuestionRow.key,
+        CheckerRow.name,
+        OptionRow.name.label("option"),
+        ScoreRow.value,
+        ScoreRow.reason,
+        ScoreRow.mass,
+        BoxRow.x1,
+        BoxRow.y1,
+        BoxRow.x2,
+        BoxRow.y2,
+        BoxRow.words,
+    )
+    .select_from(ScoreRow)
+    .join(RenderRow, RenderRow.id == ScoreRow.render_id)
+    .join(CheckerRow, CheckerRow.id == ScoreRow.checker_id)
+    .join(QuestionRow, QuestionRow.id == ScoreRow.question_id)
+    .join(OptionRow, OptionRow.id == ScoreRow.option_id)
+    .outerjoin(
+        BoxRow,
+        and_(
+            BoxRow.checker_id == ScoreRow.checker_id,
+            BoxRow.render_id == ScoreRow.render_id,
+            BoxRow.question_id == ScoreRow.question_id,
+            BoxRow.option_id == ScoreRow.option_id,
+        ),
+    )
+)
+
+
+def _said(row: Any) -> tuple[Question, Score]:
+    answer = Answer(row.value, row.option, row.reason, row.mass, _box_of(row))
+    return documents.question(row.document), Score(row.spec_key, row.name, row.key, answer)
 
 
 def add_answers(
