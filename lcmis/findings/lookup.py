@@ -23,6 +23,14 @@ class AllPairs:
 
     checker: str
     pairs: tuple[PairFinding, ...]
+    left_out: int = 0
+    """How many more there are."""
+
+    def first(self, count: int) -> AllPairs:
+        """The worst so many; 0 is all."""
+        kept = self.pairs[:count] if count else self.pairs
+        return AllPairs(self.checker, kept, self.left_out + len(self.pairs) - len(kept))
+
     is_failing: bool = field(default=False, metadata={"shown": False})
     """Whether those were asked for that are decided to fail."""
 
