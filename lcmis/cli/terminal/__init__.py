@@ -715,8 +715,11 @@ def _parts(value: Any, margin: str = "\n") -> Iterator[str]:
     yield margin + brackets[1]
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def _spelled(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = _encode(value)
     return text if text.isprintable() else _harmless(text)
 
 
