@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import sqlite3
+from contextlib import closing
 
 from worlds import buckets, facts
 from worlds.facts import CHECKER, answer_all, make_drawn, make_pair, make_picture, make_spec
 
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.store.moving import copy_all
+from lcmis.store.tables import Base
 from lcmis.types import (
+    About,
     Answer,
     Box,
     Candidate,
@@ -18,9 +22,13 @@ from lcmis.types import (
     Failure,
     Label,
     Nomination,
+    Note,
+    NoteKind,
     Render,
+    Run,
     Score,
     Stage,
+    Trial,
 )
 
 folder = facts.folder
@@ -45,6 +53,7 @@ def fill(store, pairs=(CUP, GLASS), seeds=range(4), rater="anna"):
         question = next(iter(facts.questions_of(one).values()))
         found = Answer(0.7, box=Box(0.1, 0.2, 0.3, 0.4, "tea cup"))
         store.add_scores([Score(boxed.key, "detector@1", question.key, found)], [question])
+        store.add_notes([Note(About.PAIR, one.key, NoteKind.COMMENT, "odd cup", rater, AT)])
         store.add_labels([Label(boxed.key, question.key, "yes", rater, AT)])
         store.add_renders([make_drawn(one, make_spec(one, 77), refusal="withheld")])
         chosen = Candidate((Stage(f"a {one.a.name}", 0.5), Stage(one.prompt)), "")
@@ -91,6 +100,27 @@ def test_a_store_that_moved_says_the_same(place, tmp_path) -> None:
         with Store(**place) as source, Store(tmp_path / "back", create=True) as back:
             copy_all(source, back)
             assert told(back) == told(source)
+
+
+def test_no_table_is_forgotten(tmp_path) -> None:
+    """A table that came later is moved, too: of each, this store has a row."""
+    with Store(tmp_path / "from", create=True) as source:
+        fill(source)
+        source.add_run(Run("r1", AT, "audit", "{}", "{}", "", "cpu", ("m@1",), (CHECKER,)))
+        candidate = Candidate((Stage(CUP.prompt),), "")
+        source.add_trial(Trial(CUP.key, "m@1", "moce", "clip:guide@1", candidate, ()))
+        with Store(tmp_path / "to", create=True) as target:
+            copy_all(source, target)
+
+    def rows(name):
+        with closing(sqlite3.connect(tmp_path / name / "facts.db")) as database:
+            return {
+                table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                for table in Base.metadata.tables
+            }
+
+    assert rows("to") == rows("from")
+    assert min(rows("from").values()) > 0
 
 
 def test_stores_made_apart_are_merged_and_what_both_have_is_kept_once(place, tmp_path) -> None:

@@ -24,6 +24,7 @@ from lcmis.store.tables import (
     LabelRow,
     ModelRow,
     NominationRow,
+    NoteRow,
     OptionRow,
     PairQuestionRow,
     PairRenderRow,
@@ -134,6 +135,7 @@ class _Copy:
         self._rows(TrialRow, of_pair)
         self._rows(NominationRow, of_pair)
         self._rows(LabelRow, {"render_id": RenderRow, "question_id": QuestionRow})
+        self._rows(NoteRow, {})  # about keys, which are the same everywhere
         self._once(ExchangeRow, ("request", "model", "reason", "document"))
         self._failures()
         self._match()
