@@ -145,8 +145,7 @@ def _file(place: str) -> tuple[int, int]:
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _opened(place: str, pictures: str, file: tuple[int, int]) -> Opened:
-    folder = Path(pictures) if pictures else None
-    found = Store(place, pictures=folder, read_only=True, wait_seconds=PATIENCE_SECONDS)
+    found = Store(place, pictures=pictures or None, read_only=True, wait_seconds=PATIENCE_SECONDS)
     return Opened(found, place, file)
 
 

@@ -279,7 +279,8 @@ class AuditSettings:
     store: str = USUAL_STORE
     """A folder, or a database URL together with ``pictures``."""
     pictures: str | None = None
-    """The folder of the pictures, where the store is a database URL."""
+    """Where the pictures lie, if not beside the facts: a folder, or an address such as
+    ``s3://bucket/prefix``."""
     threshold: float = 0.5
     """A concept counts as present from this score on."""
     stopping: StoppingSettings = StoppingSettings()

@@ -21,7 +21,7 @@ from lcmis.plugins.optional import load
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.store import picture_hash
-from lcmis.store.images import PictureFolder
+from lcmis.store.images import PictureFiles
 from lcmis.workers.orders import CheckOrder, DrawOrder, Order, Painted, Report, Said, ask, paint
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Hand:
         name: str,
         models: Mapping[str, ModelSettings],
         checkers: Mapping[str, CheckerSettings],
-        pictures: PictureFolder,
+        pictures: PictureFiles,
         log: Path | None = None,
     ) -> None:
         self._name = name
@@ -82,14 +82,14 @@ class Hand:
         TALK.info("%s begins in process %d on %s", name, os.getpid(), platform.node())
 
     def hello(self, probe: str = "") -> Hello:
-        """Say where this is; ``probe`` is a file that whoever asks has just written."""
+        """Say where this is; ``probe`` is a mark that whoever asks left among the pictures."""
         device = choose_device("auto")
         name = accelerator_name(device)
         return Hello(
             platform.node(),
             name or f"{device} {platform.machine()}",
             versions(),
-            not probe or Path(probe).exists(),
+            not probe or self._pictures.sees(probe),
         )
 
     def load(self, names: tuple[str, ...]) -> Trouble | None:

@@ -20,7 +20,6 @@ from lcmis.machine.versions import versions
 from lcmis.plugins.protocols import AsksService, Checker, ImageModel
 from lcmis.plugins.settings import ApartSettings, CheckerSettings, ModelSettings, WorkersSettings
 from lcmis.store import Store
-from lcmis.store.images import DRAFTS
 from lcmis.workers.hand import Hand, Hello, Trouble
 from lcmis.workers.here import Here
 from lcmis.workers.orders import DrawOrder, Order, Painted, Report, Unsaid
@@ -121,7 +120,8 @@ class Ray:
         self._store = store
         self._settings = settings
         self._named = (dict(models), dict(checkers))
-        self._log_folder = Path(store.pictures.root).parent / "logs"
+        beside = Path(store.pictures.address).parent if store.pictures.is_local else Path()
+        self._log_folder = beside / "logs"
         self._patience = patience
         self._here = Here(store)
         self._local: set[str] = set()
@@ -133,8 +133,8 @@ class Ray:
         self._lost: Counter[int] = Counter()
         """How many workers died over an order, by its identity."""
         self._chosen: _Worker | None = None
-        self._probe: Path | None = None
-        """A file among the pictures that every worker should see."""
+        self._probe = ""
+        """A mark among the pictures that every worker should see."""
         self._device = ""
         """On which all pictures of this run are drawn."""
         self._since = time.monotonic()
@@ -234,9 +234,8 @@ class Ray:
                 number += 1
                 worker = _Worker(f"worker {number}", pool)
                 pool.workers.append(worker)
-        self._probe = Path(self._store.pictures.root) / DRAFTS / draft_name("probe")
-        self._probe.parent.mkdir(parents=True, exist_ok=True)
-        self._probe.touch()
+        self._probe = draft_name("probe")
+        self._store.pictures.leave(self._probe)
         for worker in self._workers():
             self._hire(worker)
         self._since = time.monotonic()
@@ -261,7 +260,7 @@ class Ray:
             worker.name, pool.models, pool.checkers, self._store.pictures, log
         )
         worker.is_ready = False
-        worker.greeting = worker.actor.hello.remote(str(self._probe))
+        worker.greeting = worker.actor.hello.remote(self._probe)
 
     # ── who does what ────────────────────────────────────────────────────────────────────────
 
@@ -417,7 +416,7 @@ class Ray:
         self._refuse_other_versions(worker, said)
         if not said.sees_pictures:
             raise ConfigError(
-                f"{worker} does not see the pictures' folder {self._store.pictures.root}: name one "
+                f"{worker} does not see the pictures at {self._store.pictures}: name one "
                 f"that every machine reaches with --pictures, at the same path everywhere"
             )
         if worker.pool.models and worker.device != (self._device or worker.device):
@@ -519,8 +518,8 @@ class Ray:
             if worker.actor is not None and not worker.is_out:
                 self._ray.kill(worker.actor)
         self._pools = []
-        if self._probe is not None:
-            self._probe.unlink(missing_ok=True)
+        if self._probe:
+            self._store.pictures.take_away(self._probe)
         if self._is_mine:
             self._ray.shutdown()
 
