@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import choices
 import facts
-import lightbox
 import looks
-import pictures
 import shots
 import streamlit as st
 
@@ -25,7 +23,7 @@ COLOURS = {
     QuestionKind.INTRUDER_A: looks.PINK,
     QuestionKind.INTRUDER_B: looks.PINK,
 }
-"""As the words for a missing thing have them; black letters are read on each."""
+"""Black letters are read on each."""
 
 
 LONGEST = 80
@@ -33,7 +31,7 @@ LONGEST = 80
 
 
 @dataclass(frozen=True)
-class Frame:
+class ColouredFrame:
     """One box to be drawn."""
 
     box: Box
@@ -64,34 +62,34 @@ def shot(
         shots.shot(render, kind="picture", alt=alt)
         return
     framed = frames(by_checker[chosen], facts.threshold())
-    address = pictures.address("picture", render.sha256) + lightbox.fragment(render.spec_key)
-    st.html(markup(address, framed, alt))
+    st.html(markup(shots.address("picture", render), framed, alt))
     if not all(frame.is_sure for frame in framed):
         st.caption(
             "A dashed frame is the best one found, but its score does not reach the threshold."
         )
 
 
-def frames(said: Sequence[tuple[Question, Score]], threshold: float) -> list[Frame]:
+def frames(said: Sequence[tuple[Question, Score]], threshold: float) -> list[ColouredFrame]:
     """The best box of both concepts, and of what won a choice against one of them."""
     return [
-        Frame(one.box, one.label, COLOURS[one.kind], one.is_sure)
+        ColouredFrame(one.box, one.label, COLOURS[one.kind], one.is_sure)
         for one in found_boxes.frames(said, threshold)
     ]
 
 
-def markup(address: str, framed: Sequence[Frame], alt: str) -> str:
+def markup(address: str, framed: Sequence[ColouredFrame], alt: str) -> str:
     """The picture with frames over it; nothing in any text is read as HTML."""
     drawn = "".join(_frame(frame) for frame in framed)
     found = ", ".join(frame.label for frame in framed)
     told = _escaped(f"{alt}; found: {found}" if found else alt, 4 * LONGEST)
     return (
-        '<div style="position:relative;line-height:0;overflow:hidden">'
-        f'<img src="{html.escape(address)}" alt="{told}" style="width:100%">{drawn}</div>'
+        f'<a class="lcmis-shot" href="{html.escape(address)}" target="_blank" '
+        'style="position:relative;overflow:hidden">'
+        f'<img src="{html.escape(address)}" alt="{told}">{drawn}</a>'
     )
 
 
-def _frame(frame: Frame) -> str:
+def _frame(frame: ColouredFrame) -> str:
     box = frame.box
     place = (
         f"left:{100 * box.left:.3f}%;top:{100 * box.top:.3f}%;"

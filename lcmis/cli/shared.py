@@ -179,7 +179,10 @@ def settings(
     ] = None,
     offload: Annotated[
         str | None,
-        option("How pictures are drawn", "none, model or sequential: what a small GPU needs."),
+        option(
+            "How pictures are drawn",
+            "none, encoders, model, group or sequential: what a small GPU needs.",
+        ),
     ] = None,
     batch: Annotated[
         int | None, option("How pictures are drawn", "Pictures drawn at once.")
