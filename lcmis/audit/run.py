@@ -35,7 +35,7 @@ class Progress:
 
     model: str
     activity: str
-    """What happens now: ``"drawing"`` or ``"checking"``."""
+    """What happens now: ``"drawing"`` or ``"checking"``, and by how many workers."""
     pictures: int
     """Of this model, in the store now."""
     expected: int
@@ -321,7 +321,10 @@ class Audit:
             seconds=seconds,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
             spent=sum(map(spent_by, self.models)) + sum(map(spent_by, self.checkers)),
-            notes=tuple(note for model in self.models for note in notes_of(model)),
+            notes=(
+                *(note for model in self.models for note in notes_of(model)),
+                *self.studio.crew.left_out,
+            ),
         )
 
     def _audit(self, before: Mapping[str, Sequence[PairFinding]]) -> set[str]:
@@ -434,7 +437,9 @@ class Audit:
             state.pictures += sum(not isinstance(one.drawn, RenderError) for one in report.painted)
             self._last = state
         if self._last is not None:
-            self._tell("checking" if self.studio.crew.is_busy else "drawing", self._last)
+            activity = "checking" if isinstance(report.order, DrawOrder) else "drawing"
+            on = self.studio.crew.told
+            self._tell(f"{activity} by {on}" if on else activity, self._last)
 
     def _asked_of(self, pair: ConceptPair) -> tuple[tuple[Checker, tuple[Question, ...]], ...]:
         """All that is asked about a picture of a pair."""

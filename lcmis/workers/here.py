@@ -27,8 +27,10 @@ class Here:
     """
 
     draws_ahead = False
+    told = ""
 
     def __init__(self, store: Store) -> None:
+        self.left_out: list[str] = []
         self._store = store
         self._models: dict[str, ImageModel] = {}
         self._checkers: dict[str, Checker] = {}

@@ -155,6 +155,16 @@ class Crew(Protocol):
         ...
 
     @property
+    def told(self) -> str:
+        """Who they are, in a few words; empty for this process alone."""
+        ...
+
+    @property
+    def left_out(self) -> list[str]:
+        """Who kept failing and works no more, a sentence each."""
+        ...
+
+    @property
     def draws_ahead(self) -> bool:
         """Whether who has nothing to do may draw what is likely to be asked for next."""
         ...

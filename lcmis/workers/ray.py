@@ -26,8 +26,10 @@ from lcmis.workers.orders import DrawOrder, Order, Painted, Report, Unsaid
 
 IN_FLIGHT = 2
 """Orders that one worker has at once: one on its device, one before or behind it."""
-DEATHS = 3
-"""So many in a row, and a worker is left out; so many over one order, and it has failed."""
+DEATHS = 6
+"""So many in a row, and a worker is left out."""
+LOSSES = 4
+"""So many workers died over one order, and it has failed."""
 PATIENCE_SECONDS = 180.0
 """For a place in the cluster, where nobody is at work."""
 
@@ -343,6 +345,13 @@ class Ray:
         return not self._again and any(one.is_idle for one in self._workers())
 
     @property
+    def told(self) -> str:
+        """How many work, of how many, and how fast."""
+        every = self._workers()
+        ready = [one for one in every if one.is_ready]
+        return f"{len(ready)} of {len(every)} workers on {len({one.node for one in ready})} nodes"
+
+    @property
     def draws_ahead(self) -> bool:
         """Devices that stand still cost as much as those that draw."""
         return True
@@ -450,13 +459,13 @@ class Ray:
         """Give out again what a dead worker had in hand, and hire its successor."""
         worker.deaths += 1
         reports = []
-        for order in worker.orders.values():
-            self._lost[id(order)] += 1
-            if self._lost[id(order)] < DEATHS:
+        for place, order in enumerate(worker.orders.values()):
+            self._lost[id(order)] += place == 0  # what lay behind it was not begun
+            if self._lost[id(order)] < LOSSES:
                 self._again.append(order)
             else:
                 del self._lost[id(order)]
-                reports.append(_failed(order, f"{DEATHS} workers died over it; the last: {why}"))
+                reports.append(_failed(order, f"{LOSSES} workers died over it; the last: {why}"))
         worker.orders.clear()
         worker.greeting = None
         worker.is_ready = False
