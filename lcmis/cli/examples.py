@@ -45,6 +45,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "publish": ("lcmis publish imagefolder FOLDER", "lcmis publish inspect FOLDER -m MODEL"),
     "doctor": ("lcmis doctor", "lcmis doctor audit.toml"),
+    "tune": ("lcmis tune", "lcmis tune audit.toml --into audit.toml --minutes 5"),
     "models": ("lcmis models", "lcmis models --known flux"),
     "checkers": ("lcmis checkers",),
     "plugins": ("lcmis plugins", "lcmis plugins repairers"),
