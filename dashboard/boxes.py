@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import choices
 import facts
-import lightbox
 import looks
-import pictures
 import shots
 import streamlit as st
 
@@ -25,7 +23,7 @@ COLOURS = {
     QuestionKind.INTRUDER_A: looks.PINK,
     QuestionKind.INTRUDER_B: looks.PINK,
 }
-"""As the words for a missing thing have them; black letters are read on each."""
+"""Black letters are read on each."""
 
 
 LONGEST = 80
@@ -64,8 +62,7 @@ def shot(
         shots.shot(render, kind="picture", alt=alt)
         return
     framed = frames(by_checker[chosen], facts.threshold())
-    address = pictures.address("picture", render.sha256) + lightbox.fragment(render.spec_key)
-    st.html(markup(address, framed, alt))
+    st.html(markup(shots.address("picture", render), framed, alt))
     if not all(frame.is_sure for frame in framed):
         st.caption(
             "A dashed frame is the best one found, but its score does not reach the threshold."
@@ -86,8 +83,9 @@ def markup(address: str, framed: Sequence[Frame], alt: str) -> str:
     found = ", ".join(frame.label for frame in framed)
     told = _escaped(f"{alt}; found: {found}" if found else alt, 4 * LONGEST)
     return (
-        '<div style="position:relative;line-height:0;overflow:hidden">'
-        f'<img src="{html.escape(address)}" alt="{told}" style="width:100%">{drawn}</div>'
+        f'<a class="lcmis-shot" href="{html.escape(address)}" target="_blank" '
+        'style="position:relative;overflow:hidden">'
+        f'<img src="{html.escape(address)}" alt="{told}">{drawn}</a>'
     )
 
 

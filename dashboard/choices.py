@@ -44,8 +44,18 @@ def several(
     )
 
 
-def one_of(label: str, options: Sequence[str], *, key: str, help_text: str | None = None) -> str:
-    """One of a few options side by side; the first unless another is chosen."""
+def one_of(
+    label: str,
+    options: Sequence[str],
+    *,
+    key: str,
+    help_text: str | None = None,
+    hidden: bool = False,
+) -> str:
+    """One of a few options side by side; the first unless another is chosen.
+
+    A ``hidden`` label is there for those who do not see the page alone.
+    """
     return st.segmented_control(
         label,
         options,
@@ -54,6 +64,8 @@ def one_of(label: str, options: Sequence[str], *, key: str, help_text: str | Non
         bind="query-params",
         required=True,
         help=help_text,
+        label_visibility="collapsed" if hidden else "visible",
+        width="content",
     )
 
 

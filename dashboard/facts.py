@@ -24,6 +24,7 @@ from lcmis import findings, judge
 from lcmis.errors import StoreError, UnknownNameError, UserError
 from lcmis.findings import calibration, labels, notes, words
 from lcmis.findings.calibration import LabelFinding, LabelledAudit
+from lcmis.findings.short import Outcome
 from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Failure, Question, Run
 
@@ -160,7 +161,7 @@ def read_ahead(place: str, pictures: str) -> None:
         _, known = _names(here, growth)
         if known:
             threshold, rule = _settings(_runs(here, growth.runs))
-            _by_pair(_gathered(here, known[0]), threshold, rule)
+            _outcomes(_gathered(here, known[0]), threshold, rule)
             if growth.labels:
                 _found_by_labels(here, threshold, growth.labels, growth.renders)
 
@@ -197,6 +198,26 @@ def is_growing() -> bool:
         and time.monotonic() - one.seconds < QUIET_SECONDS
         for before, one in itertools.pairwise(samples())
     )
+
+
+def how_to_fill() -> str:
+    """What to do about what is missing: nothing while an audit draws and checks it."""
+    if is_growing() or (runs() and _written_lately(place())):
+        return (
+            "An audit is writing to this store: what it draws and checks shows up here by itself."
+        )
+    return "Run `lcmis audit`: it draws and checks what is missing, and this page shows what comes."
+
+
+def _written_lately(place: str) -> bool:
+    """Whether a store on this disk was written to not long ago; of others nobody can tell."""
+    if "://" in place:
+        return False
+    times = []
+    for name in ("facts.db", "facts.db-wal"):
+        with contextlib.suppress(OSError):
+            times.append((Path(place) / name).stat().st_mtime)
+    return bool(times) and time.time() - max(times) < QUIET_SECONDS
 
 
 def pairs() -> Mapping[str, ConceptPair]:
@@ -316,6 +337,27 @@ def judged_pairs() -> pd.DataFrame:
     return _by_pair(gathered(), threshold(), rule())
 
 
+def examples() -> pd.DataFrame:
+    """The first right and the first wrong picture of every pair and model; not to be changed."""
+    return _examples(gathered(), threshold())
+
+
+def painted_names() -> list[str]:
+    """What is painted in the place of anything, in the order of the alphabet."""
+    found = _instead(gathered(), threshold())
+    return sorted(set(found["painted"]) - {opinions.NOT_NAMED})
+
+
+def painting(names: tuple[str, ...]) -> pd.DataFrame:
+    """Pairs and models with a picture in which one of these stands in a thing's place."""
+    return opinions.painting(pictures(), pairs(), names)
+
+
+def outcomes() -> Mapping[str, Outcome]:
+    """What the overview's first sentences are made of, for each model."""
+    return _outcomes(gathered(), threshold(), rule())
+
+
 def agreement(other: str) -> judge.Agreement:
     """How far another checker sees the same as the sidebar's."""
     return _agreement(gathered(), gathered(other), threshold())
@@ -375,6 +417,26 @@ def _judged(gathered: Gathered, threshold: float) -> pd.DataFrame:
 def _by_pair(gathered: Gathered, threshold: float, rule: judge.StoppingRule | None) -> pd.DataFrame:
     pairs = _pairs(gathered.opened, gathered.growth.pairs)
     return opinions.by_pair(_judged(gathered, threshold), pairs, rule)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
+def _examples(gathered: Gathered, threshold: float) -> pd.DataFrame:
+    return opinions.examples(_judged(gathered, threshold))
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
+def _instead(gathered: Gathered, threshold: float) -> pd.DataFrame:
+    pairs = _pairs(gathered.opened, gathered.growth.pairs)
+    return opinions.drawn_instead(_judged(gathered, threshold), pairs)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
+def _outcomes(
+    gathered: Gathered, threshold: float, rule: judge.StoppingRule | None
+) -> dict[str, Outcome]:
+    pairs = _pairs(gathered.opened, gathered.growth.pairs)
+    pictures = _judged(gathered, threshold)
+    return opinions.outcomes(pictures, _by_pair(gathered, threshold, rule), pairs, rule)
 
 
 @st.cache_resource(

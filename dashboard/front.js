@@ -4,6 +4,25 @@
 // Streamlit would look for itself below the page's address first, and find nothing there.
 window.__streamlit = {BACKEND_BASE_URL: new URL(".", location.href).href};
 
+// ── fields ──────────────────────────────────────────────────────────────────────────────────────
+
+// Enter ends writing: what is struck after it is meant for the page, not for the field.
+document.addEventListener("keydown", (event) => {
+    const field = event.target;
+    if (event.key !== "Enter" || event.isComposing || !(field instanceof HTMLInputElement)) return;
+    if (field.closest("[data-testid=stTextInput], [data-testid=stSelectbox]"))
+        setTimeout(() => field.blur(), 0);
+});
+
+// ── what keys do ────────────────────────────────────────────────────────────────────────────────
+
+// Streamlit takes letters and digits alone for a button's key.
+document.addEventListener("keydown", (event) => {
+    if (event.key !== "?" || event.target.closest?.("input, textarea, [contenteditable=true]")) return;
+    if (document.querySelector("dialog[open]")) return; // it lists keys of its own
+    document.querySelector(".st-key-keys button")?.click();
+});
+
 // ── a divider between two pictures that lie on each other ───────────────────────────────────────
 
 document.addEventListener("input", (event) => {

@@ -1,4 +1,4 @@
-"""The page that every visit begins with: Streamlit's own, which our script has come before."""
+"""The page that every visit begins with: Streamlit's own, with our script and style in it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-SCRIPT = Path(__file__).with_name("front.js")
-_OURS = '<script src="./lcmis/front.js"></script>'
+FOLDER = Path(__file__).parent
+KINDS = {"front.js": "text/javascript", "front.css": "text/css"}
+"""What is ours of what a browser loads before anything is drawn."""
+_OURS = '<script src="./lcmis/front.js"></script><link rel="stylesheet" href="./lcmis/front.css">'
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _ASKED_ANEW = {"cache-control": "no-cache"}
 
 
 @lru_cache(maxsize=1)
 def markup() -> str:
-    """Streamlit's page with our script before its own."""
+    """Streamlit's page; our script comes before its own."""
     theirs = Path(st.__file__).with_name("static") / "index.html"
     return theirs.read_text(encoding="utf-8").replace("<head>", f"<head>{_OURS}", 1)
 
@@ -37,15 +39,18 @@ def allowed() -> str:
 
 
 def routes(pages: Iterable[str]) -> list[Route]:
-    """The addresses of these pages, of the one that comes first, and of our script."""
+    """The addresses of these pages, of the first one, and of our script and style."""
 
     async def page(_request: Request) -> Response:
         return HTMLResponse(markup(), headers=_ASKED_ANEW)
 
-    async def script(_request: Request) -> Response:
-        return FileResponse(SCRIPT, media_type="text/javascript", headers=_ASKED_ANEW)
+    async def ours(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in KINDS:
+            return PlainTextResponse("There is no such file.", 404)
+        return FileResponse(FOLDER / name, media_type=KINDS[name], headers=_ASKED_ANEW)
 
     return [
-        Route("/lcmis/front.js", script),
+        Route("/lcmis/{name}", ours),
         *(Route(f"/{name}", page) for name in ("", *pages)),
     ]

@@ -490,7 +490,7 @@ function clicked(event) {
   if (event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const source = sourceOf(event.target);
   if (!source || event.target.closest("a[href]:not(.lcmis-shot), input, select, textarea, label")) return;
-  if (source.dataset.picture !== undefined && document.querySelector("[data-lcmis-answering]")) return;
+  if (source.closest("[data-lcmis-answering]")) return;
   event.preventDefault();
   event.stopPropagation();
   open(source);
@@ -550,6 +550,62 @@ addEventListener("input", (event) => {
   }
 });
 
+// ── answering a whole grid ───────────────────────────────────────────────────────────────────────
+
+const TURN = { yes: "no", no: "unsure", unsure: "yes" };
+const TOLD = { yes: "yes", no: "no", unsure: "cannot tell" };
+
+function answering(target) {
+  const card = target.closest && target.closest("[data-lcmis-answering] .lcmis-card");
+  return card && { card, grid: card.closest("[data-lcmis-answering]") };
+}
+
+function answer(card, what) {
+  card.dataset.answer = what;
+  card.querySelector(".lcmis-marks").textContent = TOLD[what];
+}
+
+function unanswered() {
+  for (const card of document.querySelectorAll("[data-lcmis-answering] .lcmis-card:not([data-answer])")) answer(card, "yes");
+}
+
+async function keepAnswers(button) {
+  const grid = document.querySelector("[data-lcmis-answering]");
+  const line = document.querySelector("[data-lcmis-told]");
+  if (!grid || button.disabled) return;
+  const answers = {};
+  for (const card of grid.querySelectorAll(".lcmis-card")) answers[card.dataset.picture] = card.dataset.answer;
+  button.disabled = true;
+  line.textContent = "…";
+  const found = await fetched("/answers", { question: grid.dataset.lcmisAnswering, rater: grid.dataset.rater, answers });
+  button.disabled = false;
+  if (found.sentence) {
+    line.textContent = found.sentence;
+    return;
+  }
+  line.textContent = `kept ${found.kept}`;
+  const next = document.querySelector(".st-key-many-next button");
+  if (next) next.click();
+}
+
+addEventListener("click", (event) => {
+  const button = event.target.closest && event.target.closest("[data-lcmis-keep]");
+  if (button) keepAnswers(button);
+  const here = answering(event.target);
+  if (here) answer(here.card, TURN[here.card.dataset.answer] || "no");
+});
+
+addEventListener("keydown", (event) => {
+  const here = answering(event.target);
+  const what = { y: "yes", n: "no", u: "unsure" }[event.key];
+  if (!here || !what || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  answer(here.card, what);
+  const cards = [...here.grid.querySelectorAll(".lcmis-card")];
+  const next = cards[cards.indexOf(here.card) + 1] || document.querySelector("[data-lcmis-keep]");
+  if (next) next.focus();
+});
+
 if (!window.lcmisLightbox) {
   window.lcmisLightbox = { open, fetched, rater, remember };
   document.head.append(made("link", { rel: "stylesheet", href: new URL("lightbox.css", import.meta.url).href }));
@@ -559,8 +615,9 @@ if (!window.lcmisLightbox) {
   new MutationObserver(() => {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; reachable(); sized(); });
+    requestAnimationFrame(() => { waiting = false; reachable(); sized(); unanswered(); });
   }).observe(document.body, { childList: true, subtree: true });
   reachable();
   sized();
+  unanswered();
 }

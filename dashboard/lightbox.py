@@ -104,10 +104,28 @@ def sizes() -> str:
     )
 
 
-def cards(shown: Sequence[Card]) -> str:
-    """A grid of pictures as HTML; nothing in any text is read as HTML."""
+def cards(shown: Sequence[Card], *, question: str = "", rater: str = "") -> str:
+    """A grid of pictures as HTML; nothing in any text is read as HTML.
+
+    Args:
+        shown: The pictures.
+        question: Key of a question that the whole grid answers: then a click gives a picture its
+            answer, and :func:`keeper` draws the button that keeps all.
+        rater: Who answers.
+    """
     every = "".join(map(_card, shown))
-    return f'<ul class="lcmis-grid" data-side="{USUAL_SIDE}">{every}</ul>'
+    asks = ""
+    if question:
+        asks = f' data-lcmis-answering="{html.escape(question)}" data-rater="{html.escape(rater)}"'
+    return f'<ul class="lcmis-grid" data-side="{USUAL_SIDE}"{asks}>{every}</ul>'
+
+
+def keeper(words: str) -> str:
+    """The button that keeps the answers of a grid, and where it says what went wrong, as HTML."""
+    return (
+        f'<div class="lcmis-keeper"><button type="button" data-lcmis-keep>{html.escape(words)}'
+        '</button><span role="status" data-lcmis-told></span></div>'
+    )
 
 
 def _card(card: Card) -> str:

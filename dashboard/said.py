@@ -24,6 +24,7 @@ from starlette.routing import Route
 from lcmis import findings
 from lcmis.errors import ConfigError, StoreError, UnknownNameError, UserError
 from lcmis.findings import labels, notes, words
+from lcmis.findings.boxes import by_detector, frames
 from lcmis.findings.labels import NO, UNSURE, WITHDRAWN, YES
 from lcmis.machine import letters
 from lcmis.store import Evidence, Store
@@ -130,9 +131,11 @@ def routes(
                 "This dashboard was started with --no-labels: words can be read, not left.", 403
             )
         body = await request.body()
-        key, judge = request.path_params["key"], JudgedBy.of(request.query_params)
+        key, judge = request.path_params.get("key"), JudgedBy.of(request.query_params)
 
         def kept() -> dict[str, Any]:
+            if key is None:
+                return {"kept": keep_answers(places, _read(body))}
             keep(places, key, _read(body))
             return said(places, key, judge)
 
@@ -141,6 +144,7 @@ def routes(
     return [
         Route("/said/{key}", read, methods=["GET"]),
         Route("/word/{key}", write, methods=["POST"]),
+        Route("/answers", write, methods=["POST"]),
     ]
 
 
@@ -326,10 +330,7 @@ def _boxes(
     scores: Sequence[tuple[Question, Score]], judge: JudgedBy
 ) -> list[dict[str, str | float | bool]]:
     """What a detector framed: the chosen checker's where it is one, else the first detector's."""
-    by_checker: dict[str, list[tuple[Question, Score]]] = {}
-    for question, score in scores:
-        if score.answer.box is not None:
-            by_checker.setdefault(score.checker, []).append((question, score))
+    by_checker = by_detector(scores)
     mine = by_checker.get(judge.checker) or next(iter(by_checker.values()), [])
     return [
         {
@@ -338,10 +339,10 @@ def _boxes(
             "right": frame.box.right,
             "bottom": frame.box.bottom,
             "label": letters.visible(frame.label, longest=boxes.LONGEST),
-            "colour": frame.colour,
+            "colour": boxes.COLOURS[frame.kind],
             "sure": frame.is_sure,
         }
-        for frame in boxes.frames(mine, judge.threshold)
+        for frame in frames(mine, judge.threshold)
     ]
 
 
@@ -442,6 +443,45 @@ def keep(places: Places, key: str, word: Mapping[str, Any]) -> None:
                 _withdraw(store, key, rater, lambda note: note.key in keys)
             case _:
                 raise ConfigError(f"nothing can be done about {what!r}: load the page again")
+
+
+def keep_answers(places: Places, word: Mapping[str, Any]) -> int:
+    """Keep one rater's answers to one question about many pictures, all or none.
+
+    A picture that he has answered meanwhile, in another window, keeps that answer.
+
+    Returns:
+        How many were kept.
+
+    Raises:
+        ConfigError: they are no answers to this question.
+        UnknownNameError: a picture or the question is not in the store.
+        StoreError: they cannot be written; the sentence says why.
+    """
+    rater, question = labels.rater_name(_text(word, "rater")), _text(word, "question")
+    given = word.get("answers")
+    if not isinstance(given, dict) or not given:
+        raise ConfigError("there are no answers in it: load the page again")
+    with places.writable() as store:
+        allowed = labels.allowed(store.question(question))
+        for answer in given.values():
+            if answer not in allowed:
+                raise ConfigError(
+                    f"the answer is {answer!r}, but it is one of {', '.join(allowed)}"
+                )
+        done = {
+            one.render
+            for key in given
+            for one in labels.readings(store.labels(render=str(key)))
+            if (one.rater, one.question) == (rater, question) and not one.unasked
+        }
+        new = [
+            Label(str(key), question, str(answer), rater, labels.now())
+            for key, answer in given.items()
+            if key not in done
+        ]
+        store.add_labels(new)
+    return len(new)
 
 
 def _text(word: Mapping[str, Any], name: str) -> str:

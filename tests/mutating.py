@@ -72,6 +72,7 @@ QUICK = 0.5
 """Seconds of processor time above which a test is left to `--slow`."""
 SLOW = 2
 """Those above which a test is left out altogether: a simulation."""
+LEFT = ["survived", "no tests"]
 OUT = os.dup(1)
 PINS = {
     f"tests/{name}.py"
@@ -90,6 +91,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the lot")
     parser.add_argument("--part", default="1/1", help="of what is to be tried, e.g. 2/3")
     parser.add_argument("--slow", action="store_true", help="slow tests too, on what is left")
+    parser.add_argument("--tests", default="", help="only these files, e.g. test_rates,test_judge")
+    parser.add_argument("--again", action="store_true", help="only what survived before")
     parser.add_argument("--as-is", action="store_true", help="changes as they were made before")
     parser.add_argument("--told", action="store_true", help="only say what is known")
     told = parser.parse_args()
@@ -97,18 +100,22 @@ def main() -> None:
         _change()
     os.chdir("mutants")
     prefix, files = ROOMS[told.room]
+    files = tuple(told.tests.split(",")) if told.tests else files
     mine = [name for name in _changes() if name.startswith(prefix) and told.which in name]
     random.Random(told.seed).shuffle(mine)  # cut short, what was tried is a sample all the same
     mine = mine[: told.sample or len(mine)]
     if not told.told:
         sys.path[:0] = [str(Path.cwd()), str(Path("tests").resolve())]
         tests = [str(path) for name in files if (path := Path("tests", f"{name}.py")).exists()]
+        tried = _tried()
+        left = [one for one in mine if not told.again or tried.get(one, [""])[0] in LEFT]
         part, parts = map(int, told.part.split("/"))
-        loop = Loop(
-            mine[part - 1 :: parts], f"tried-{told.room}-{part}-{parts}.json", slow=told.slow
-        )
-        left = ["-q", "-p", "no:xdist", "--rootdir=.", "--tb=no", "--assert=plain"]
-        pytest.main([*left, *tests], plugins=[loop])
+        kept = f"tried-{told.room}-{part}-{parts}{'-again' if told.again else ''}.json"
+        loop = Loop(left[part - 1 :: parts], kept, slow=told.slow)
+        # Every child would start a server of its own.
+        words = ["-k", "not postgresql"]
+        words += ["-q", "-p", "no:xdist", "--rootdir=.", "--tb=no", "--assert=plain"]
+        pytest.main([*words, *tests], plugins=[loop])
     _tell(mine)
 
 
@@ -203,7 +210,7 @@ class Loop:
         items = {item.nodeid: item for item in session.items}
         reached = self._reached(items)
         tried = _tried()
-        waiting = [one for one in self.changes if tried.get(one, ["survived"])[0] == "survived"]
+        waiting = [one for one in self.changes if tried.get(one, LEFT)[0] in LEFT]
         began = time.monotonic()
         for place, change in enumerate(waiting):
             known = sorted(
@@ -211,7 +218,9 @@ class Loop:
             )
             known.sort(key=lambda one: one[1].split("::")[0] not in PINS)
             chosen = [(cpu, name) for cpu, name in known if self.slow or cpu <= QUICK]
-            tried[change] = self._try(change, chosen, [items[name] for _, name in chosen])
+            new = self._try(change, chosen, [items[name] for _, name in chosen])
+            if new[0] != "no tests" or change not in tried:
+                tried[change] = new
             if place % 50 == 49 or place + 1 == len(waiting):
                 mine = {one: tried[one] for one in self.changes if one in tried}
                 self.kept.write_text(json.dumps(mine))
@@ -314,7 +323,7 @@ def _tried() -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for path in Path().glob("tried-*.json"):
         for change, one in json.loads(path.read_text()).items():
-            if found.get(change, ["survived"])[0] == "survived":
+            if found.get(change, LEFT)[0] in LEFT:
                 found[change] = one
     return found
 
@@ -336,7 +345,7 @@ def _tell(changes: list[str]) -> None:
         low, high = proportion_confint(noticed, known, method="beta")
         print(f"noticed {noticed} of {known}: {noticed / known:.3f} ({low:.3f} to {high:.3f})")
     for change in sorted(changes):
-        if tried.get(change, ["not tried"])[0] in ("survived", "no tests"):
+        if tried.get(change, ["not tried"])[0] in LEFT:
             print(change)
 
 

@@ -306,3 +306,27 @@ def test_only_what_both_scored_is_compared():
     for compare in (judge.agreement, judge.disagreements):
         with pytest.raises(ValueError, match="zip"):
             compare(first, second[:-1])
+
+
+def test_a_lead_of_one_that_was_larger_once_counts_as_it_was():
+    lead = certified([NO_A] * 9 + [RIGHT] * 8, [RIGHT] * 9 + [NO_A] * 8)
+    assert lead.anytime_p == pytest.approx(2 * anytime_p([True] * 9 + [False] * 8))
+    assert lead.anytime_p < 0.02
+
+
+def test_means_that_are_equal_are_no_loss_however_many_fit_less():
+    even = [*[(0.5, 0.4375)] * 12, (0.125, 0.875)]
+    assert fitting(even) == ()
+
+
+def test_proof_is_at_the_level_that_is_asked_for():
+    one = certified([NO_A] * 9, [RIGHT] * 9)
+    assert judge.proved([one], level=one.anytime_p / 2 * 1.001) == (True,)
+    assert judge.proved([one], level=one.anytime_p / 2 * 0.999) == (False,)
+    worse = certified([RIGHT] * 9, [NO_A] * 9)
+    assert judge.proved([worse, one], level=0.5) == (False, True)
+
+
+def test_a_gain_on_one_seed_is_whole():
+    (found,) = judge.shrinkage.expected([certified([NO_A], [RIGHT])])
+    assert (found.gained, found.gain, found.after) == (1.0, 1.0, 1.0)

@@ -43,6 +43,8 @@ LABELS = [
 PLAIN = [Judged(one.score, one.truth) for one in LABELS]
 WEIGHTED = [Judged(one.score, one.truth, one.weight) for one in LABELS]
 GROUPED = [Judged(one.score, one.truth, group=one.group) for one in LABELS]
+TWO = [Judged(one.score, one.truth, group="ab"[n % 2]) for n, one in enumerate(PLAIN)]
+PAIRED = [Judged(one.score, one.truth, stratum=f"s{n // 2}") for n, one in enumerate(PLAIN)]
 STRATIFIED = [Judged(one.score, one.truth, stratum=one.stratum) for one in LABELS]
 
 
@@ -60,6 +62,8 @@ STRATIFIED = [Judged(one.score, one.truth, stratum=one.stratum) for one in LABEL
         (WEIGHTED, {"confidence": 0.8}, 0.673418, 0.522228, 0.838767),
         (GROUPED, {}, 0.725385, 0.374725, 1.0),
         (GROUPED, {"threshold": 0.3}, 0.324359, 0.0, 1.0),
+        (TWO, {}, 0.725385, 0.000000, 1.000000),
+        (PAIRED, {"confidence": 0.8}, 0.725385, 0.536184, 0.951377),
         (STRATIFIED, {"threshold": 0.3}, 0.324359, 0.0, 0.829026),
         (STRATIFIED, {"confidence": 0.8}, 0.725385, 0.539162, 0.934561),
         (STRATIFIED, {"more": 4.0}, 0.725385, 0.486139, 0.967585),
@@ -124,7 +128,10 @@ def test_the_corrected_rate_keeps_how_it_was_stopped_and_ends_where_nothing_is_k
 )
 def test_how_many_more_labels_halve_the_interval_is_pinned(labels, told, more):
     assert labels_to_halve(rate(3000, 5000), labels, **told) == more
-    assert labels_to_halve(rate(30, 50), labels, **told) is None
+
+
+def test_where_pictures_are_what_lacks_no_labels_halve_the_interval():
+    assert labels_to_halve(rate(30, 50), LABELS) is None
 
 
 @pytest.mark.parametrize(
@@ -156,6 +163,9 @@ def test_a_checkers_accuracy_is_pinned():
     )
     assert (found.sensitivity.rate.total, found.specificity.rate.total) == (23, 17)
     assert found.informed == pytest.approx(0.774510, abs=1e-6)
+    surer = judge.accuracy(LABELS, confidence=0.8)
+    assert surer.sensitivity.rate.low > found.sensitivity.rate.low + 0.05
+    assert surer.specificity.rate.low > found.specificity.rate.low + 0.05
     other = judge.accuracy([Judged(0.5, truth=True), Judged(0.5, truth=False)])
     assert (other.sensitivity.rate.value, other.specificity.rate.value) == (1.0, 0.0)
 
@@ -573,3 +583,112 @@ def test_a_fixed_number_has_the_exact_interval(confidence):
     assert (found.low, found.high, found.stopped) == (exact.low, exact.high, "fixed 20")
     nothing = judge.stopped_interval(0, 0, Sprt(), confidence=confidence)
     assert (nothing.low, nothing.high, nothing.stopped) == (0.0, 1.0, Sprt().name)
+
+
+def test_no_label_says_nothing():
+    assert judge.clustered_share([], [], []) == judge.Share(Rate(0.5, 0.0, 1.0, 0), 0.0)
+    assert judge.effective_number(rate(0, 0)) == 0.0
+    assert judge.effective_number(Rate(0.5, 0.0, 1.0, 4)) == 0.0
+    assert judge.effective_number(rate(3, 9, confidence=0.8), confidence=0.8) == pytest.approx(9)
+    assert judge.effective_number(Rate(0.5, 0.5, 0.5, 4)) == pytest.approx(1e12)
+
+
+def test_a_decision_wants_one_pair_more_at_the_least():
+    assert judge.pairs_needed(1, 0.4, 0.39, 0.5, 0.35) == 2
+    assert judge.pairs_needed(40, 0.1, 0.05, 0.15, 0.9) == 41
+
+
+def test_a_paired_test_wants_counts():
+    for wins, losses in ((-1, 2), (2, -1), (-1, -1)):
+        with pytest.raises(ValueError) as refused:
+            judge.paired_test(wins, losses)
+        assert str(refused.value) == f"wins and losses are counts, got {wins} and {losses}"
+    assert [judge.paired_test(*one) for one in ((0, 0), (1, 0), (6, 0), (2, 8))] == pytest.approx(
+        [1.0, 1.0, 0.03125, 0.109375]
+    )
+
+
+def test_who_names_nobody_is_unnamed():
+    pictures = [Picture(0.1, 0.9, intruder_a=name) for name in ("", None, "none of these", "glass")]
+    found = judge.judge_pair(pictures, asked_a="tea cup").intruders_a
+    assert [(one.name, one.count, one.total) for one in found] == [
+        ("glass", 1, 4),
+        ("unnamed", 3, 4),
+    ]
+    for told in ({"asked_a": ""}, {}):
+        assert judge.judge_pair(pictures, **told).intruders_a == found
+
+
+FIRST = "aaabbbbcccaabbcabcaaabbb"
+SECOND = "aabbbbbccaaabbcabcaacbba"
+KAPPAS = [
+    (0.7405405, 0.4150443, 0.9273541, 0.6261583, 0.9526464),
+    (0.7405405, 0.5215121, 0.8853648, 0.6941208, 0.9252652),
+    (0.6850394, 0.311113, 0.9144627, 0.5519712, 0.9430019),
+    (0.6850394, 0.5369978, 0.8034613, 0.696442, 0.8691257),
+]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    zip(
+        [
+            {},
+            {"confidence": 0.8},
+            {"weights": [1.0 + n % 3 for n in range(24)]},
+            {"weights": [1.0 + n % 3 for n in range(24)], "confidence": 0.5},
+        ],
+        KAPPAS,
+        strict=True,
+    ),
+)
+def test_kappa_and_its_interval_are_pinned(told, expected):
+    found = judge.answers_agreement(FIRST, SECOND, **told)
+    numbers = (found.kappa, found.low, found.high, found.share.low, found.share.high)
+    assert numbers == pytest.approx(expected, abs=1e-6)
+    turned = judge.answers_agreement(SECOND, FIRST, **told)
+    assert (turned.kappa, turned.low, turned.high) == pytest.approx(
+        (found.kappa, found.low, found.high), abs=1e-6
+    )
+
+
+def test_two_judges_who_agree_throughout_may_be_sure_of_it():
+    found = judge.answers_agreement("aabb", "aabb")
+    assert (found.kappa, found.high) == (1.0, 1.0)
+    assert found.low < 0.4
+
+
+def test_paths_are_counted_up_to_a_thousand_pictures():
+    found = judge.operating_characteristics(FixedN(1000, block=1000), 0.5)
+    assert found.pictures == pytest.approx(1000)
+    assert 0.48 < found.fails < 0.5
+    with pytest.raises(ValueError) as refused:
+        judge.operating_characteristics(FixedN(1001, block=1001), 0.5)
+    assert str(refused.value) == "paths are counted exactly up to 1000 pictures, not to 1001"
+    for odd in (-0.1, 1.1):
+        with pytest.raises(ValueError) as refused:
+            judge.operating_characteristics(FixedN(), odd)
+        assert str(refused.value) == f"a failure rate lies in [0, 1], got {odd}"
+    for shapes in ((0, 1), (1, 0)):
+        with pytest.raises(ValueError) as refused:
+            judge.expected_pictures(FixedN(), shapes)
+        assert str(refused.value) == f"a Beta distribution has two positive shapes, got {shapes}"
+
+
+def test_rules_say_all_of_their_settings_but_the_usual_threshold():
+    assert (FixedN().name, FixedN(8, 0.3).name) == ("fixed 20", "fixed 8 at 0.3")
+    assert (judge.Curtailed().name, judge.Curtailed(9, 0.25).name) == (
+        "curtailed 20",
+        "curtailed 9 at 0.25",
+    )
+    assert (FixedN(8).fair, judge.Curtailed(8).fair, Sprt(block=5).fair) == (8, 4, 5)
+
+
+def test_a_checker_that_sees_nothing_right_is_no_better_than_a_coin():
+    for shares in ((0.0, 1.0), (1.0, 0.0)):
+        with pytest.raises(ValueError, match="add up to 1 or less"):
+            judge.corrected_rate(rate(3, 4), *shares)
+
+
+def test_two_pairs_that_agree_can_show_a_large_difference():
+    assert paired_difference([PairedCounts(5, 0, 0, 5)] * 2).detectable < 0.9

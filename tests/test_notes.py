@@ -336,3 +336,152 @@ def test_ten_thousand_notes_on_one_picture_are_read_and_stand(store: Store) -> N
     assert len(given) > 10_000
     assert store.add_notes(given) == len(given)
     assert len(notes.noted_on(store, About.PICTURE, PICTURE).comments) == len(given)
+
+
+# ── the command line ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_word_is_left_listed_shown_and_taken_back(lcmis, folder: Path) -> None:
+    at = ("--store", folder)
+    code, out, _ = lcmis(
+        "note", PICTURE[:14], "--comment", HOSTILE, "-t", "vessel", "--star", "--by", "ann", *at
+    )
+    assert code == 0
+    assert "★ ann" in out
+    code, out, _ = lcmis("note", COKE.prompt, "--comment", "all of them \x1b[31m", "--by", "b", *at)
+    assert code == 0
+    assert "[U+001B]" in out
+    code, out, _ = lcmis("note", *at)
+    assert code == 0
+    assert out.index("picture by broad, seed 0") < out.index("pair")
+    code, out, _ = lcmis("show", PICTURE, *at)
+    assert "![x](http://evil.example/x.png)" in out
+    assert "tags vessel" in out
+    code, out, _ = lcmis("show", COKE.prompt, *at)
+    assert "all of them [U+001B][31m" in out
+    code, out, _ = lcmis("note", PICTURE, "--untag", "vessel", "--unstar", "--by", "ann", *at)
+    assert code == 0
+    assert "★" not in out
+    code, out, _ = lcmis("note", PICTURE, "--json", *at)
+    assert json.loads(out)["tags"] == []
+    with Store(folder, read_only=True) as store:
+        assert len(store.notes()) == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--star",), "name a picture, a pair or a repair first"),
+        ((PICTURE, "--star"), "add --by NAME"),
+        ((PICTURE, "--export", "a.csv"), "move all notes"),
+        (("--import", "a.csv", "--export", "a.csv"), "do not go together"),
+        (("k1:none", "--star", "--by", "ann"), "no pair in the store"),
+        ((PICTURE, "--untag", "x", "--by", "ann"), "there is no tag 'x' on it"),
+        ((PICTURE, "--unstar", "--by", "ann"), "there is no star of 'ann' on it"),
+        ((PICTURE, "--comment", " ", "--by", "ann"), "an empty comment says nothing"),
+    ],
+)
+def test_what_cannot_be_said_is_one_sentence(
+    lcmis, folder: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    code, _, err = lcmis("note", *words, "--store", folder)
+    assert code == 2
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_notes_move_between_machines_by_the_command_line(
+    lcmis, folder: Path, made: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(made, tmp_path / "other")
+    lcmis("note", PICTURE, "--star", "--by", "ann", "--store", folder)
+    assert "wrote 1 note" in lcmis("note", "--export", tmp_path / "n.jsonl", "--store", folder)[1]
+    moved = ("note", "--import", tmp_path / "n.jsonl", "--store", other)
+    assert "added 1 note; 0 were there already" in lcmis(*moved)[1]
+    assert "added 0 notes; 1 were there already" in lcmis(*moved)[1]
+
+
+# ── what leaves ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def spoken(store: Store) -> Store:
+    """Notes on a repair, on its pair and on a picture."""
+    chosen = store.nominations(COKE.key)[0]
+    store.add_notes(
+        [
+            said(HOSTILE, about=About.REPAIR, subject=chosen.key),
+            said("", kind=NoteKind.STAR, about=About.PAIR, subject=COKE.key, rater="bob"),
+            tag("vessel"),
+            said("odd"),
+        ]
+    )
+    return store
+
+
+def test_an_exported_repair_carries_what_was_left_on_it_and_its_pair(spoken: Store) -> None:
+    import io
+
+    import pandas as pd
+
+    from lcmis import findings
+    from lcmis.export import tables
+    from lcmis.export.repaired import repaired_prompt
+
+    chosen = spoken.nominations(COKE.key)[0].key
+    found = findings.find_repairs(spoken, small_store.JUDGE)
+    prompts = [repaired_prompt(one) for one in found]
+    place = [one.certificate.nomination.key for one in found].index(chosen)
+    read = pd.read_parquet(io.BytesIO(tables.as_parquet(prompts)))
+    assert list(read["comments"][place]) == [f"ann: {HOSTILE}"]
+    assert list(read["stars"][place]) == ["bob"]
+    assert list(read["tags"][place]) == []
+    line = json.loads(tables.as_jsonl(prompts).decode().splitlines()[place])
+    assert (line["stars"], line["tags"]) == (["bob"], [])
+    rows = pd.read_csv(io.BytesIO(tables.as_csv(prompts)))
+    assert json.loads(rows["comments"][place]) == [f"ann: {HOSTILE}"]
+
+
+def test_published_pictures_carry_what_was_left_on_them(spoken: Store, tmp_path: Path) -> None:
+    import pandas as pd
+
+    from lcmis.export.publish import publish
+
+    publish(spoken, small_store.JUDGE, "parquet", tmp_path / "tables", model="broad")
+    table = pd.read_parquet(tmp_path / "tables" / "pictures.parquet")
+    mine = table[table["spec_key"] == PICTURE].iloc[0]
+    assert (list(mine["tags"]), list(mine["comments"])) == (["vessel"], ["ann: odd"])
+    publish(spoken, small_store.JUDGE, "imagefolder", tmp_path / "images", model="broad")
+    lines = (tmp_path / "images" / "metadata.jsonl").read_text().splitlines()
+    assert sum(json.loads(line)["tags"] == ["vessel"] for line in lines) == 1
+
+
+def test_a_report_has_a_chapter_of_words_in_which_nothing_is_markup(spoken: Store) -> None:
+    from lcmis.export import report
+
+    made = report.gather(spoken, small_store.JUDGE, worst=0)
+    html, markdown = report.html(made), report.markdown(made)
+    assert "What people wrote" in html
+    assert "★" in html
+    assert "<img src=//evil" not in html
+    assert "ann: tea !\\[x" not in html
+    assert "What people wrote" in markdown
+    assert "![x](http" not in markdown
+
+
+def test_a_report_of_ten_thousand_notes_on_one_picture_shows_the_newest(store: Store) -> None:
+    from lcmis.export import report
+
+    at = "2026-11-21T03:00:00.{:06}Z"
+    given = [dataclasses.replace(said(f"{n}"), at=at.format(n)) for n in range(10_000)]
+    store.add_notes(given)
+    html = report.html(report.gather(store, small_store.JUDGE, worst=0))
+    assert "9999" in html
+    assert "and 9997 older" in html
+
+
+def test_a_store_without_words_has_no_chapter_of_them(store: Store) -> None:
+    from lcmis.export import report
+
+    made = report.gather(store, small_store.JUDGE, worst=0)
+    assert "What people wrote" not in report.html(made) + report.markdown(made)

@@ -366,6 +366,7 @@ def test_everything_is_counted_under_its_own_name(fresh: Store):
         exchanges=7,
         failures=8,
         dismissals=2,
+        notes=0,
     )
     assert [one.item for one in fresh.failures()] == [f"k1:{number}" for number in range(2, 8)]
     assert [one.rater for one in fresh.labels()] == [f"rater {n}" for n in range(4)]

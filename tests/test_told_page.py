@@ -65,7 +65,6 @@ def test_pictures_that_checkers_see_differently_are_a_filter_in_the_address(
     with pages.visited(browser, address) as page:
         page.goto(f"/pair?pair={quote(COKE.key)}&show=checkers+differ&checker={quote(SECOND)}")
         settled(page, COKE.prompt)
-        page.get_by_role("link", name="seed 5").first.wait_for()
-        playwright.expect(page.get_by_role("link", name="seed")).to_have_count(
-            len(judged_store.SEEDS), timeout=pages.PATIENCE
-        )
+        records = page.get_by_test_id("stPageLink").get_by_role("link", name="seed")
+        records.first.wait_for()
+        playwright.expect(records).to_have_count(len(judged_store.SEEDS), timeout=pages.PATIENCE)

@@ -59,6 +59,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     },
     "repair/methods": {"errors", "judge", "plugins", "text", "text/prompts", "types"},
     "export": {"errors", "findings", "judge", "machine", "plugins", "store", "types"},
+    "export/site": {"errors", "export/report", "findings", "judge", "machine", "store", "types"},
     "export/report": {"errors", "findings", "judge", "machine", "store", "types"},
     "cli": {
         "audit",

@@ -29,7 +29,7 @@ VERDICTS = {
 COLOURS = {
     Verdict.ALIGNED: looks.GREEN,
     Verdict.A_MISSING: looks.ORANGE,
-    Verdict.B_MISSING: looks.SKY,
+    Verdict.B_MISSING: looks.ORANGE,
     Verdict.BOTH_MISSING: looks.VERMILLION,
     Verdict.UNSCORED: looks.GREY,
     Verdict.REFUSED: looks.PINK,

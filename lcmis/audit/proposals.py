@@ -119,7 +119,7 @@ class Propose:
         self.model = Correspondence(
             open_text_model(settings.text_model), settings.text_model, store
         )
-        self.studio = Studio(store, config.max_failures)
+        self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         self.checker = open_checker(config.checkers[0])
         self.models = [open_model(entry).model_id for entry in config.models]
         self.rule = findings.stopping_rule(config.stopping)

@@ -22,6 +22,7 @@ from lcmis.cli import (
     labels,
     looking,
     models,
+    notes,
     proposals,
     repairs,
     reports,
@@ -62,7 +63,13 @@ GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
         evolution.evolve,
         inversion.invert,
     ),
-    "Trust and decide": (labels.label, labels.calibrate, gates.compare, gates.gate),
+    "Trust and decide": (
+        labels.label,
+        labels.calibrate,
+        notes.note,
+        gates.compare,
+        gates.gate,
+    ),
     "Hand round": (imports.publish,),
     "Machine, models and plugins": (
         looking.doctor,

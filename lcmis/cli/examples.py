@@ -43,7 +43,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "lcmis gate --max-rate 0.1",
         "lcmis gate MODEL --not-worse-than last-week --junit gate.xml",
     ),
-    "publish": ("lcmis publish imagefolder FOLDER", "lcmis publish inspect FOLDER -m MODEL"),
+    "publish": (
+        "lcmis publish site public",
+        "lcmis publish imagefolder FOLDER",
+        "lcmis publish mlflow EXPERIMENT",
+        "lcmis publish hub OWNER/NAME",
+    ),
     "doctor": ("lcmis doctor", "lcmis doctor audit.toml"),
     "tune": ("lcmis tune", "lcmis tune audit.toml --into audit.toml --minutes 5"),
     "models": ("lcmis models", "lcmis models --known flux"),

@@ -117,7 +117,10 @@ def dashboard(
     from lcmis.machine.paths import shipped
     from lcmis.store.connect import place_of
 
-    open_store(store, pictures, read_only=True).close()  # or it would be refused in a browser
+    # What is wrong with a store is told here, and not by a page that opens all the same.
+    open_store(store, pictures, read_only=True).close()
+    for path in beside or ():
+        open_store(str(path), read_only=True).close()
     home = shipped("dashboard")
     command = [sys.executable, "-m", "streamlit", "run", str(home / "app.py")]
     shows = open_browser and _can_show()

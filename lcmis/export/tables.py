@@ -75,6 +75,7 @@ def record(one: RepairedPrompt) -> dict[str, Any]:
             }
             for other in one.elsewhere
         ],
+        **one.noted.as_record(),
     }
 
 
@@ -198,5 +199,6 @@ def _schema() -> pyarrow.Schema:
             "certificate": text,
             **dict.fromkeys(("helps_on", "harms_on"), pa.list_(text)),
             "elsewhere": pa.list_(elsewhere),
+            **dict.fromkeys(("tags", "stars", "comments"), pa.list_(text)),
         }
     )

@@ -129,28 +129,53 @@ def moment_of(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def latest(labels: Iterable[Label], rater: str) -> Label | None:
-    """The rater's latest label that stands; None where there is none to take back."""
-    standing: list[Label] = []
+def standing(labels: Iterable[Label], rater: str) -> list[Label]:
+    """What a rater said and did not take back, in the order in which it was given."""
+    found: list[Label] = []
     for label in sorted(labels, key=lambda label: moment_of(label.at)):
         if label.rater != rater:
             continue
         if label.answer != WITHDRAWN:
-            standing.append(label)
+            found.append(label)
             continue
         same = [
             place
-            for place, one in enumerate(standing)
+            for place, one in enumerate(found)
             if (one.render, one.question) == (label.render, label.question)
         ]
         if same:
-            del standing[same[-1]]
-    return standing[-1] if standing else None
+            del found[same[-1]]
+    return found
+
+
+def latest(labels: Iterable[Label], rater: str) -> Label | None:
+    """The rater's latest label that stands; None where there is none to take back."""
+    return next(reversed(standing(labels, rater)), None)
 
 
 def withdrawal(label: Label) -> Label:
     """The label that takes one back, given now."""
     return dataclasses.replace(label, answer=WITHDRAWN, at=now())
+
+
+def moved(labels: Iterable[Label], rater: str) -> list[Label]:
+    """What gives answers to the person who gave them: each is taken back under the wrong name, and
+    said under the right one at the time when it was said. Nothing is changed.
+
+    Args:
+        labels: that stand; of a question about a picture all that one rater said.
+        rater: whose answers they are.
+
+    Raises:
+        ConfigError: the name is none, or they are that person's already.
+    """
+    name = rater_name(rater)
+    new: list[Label] = []
+    for label in labels:
+        if label.rater == name:
+            raise ConfigError(f"these are {name}'s answers already: choose another name")
+        new += [withdrawal(label), dataclasses.replace(label, rater=name)]
+    return new
 
 
 def instead_of(labels: Iterable[Label], answer: Label) -> list[Label]:
@@ -163,10 +188,10 @@ def instead_of(labels: Iterable[Label], answer: Label) -> list[Label]:
     """
     place = (answer.render, answer.question, answer.rater)
     mine = [one for one in labels if (one.render, one.question, one.rater) == place]
-    standing = next(iter(readings(mine)), None)
+    said = next(iter(readings(mine)), None)
     back = dataclasses.replace(answer, answer=WITHDRAWN)
     kept = [] if answer.answer == WITHDRAWN else [answer]
-    given = [back] * len(standing.answers if standing else ()) + kept
+    given = [back] * len(said.answers if said else ()) + kept
     return [dataclasses.replace(one, at=now()) for one in given]
 
 

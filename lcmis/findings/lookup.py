@@ -9,11 +9,12 @@ from lcmis import judge
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.findings.dissent import Dissent, dissents
 from lcmis.findings.likeness import LikenessFinding, find_likenesses
+from lcmis.findings.notes import NOTHING, Noted, noted_on
 from lcmis.findings.pairs import PairFinding, find_pairs
 from lcmis.findings.runs import deciding_checker, last_audit, rule_of
 from lcmis.findings.told import Told, tell
 from lcmis.store import Store
-from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
+from lcmis.types import About, ConceptPair, Failure, Question, Render, RenderSpec, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class OnePair:
     findings: tuple[PairFinding, ...]
     likenesses: tuple[LikenessFinding, ...] = ()
     """What checkers measured that decide nothing."""
+    noted: Noted = NOTHING
+    """What people left on the pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class OnePicture:
     scores: tuple[tuple[Question, Score], ...]
     told: tuple[Told, ...] = ()
     """What each checker was asked and said, where that was wanted."""
+    noted: Noted = NOTHING
+    """What people left on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +151,14 @@ def look_up(
             raise ConfigError("--disagree lists pictures: leave it out, or name a pair") from None
         path = "" if render.refusal else str(store.image_path(render.sha256))
         said = tell(store, render) if asked else ()
-        return OnePicture(spec, render, path, tuple(store.scores(spec.key)), said)
+        left = noted_on(store, About.PICTURE, spec.key)
+        return OnePicture(spec, render, path, tuple(store.scores(spec.key)), said, left)
     _refuse_asked(asked)
     if disagree:
         return differing({pair.key})
     found = judged(pair.key)
-    return OnePair(pair, checker_id, found, find_likenesses(store, found))
+    left = noted_on(store, About.PAIR, pair.key)
+    return OnePair(pair, checker_id, found, find_likenesses(store, found), left)
 
 
 def _refuse_asked(asked: bool) -> None:

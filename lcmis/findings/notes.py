@@ -152,14 +152,21 @@ class Noted:
     def __bool__(self) -> bool:
         return bool(self.comments or self.tags or self.stars)
 
+    def __or__(self, other: Noted) -> Noted:
+        """What was left on two things together."""
+        comments = sorted((*self.comments, *other.comments), key=lambda note: moment_of(note.at))
+        return Noted(
+            tuple(comments),
+            tuple(sorted({*self.tags, *other.tags})),
+            tuple(sorted({*self.stars, *other.stars})),
+        )
+
     def as_record(self) -> dict[str, Any]:
         """In the types of JSON, with the same names in every file."""
         return {
             "tags": list(self.tags),
             "stars": list(self.stars),
-            "comments": [
-                {"text": note.text, "rater": note.rater, "at": note.at} for note in self.comments
-            ],
+            "comments": [f"{note.rater}: {note.text}" for note in self.comments],
         }
 
 

@@ -296,6 +296,11 @@ def decision(made: Decision) -> str:
             return "unfinished"
 
 
+def standing_word(made: Decision) -> str:
+    """The same where open is enough: ``"fails"``, ``"passes"`` or ``"open"``."""
+    return decision(made) if made in (Decision.FAILS, Decision.PASSES) else "open"
+
+
 def verdict(kind: Verdict, pair: ConceptPair) -> str:
     """What a picture shows: ``"right"``, ``"no tea cup"``."""
     match kind:

@@ -152,6 +152,7 @@ class Evolve:
         self.store = store
         self.settings = settings
         self.watch = watch
+        self._repair = repair
         self.studio = repair.studio
         self.judge = repair.judge
         self.guide = open_checker(settings.score) if settings.score else repair.guide
@@ -189,18 +190,20 @@ class Evolve:
         started = time.monotonic()
         checkers = [self.judge.checker_id, self.guide.checker_id]
         self.store.add_run(provenance(self.config, command, [self.model.model_id], checkers))
-        evolution = evolve(
-            self.subjects,
-            self.text_model,
-            self._score,
-            self._attempt,
-            SEARCH_SEEDS,
-            instruction=self.settings.instruction,
-            plan=self.settings.plan,
-            experts=self.experts,
-            dice=random.Random(content_key(tuple(pair.key for pair in self.subjects))),
-        )
-        held_out = self._measure(evolution.first.text, evolution.best.text)
+        self.studio.crew = self._repair.crew()
+        with self.studio:
+            evolution = evolve(
+                self.subjects,
+                self.text_model,
+                self._score,
+                self._attempt,
+                SEARCH_SEEDS,
+                instruction=self.settings.instruction,
+                plan=self.settings.plan,
+                experts=self.experts,
+                dice=random.Random(content_key(tuple(pair.key for pair in self.subjects))),
+            )
+            held_out = self._measure(evolution.first.text, evolution.best.text)
         counts = [one.counts for one in held_out]
         return EvolveResult(
             evolution=evolution,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
+from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, WorkersSettings
 from lcmis.store import Store
 from lcmis.workers.here import Here
@@ -15,15 +16,15 @@ __all__ = ["hire"]
 def hire(
     store: Store,
     settings: WorkersSettings,
-    models: Mapping[str, ModelSettings],
-    checkers: Mapping[str, CheckerSettings],
+    models: Iterable[tuple[ImageModel, ModelSettings]],
+    checkers: Iterable[tuple[Checker, CheckerSettings]],
 ) -> Crew:
     """The process itself, or workers on every device that is asked for.
 
     Args:
         store: where everything goes.
         settings: how many workers, and where.
-        models: how each model is opened, by its id.
+        models: how each model is opened elsewhere; one that is not among them draws here.
         checkers: the same of checkers.
 
     Raises:
@@ -33,4 +34,9 @@ def hire(
         return Here(store)
     from lcmis.workers.ray import Ray
 
-    return Ray(store, settings, models, checkers)
+    return Ray(
+        store,
+        settings,
+        {model.model_id: how for model, how in models},
+        {checker.checker_id: how for checker, how in checkers},
+    )

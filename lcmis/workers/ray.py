@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import time
-import uuid
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, RenderError
+from lcmis.machine.drafts import draft_name
 from lcmis.machine.versions import versions
 from lcmis.plugins.protocols import AsksService, Checker, ImageModel
 from lcmis.plugins.settings import ApartSettings, CheckerSettings, ModelSettings, WorkersSettings
 from lcmis.store import Store
+from lcmis.store.images import DRAFTS
 from lcmis.workers.hand import Hand, Hello, Trouble
 from lcmis.workers.here import Here
 from lcmis.workers.orders import DrawOrder, Order, Painted, Report, Unsaid
@@ -127,9 +128,13 @@ class Ray:
         self._ray, self._is_mine = _connect(settings)
         self._pools: list[_Pool] = []
         self._again: deque[Order] = deque()
+        self._come: list[Report] = []
+        """What was heard and not reported yet."""
         self._lost: Counter[int] = Counter()
         """How many workers died over an order, by its identity."""
         self._chosen: _Worker | None = None
+        self._probe: Path | None = None
+        """A file among the pictures that every worker should see."""
         self._device = ""
         """On which all pictures of this run are drawn."""
         self._since = time.monotonic()
@@ -229,27 +234,17 @@ class Ray:
                 number += 1
                 worker = _Worker(f"worker {number}", pool)
                 pool.workers.append(worker)
-        with self._probe() as probe:
-            for worker in self._workers():
-                self._hire(worker, probe)
-            self._since = time.monotonic()
-            while not all(any(one.is_ready for one in pool.workers) for pool in self._pools):
-                self._wait(1.0)
-                self._refuse_nobody()
+        self._probe = Path(self._store.pictures.root) / DRAFTS / draft_name("probe")
+        self._probe.parent.mkdir(parents=True, exist_ok=True)
+        self._probe.touch()
+        for worker in self._workers():
+            self._hire(worker)
+        self._since = time.monotonic()
+        while not all(any(one.is_ready for one in pool.workers) for pool in self._pools):
+            self._wait(1.0)
+            self._refuse_nobody()
 
-    @contextlib.contextmanager
-    def _probe(self) -> Any:
-        """A file among the pictures that every worker should see."""
-        place = self._store.pictures.root / ".drafts"
-        place.mkdir(parents=True, exist_ok=True)
-        probe = place / f".probe-{uuid.uuid4().hex}.tmp"
-        probe.touch()
-        try:
-            yield str(probe)
-        finally:
-            probe.unlink(missing_ok=True)
-
-    def _hire(self, worker: _Worker, probe: str = "") -> None:
+    def _hire(self, worker: _Worker) -> None:
         self._log_folder.mkdir(parents=True, exist_ok=True)
         log = self._log_folder.absolute() / f"{worker.name.replace(' ', '-')}.log"
         pool = worker.pool
@@ -266,7 +261,7 @@ class Ray:
             worker.name, pool.models, pool.checkers, self._store.pictures, log
         )
         worker.is_ready = False
-        worker.greeting = worker.actor.hello.remote(probe)
+        worker.greeting = worker.actor.hello.remote(str(self._probe))
 
     # ── who does what ────────────────────────────────────────────────────────────────────────
 
@@ -359,12 +354,15 @@ class Ray:
         """Wait for workers; what is to be done here is done meanwhile."""
         while True:
             self._give_again()
-            reports = self._wait(0.0 if self._here.is_busy else 1.0)
+            self._wait(0.0 if self._here.is_busy else 1.0)
             if self._here.is_busy:
-                reports += self._here.reports()
-            if reports or not self.is_busy:
+                self._come += self._here.reports()
+            if self._come:
+                reports, self._come = self._come, []
                 return reports
             self._refuse_nobody()
+            if not self.is_busy and not any(one.greeting for one in self._workers()):
+                return []
 
     def _give_again(self) -> None:
         orders = [self._again.popleft() for _ in range(len(self._again))]
@@ -372,19 +370,18 @@ class Ray:
             self._chosen = None
             self.give(order)
 
-    def _wait(self, seconds: float) -> list[Report]:
-        """What has come within so many seconds; whoever greets or dies is seen to."""
+    def _wait(self, seconds: float) -> None:
+        """Hear what comes within so many seconds; whoever greets or dies is seen to."""
         pending = {ref: worker for worker in self._workers() for ref in worker.orders}
         greetings = {
             worker.greeting: worker for worker in self._workers() if worker.greeting is not None
         }
         every = [*pending, *greetings]
         if not every:
-            return []
+            return
         ready, _ = self._ray.wait(every, num_returns=1, timeout=seconds)
         if ready:
             ready, _ = self._ray.wait(every, num_returns=len(every), timeout=0)
-        reports = []
         for ref in ready:
             worker = pending.get(ref) or greetings[ref]
             if ref not in worker.orders and ref is not worker.greeting:
@@ -392,13 +389,13 @@ class Ray:
             try:
                 said = self._ray.get(ref)
             except self._ray.exceptions.RayActorError as error:
-                reports += self._bury(worker, _first_line(error))
+                self._come += self._bury(worker, _first_line(error))
                 continue
             if ref in worker.orders:
-                reports.append(self._heard(worker, worker.orders.pop(ref), said))
+                self._come.append(self._heard(worker, worker.orders[ref], said))
+                del worker.orders[ref]
             else:
                 self._greeted(worker, said)
-        return reports
 
     def _heard(self, worker: _Worker, order: Order, said: Report | Trouble) -> Report:
         if isinstance(said, Trouble):
@@ -500,7 +497,7 @@ class Ray:
 
     def stop(self) -> list[Report]:
         """What has come by now; orders under way are dropped, and made by the next run."""
-        late = self._here.stop()
+        late, self._come = [*self._come, *self._here.stop()], []
         for worker in self._workers():
             done, _ = (
                 self._ray.wait(list(worker.orders), num_returns=len(worker.orders) or 1, timeout=0)
@@ -522,6 +519,8 @@ class Ray:
             if worker.actor is not None and not worker.is_out:
                 self._ray.kill(worker.actor)
         self._pools = []
+        if self._probe is not None:
+            self._probe.unlink(missing_ok=True)
         if self._is_mine:
             self._ray.shutdown()
 
@@ -574,6 +573,7 @@ def _connect(settings: WorkersSettings) -> tuple[Any, bool]:
         ConfigError: it is not installed, or nobody answers.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # Ray's own half minute is short
     try:
         import ray
     except ModuleNotFoundError as error:

@@ -72,10 +72,12 @@ class Studio:
         """Pictures drawn here; those that lay in the store are not counted."""
         self.asked = 0
         """Answers given here."""
-        self.work = Work()
-        """That workers in other processes report."""
+        self.work_elsewhere = Work()
+        """That workers in other processes report; who draws here counts its own."""
         self.failed: set[str] = set()
-        """Keys of items that failed here."""
+        """Keys of items that failed here, or were left out."""
+        self._counted: set[str] = set()
+        """Those that tell of something else that is wrong."""
         self._max_failures = max_failures
         self._share = share
         self._floor: _Floor | None = None
@@ -170,6 +172,12 @@ class Studio:
         Raises:
             TooManyFailures: one too many in this run.
         """
+        self.leave_out(item, stage, sentence)
+        self._counted.add(item)
+        self._refuse_more(sentence)
+
+    def leave_out(self, item: str, stage: str, sentence: str) -> None:
+        """Record what could be known before anything was tried: no sign that more is wrong."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         failure = Failure(item, stage, sentence, now)
         if self._floor is None:
@@ -177,10 +185,9 @@ class Studio:
         else:
             self._floor.writer.bring(Parcel(failures=(failure,)))
         self.failed.add(item)
-        self._refuse_more(sentence)
 
     def _refuse_more(self, sentence: str) -> None:
-        count, tried = len(self.failed), len(self.failed) + self.drawn
+        count, tried = len(self._counted), len(self._counted) + self.drawn
         if count >= self._max_failures and count >= self._share * tried:
             raise TooManyFailures(
                 f"{count} items failed, the last because {sentence.rstrip('.')}; all else is kept: "
@@ -225,7 +232,7 @@ class _Floor:
                 self._hand_out(partly=True)
                 if guess is not None and self._crew.draws_ahead and self._crew.has_idle:
                     self._draw_ahead(guess)
-            if not self._crew.is_busy:
+            if not (self._crew.is_busy or any(self._ready.values()) or any(self._checks.values())):
                 return
             for report in self._crew.reports():
                 self.keep(report)
@@ -430,7 +437,8 @@ class _Floor:
             self.writer.bring(_parcel(report, drawn, owners))
             self._studio.drawn += len(drawn)
             self._studio.asked += len(report.said)
-            self._studio.work += report.work
+            if report.worker:
+                self._studio.work_elsewhere += report.work
             if isinstance(report.order, CheckOrder):
                 self._answered(report.order.checker, report.order.asked)
             self._ask_of_drawn(drawn, owners, report)

@@ -45,7 +45,7 @@ from transformers import (  # noqa: E402
     T5Config,
     T5EncoderModel,
 )
-from worlds.tiny_pipelines import clip_tokenizer, t5_tokenizer  # noqa: E402
+from worlds.tiny_parts import clip_tokenizer, t5_tokenizer  # noqa: E402
 from worlds.tiny_vlms import FAMILIES, Family, config_for, narrow_answers, patches  # noqa: E402
 from worlds.tiny_vlms import tokenizer_for as vlm_tokenizer  # noqa: E402
 

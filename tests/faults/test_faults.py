@@ -196,11 +196,11 @@ def tried(count: int) -> list[int]:
 
 @pytest.mark.parametrize("fault", [broken_disk, full_disk])
 def test_a_disk_that_fails_is_a_sentence_and_the_next_run_ends_as_if_nothing_was(
-    undisturbed, fault, tmp_path, record_property
+    undisturbed, fault, tmp_path, record_testsuite_property
 ):
     work, start, count, outcome = undisturbed
     assert count >= 1
-    record_property("points tried", f"{len(tried(count))} of {count}")
+    record_testsuite_property("points at which a disk failed", f"{len(tried(count))} of {count}")
     for at in tried(count):
         folder = moved(start, tmp_path / f"failed-{at}")
         with watched(at, fault), contextlib.suppress(UserError):  # anything else: a traceback
@@ -211,10 +211,10 @@ def test_a_disk_that_fails_is_a_sentence_and_the_next_run_ends_as_if_nothing_was
 
 
 def test_a_process_that_dies_loses_nothing_and_leaves_nothing(
-    undisturbed, tmp_path, record_property
+    undisturbed, tmp_path, record_testsuite_property
 ):
     work, start, count, outcome = undisturbed
-    record_property("kills", f"{len(tried(count))} of {count}")
+    record_testsuite_property("kills", f"{len(tried(count))} of {count}")
     for at in tried(count):
         folder = moved(start, tmp_path / f"killed-{at}")
         assert killed_at(at, lambda folder=folder: work.do(folder))

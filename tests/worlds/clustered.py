@@ -81,11 +81,13 @@ def small_ray(folder: Path, cpus: int, **variables: str) -> Iterator[Any]:
     path = os.pathsep.join(
         [str(folder), str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]
     )
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "600")  # a busy machine fails no test
     ray.init(
         num_cpus=cpus,
         include_dashboard=False,
         log_to_driver=False,
         object_store_memory=80 * 2**20,
+        _system_config={"prestart_worker_first_driver": False, "enable_worker_prestart": False},
         runtime_env={"env_vars": {"PYTHONPATH": path, **variables}},
     )
     yield ray

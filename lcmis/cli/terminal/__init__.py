@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from lcmis.audit.run import AuditResult, Judging, ModelPlan, Watch
     from lcmis.audit.run import Progress as AuditProgress
     from lcmis.findings import ModelFinding, PairFinding
+    from lcmis.findings.notes import Noted
     from lcmis.machine.hub.fetching import Fetch
     from lcmis.plugins.settings import AuditSettings
     from lcmis.repair.evaluate import RepairProgress
@@ -568,6 +569,14 @@ def _(found: OnePair) -> None:
     print_pair(found.findings, found.pair)
     _print_moved(found.findings)
     print_likenesses(found.likenesses, found.pair)
+    _print_left(found.noted)
+
+
+def _print_left(noted: Noted) -> None:
+    if noted:
+        from lcmis.cli.terminal.notes import print_noted
+
+        print_noted(noted)
 
 
 def _print_moved(found: Sequence[PairFinding]) -> None:
@@ -578,6 +587,7 @@ def _print_moved(found: Sequence[PairFinding]) -> None:
 @print_found.register
 def _(found: OnePicture) -> None:
     print_picture(found.spec, found.render, found.scores, found.path)
+    _print_left(found.noted)
     if found.told:
         from lcmis.cli.terminal.told import print_told
 

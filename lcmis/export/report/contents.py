@@ -24,6 +24,7 @@ from lcmis.findings import (
 )
 from lcmis.findings.boxes import Frame, by_detector, frames
 from lcmis.findings.calibration import LabelFinding
+from lcmis.findings.notes import Noticed, find_notes
 from lcmis.findings.short import Outcome, Piece
 from lcmis.judge import Decision
 from lcmis.store import Evidence, Store, StoreCounts
@@ -41,6 +42,8 @@ NAMES = 12
 """Rows, and columns, of the matrix of what is painted instead."""
 RUNS = 20
 FAILURES = 30
+NOTED = 100
+"""Things with notes; those with a star come first."""
 DISSENTS = 60
 """Pictures that checkers see differently."""
 
@@ -233,6 +236,10 @@ class Report:
     """Pictures that checkers see differently."""
     num_dissents: int
     """Those without room counted too."""
+    noted: tuple[Noticed, ...]
+    """What people left on pictures, pairs and repairs, those with a star first."""
+    num_noted: int
+    """Those without room counted too."""
     num_pictures: int
     """That travel with the report."""
     picture_bytes: int
@@ -244,6 +251,11 @@ class Report:
         """Whether enough pictures are labelled to say how often the deciding checker errs."""
         whole = self.labels and self.labels.calibration(self.checker)
         return bool(whole and whole.is_calibrated)
+
+    @property
+    def tells_levels(self) -> bool:
+        """Whether the level of any pair is known: of few pictures nearly all are possible."""
+        return any(one.surely for model in self.models for one in model.levels)
 
     @property
     def in_short(self) -> tuple[tuple[Piece, ...], ...]:
@@ -293,6 +305,7 @@ def gather(
     cases = tuple(_cases(store, parts, album, worst, [checker_id, *others], threshold))
     differing = findings.dissents(store, [checker_id, *others], threshold=threshold)
     repairs = _repairs(store, checker_id, threshold, names, album, worst)
+    noticed = find_notes(store)
     return Report(
         checker=checker_id,
         threshold=threshold,
@@ -311,6 +324,8 @@ def gather(
         checkers=(checker_id, *others),
         dissents=tuple(differing[:DISSENTS]),
         num_dissents=len(differing),
+        noted=tuple(noticed[:NOTED]),
+        num_noted=len(noticed),
         num_pictures=album.num_pictures,
         picture_bytes=album.num_bytes,
         left_out=album.left_out,
@@ -367,7 +382,9 @@ def _patterns(pairs: Iterable[PairFinding], rule: judge.StoppingRule | None) -> 
         for name, group in grouped.items()
         if name
     ]
-    return tuple(sorted(made, key=lambda one: (one.aligned.value, one.name)))
+    return tuple(
+        sorted(made, key=lambda one: (-one.failing / one.pairs, one.aligned.value, one.name))
+    )
 
 
 def _substitutions(pairs: Iterable[PairFinding]) -> tuple[Substitution, ...]:

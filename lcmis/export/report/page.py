@@ -15,7 +15,7 @@ from lcmis import __version__
 from lcmis.export.report.contents import Report
 from lcmis.findings import RepairFinding, Told, words
 from lcmis.findings.words import outcome
-from lcmis.judge import UNNAMED, Decision
+from lcmis.judge import FEW_LABELS, UNNAMED, Decision
 from lcmis.machine import letters
 from lcmis.types import Answer, Verdict
 
@@ -44,6 +44,7 @@ def _rendered(environment: Environment, template: str, report: Report, **beside:
         Verdict=Verdict,
         Decision=Decision,
         UNNAMED=UNNAMED,
+        FEW_LABELS=FEW_LABELS,
         UNKNOWN_WORDS=words.UNKNOWN_WORDS,
         **beside,
     )

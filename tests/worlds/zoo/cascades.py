@@ -38,19 +38,8 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from worlds.tiny_pipelines import clip_tokenizer
-from worlds.zoo.parts import (
-    TEXT_WIDTH,
-    clip,
-    flow,
-    flux2_vae,
-    movq,
-    projected_clip,
-    qwen3_vl_config,
-    qwen3_vl_processor,
-    unet,
-    vae,
-)
+from worlds.tiny_parts import TEXT_WIDTH, clip, clip_tokenizer, projected_clip, unet
+from worlds.zoo.parts import flow, flux2_vae, movq, qwen3_vl_config, qwen3_vl_processor, vae
 
 
 def _paella() -> PaellaVQModel:

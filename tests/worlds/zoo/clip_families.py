@@ -23,8 +23,8 @@ from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import (
     LDMBertModel,
 )
 
-from worlds.tiny_pipelines import clip_tokenizer
-from worlds.zoo.parts import TEXT_WIDTH, clip, multistep, projected_clip, unet, vae
+from worlds.tiny_parts import TEXT_WIDTH, clip, clip_tokenizer, multistep, projected_clip, unet
+from worlds.zoo.parts import vae
 from worlds.zoo.tokenizers import bert
 
 

@@ -96,23 +96,26 @@ from transformers import (
 )
 from transformers.models.t5gemma.modeling_t5gemma import T5GemmaEncoder
 
-from worlds.tiny_pipelines import clip_tokenizer, t5_tokenizer
-from worlds.zoo.flow_families import wan_vae
-from worlds.zoo.parts import (
+from worlds.tiny_parts import (
     TEXT_WIDTH,
     clip,
+    clip_tokenizer,
+    projected_clip,
+    t5,
+    t5_tokenizer,
+    unet,
+)
+from worlds.zoo.flow_families import wan_vae
+from worlds.zoo.parts import (
     deep_compression,
     flow,
     flux2_vae,
     language_config,
-    projected_clip,
     qwen2_vl_processor,
     qwen3_vl_config,
     qwen3_vl_processor,
     qwen25_vl,
     shifted_vae,
-    t5,
-    unet,
     vae,
     video_vae,
 )
