@@ -17,7 +17,7 @@ from worlds.drawing import settings_of
 from worlds.toys import pair
 
 from lcmis.audit.config import load_config
-from lcmis.audit.tuning import Measured, Tuning, Way, best_of, ways_of, write_settings
+from lcmis.audit.tuning import MeasuredWay, Tuning, Way, best_of, ways_of, write_settings
 from lcmis.cli import app
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import ModelSettings
@@ -39,13 +39,13 @@ class Reddish:
         return [(Answer(float(np.asarray(image)[0, 0, 0]) / 255),) for image in images]
 
 
-def measured(ratio: float, name: str = "a way", **said: object) -> Measured:
-    usual = Measured(Way(name, {name: True}), "p", 1.0, ratio, 1.0, 2, 2, 0, 0, 0)
+def measured(ratio: float, name: str = "a way", **said: object) -> MeasuredWay:
+    usual = MeasuredWay(Way(name, {name: True}), "p", 1.0, ratio, 1.0, 2, 2, 0, 0, 0)
     return dataclasses.replace(usual, **said)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[MeasuredWay]:
     """Of a tiny pipeline under a clock by which all take the same time."""
     folder = drawing.tiny_pipelines.save("sd", tmp_path_factory.mktemp("tiny") / "sd")
     ticks = itertools.count(0.0, 1.0)
@@ -57,7 +57,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
 
 
 def test_the_usual_way_comes_first_and_every_other_is_told_beside_it(
-    found: list[Measured],
+    found: list[MeasuredWay],
 ) -> None:
     usual, *others = found
     assert usual.way.settings == {}
@@ -68,12 +68,12 @@ def test_the_usual_way_comes_first_and_every_other_is_told_beside_it(
     assert all(one.largest <= 2 and one.answers == 8 for one in found)
 
 
-def test_a_way_is_exact_only_if_no_picture_changed(found: list[Measured]) -> None:
+def test_a_way_is_exact_only_if_no_picture_changed(found: list[MeasuredWay]) -> None:
     assert all((one.kind == "E") == (one.largest == 0) for one in found)
     assert measured(2.0, equal=1).kind == "N"
 
 
-def test_what_takes_no_less_time_is_not_taken(found: list[Measured]) -> None:
+def test_what_takes_no_less_time_is_not_taken(found: list[MeasuredWay]) -> None:
     assert best_of(found) is found[0]
     slow, fast = measured(1.02), measured(1.03)
     assert best_of([found[0], slow]) is found[0]

@@ -39,7 +39,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredWay:
     """One way of computing, beside the usual one on the same machine in the same minutes."""
 
     way: Way
@@ -136,7 +136,7 @@ class Tuning:
         self._usual = open_model(settings)
         self._asked: list[list[bool | None]] = []
 
-    def measure(self) -> Iterator[Measured]:
+    def measure(self) -> Iterator[MeasuredWay]:
         """Every way by itself, then all together that paid; the usual way comes first."""
         started = self._clock()
         device = choose_device(self.settings.device).partition(":")[0]
@@ -159,12 +159,12 @@ class Tuning:
         if sum(1 for _ in paid) > 1 and self._clock() - started <= self._seconds:
             yield self._try(Way("together", paid), reference, count)
 
-    def _try(self, way: Way, reference: Sequence[Image], count: int) -> Measured:
+    def _try(self, way: Way, reference: Sequence[Image], count: int) -> MeasuredWay:
         try:
             model = open_model(dataclasses.replace(self.settings, **way.settings))
             _, first = self._timed(model, model.batch_size)
         except ConfigError as error:
-            return Measured(way, "", 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, str(error))
+            return MeasuredWay(way, "", 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, str(error))
         _, before = self._timed(self._usual, count)
         pictures, once = self._timed(model, count)
         _, twice = self._timed(model, count)
@@ -181,7 +181,7 @@ class Tuning:
         ratios: Sequence[float],
         seconds: float,
         first: float,
-    ) -> Measured:
+    ) -> MeasuredWay:
         import numpy as np
 
         gaps = [
@@ -195,7 +195,7 @@ class Tuning:
             for one, other in zip(before, now, strict=True)
             if one is not None and other is not None
         ]
-        return Measured(
+        return MeasuredWay(
             way=way,
             profile=self._spec(model, 0).profile,
             pictures_per_second=len(pictures) / seconds,
@@ -249,7 +249,7 @@ class Tuning:
         ]
 
 
-def best_of(found: Sequence[Measured]) -> Measured:
+def best_of(found: Sequence[MeasuredWay]) -> MeasuredWay:
     """The fastest way that pays; the usual one, which is the first, where none does."""
     paying = [one for one in found[1:] if one.ratio >= PAYS]
     return max(paying, key=lambda one: one.ratio, default=found[0])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lcmis.audit.tuning import Measured, lines_of
+from lcmis.audit.tuning import MeasuredWay, lines_of
 from lcmis.cli.terminal import console
 
 
-def print_measured(name: str, one: Measured) -> None:
+def print_measured(name: str, one: MeasuredWay) -> None:
     """Speed, and beside it what it changes."""
     if one.refusal:
         console.print(f"{one.way.name}: cannot be here: {one.refusal}", markup=False)
@@ -30,7 +30,7 @@ def print_measured(name: str, one: Measured) -> None:
     )
 
 
-def print_best(name: str, best: Measured, into: Path | None) -> None:
+def print_best(name: str, best: MeasuredWay, into: Path | None) -> None:
     """What to set, and whether it was written."""
     if not best.way.settings:
         console.print(f"{name}: nothing draws faster here; leave it as it is", markup=False)
