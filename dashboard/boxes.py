@@ -31,7 +31,7 @@ LONGEST = 80
 
 
 @dataclass(frozen=True)
-class Frame:
+class ColouredFrame:
     """One box to be drawn."""
 
     box: Box
@@ -69,15 +69,15 @@ def shot(
         )
 
 
-def frames(said: Sequence[tuple[Question, Score]], threshold: float) -> list[Frame]:
+def frames(said: Sequence[tuple[Question, Score]], threshold: float) -> list[ColouredFrame]:
     """The best box of both concepts, and of what won a choice against one of them."""
     return [
-        Frame(one.box, one.label, COLOURS[one.kind], one.is_sure)
+        ColouredFrame(one.box, one.label, COLOURS[one.kind], one.is_sure)
         for one in found_boxes.frames(said, threshold)
     ]
 
 
-def markup(address: str, framed: Sequence[Frame], alt: str) -> str:
+def markup(address: str, framed: Sequence[ColouredFrame], alt: str) -> str:
     """The picture with frames over it; nothing in any text is read as HTML."""
     drawn = "".join(_frame(frame) for frame in framed)
     found = ", ".join(frame.label for frame in framed)
@@ -89,7 +89,7 @@ def markup(address: str, framed: Sequence[Frame], alt: str) -> str:
     )
 
 
-def _frame(frame: Frame) -> str:
+def _frame(frame: ColouredFrame) -> str:
     box = frame.box
     place = (
         f"left:{100 * box.left:.3f}%;top:{100 * box.top:.3f}%;"

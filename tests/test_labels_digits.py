@@ -692,3 +692,13 @@ def test_a_checker_that_sees_nothing_right_is_no_better_than_a_coin():
 
 def test_two_pairs_that_agree_can_show_a_large_difference():
     assert paired_difference([PairedCounts(5, 0, 0, 5)] * 2).detectable < 0.9
+
+
+def test_a_corrected_value_stays_on_the_scale_and_lone_groups_and_strata_are_taken():
+    found = rate_by_labels(rate(46, 50), PLAIN)
+    assert found is not None
+    assert (found.value, found.high) == (1.0, 1.0)
+    one = [Judged(item.score, item.truth, group="a") for item in PLAIN]
+    assert rate_by_labels(rate(30, 50), one) is not None
+    alone = [Judged(item.score, item.truth, stratum=f"s{n}") for n, item in enumerate(PLAIN)]
+    assert rate_by_labels(rate(30, 50), alone) == rate_by_labels(rate(30, 50), PLAIN)

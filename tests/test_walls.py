@@ -81,6 +81,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     },
     "cli/terminal": {
         "audit",
+        "errors",
         "export",
         "findings",
         "invert",

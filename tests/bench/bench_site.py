@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -12,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from worlds.small_store import answers, make_pair, make_spec, questions_of
+
+from worlds.small_store import SETTINGS, answers, make_pair, make_spec, questions_of
 
 import lcmis
 from lcmis.export.destinations import SITE
@@ -29,7 +31,9 @@ def fill(folder: Path, pictures: int, side: int) -> None:
     dice = np.random.default_rng(0)
     with Store(folder, create=True) as store:
         pairs = [make_pair(f"cup {n}", f"drink {n}", "glass") for n in range(pictures // EACH // 2)]
-        store.add_run(Run("r", "2026-11-27T00:00:00Z", "lcmis audit", "{}", "{}", "0", "cpu"))
+        store.add_run(
+            Run("r", "2026-11-27T00:00:00Z", "lcmis audit", json.dumps(SETTINGS), "{}", "0", "cpu")
+        )
         store.add_pairs(pairs)
         for pair in pairs:
             drawn, said = [], []

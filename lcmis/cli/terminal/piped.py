@@ -14,7 +14,7 @@ PAUSE_SECONDS = 15.0
 """Between two lines, also while nothing is heard from the work: models load for minutes."""
 
 
-class Spoken:
+class ProgressLines:
     """What is known of the work, said in lines on standard error."""
 
     def __init__(self) -> None:
@@ -55,9 +55,9 @@ class Spoken:
 @contextlib.contextmanager
 def spoken(
     wait: Callable[[threading.Event], bool] = lambda ended: ended.wait(PAUSE_SECONDS),
-) -> Iterator[Spoken]:
+) -> Iterator[ProgressLines]:
     """Lines while something runs; ``wait`` pauses between two and says whether it has ended."""
-    said, ended = Spoken(), threading.Event()
+    said, ended = ProgressLines(), threading.Event()
 
     def now_and_then() -> None:
         while not wait(ended):

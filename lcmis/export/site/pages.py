@@ -18,7 +18,7 @@ from lcmis import __version__, findings
 from lcmis.errors import ConfigError
 from lcmis.export.report import Report, gather, html
 from lcmis.export.report.contents import ModelPart
-from lcmis.findings import PairFinding, RepairFinding, words
+from lcmis.findings import PairFinding, RepairFinding, short, words
 from lcmis.findings.comparison import Audited, Comparison, compare
 from lcmis.findings.words import several
 from lcmis.judge import Decision
@@ -48,7 +48,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SitePicture:
     """One picture as a page shows it."""
 
     file: str
@@ -64,12 +64,12 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PaintedPair:
     """One pair as one model paints it."""
 
     model: str
     found: PairFinding
-    pictures: tuple[Shown, ...]
+    pictures: tuple[SitePicture, ...]
 
     @property
     def page(self) -> str:
@@ -77,7 +77,7 @@ class Row:
         return page_of(self.found.pair)
 
     @property
-    def two(self) -> tuple[Shown, ...]:
+    def two(self) -> tuple[SitePicture, ...]:
         """A wrong picture and a right one, where there are such."""
         wrong = next((one for one in self.pictures if one.is_right is False), None)
         right = next((one for one in self.pictures if one.is_right), None)
@@ -118,7 +118,7 @@ def write_site(
         )
     shelf = _Shelf(store, folder)
     rows = [
-        Row(part.name, found, tuple(shelf.shown(found, part.name)))
+        PaintedPair(part.name, found, tuple(shelf.shown(found, part.name)))
         for part in parts
         for found in part.finding.pairs
     ]
@@ -129,7 +129,7 @@ def write_site(
     )
     pages.write("index.html", "index", worst=worst[:WORST], failing=len(worst), shown=SHOWN)
     pages.write("pairs.html", "pairs", rows=sorted(rows, key=lambda one: one.found.pair.prompt))
-    by_pair: dict[str, list[Row]] = {}
+    by_pair: dict[str, list[PaintedPair]] = {}
     for row in rows:
         by_pair.setdefault(row.found.pair.key, []).append(row)
     for some in by_pair.values():
@@ -165,7 +165,7 @@ def _compared(store: Store, report: Report, parts: Sequence[ModelPart]) -> Itera
     return [compare(*couple, threshold=report.threshold) for couple in couples]
 
 
-def _data(rows: Iterable[Row]) -> str:
+def _data(rows: Iterable[PaintedPair]) -> str:
     """Every picture for the grid, as a script: a page from the disk may read nothing else."""
     prompts: dict[str, int] = {}
     pages: list[str] = []
@@ -208,14 +208,14 @@ class _Shelf:
         self._files: dict[str, str] = {}
         self.num_pictures = self.num_bytes = self.missing = 0
 
-    def shown(self, found: PairFinding, model: str) -> Iterable[Shown]:
+    def shown(self, found: PairFinding, model: str) -> Iterable[SitePicture]:
         """The pictures of a finding, in the order of their seeds."""
         drawn = self._store.renders_of(item.spec_key for item in found.evidence)
         for item, verdict in zip(found.evidence, found.judgement.verdicts, strict=True):
             render = drawn[item.spec_key][1]
             yield self._shown(item, verdict, found.pair, model, render.sha256, render.refusal)
 
-    def changes(self, found: RepairFinding) -> Iterable[tuple[Shown, Shown]]:
+    def changes(self, found: RepairFinding) -> Iterable[tuple[SitePicture, SitePicture]]:
         """Before and after of a repair, seed by seed."""
         both = [key for one in found.pictures for key in (one.before.spec_key, one.after.spec_key)]
         drawn = self._store.renders_of(both)
@@ -234,7 +234,7 @@ class _Shelf:
             )
             yield before, after
 
-    def discordant(self, found: Comparison) -> list[tuple[Any, Shown, Shown]]:
+    def discordant(self, found: Comparison) -> list[tuple[Any, SitePicture, SitePicture]]:
         """Of each pair on which two models differ, one seed on which they do."""
         names = words.two_names(found.first, found.second)
         rows = []
@@ -242,7 +242,7 @@ class _Shelf:
             first_right = bool(one.only_first)
             files = (one.only_first or one.only_second)[0]
             first, second = (
-                Shown(
+                SitePicture(
                     self._copied(Path(file).stem) if file else "",
                     "right" if right else "wrong",
                     right,
@@ -266,7 +266,7 @@ class _Shelf:
         model: str,
         sha256: str,
         refusal: str,
-    ) -> Shown:
+    ) -> SitePicture:
         file = "" if refusal else self._copied(sha256)
         said = words.verdict(verdict, pair)
         seen = ", ".join(filter(None, (item.intruder_a, item.intruder_b)))
@@ -276,7 +276,7 @@ class _Shelf:
             reason = "the file of this picture is missing or damaged"
         is_right = verdict is Verdict.ALIGNED if verdict.is_scored else None
         key = words.short_key(item.spec_key)
-        return Shown(file, caption, is_right, model, item.seed, key, reason)
+        return SitePicture(file, caption, is_right, model, item.seed, key, reason)
 
     def _copied(self, sha256: str) -> str:
         if sha256 not in self._files:
@@ -351,6 +351,7 @@ def _environment() -> Environment:
         counted=words.counted,
         certificate=words.certificate,
         page_of=page_of,
+        in_short=short.model,
         outcome=lambda found: words.outcome(
             passed=found.certificate.passed, proved=found.standing.proved
         ),
