@@ -74,6 +74,7 @@ GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "Hand round": (imports.publish,),
     "Machine, models and plugins": (
         looking.doctor,
+        models.tune,
         models.models,
         looking.checkers,
         looking.plugins,

@@ -50,6 +50,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "lcmis publish hub OWNER/NAME",
     ),
     "doctor": ("lcmis doctor", "lcmis doctor audit.toml"),
+    "tune": ("lcmis tune", "lcmis tune audit.toml --into audit.toml --minutes 5"),
     "models": ("lcmis models", "lcmis models --known flux"),
     "checkers": ("lcmis checkers",),
     "plugins": ("lcmis plugins", "lcmis plugins repairers"),

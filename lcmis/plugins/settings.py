@@ -74,7 +74,7 @@ class ModelSettings:
     """Whether convolutions compute with the channels innermost."""
     compiled: str = "none"
     """``none``, ``regional`` (the denoiser's repeated blocks) or ``whole`` (all of it)."""
-    vae_decoding: str = "whole"
+    vae_decoding: str | None = None
     """``whole``, ``compiled``, ``sliced`` (a picture at a time) or ``tiled`` (parts of one)."""
     attention_backend: str | None = None
     """What computes attention, as diffusers calls it, e.g. ``_native_cudnn``."""
