@@ -24,7 +24,7 @@ from lcmis import findings, judge
 from lcmis.errors import StoreError, UnknownNameError, UserError
 from lcmis.findings import calibration, labels, notes, words
 from lcmis.findings.calibration import LabelFinding, LabelledAudit
-from lcmis.findings.short import Outcome
+from lcmis.findings.short import ModelOutcome
 from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Failure, Question, Run
 
@@ -357,7 +357,7 @@ def painting(names: tuple[str, ...]) -> pd.DataFrame:
     return opinions.painting(pictures(), pairs(), names)
 
 
-def outcomes() -> Mapping[str, Outcome]:
+def outcomes() -> Mapping[str, ModelOutcome]:
     """What the overview's first sentences are made of, for each model."""
     return _outcomes(gathered(), threshold(), rule())
 
@@ -437,7 +437,7 @@ def _instead(gathered: Gathered, threshold: float) -> pd.DataFrame:
 @st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
 def _outcomes(
     gathered: Gathered, threshold: float, rule: judge.StoppingRule | None
-) -> dict[str, Outcome]:
+) -> dict[str, ModelOutcome]:
     pairs = _pairs(gathered.opened, gathered.growth.pairs)
     pictures = _judged(gathered, threshold)
     return opinions.outcomes(pictures, _by_pair(gathered, threshold, rule), pairs, rule)

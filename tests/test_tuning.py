@@ -17,7 +17,7 @@ from worlds.drawing import settings_of
 from worlds.toys import pair
 
 from lcmis.audit.config import load_config
-from lcmis.audit.tuning import MeasuredWay, Tuning, Way, best_of, ways_of, write_settings
+from lcmis.audit.tuning import Computing, MeasuredWay, Tuning, best_of, ways_of, write_settings
 from lcmis.cli import app
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import ModelSettings
@@ -40,7 +40,7 @@ class Reddish:
 
 
 def measured(ratio: float, name: str = "a way", **said: object) -> MeasuredWay:
-    usual = MeasuredWay(Way(name, {name: True}), "p", 1.0, ratio, 1.0, 2, 2, 0, 0, 0)
+    usual = MeasuredWay(Computing(name, {name: True}), "p", 1.0, ratio, 1.0, 2, 2, 0, 0, 0)
     return dataclasses.replace(usual, **said)  # type: ignore[arg-type]
 
 

@@ -31,7 +31,7 @@ EXACT = "E"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Computing:
     """Settings of a model that are tried together."""
 
     name: str
@@ -42,7 +42,7 @@ class Way:
 class MeasuredWay:
     """One way of computing, beside the usual one on the same machine in the same minutes."""
 
-    way: Way
+    way: Computing
     profile: str
     pictures_per_second: float
     ratio: float
@@ -69,7 +69,9 @@ class MeasuredWay:
         return EXACT if self.equal == self.pictures else ROUNDING
 
 
-def ways_of(settings: ModelSettings, device: str, batch_size: int, *, compiled: bool) -> list[Way]:
+def ways_of(
+    settings: ModelSettings, device: str, batch_size: int, *, compiled: bool
+) -> list[Computing]:
     """What is tried on a kind of device, that which most often pays first.
 
     Args:
@@ -78,20 +80,22 @@ def ways_of(settings: ModelSettings, device: str, batch_size: int, *, compiled: 
         batch_size: of the model as it is.
         compiled: whether to try what takes minutes to compile.
     """
-    ways = [Way("channels_last", {"channels_last": True})]
+    ways = [Computing("channels_last", {"channels_last": True})]
     if device == "cpu":
-        ways += [Way("vae_decoding = sliced", {"vae_decoding": "sliced"})]
+        ways += [Computing("vae_decoding = sliced", {"vae_decoding": "sliced"})]
     else:
         ways += [
-            Way("attention_backend = _native_cudnn", {"attention_backend": "_native_cudnn"}),
+            Computing("attention_backend = _native_cudnn", {"attention_backend": "_native_cudnn"}),
         ]
     if compiled:
         ways += [
-            Way("compiled = regional", {"compiled": "regional"}),
-            Way("compiled = whole, VAE too", {"compiled": "whole", "vae_decoding": "compiled"}),
+            Computing("compiled = regional", {"compiled": "regional"}),
+            Computing(
+                "compiled = whole, VAE too", {"compiled": "whole", "vae_decoding": "compiled"}
+            ),
         ]
     ways += [
-        Way(f"batch_size = {size}", {"batch_size": size})
+        Computing(f"batch_size = {size}", {"batch_size": size})
         for size in (2 * batch_size, batch_size // 2)
         if size
     ]
@@ -145,7 +149,7 @@ class Tuning:
         pictures, seconds = self._timed(self._usual, count)
         self._asked = self._answers(pictures)
         yield self._told(
-            Way("as it is", {}), self._usual, reference, pictures, [1.0], seconds, first
+            Computing("as it is", {}), self._usual, reference, pictures, [1.0], seconds, first
         )
         paid: dict[str, Any] = {}
         ways = ways_of(self.settings, device, self._usual.batch_size, compiled=self._compiled)
@@ -157,9 +161,9 @@ class Tuning:
             if found.ratio >= PAYS and not any(name in paid for name in way.settings):
                 paid |= way.settings
         if sum(1 for _ in paid) > 1 and self._clock() - started <= self._seconds:
-            yield self._try(Way("together", paid), reference, count)
+            yield self._try(Computing("together", paid), reference, count)
 
-    def _try(self, way: Way, reference: Sequence[Image], count: int) -> MeasuredWay:
+    def _try(self, way: Computing, reference: Sequence[Image], count: int) -> MeasuredWay:
         try:
             model = open_model(dataclasses.replace(self.settings, **way.settings))
             _, first = self._timed(model, model.batch_size)
@@ -174,7 +178,7 @@ class Tuning:
 
     def _told(
         self,
-        way: Way,
+        way: Computing,
         model: ImageModel,
         reference: Sequence[Image],
         pictures: Sequence[Image],

@@ -18,6 +18,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "lcmis show 2e65d9522fbe --asked",
     ),
     "dashboard": ("lcmis dashboard", "lcmis dashboard --store other --port 8600 --no-open"),
+    "note": (
+        'lcmis note "a tea cup of iced coke" --tag vessel --comment "a glass" --by ann',
+        "lcmis note --export notes.csv",
+    ),
     "report": ("lcmis report -o report.html", "lcmis report --markdown report.md"),
     "propose": (
         "lcmis propose -p everyday --text-model openai:MODEL",
@@ -57,6 +61,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "convert": ("lcmis convert model.ckpt --into FOLDER",),
     "replay": ("lcmis replay 95f9ea7137e6",),
     "db upgrade": ("lcmis db upgrade",),
+    "db move": (
+        "lcmis db move postgresql://HOST/lcmis --pictures s3://BUCKET/audit",
+        "lcmis db move elsewhere",
+    ),
+    "db merge": ("lcmis db merge other third --store audit",),
     "db check": ("lcmis db check --store other",),
 }
 """Command → lines; what stands in capitals is the reader's."""

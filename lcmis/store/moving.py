@@ -75,7 +75,7 @@ def copy_all(source: Store, target: Store) -> Moved:
     Raises:
         StoreError: either cannot be read or written.
     """
-    return _Copy(source, target).run()
+    return _Transfer(source, target).run()
 
 
 def move_pictures(store: Store, place: str, to: str) -> tuple[int, list[str]]:
@@ -111,7 +111,7 @@ def move_pictures(store: Store, place: str, to: str) -> tuple[int, list[str]]:
 
 
 @dataclass(slots=True)
-class _Copy:
+class _Transfer:
     source: Store
     target: Store
     numbers: dict[type[Base], dict[int, int]] = field(default_factory=dict)

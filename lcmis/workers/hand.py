@@ -22,7 +22,7 @@ from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.store import picture_hash
 from lcmis.store.images import PictureFiles
-from lcmis.workers.orders import CheckOrder, DrawOrder, Order, Painted, Report, Said, ask, paint
+from lcmis.workers.orders import CheckOrder, Delivery, DrawOrder, Heard, Order, Painted, ask, paint
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -102,7 +102,7 @@ class Hand:
             return Trouble(str(error))
         return None
 
-    def run(self, order: Order) -> Report | Trouble:
+    def run(self, order: Order) -> Delivery | Trouble:
         """Draw or check; the files of what is drawn are written when this returns."""
         try:
             return self._check(order) if isinstance(order, CheckOrder) else self._draw(order)
@@ -110,7 +110,7 @@ class Hand:
             TALK.info("%s: %s", self._name, error)
             return Trouble(str(error))
 
-    def _draw(self, order: DrawOrder) -> Report:
+    def _draw(self, order: DrawOrder) -> Delivery:
         with self._device:
             started = time.monotonic()
             model = self._plugin(order.model)
@@ -130,7 +130,7 @@ class Hand:
             worker=self._name,
         )
 
-    def _check(self, order: CheckOrder) -> Report:
+    def _check(self, order: CheckOrder) -> Delivery:
         images = dict(order.images)
         for key, sha256 in order.stored.items():
             images[key] = self._pictures.read(sha256)
@@ -143,14 +143,14 @@ class Hand:
         TALK.info(
             "%s asked %s %d times in %.2f s", self._name, order.checker, len(order.asked), seconds
         )
-        return Report(
+        return Delivery(
             order, said=tuple(said), unsaid=tuple(unsaid), worker=self._name, seconds=seconds
         )
 
     def _ask(
         self, order: DrawOrder, images: Mapping[str, Image]
-    ) -> tuple[list[Said], list[Unsaid]]:
-        said: list[Said] = []
+    ) -> tuple[list[Heard], list[Unsaid]]:
+        said: list[Heard] = []
         unsaid: list[Unsaid] = []
         for checker_id, asked in order.asked.items():
             checker = self._plugin(checker_id)

@@ -22,7 +22,7 @@ from lcmis.plugins.settings import ApartSettings, CheckerSettings, ModelSettings
 from lcmis.store import Store
 from lcmis.workers.hand import Hand, Hello, Trouble
 from lcmis.workers.here import Here
-from lcmis.workers.orders import DrawOrder, Order, Painted, Report, Unsaid
+from lcmis.workers.orders import Delivery, DrawOrder, Order, Painted, Unsaid
 
 IN_FLIGHT = 2
 """Orders that one worker has at once: one on its device, one before or behind it."""
@@ -130,7 +130,7 @@ class Ray:
         self._ray, self._is_mine = _connect(settings)
         self._pools: list[_Pool] = []
         self._again: deque[Order] = deque()
-        self._come: list[Report] = []
+        self._come: list[Delivery] = []
         """What was heard and not reported yet."""
         self._lost: Counter[int] = Counter()
         """How many workers died over an order, by its identity."""
@@ -358,7 +358,7 @@ class Ray:
 
     # ── what comes ───────────────────────────────────────────────────────────────────────────
 
-    def reports(self) -> list[Report]:
+    def reports(self) -> list[Delivery]:
         """Wait for workers; what is to be done here is done meanwhile."""
         while True:
             self._give_again()
@@ -405,7 +405,7 @@ class Ray:
             else:
                 self._greeted(worker, said)
 
-    def _heard(self, worker: _Worker, order: Order, said: Report | Trouble) -> Report:
+    def _heard(self, worker: _Worker, order: Order, said: Delivery | Trouble) -> Delivery:
         if isinstance(said, Trouble):
             raise ConfigError(f"{worker}: {said.sentence}")
         worker.deaths = 0
@@ -455,7 +455,7 @@ class Ray:
 
     # ── who dies ─────────────────────────────────────────────────────────────────────────────
 
-    def _bury(self, worker: _Worker, why: str) -> list[Report]:
+    def _bury(self, worker: _Worker, why: str) -> list[Delivery]:
         """Give out again what a dead worker had in hand, and hire its successor."""
         worker.deaths += 1
         reports = []
@@ -503,7 +503,7 @@ class Ray:
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────
 
-    def stop(self) -> list[Report]:
+    def stop(self) -> list[Delivery]:
         """What has come by now; orders under way are dropped, and made by the next run."""
         late, self._come = [*self._come, *self._here.stop()], []
         for worker in self._workers():
@@ -515,7 +515,7 @@ class Ray:
             for ref in done:
                 with contextlib.suppress(self._ray.exceptions.RayError):
                     said = self._ray.get(ref)
-                    if isinstance(said, Report):
+                    if isinstance(said, Delivery):
                         late.append(dataclasses.replace(said, order=worker.orders[ref]))
             worker.orders.clear()
         self._again.clear()
@@ -555,14 +555,14 @@ def _can(worker: _Worker, order: Order) -> bool:
     return order.checker in worker.pool.checkers
 
 
-def _failed(order: Order, sentence: str) -> Report:
+def _failed(order: Order, sentence: str) -> Delivery:
     """An order that nobody survives."""
     if isinstance(order, DrawOrder):
-        return Report(
+        return Delivery(
             order, tuple(Painted(spec, 0.0, RenderError(sentence)) for spec in order.specs)
         )
     keys = dict.fromkeys(key for key, _ in order.asked)
-    return Report(order, unsaid=tuple(Unsaid(order.checker, key, sentence) for key in keys))
+    return Delivery(order, unsaid=tuple(Unsaid(order.checker, key, sentence) for key in keys))
 
 
 def _is_named(one: ApartSettings, name: str) -> bool:
