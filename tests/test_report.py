@@ -285,7 +285,7 @@ def test_every_picture_shown_can_be_replayed_by_the_beginning_of_its_key(
             assert store.render(key)[0].key.startswith(f"k1:{key}")
 
 
-def test_few_labels_are_counted_and_say_nothing_of_the_checker(folder: Path, tmp_path: Path) -> None:
+def test_few_labels_say_nothing_of_the_checker(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     repair_store.label(tmp_path)
     with Store(tmp_path, read_only=True) as store:
