@@ -22,7 +22,7 @@ from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.optional import bill_of, fetches_of, may_decide, notes_of, price_of, spent_by
 from lcmis.plugins.protocols import Bill, Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
-from lcmis.store import Store
+from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Question, RenderSpec, Stage
 from lcmis.workers import hire
 from lcmis.workers.orders import Delivery, DrawOrder, Wish
@@ -154,6 +154,7 @@ class Audit:
         self._specs: dict[tuple[str, str], Planned] = {}
         self._states: dict[str, _State] = {}
         self._looks: dict[tuple[str, str], _PairLook] = {}
+        self._judged: tuple[Growth, dict[str, list[PairFinding]]] | None = None
         """Under way, by model and pair."""
         self._last: _State | None = None
         self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
@@ -175,8 +176,9 @@ class Audit:
         pairs, expected, most, seconds = set(), 0, 0, 0.0
         lasting: list[float | None] = []
         mean, block, cap = judge.expected_pictures(self.rule).mean, self.rule.block, self.rule.cap
+        standing = self._standing()
         for model in self.models:
-            undecided = self._undecided(self._find(model, self._readable(model)[0]))
+            undecided = self._undecided(standing[model.model_id])
             if undecided:
                 drawn = [len(finding.evidence) for finding in undecided]
                 pairs |= {finding.pair.key for finding in undecided}
@@ -188,6 +190,16 @@ class Audit:
                 most += sum(max(0, cap - count) for count in drawn)
         known = expected and None not in lasting
         return Cost(len(pairs), len(lasting), expected, most, seconds / expected if known else None)
+
+    def _standing(self) -> dict[str, list[PairFinding]]:
+        """What the store says of each model's pairs; judged once as long as nothing is added."""
+        growth = self.store.growth()
+        if self._judged is None or self._judged[0] != growth:
+            found = {
+                model.model_id: self._find(model, self._readable(model)[0]) for model in self.models
+            }
+            self._judged = growth, found
+        return self._judged[1]
 
     @staticmethod
     def _undecided(found: Sequence[PairFinding]) -> list[PairFinding]:
@@ -275,11 +287,9 @@ class Audit:
         started = time.monotonic()
         models = [model.model_id for model in self.models]
         checkers = [checker.checker_id for checker in self.checkers]
+        before = self._standing()
         self.store.add_run(provenance(self.config, command, models, checkers))
         self.store.add_pairs(self.pairs)
-        before = {
-            model.model_id: self._find(model, self._readable(model)[0]) for model in self.models
-        }
         unfinished = [one for one in self.models if any(map(_is_open, before[one.model_id]))]
         self.studio.together = [*self.checkers, *unfinished]
         self.studio.crew = hire(
