@@ -58,10 +58,8 @@ mutants: .venv/ready-dev  ## Changes in the code that no test notices. ROOM=type
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutating.py $(or $(ROOM),judge) \
 		$(if $(WHICH),--which $(WHICH)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SLOW),--slow)
 
-bench: .venv/ready-dev  ## What is measured, not asserted: ratios in one run
-	$(BIN)/python tests/bench/bench_render.py data/teacup/teacup-narrow
-	$(BIN)/python tests/bench/bench_stopping.py
-	$(BIN)/python tests/bench/bench_store.py
+bench: .venv/ready-dev  ## What is measured, not asserted: each beside its naive peer, ratios in one run; an hour
+	$(BIN)/python tests/bench/suite.py --into build/bench
 
 bench-repair: .venv/ready-dev  ## Methods of repair at equal budgets, by the oracle; hours on two cores
 	$(BIN)/python tests/bench/bench_repair.py --store bench-repair

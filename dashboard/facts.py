@@ -31,7 +31,7 @@ from lcmis.findings.features import (
     principal_components,
     read_features,
 )
-from lcmis.findings.short import Outcome
+from lcmis.findings.short import ModelOutcome
 from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Failure, Question, Run
 
@@ -164,8 +164,7 @@ def _file(place: str) -> tuple[int, int]:
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _opened(place: str, pictures: str, file: tuple[int, int]) -> Opened:
-    folder = Path(pictures) if pictures else None
-    found = Store(place, pictures=folder, read_only=True, wait_seconds=PATIENCE_SECONDS)
+    found = Store(place, pictures=pictures or None, read_only=True, wait_seconds=PATIENCE_SECONDS)
     return Opened(found, place, file)
 
 
@@ -377,7 +376,7 @@ def painting(names: tuple[str, ...]) -> pd.DataFrame:
     return opinions.painting(pictures(), pairs(), names)
 
 
-def outcomes() -> Mapping[str, Outcome]:
+def outcomes() -> Mapping[str, ModelOutcome]:
     """What the overview's first sentences are made of, for each model."""
     return _outcomes(gathered(), threshold(), rule())
 
@@ -457,7 +456,7 @@ def _instead(gathered: Gathered, threshold: float) -> pd.DataFrame:
 @st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
 def _outcomes(
     gathered: Gathered, threshold: float, rule: judge.StoppingRule | None
-) -> dict[str, Outcome]:
+) -> dict[str, ModelOutcome]:
     pairs = _pairs(gathered.opened, gathered.growth.pairs)
     pictures = _judged(gathered, threshold)
     return opinions.outcomes(pictures, _by_pair(gathered, threshold, rule), pairs, rule)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from lcmis import judge
 from lcmis.findings import CONTROL_MODEL, words
-from lcmis.findings.short import Outcome
+from lcmis.findings.short import ModelOutcome
 from lcmis.types import NONE_OF_THESE, ConceptPair, Rate, Side, Verdict
 
 if TYPE_CHECKING:
@@ -422,7 +422,7 @@ def outcomes(
     table: pd.DataFrame,
     pairs: Mapping[str, ConceptPair],
     rule: judge.StoppingRule | None,
-) -> dict[str, Outcome]:
+) -> dict[str, ModelOutcome]:
     """What there is to say in short of each model; ``table`` is that of :func:`by_pair`."""
     models = by_model(pictures, rule)
     names = words.short_names(models["model"].tolist())
@@ -435,7 +435,7 @@ def outcomes(
         named = instead[instead["painted"] != NOT_NAMED]
         painted = named.iloc[0] if len(named) else None
         rate = Rate(row["rate"], row["low"], row["high"], row["counted"])
-        found[model] = Outcome(
+        found[model] = ModelOutcome(
             name=names[model],
             aligned=rate,
             decided={

@@ -50,7 +50,7 @@ def routes(store: str, folder: str = "", beside: Sequence[str] = ()) -> list[Rou
 
     @functools.cache
     def opened(place: str) -> Store:
-        own = Path(folder) if folder and place == store else None
+        own = folder if folder and place == store else None
         return Store(place, pictures=own, read_only=True)
 
     def path(name: str) -> Path | None:

@@ -82,10 +82,12 @@ def fault(store: Store, render: Render, *, pixels: bool = True) -> str:
 
     Without ``pixels`` only its length is looked at, as sixty thumbnails on a page need it.
     """
-    path = store.image_path(render.sha256)
+    if not (store.pictures.is_local or pixels):
+        return ""  # sixty questions to a bucket: the thumbnail itself says what is wrong
     try:
+        path = store.image_path(render.sha256)
         found = path.stat()
-    except OSError:
+    except (OSError, StoreError):
         return MISSING
     if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
         return DAMAGED

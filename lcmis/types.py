@@ -79,7 +79,7 @@ def _identity(kind: type[Any]) -> tuple[tuple[str, str, Any], ...]:
     )
 
 
-class Named:
+class Keyed:
     """A value whose key is its content's, hashed when it is first asked for."""
 
     __slots__ = ("_key",)
@@ -132,14 +132,14 @@ class Intruder:
 
 
 @dataclass(frozen=True, slots=True)
-class ConceptPair(Named):
+class ConceptPair(Keyed):
     """Two concepts asked for together, and what a model may paint in their stead.
 
     Raises:
         ValueError: the prompt is empty, or both concepts bear one name.
     """
 
-    __hash__ = Named.__hash__  # or it would be that of all fields, at every question
+    __hash__ = Keyed.__hash__  # or it would be that of all fields, at every question
 
     a: Concept
     b: Concept
@@ -227,7 +227,7 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True)
-class RenderSpec(Named):
+class RenderSpec(Keyed):
     """Everything that decides the pixels of one picture, and nothing else.
 
     Raises:
@@ -235,7 +235,7 @@ class RenderSpec(Named):
             [0, 2**63), or a size, step count or guidance that no picture can have.
     """
 
-    __hash__ = Named.__hash__  # or it would be that of all fields, at every question
+    __hash__ = Keyed.__hash__  # or it would be that of all fields, at every question
 
     model: str
     """``name@revision``."""
@@ -327,10 +327,10 @@ NONE_OF_THESE = "none of these"
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Named):
+class Question(Keyed):
     """Something asked of a picture, independent of how a checker words it."""
 
-    __hash__ = Named.__hash__  # or it would be that of all fields, at every question
+    __hash__ = Keyed.__hash__  # or it would be that of all fields, at every question
 
     kind: QuestionKind
     text: str

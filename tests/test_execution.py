@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from worlds import drawing
 from worlds.drawing import CUP, DOGS, settings_of
+from worlds.toys import pair
 
+from lcmis.audit.replay import replay
 from lcmis.errors import ConfigError, RenderError
+from lcmis.plugins.opening import open_model as opened
 from lcmis.plugins.settings import HostedSettings, ModelSettings
 from lcmis.render import draw, execution
 from lcmis.render.diffusion import DiffusersModel
@@ -20,7 +26,9 @@ from lcmis.render.folder import FolderModel
 from lcmis.render.hosted import HostedModel
 from lcmis.render.loading import place
 from lcmis.render.resting import encoders, lay_to_rest, rest_again
-from lcmis.types import Stage
+from lcmis.render.rows import in_rows, pins_rows
+from lcmis.store import Drawn, Store, picture_hash
+from lcmis.types import Render, RenderSpec, Stage
 
 tiny = drawing.tiny
 open_model = drawing.open_model
@@ -186,3 +194,76 @@ def test_only_encoders_are_left_behind_where_only_they_rest(tiny: Callable[[str]
     place(pipeline, "meta", "encoders")
     assert pipeline.unet.device.type == pipeline.vae.device.type == "meta"
     assert pipeline.text_encoder.device.type == pipeline.text_encoder_2.device.type == "cpu"
+
+
+# ── rows ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def of_seeds(*seeds: int) -> list[RenderSpec]:
+    return [RenderSpec("m@1", CUP, seed, 1, 0.0, "none", 8, 8, "p") for seed in seeds]
+
+
+def seeds_in(specs: list[RenderSpec], **how: bool) -> list[list[int | None]]:
+    return [[spec and spec.seed for spec in rows] for rows in in_rows(specs, 4, **how)]
+
+
+def test_a_pinned_picture_is_drawn_in_the_row_of_its_seed_in_any_order() -> None:
+    assert seeds_in(of_seeds(3, 0, 2, 1), pinned=True) == [[0, 1, 2, 3]]
+    assert seeds_in(of_seeds(6), pinned=True) == [[None, None, 6, None]]
+    assert seeds_in(of_seeds(1, 5, 2), pinned=True) == [[None, 1, 2, None], [None, 5, None, None]]
+
+
+def test_pictures_that_are_not_pinned_come_as_they_are_given() -> None:
+    rows = seeds_in(of_seeds(3, 0, 2, 1, 9), pinned=False)
+    assert rows == [[3, 0, 2, 1], [9, None, None, None]]
+
+
+@given(seeds=st.lists(st.integers(0, 2**40), unique=True, max_size=30), pinned=st.booleans())
+def test_every_picture_has_one_row_and_no_batch_is_empty(seeds: list[int], pinned: bool) -> None:
+    rows = seeds_in(of_seeds(*seeds), pinned=pinned)
+    assert sorted(seed for row in rows for seed in row if seed is not None) == sorted(seeds)
+    assert all(len(row) == 4 and any(seed is not None for seed in row) for row in rows)
+
+
+@given(start=st.integers(0, 2**40), blocks=st.integers(1, 8))
+def test_blocks_of_following_seeds_fill_pinned_batches(start: int, blocks: int) -> None:
+    rows = seeds_in(of_seeds(*range(start, start + 4)) * blocks, pinned=True)
+    assert len(rows) == blocks
+    assert all(seed is not None for row in rows for seed in row)
+
+
+def test_rows_are_pinned_on_accelerators_in_small_batches_only() -> None:
+    assert not any(pins_rows("cpu", size) for size in (1, 4, 16))
+    assert [pins_rows("cuda", size) for size in (1, 2, 4, 5, 16)] == [0, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("family", ["sd", "pixart"])
+def test_a_picture_in_its_pinned_row_is_bit_equal_alone_and_in_any_order(
+    family: str, tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lcmis.render.diffusion.pins_rows", lambda *_: True)
+    model = DiffusersModel(settings_of(tiny(family), height=64, width=64))
+    assert model.profile == "cpu-float32-b3-rows"
+    specs = [model.spec(CUP, 0), model.spec(CUP, 4), model.spec((Stage("a", 0.5), *CUP), 5)]
+    together, backward = draw(model, specs), draw(model, specs[::-1])[::-1]
+    alone = [draw(model, [spec])[0] for spec in specs]
+    bits = [[one.tobytes() for one in drawn] for drawn in (together, backward, alone)]  # type: ignore[union-attr]
+    assert bits[0] == bits[1] == bits[2]
+    assert len(set(bits[0])) == 3
+
+
+def test_a_picture_drawn_before_there_were_layouts_is_replayed_as_it_was(tmp_path: Path) -> None:
+    usual = ModelSettings("teacup-narrow", batch_size=2, num_inference_steps=2)
+    before = opened(dataclasses.replace(usual, channels_last=False, vae_decoding="whole"))
+    spec = before.spec(CUP, 0)
+    assert spec.profile == "cpu-float32-b2"
+    assert opened(usual).spec(CUP, 0).profile == "cpu-float32-b2-nhwc-vae_sliced"
+    (picture,) = draw(before, [spec])
+    assert not isinstance(picture, RenderError)
+    with Store(tmp_path / "store", create=True) as store:
+        cup = pair("cup", "coke")
+        store.add_pairs([cup])
+        store.add_renders(
+            [Drawn(cup.key, spec, Render(spec.key, picture_hash(picture), 1.0, "cpu"), picture)]
+        )
+        assert replay(store, spec.key, [usual]).same

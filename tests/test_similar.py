@@ -304,3 +304,27 @@ def test_the_grid_and_a_picture_lead_to_the_page(seen: Path) -> None:
         pages.opened(seen, "picture", picture=make_spec(COKE, BROAD, 0).key),
     ):
         assert any("similar" in one.proto.page for one in app.get("page_link"))
+
+
+# ── in a browser ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_click_on_a_point_brings_its_nearest_and_one_of_them_opens(seen: Path) -> None:
+    with (
+        pages.served(seen) as url,
+        pages.started() as browser,
+        pages.visited(browser, url) as page,
+    ):
+        page.goto(f"/similar?picture={make_spec(COKE, BROAD, 2).key}")
+        pages.settled(page, "Nearest")
+        points = page.locator("[data-testid=stVegaLiteChart] svg path[aria-roledescription=circle]")
+        before = page.locator(".lcmis-card").first.get_attribute("data-picture")
+        points.first.click(force=True)
+        page.wait_for_function(
+            "before => document.querySelector('.lcmis-card').dataset.picture !== before", arg=before
+        )
+        pages.settled(page, "Nearest")
+        assert before is not None
+        assert before not in page.url
+        page.locator(".lcmis-card").nth(1).press("Enter")
+        page.get_by_role("dialog").wait_for()

@@ -23,7 +23,7 @@ from lcmis.propose.catalogue import to_toml
 from lcmis.store import Store
 from lcmis.types import Stage
 from lcmis.workers.here import Here
-from lcmis.workers.orders import DrawOrder, Report, Wish, ask, paint
+from lcmis.workers.orders import Delivery, DrawOrder, Wish, ask, paint
 from lcmis.workers.studio import Studio
 from lcmis.workers.turns import Turns
 
@@ -51,6 +51,8 @@ class Eager:
     """
 
     draws_ahead = True
+    told = "many hands"
+    left_out = ()
 
     def __init__(self, hands, turn=0):
         self.hands, self.turn, self.store = hands, turn, None
@@ -95,7 +97,7 @@ class Eager:
             said, unsaid = ask(
                 self.checkers[order.checker], order.asked, {**images, **order.images}
             )
-            return [Report(order, said=tuple(said), unsaid=tuple(unsaid))]
+            return [Delivery(order, said=tuple(said), unsaid=tuple(unsaid))]
         if order.is_ahead:
             self.ahead += [spec.key for spec in order.specs]
         report = paint(self.models[order.model], order)

@@ -175,7 +175,7 @@ def test_a_worker_that_keeps_failing_is_named_and_left_out(config, threads, monk
     _, crew = run(config("sick"))
     (sentence,) = crew.left_out
     assert sentence.startswith("worker 2 on ")
-    assert "left out: it died 3 times" in sentence
+    assert "left out: it died 6 times" in sentence
     assert facts(config("sick")) == facts(config("alone"))
 
 
@@ -192,7 +192,7 @@ def test_nobody_left_is_one_sentence_and_what_was_made_is_kept(config, threads, 
         "stopping": StoppingSettings(rule="fixed", cap=20),
     }
     monkeypatch.setattr(ray, "Hand", Dying)
-    with pytest.raises(ConfigError, match=r"no worker is left: worker \d on .* died 3 times"):
+    with pytest.raises(ConfigError, match=r"no worker is left: worker \d on .* died 6 times"):
         run(config(count=2, **many))
     monkeypatch.setattr(ray, "Hand", Hand)
     with Store(config().store, read_only=True) as store:

@@ -11,13 +11,11 @@ from worlds.installed import forget_packages
 from worlds.toys import pair
 
 from lcmis.audit.run import Audit
-from lcmis.errors import ConfigError
 from lcmis.plugins.settings import (
     ApartSettings,
     AuditSettings,
     CheckerSettings,
     ModelSettings,
-    StoppingSettings,
     WorkersSettings,
 )
 from lcmis.propose.catalogue import to_toml
@@ -116,15 +114,6 @@ def test_a_judge_on_devices_of_its_own_says_the_same(config):
     assert facts(apart) == facts(alone)
 
 
-def test_a_second_checker_is_asked_of_stored_pictures_by_workers(config):
-    both = config("store")
-    run(dataclasses.replace(both, checkers=both.checkers[:1]))
-    alone = config("alone")
-    run(alone)
-    assert run(both, WorkersSettings(2, gpus=0)).drawn == 0
-    assert facts(both) == facts(alone)
-
-
 def test_workers_that_die_cost_nothing_but_time(config, deaths):
     alone, killed = config("alone", model="dying"), config("killed", model="dying")
     run(alone)
@@ -134,42 +123,3 @@ def test_workers_that_die_cost_nothing_but_time(config, deaths):
     assert list(deaths.iterdir()) == []
     assert result.failures == 0
     assert facts(killed) == facts(alone)
-
-
-def test_an_order_that_nobody_survives_fails_and_the_others_are_made(config, deaths):
-    for number in range(6):
-        (deaths / f"{PAIRS[0].prompt} {number}").touch()
-    deadly = config(
-        "deadly",
-        model="dying",
-        pairs=config("x").pairs,
-        stopping=StoppingSettings(rule="fixed", cap=4),
-        models=(ModelSettings("dying", scheduler="right", batch_size=4),),
-    )
-    result = run(deadly, WorkersSettings(2, gpus=0))
-    assert result.failures == 4
-    assert result.drawn == 4 * (len(PAIRS) - 1)
-    with Store(deadly.store, read_only=True) as store:
-        assert all("workers died over it" in item.sentence for item in store.failures())
-    for token in deaths.iterdir():
-        token.unlink()
-    assert run(deadly, WorkersSettings(2, gpus=0)).drawn == 4
-
-
-@pytest.mark.parametrize(
-    ("workers", "sentence"),
-    [
-        (WorkersSettings(2, gpus=1), "ask for 2 GPUs, and there are 0"),
-        (WorkersSettings(2, gpus=0, memory=10_000), "GiB of memory"),
-        (WorkersSettings(1, apart=(ApartSettings("nobody"),)), r"names 'nobody', which is none of"),
-    ],
-    ids=["gpus", "memory", "name"],
-)
-def test_what_the_cluster_has_not_is_one_sentence_before_anything_is_drawn(
-    config, workers, sentence
-):
-    asked = config("store")
-    with pytest.raises(ConfigError, match=sentence):
-        run(asked, workers)
-    with Store(asked.store, read_only=True) as store:
-        assert store.counts().renders == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections import Counter
-from pathlib import Path
 
 import altair as alt
 import facts
@@ -334,7 +333,7 @@ def _write(labels: list[Label], rater: str, so_far: int) -> None:
     try:
         with Store(
             facts.place(),
-            pictures=Path(folder) if folder else None,
+            pictures=folder or None,
             wait_seconds=PATIENCE_SECONDS,
         ) as writable:
             if len(_labels_of(writable, rater)) == so_far:

@@ -19,7 +19,7 @@ from looks import plain
 from lcmis import judge
 from lcmis.findings import short, words
 from lcmis.findings.calibration import CorrectedRate, LabelFinding
-from lcmis.findings.short import Piece
+from lcmis.findings.short import Phrase
 from lcmis.findings.words import several
 from lcmis.types import ConceptPair, Verdict
 
@@ -96,7 +96,7 @@ def _in_short() -> None:
         )
 
 
-def spelled(pieces: Sequence[Piece]) -> str:
+def spelled(pieces: Sequence[Phrase]) -> str:
     """Sentences in Markdown, in which foreign text is text."""
     return " ".join(f"**{plain(one.text)}**" if one.strong else plain(one.text) for one in pieces)
 

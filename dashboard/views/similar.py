@@ -97,9 +97,9 @@ def _map(table: pd.DataFrame, alike: Alike, chosen: Any) -> None:
     of = "" if len(some) == count else f", {len(some):,} of {count:,} pictures"
     st.caption(
         f"The two principal components of the features{of}: the plane shows "
-        f"{words.percent(alike.layout.share)} % of all that tells the pictures apart, so points "
-        f"that lie together need not be alike. Click one for the pictures nearest to it in all "
-        f"directions."
+        f"{words.percent(alike.layout.share)} % of all that tells the pictures apart, and "
+        f"points that lie together on it may differ in the rest. Click one for the pictures "
+        f"nearest to it in all directions."
     )
 
 

@@ -25,7 +25,7 @@ from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, RenderSpec, Stage
 from lcmis.workers import hire
-from lcmis.workers.orders import DrawOrder, Report, Wish
+from lcmis.workers.orders import Delivery, DrawOrder, Wish
 from lcmis.workers.studio import Studio
 
 
@@ -35,7 +35,7 @@ class Progress:
 
     model: str
     activity: str
-    """What happens now: ``"drawing"`` or ``"checking"``."""
+    """What happens now: ``"drawing"`` or ``"checking"``, and by how many workers."""
     pictures: int
     """Of this model, in the store now."""
     expected: int
@@ -153,7 +153,7 @@ class Audit:
         self._questions: dict[str, tuple[tuple[Checker, tuple[Question, ...]], ...]] = {}
         self._specs: dict[tuple[str, str], Planned] = {}
         self._states: dict[str, _State] = {}
-        self._looks: dict[tuple[str, str], _Look] = {}
+        self._looks: dict[tuple[str, str], _PairLook] = {}
         """Under way, by model and pair."""
         self._last: _State | None = None
         self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
@@ -321,7 +321,10 @@ class Audit:
             seconds=seconds,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
             spent=sum(map(spent_by, self.models)) + sum(map(spent_by, self.checkers)),
-            notes=tuple(note for model in self.models for note in notes_of(model)),
+            notes=(
+                *(note for model in self.models for note in notes_of(model)),
+                *self.studio.crew.left_out,
+            ),
         )
 
     def _audit(self, before: Mapping[str, Sequence[PairFinding]]) -> set[str]:
@@ -343,7 +346,7 @@ class Audit:
             self._states[model.model_id].undecided = len(todo)
             order = {pair.key: place for place, pair in enumerate(self.pairs)}
             todo.sort(key=lambda pair: order[pair.key])
-            items += [_Look(model, pair, self.rule.block) for pair in todo]
+            items += [_PairLook(model, pair, self.rule.block) for pair in todo]
         self._clear_failures({pair.pair.key for found in before.values() for pair in found})
         self.studio.work_on(
             map(self._wish, items), self._next_looks, self._likely_looks, self._heard
@@ -395,7 +398,7 @@ class Audit:
             if failure.item in readable:
                 self.store.clear_failure(failure.item)
 
-    def _wish(self, look: _Look) -> Wish:
+    def _wish(self, look: _PairLook) -> Wish:
         self._looks[look.model.model_id, look.pair.key] = look
         return Wish(
             look.pair,
@@ -406,7 +409,7 @@ class Audit:
 
     def _next_looks(self, done: Sequence[Wish]) -> list[Wish]:
         """What the rule asks for once these pictures are there; the others are decided."""
-        groups: dict[tuple[str, int], list[_Look]] = defaultdict(list)
+        groups: dict[tuple[str, int], list[_PairLook]] = defaultdict(list)
         for wish in done:
             look = self._looks.pop((wish.model.model_id, wish.pair.key))
             groups[look.model.model_id, look.seen].append(look)
@@ -416,7 +419,9 @@ class Audit:
             found = self._find(model, [look.pair for look in looks], seen)
             for finding in found:
                 if finding.judgement.failing is judge.Decision.CONTINUE and seen < self.rule.cap:
-                    wishes.append(self._wish(_Look(model, finding.pair, seen + self.rule.block)))
+                    wishes.append(
+                        self._wish(_PairLook(model, finding.pair, seen + self.rule.block))
+                    )
                 else:
                     self._states[model_id].undecided -= 1
         return wishes
@@ -428,13 +433,15 @@ class Audit:
             if specs:
                 yield Wish(look.pair, look.model, specs, self._asked_of(look.pair))
 
-    def _heard(self, report: Report) -> None:
+    def _heard(self, report: Delivery) -> None:
         if isinstance(report.order, DrawOrder):
             state = self._states[report.order.model]
             state.pictures += sum(not isinstance(one.drawn, RenderError) for one in report.painted)
             self._last = state
         if self._last is not None:
-            self._tell("checking" if self.studio.crew.is_busy else "drawing", self._last)
+            activity = "checking" if isinstance(report.order, DrawOrder) else "drawing"
+            on = self.studio.crew.told
+            self._tell(f"{activity} by {on}" if on else activity, self._last)
 
     def _asked_of(self, pair: ConceptPair) -> tuple[tuple[Checker, tuple[Question, ...]], ...]:
         """All that is asked about a picture of a pair."""
@@ -545,7 +552,7 @@ def _is_open(found: PairFinding) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _PairLook:
     """One look at a pair: its first ``seen`` pictures."""
 
     model: ImageModel

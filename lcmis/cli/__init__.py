@@ -26,6 +26,7 @@ from lcmis.cli import (
     proposals,
     repairs,
     reports,
+    stores,
 )
 from lcmis.cli.registered import InOrder, NamesPlugins, in_short
 from lcmis.errors import UserError
@@ -74,6 +75,7 @@ GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "Hand round": (imports.publish,),
     "Machine, models and plugins": (
         looking.doctor,
+        models.tune,
         models.models,
         looking.checkers,
         looking.plugins,
@@ -90,7 +92,7 @@ for group, commands in GROUPS.items():
         )
 
 db = typer.Typer(help="Look after the database.", no_args_is_help=True)
-for command in (looking.upgrade, looking.check):
+for command in (looking.upgrade, looking.check, stores.move, stores.merge):
     db.command(cls=NamesPlugins)(command)
 app.add_typer(db, name="db", rich_help_panel="Machine, models and plugins")
 

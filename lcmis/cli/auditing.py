@@ -24,6 +24,9 @@ from lcmis.cli.shared import (
 )
 from lcmis.plugins.settings import AuditSettings
 
+USUAL_LIMIT = 200
+"""Pairs that a list shows where nobody says how many."""
+
 
 @with_settings
 def audit(config: AuditSettings, *, yes: YesOption = False, json: JsonOption = False) -> None:
@@ -100,13 +103,22 @@ def show(
             "--disagree", help="List the pictures that checkers see differently, instead of pairs."
         ),
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="So many pairs at the most, the worst first; 0 is all.  [default: "
+            f"{USUAL_LIMIT}, all with --json]",
+            show_default=False,
+        ),
+    ] = None,
     store: StoreOption = None,
     pictures: PicturesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Look at what is stored: all pairs, one pair, or one picture with all its scores."""
     from lcmis.cli import terminal
-    from lcmis.findings import look_up
+    from lcmis.findings import AllPairs, look_up
     from lcmis.findings.lookup import FAILURES
 
     wanted = " ".join(what) if what else None
@@ -122,7 +134,13 @@ def show(
         )
     if wanted == FAILURES and not json:
         terminal.say("`show failures` is `show errors` now; a pair that fails is a verdict.")
-    terminal.print_json(found) if json else terminal.print_found(found)
+    if isinstance(found, AllPairs):
+        found = found.first((0 if json else USUAL_LIMIT) if limit is None else limit)
+    if json:
+        terminal.print_json(found)
+        return
+    with terminal.paged():
+        terminal.print_found(found)
 
 
 def replay(

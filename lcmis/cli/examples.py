@@ -19,6 +19,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "dashboard": ("lcmis dashboard", "lcmis dashboard --store other --port 8600 --no-open"),
     "embed": ("lcmis embed", "lcmis embed -c clip:ViT-L-14/datacomp_xl_s13b_b90k"),
+    "note": (
+        'lcmis note "a tea cup of iced coke" --tag vessel --comment "a glass" --by ann',
+        "lcmis note --export notes.csv",
+    ),
     "report": ("lcmis report -o report.html", "lcmis report --markdown report.md"),
     "propose": (
         "lcmis propose -p everyday --text-model openai:MODEL",
@@ -51,12 +55,18 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "lcmis publish hub OWNER/NAME",
     ),
     "doctor": ("lcmis doctor", "lcmis doctor audit.toml"),
+    "tune": ("lcmis tune", "lcmis tune audit.toml --into audit.toml --minutes 5"),
     "models": ("lcmis models", "lcmis models --known flux"),
     "checkers": ("lcmis checkers",),
     "plugins": ("lcmis plugins", "lcmis plugins repairers"),
     "convert": ("lcmis convert model.ckpt --into FOLDER",),
     "replay": ("lcmis replay 95f9ea7137e6",),
     "db upgrade": ("lcmis db upgrade",),
+    "db move": (
+        "lcmis db move postgresql://HOST/lcmis --pictures s3://BUCKET/audit",
+        "lcmis db move elsewhere",
+    ),
+    "db merge": ("lcmis db merge other third --store audit",),
     "db check": ("lcmis db check --store other",),
 }
 """Command → lines; what stands in capitals is the reader's."""

@@ -123,6 +123,7 @@ def dashboard(
     """Look at the pictures in a browser, and label them; nothing but labels is written."""
     from lcmis.machine.paths import shipped
     from lcmis.store.connect import place_of
+    from lcmis.store.places import pictures_at
 
     # What is wrong with a store is told here, and not by a page that opens all the same.
     open_store(store, pictures, read_only=True).close()
@@ -143,7 +144,7 @@ def dashboard(
     images = pictures or ("://" in name and os.environ.get(PICTURES_VARIABLE))
     told = {
         STORE_VARIABLE: name,
-        PICTURES_VARIABLE: str(Path(images).resolve()) if images else "",
+        PICTURES_VARIABLE: pictures_at(images).address if images else "",
         LABELS_VARIABLE: "" if labels else "off",
         "LCMIS_BESIDE": "\n".join(str(path.resolve()) for path in beside or ()),
         "LCMIS_HOSTS": "\n".join(allow_host or ()),

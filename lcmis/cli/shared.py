@@ -30,8 +30,11 @@ StoreOption = Annotated[
     typer.Option("--store", help="Folder of the facts, or a database URL.  [default: audit]"),
 ]
 PicturesOption = Annotated[
-    Path | None,
-    typer.Option("--pictures", help="Where the pictures lie, if the store is a database URL."),
+    str | None,
+    typer.Option(
+        "--pictures",
+        help="Where the pictures lie, if not beside the facts: a folder or s3://BUCKET/PREFIX.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 YesOption = Annotated[
@@ -268,7 +271,7 @@ def settings(
         limit=limit,
         threshold=threshold,
         store=store,
-        pictures=str(pictures) if pictures else None,
+        pictures=pictures or None,
         stopping={k: v for k, v in (("rule", rule), ("cap", cap)) if v is not None} or None,
         shard=shard,
         workers={k: v for k, v in (("count", workers), ("ray", ray)) if v is not None} or None,
@@ -476,7 +479,7 @@ def store_name(store: str | None) -> str:
 
 def open_store(
     store: str | None,
-    pictures: str | Path | None = None,
+    pictures: str | None = None,
     *,
     read_only: bool = False,
     create: bool = False,
@@ -489,7 +492,7 @@ def open_store(
         pictures = pictures or os.environ.get(PICTURES_VARIABLE)
     return Store(
         name,
-        pictures=Path(pictures) if pictures else None,
+        pictures=pictures or None,
         read_only=read_only,
         create=create,
     )

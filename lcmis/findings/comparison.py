@@ -309,6 +309,6 @@ def _files(store: Store, items: Iterable[Evidence]) -> dict[str, str]:
     """Where pictures lie, by their spec keys; empty for a refusal."""
     drawn = store.renders_of(item.spec_key for item in items)
     return {
-        key: "" if render.refusal else str(store.image_path(render.sha256))
+        key: "" if render.refusal else store.image_place(render.sha256)
         for key, (_, render) in drawn.items()
     }

@@ -23,6 +23,14 @@ class AllPairs:
 
     checker: str
     pairs: tuple[PairFinding, ...]
+    left_out: int = 0
+    """How many more there are."""
+
+    def first(self, count: int) -> AllPairs:
+        """The worst so many; 0 is all."""
+        kept = self.pairs[:count] if count else self.pairs
+        return AllPairs(self.checker, kept, self.left_out + len(self.pairs) - len(kept))
+
     is_failing: bool = field(default=False, metadata={"shown": False})
     """Whether those were asked for that are decided to fail."""
 
@@ -149,7 +157,7 @@ def look_up(
             raise no_pair from None
         if disagree:
             raise ConfigError("--disagree lists pictures: leave it out, or name a pair") from None
-        path = "" if render.refusal else str(store.image_path(render.sha256))
+        path = "" if render.refusal else store.image_place(render.sha256)
         said = tell(store, render) if asked else ()
         left = noted_on(store, About.PICTURE, spec.key)
         return OnePicture(spec, render, path, tuple(store.scores(spec.key)), said, left)

@@ -11,7 +11,7 @@ from lcmis.types import Rate
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Phrase:
     """A part of a sentence; joined by spaces, pieces are the sentence."""
 
     text: str
@@ -20,7 +20,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ModelOutcome:
     """What the sentences about one model are made of."""
 
     name: str
@@ -51,36 +51,36 @@ class Outcome:
         return sum(self.decided.get(one, 0) for one in (Decision.UNDECIDED, Decision.CONTINUE))
 
 
-def model(found: Outcome) -> tuple[Piece, ...]:
+def model(found: ModelOutcome) -> tuple[Phrase, ...]:
     """How often one model paints what was asked, how many pairs fail, what it paints instead."""
     if not found.aligned.total:
         return _no_rate(found)
     fails, passes = (found.decided.get(one, 0) for one in (Decision.FAILS, Decision.PASSES))
     control = words.controlled(found.surely_failing, found.looked_at)
     pieces = [
-        Piece(found.name, strong=True),
-        Piece("painted what was asked in"),
-        Piece(f"{words.percent(found.aligned.value)}\u00a0%", strong=True),
-        Piece(
+        Phrase(found.name, strong=True),
+        Phrase("painted what was asked in"),
+        Phrase(f"{words.percent(found.aligned.value)}\u00a0%", strong=True),
+        Phrase(
             f"of {words.several(found.aligned.total, 'picture')}; {_beyond(found)}. "
             f"Of {words.several(found.pairs, 'pair')},"
         ),
-        Piece(f"{fails:,} fail{'s' if fails == 1 else ''}", strong=True),
-        Piece(f"({control}) and {passes:,} pass{'es' if passes == 1 else ''}{_open(found)}."),
+        Phrase(f"{fails:,} fail{'s' if fails == 1 else ''}", strong=True),
+        Phrase(f"({control}) and {passes:,} pass{'es' if passes == 1 else ''}{_open(found)}."),
     ]
     if found.painted:
         where = f"{words.several(found.painted_pictures, 'picture')} of "
         pieces += [
-            Piece("Most often it painted"),
-            Piece(found.painted, strong=True),
-            Piece("where"),
-            Piece(found.asked, strong=True),
-            Piece(f"was asked for: in {where}{words.several(found.painted_pairs, 'pair')}."),
+            Phrase("Most often it painted"),
+            Phrase(found.painted, strong=True),
+            Phrase("where"),
+            Phrase(found.asked, strong=True),
+            Phrase(f"was asked for: in {where}{words.several(found.painted_pairs, 'pair')}."),
         ]
     return tuple(pieces)
 
 
-def _beyond(found: Outcome) -> str:
+def _beyond(found: ModelOutcome) -> str:
     """What the pictures say of pairs that were not asked for."""
     if found.pairs < 2:
         return "one pair says nothing of others"
@@ -91,7 +91,7 @@ def _beyond(found: Outcome) -> str:
     )
 
 
-def _open(found: Outcome) -> str:
+def _open(found: ModelOutcome) -> str:
     if not found.open:
         return ""
     parts = [
@@ -105,21 +105,21 @@ def _open(found: Outcome) -> str:
     return f"; {found.open:,} {'is' if found.open == 1 else 'are'} open ({', '.join(parts)})"
 
 
-def _no_rate(found: Outcome) -> tuple[Piece, ...]:
+def _no_rate(found: ModelOutcome) -> tuple[Phrase, ...]:
     said = [words.several(found.pictures, "picture")]
     said += [f"{found.unscored:,} of them not judged"] if found.unscored else []
     said += [f"{found.refused:,} refused"] if found.refused else []
     return (
-        Piece("Of"),
-        Piece(found.name, strong=True),
-        Piece(
+        Phrase("Of"),
+        Phrase(found.name, strong=True),
+        Phrase(
             f"there is no rate yet: {', '.join(said)}, and no pair with as many judged pictures "
             "as a rate is made of."
         ),
     )
 
 
-def repairs(standing: Sequence[bool], passed: Sequence[bool]) -> tuple[Piece, ...]:
+def repairs(standing: Sequence[bool], passed: Sequence[bool]) -> tuple[Phrase, ...]:
     """How many repairs are proved.
 
     Args:
@@ -128,7 +128,7 @@ def repairs(standing: Sequence[bool], passed: Sequence[bool]) -> tuple[Piece, ..
     """
     if not standing:
         return (
-            Piece(
+            Phrase(
                 "No repaired prompt has been certified yet: lcmis repair looks for other ways of "
                 "prompting and proves them."
             ),
@@ -137,12 +137,12 @@ def repairs(standing: Sequence[bool], passed: Sequence[bool]) -> tuple[Piece, ..
     alone = sum(one and not stands for one, stands in zip(passed, standing, strict=True))
     verb = "is" if proved == 1 else "are"
     pieces = [
-        Piece(f"{proved:,} of {words.several(len(standing), 'repair')}", strong=True),
-        Piece(f"{verb} proved to help, on fresh pictures that no search had seen."),
+        Phrase(f"{proved:,} of {words.several(len(standing), 'repair')}", strong=True),
+        Phrase(f"{verb} proved to help, on fresh pictures that no search had seen."),
     ]
     if alone:
         pieces.append(
-            Piece(
+            Phrase(
                 f"{alone:,} more {'passes' if alone == 1 else 'pass'} alone, and not among all "
                 "that were looked at: of many, some pass by chance."
             )

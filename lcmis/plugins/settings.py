@@ -74,7 +74,7 @@ class ModelSettings:
     """Whether convolutions compute with the channels innermost."""
     compiled: str = "none"
     """``none``, ``regional`` (the denoiser's repeated blocks) or ``whole`` (all of it)."""
-    vae_decoding: str = "whole"
+    vae_decoding: str | None = None
     """``whole``, ``compiled``, ``sliced`` (a picture at a time) or ``tiled`` (parts of one)."""
     attention_backend: str | None = None
     """What computes attention, as diffusers calls it, e.g. ``_native_cudnn``."""
@@ -279,7 +279,8 @@ class AuditSettings:
     store: str = USUAL_STORE
     """A folder, or a database URL together with ``pictures``."""
     pictures: str | None = None
-    """The folder of the pictures, where the store is a database URL."""
+    """Where the pictures lie, if not beside the facts: a folder, or an address such as
+    ``s3://bucket/prefix``."""
     threshold: float = 0.5
     """A concept counts as present from this score on."""
     stopping: StoppingSettings = StoppingSettings()

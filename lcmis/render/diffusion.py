@@ -27,6 +27,7 @@ from lcmis.render.kinds import PipelineKind
 from lcmis.render.known import with_known_numbers
 from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.proved import Proved
+from lcmis.render.rows import in_rows, pins_rows
 from lcmis.render.trunks import Trunks, beginning, sharing
 from lcmis.types import RenderSpec, Stage, stage_starts
 
@@ -48,7 +49,8 @@ class DiffusersModel:
 
     A picture is decided by its spec alone: its noise comes from a CPU generator made freshly from
     its seed, its prompt is encoded by itself, and every batch has the declared shape, the last one
-    padded; so neighbours and place change no bit of it within one numerics profile.
+    padded; so neighbours and place change no bit of it within one numerics profile. Where the place
+    would, on accelerators, it follows from the seed; see :mod:`lcmis.render.rows`.
 
     One engine for all of them: how a pipeline is called is read from its signature, and what it
     tells its denoiser of a prompt is heard in a run that ends before the denoiser does anything
@@ -180,9 +182,10 @@ class DiffusersModel:
     @property
     def profile(self) -> str:
         """Numerics profile, e.g. ``"cpu-float32-b16"``; what computes otherwise than usual is named
-        behind it, as in ``"cuda-bfloat16-b4-nhwc-regional"``.
+        behind it, as in ``"cuda-bfloat16-b4-rows-regional"``.
         """
-        computed = f"{self._template.dtype}-b{self.batch_size}{self._execution.mark}"
+        rows = "-rows" if self._pins_rows else ""
+        computed = f"{self._template.dtype}-b{self.batch_size}{rows}{self._execution.mark}"
         return profile_of(self._device, computed)
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
@@ -225,21 +228,24 @@ class DiffusersModel:
         refused = {spec.key: error for spec in specs if (error := self._negative_refused(spec))}
         readable = [spec for spec in specs if spec.key not in refused]
         if readable and not self._family.own.mixes:
-            self._proofs.settings(readable, self.batch_size)
+            self._proofs.settings(readable, self.batch_size, pinned=self._pins_rows)
         drawn: dict[str, Image | RenderError] = {}
-        for batch in self._batches(readable):
-            drawn |= zip((spec.key for spec in batch), self._draw_batch(batch), strict=True)
+        for rows in self._batches(readable):
+            drawn |= self._draw_batch(rows)
         return [refused.get(spec.key) or drawn[spec.key] for spec in specs]
 
-    def _batches(self, specs: Sequence[RenderSpec]) -> Iterator[list[RenderSpec]]:
+    def _batches(self, specs: Sequence[RenderSpec]) -> Iterator[list[RenderSpec | None]]:
         """Pictures that may share a batch: of one prompt, unless all prompts are of one length."""
         groups: dict[Any, list[RenderSpec]] = {}
         for spec in specs:
             kind = () if self._family.own.mixes else (spec.stages, spec.negative_prompt)
             groups.setdefault(kind, []).append(spec)
         for group in groups.values():
-            for start in range(0, len(group), self.batch_size):
-                yield group[start : start + self.batch_size]
+            yield from in_rows(group, self.batch_size, pinned=self._pins_rows)
+
+    @property
+    def _pins_rows(self) -> bool:
+        return pins_rows(self._device, self.batch_size)
 
     def in_batches_of(self, batch_size: int) -> DiffusersModel:
         """The same model with another batch shape; it shares the weights, which are loaded now."""
@@ -283,10 +289,13 @@ class DiffusersModel:
             return error
         return None
 
-    def _draw_batch(self, specs: list[RenderSpec]) -> list[Image | RenderError]:
+    def _draw_batch(self, rows: list[RenderSpec | None]) -> dict[str, Image | RenderError]:
+        """Draw one batch; gives by its spec's key what came of each row that is none of filler."""
         from lcmis.render.calling import Wording
 
-        padded = specs + [specs[-1]] * (self.batch_size - len(specs))
+        places = [place for place, spec in enumerate(rows) if spec is not None]
+        specs = [spec for spec in rows if spec is not None]
+        padded = [spec or specs[-1] for spec in rows]
         negatives = tuple(spec.negative_prompt for spec in padded)
         seeds = [spec.seed for spec in padded]
         steps = self._template.num_inference_steps
@@ -305,7 +314,7 @@ class DiffusersModel:
             if not self._family.own.mixes and not self._unstaged:
                 self._unstaged = self._proofs.stages(list(rulings.values()))
             if self._unstaged:
-                return [self._stages_refused() for _ in specs]
+                return {spec.key: self._stages_refused() for spec in specs}
             output, clock = self._running.run(
                 last,
                 seeds,
@@ -315,17 +324,18 @@ class DiffusersModel:
                     self._running.denoiser,
                     self.trunks,
                     lambda: [beginning(spec, clock.step, clock.calls) for spec in padded],
-                    len(specs),
+                    places,
                     self._count,
                 ),
             )
             calls = clock.calls
         self._count(Work(alone=calls * len(specs)))
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(padded)
-        return [
-            _picture(spec, pixels, is_flagged)
-            for spec, pixels, is_flagged in zip(specs, _images(output), flagged, strict=False)
-        ]
+        images = _images(output)
+        return {
+            padded[place].key: _picture(padded[place], images[place], flagged[place])
+            for place in places
+        }
 
     def _stages_refused(self) -> RenderError:
         return RenderError(

@@ -111,16 +111,19 @@ def chosen_execution(
     Raises:
         ConfigError: there is no such setting, or it cannot act here.
     """
-    for field, words in (("compiled", COMPILED), ("vae_decoding", VAE_DECODING)):
-        said = getattr(settings, field)
+    decoding = settings.vae_decoding or VAE_DECODING[0]
+    for field, said, words in (
+        ("compiled", settings.compiled, COMPILED),
+        ("vae_decoding", decoding, VAE_DECODING),
+    ):
         if said not in words:
             raise ConfigError(f"there is no {field} = {said!r}: write {', '.join(words)}")
-    if settings.vae_decoding == "sliced" and batch_size == 1:
+    if decoding == "sliced" and batch_size == 1:
         raise ConfigError(
             f'{name}: vae_decoding = "sliced" decodes one picture at a time, which batches of one '
             f"are already: leave it out"
         )
-    compiles = settings.compiled != "none" or settings.vae_decoding == "compiled"
+    compiles = settings.compiled != "none" or decoding == "compiled"
     if compiles:
         _refuse_no_compiler(name, device)
         if offload in ("sequential", "group"):
@@ -134,7 +137,7 @@ def chosen_execution(
     return Execution(
         channels_last=settings.channels_last or False,
         compiled=settings.compiled,
-        vae_decoding=settings.vae_decoding,
+        vae_decoding=decoding,
         attention_backend=backend,
     )
 

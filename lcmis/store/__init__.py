@@ -78,9 +78,10 @@ class Growth:
 class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, FailureDoor):
     """Runs, pairs, pictures, scores, labels, notes and failures of an audit, each kept once.
 
-    A path names a folder: facts in ``facts.db``, pictures in ``pictures/``. A URL names a database
-    and needs the folder of its pictures. Any number of readers, in any thread; one writer at a
-    time, the others wait.
+    A path names a folder: facts in ``facts.db``, pictures in ``pictures/`` unless said. A URL names
+    a database and needs the place of its pictures: a folder, or an address such as
+    ``s3://bucket/prefix``. Any number of readers, in any thread; one writer at a time, the others
+    wait.
 
     Args:
         path_or_url: the audit's folder, or a database URL (anything with ``://``).
@@ -215,7 +216,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
                         self.image(sha256)
                     except StoreError as error:
                         yield str(error)
-        expected = {self.image_path(sha256) for sha256 in known}
+        expected = {self.image_place(sha256) for sha256 in known}
         for path in self._pictures.files():
             if path not in expected:
                 yield f"{path} belongs to no picture in the store; it can be deleted"

@@ -236,8 +236,16 @@ class PictureDoor(Door):
         return self._pictures.read_file(sha256)
 
     def image_path(self, sha256: str) -> Path:
-        """Where the picture of this hash lies, a WebP file."""
+        """Where the picture of this hash lies, a WebP file; a copy of it where that is a bucket.
+
+        Raises:
+            StoreError: it lies in a bucket, and is missing there or cannot be had.
+        """
         return self._pictures.path(sha256)
+
+    def image_place(self, sha256: str) -> str:
+        """The path or the address at which the picture of this hash lies, for people."""
+        return self._pictures.place(sha256)
 
     def models(self) -> list[str]:
         """Ids of all models that have drawn something."""

@@ -21,8 +21,8 @@ from lcmis.plugins.optional import load
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.store import picture_hash
-from lcmis.store.images import PictureFolder
-from lcmis.workers.orders import CheckOrder, DrawOrder, Order, Painted, Report, Said, ask, paint
+from lcmis.store.images import PictureFiles
+from lcmis.workers.orders import CheckOrder, Delivery, DrawOrder, Heard, Order, Painted, ask, paint
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,7 +67,7 @@ class Hand:
         name: str,
         models: Mapping[str, ModelSettings],
         checkers: Mapping[str, CheckerSettings],
-        pictures: PictureFolder,
+        pictures: PictureFiles,
         log: Path | None = None,
     ) -> None:
         self._name = name
@@ -82,14 +82,14 @@ class Hand:
         TALK.info("%s begins in process %d on %s", name, os.getpid(), platform.node())
 
     def hello(self, probe: str = "") -> Hello:
-        """Say where this is; ``probe`` is a file that whoever asks has just written."""
+        """Say where this is; ``probe`` is a mark that whoever asks left among the pictures."""
         device = choose_device("auto")
         name = accelerator_name(device)
         return Hello(
             platform.node(),
             name or f"{device} {platform.machine()}",
             versions(),
-            not probe or Path(probe).exists(),
+            not probe or self._pictures.sees(probe),
         )
 
     def load(self, names: tuple[str, ...]) -> Trouble | None:
@@ -102,7 +102,7 @@ class Hand:
             return Trouble(str(error))
         return None
 
-    def run(self, order: Order) -> Report | Trouble:
+    def run(self, order: Order) -> Delivery | Trouble:
         """Draw or check; the files of what is drawn are written when this returns."""
         try:
             return self._check(order) if isinstance(order, CheckOrder) else self._draw(order)
@@ -110,7 +110,7 @@ class Hand:
             TALK.info("%s: %s", self._name, error)
             return Trouble(str(error))
 
-    def _draw(self, order: DrawOrder) -> Report:
+    def _draw(self, order: DrawOrder) -> Delivery:
         with self._device:
             started = time.monotonic()
             model = self._plugin(order.model)
@@ -130,7 +130,7 @@ class Hand:
             worker=self._name,
         )
 
-    def _check(self, order: CheckOrder) -> Report:
+    def _check(self, order: CheckOrder) -> Delivery:
         images = dict(order.images)
         for key, sha256 in order.stored.items():
             images[key] = self._pictures.read(sha256)
@@ -143,14 +143,14 @@ class Hand:
         TALK.info(
             "%s asked %s %d times in %.2f s", self._name, order.checker, len(order.asked), seconds
         )
-        return Report(
+        return Delivery(
             order, said=tuple(said), unsaid=tuple(unsaid), worker=self._name, seconds=seconds
         )
 
     def _ask(
         self, order: DrawOrder, images: Mapping[str, Image]
-    ) -> tuple[list[Said], list[Unsaid]]:
-        said: list[Said] = []
+    ) -> tuple[list[Heard], list[Unsaid]]:
+        said: list[Heard] = []
         unsaid: list[Unsaid] = []
         for checker_id, asked in order.asked.items():
             checker = self._plugin(checker_id)

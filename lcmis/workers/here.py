@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lcmis.plugins.optional import flight_of, load, remarks_of
 from lcmis.plugins.protocols import Arrival, Arrivals, Checker, ImageModel
 from lcmis.store import Store
-from lcmis.workers.orders import CheckOrder, DrawOrder, Order, Painted, Report, ask, paint
+from lcmis.workers.orders import CheckOrder, Delivery, DrawOrder, Order, Painted, ask, paint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,16 +27,18 @@ class Here:
     """
 
     draws_ahead = False
+    told = ""
 
     def __init__(self, store: Store) -> None:
+        self.left_out: list[str] = []
         self._store = store
         self._models: dict[str, ImageModel] = {}
         self._checkers: dict[str, Checker] = {}
         self._order: DrawOrder | None = None
         self._last = ""
         self._flights = _Flights()
-        self._checking: dict[Future[Report], CheckOrder] = {}
-        self._answered: queue.SimpleQueue[Future[Report]] = queue.SimpleQueue()
+        self._checking: dict[Future[Delivery], CheckOrder] = {}
+        self._answered: queue.SimpleQueue[Future[Delivery]] = queue.SimpleQueue()
         self._hand: ThreadPoolExecutor | None = None
 
     def begin(self, plugins: Sequence[ImageModel | Checker]) -> None:
@@ -91,7 +93,7 @@ class Here:
         """Whether nothing is done at all: what is checked may bring more to be drawn with it."""
         return not self.is_busy
 
-    def reports(self) -> list[Report]:
+    def reports(self) -> list[Delivery]:
         """Draw what is to be drawn, or wait for what is checked."""
         if self._flights.is_under_way:
             return [*self._heard(), *self._flights.landed()]
@@ -103,7 +105,7 @@ class Here:
             return self._flights.landed()
         return [self._heard_of(self._answered.get()), *self._heard()]
 
-    def stop(self) -> list[Report]:
+    def stop(self) -> list[Delivery]:
         """What had come of a service, and what was being checked."""
         self._order = None
         late = self._flights.stop()
@@ -119,22 +121,22 @@ class Here:
     def close(self) -> None:
         """Nobody to let go."""
 
-    def _check(self, order: CheckOrder) -> Report:
+    def _check(self, order: CheckOrder) -> Delivery:
         started = time.monotonic()
         images = dict(order.images)
         for key, sha256 in order.stored.items():
             images[key] = self._store.image(sha256)
         said, unsaid = ask(self._checkers[order.checker], order.asked, images)
         seconds = time.monotonic() - started
-        return Report(order, said=tuple(said), unsaid=tuple(unsaid), seconds=seconds)
+        return Delivery(order, said=tuple(said), unsaid=tuple(unsaid), seconds=seconds)
 
-    def _heard(self) -> list[Report]:
+    def _heard(self) -> list[Delivery]:
         heard = []
         while not self._answered.empty():
             heard.append(self._heard_of(self._answered.get()))
         return heard
 
-    def _heard_of(self, future: Future[Report]) -> Report:
+    def _heard_of(self, future: Future[Delivery]) -> Delivery:
         del self._checking[future]
         return future.result()
 
@@ -162,7 +164,7 @@ class _Flights:
         self._coming = iter(self._flight)
         return True
 
-    def landed(self) -> list[Report]:
+    def landed(self) -> list[Delivery]:
         """What has come since; nothing at the end."""
         assert self._coming is not None
         try:
@@ -171,7 +173,7 @@ class _Flights:
             return self.stop()
         return [self._report(arrivals)]
 
-    def stop(self) -> list[Report]:
+    def stop(self) -> list[Delivery]:
         """What had come and was not reported."""
         if self._flight is None:
             return []
@@ -180,9 +182,9 @@ class _Flights:
         self._flight = self._coming = None
         return [late] if late.painted or late.remarks else []
 
-    def _report(self, arrivals: Sequence[Arrival]) -> Report:
+    def _report(self, arrivals: Sequence[Arrival]) -> Delivery:
         assert self._order is not None
         assert self._model is not None
         self._reported |= {one.spec.key for one in arrivals}
         painted = [Painted(one.spec, one.seconds, one.drawn) for one in arrivals]
-        return Report(self._order, tuple(painted), remarks=tuple(remarks_of(self._model)))
+        return Delivery(self._order, tuple(painted), remarks=tuple(remarks_of(self._model)))

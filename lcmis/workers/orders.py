@@ -74,7 +74,7 @@ class Painted:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Heard:
     """What a checker answered."""
 
     checker: str
@@ -93,12 +93,12 @@ class Unsaid:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Delivery:
     """What came of an order, or of a part of it."""
 
     order: Order
     painted: tuple[Painted, ...] = ()
-    said: tuple[Said, ...] = ()
+    said: tuple[Heard, ...] = ()
     unsaid: tuple[Unsaid, ...] = ()
     remarks: tuple[Exchange, ...] = ()
     work: Work = NO_WORK
@@ -155,11 +155,21 @@ class Crew(Protocol):
         ...
 
     @property
+    def told(self) -> str:
+        """Who they are, in a few words; empty for this process alone."""
+        ...
+
+    @property
+    def left_out(self) -> list[str]:
+        """Who kept failing and works no more, a sentence each."""
+        ...
+
+    @property
     def draws_ahead(self) -> bool:
         """Whether who has nothing to do may draw what is likely to be asked for next."""
         ...
 
-    def reports(self) -> list[Report]:
+    def reports(self) -> list[Delivery]:
         """Work, or wait, until there is at least one.
 
         Raises:
@@ -167,7 +177,7 @@ class Crew(Protocol):
         """
         ...
 
-    def stop(self) -> list[Report]:
+    def stop(self) -> list[Delivery]:
         """End what is under way; gives what had come of it."""
         ...
 
@@ -176,7 +186,7 @@ class Crew(Protocol):
         ...
 
 
-def paint(model: ImageModel, order: DrawOrder) -> Report:
+def paint(model: ImageModel, order: DrawOrder) -> Delivery:
     """Draw a batch."""
     started, before, closed = time.monotonic(), work_of(model), None
     pictures: Sequence[Image | RenderError | None]
@@ -185,7 +195,7 @@ def paint(model: ImageModel, order: DrawOrder) -> Report:
     except ServiceClosed as error:
         pictures, closed = error.drawn or [None] * len(order.specs), error
     seconds = time.monotonic() - started
-    return Report(
+    return Delivery(
         order,
         tuple(
             Painted(spec, seconds / len(order.specs), picture)
@@ -201,7 +211,7 @@ def paint(model: ImageModel, order: DrawOrder) -> Report:
 
 def ask(
     checker: Checker, asked: Sequence[Asked], images: Mapping[str, Image]
-) -> tuple[list[Said], list[Unsaid]]:
+) -> tuple[list[Heard], list[Unsaid]]:
     """Ask what is asked of these pictures; one that cannot be read harms no other."""
     asked = [(key, question) for key, question in asked if key in images]
     if not asked:
@@ -220,7 +230,7 @@ def ask(
         keys = list(dict.fromkeys(key for key, _ in asked))
         if len(keys) == 1:
             return [], [Unsaid(checker.checker_id, keys[0], str(error))]
-        said: list[Said] = []
+        said: list[Heard] = []
         unsaid: list[Unsaid] = []
         for key in keys:
             one, none = ask(checker, [item for item in asked if item[0] == key], images)
@@ -232,8 +242,8 @@ def ask(
 
 def _said(
     checker: Checker, asked: Sequence[Asked], answers: Sequence[tuple[Answer, ...]]
-) -> list[Said]:
+) -> list[Heard]:
     return [
-        Said(checker.checker_id, key, question, given)
+        Heard(checker.checker_id, key, question, given)
         for (key, question), given in zip(asked, answers, strict=True)
     ]

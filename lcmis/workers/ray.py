@@ -20,15 +20,16 @@ from lcmis.machine.versions import versions
 from lcmis.plugins.protocols import AsksService, Checker, ImageModel
 from lcmis.plugins.settings import ApartSettings, CheckerSettings, ModelSettings, WorkersSettings
 from lcmis.store import Store
-from lcmis.store.images import DRAFTS
 from lcmis.workers.hand import Hand, Hello, Trouble
 from lcmis.workers.here import Here
-from lcmis.workers.orders import DrawOrder, Order, Painted, Report, Unsaid
+from lcmis.workers.orders import Delivery, DrawOrder, Order, Painted, Unsaid
 
 IN_FLIGHT = 2
 """Orders that one worker has at once: one on its device, one before or behind it."""
-DEATHS = 3
-"""So many in a row, and a worker is left out; so many over one order, and it has failed."""
+DEATHS = 6
+"""So many in a row, and a worker is left out."""
+LOSSES = 4
+"""So many workers died over one order, and it has failed."""
 PATIENCE_SECONDS = 180.0
 """For a place in the cluster, where nobody is at work."""
 
@@ -121,20 +122,21 @@ class Ray:
         self._store = store
         self._settings = settings
         self._named = (dict(models), dict(checkers))
-        self._log_folder = Path(store.pictures.root).parent / "logs"
+        beside = Path(store.pictures.address).parent if store.pictures.is_local else Path()
+        self._log_folder = beside / "logs"
         self._patience = patience
         self._here = Here(store)
         self._local: set[str] = set()
         self._ray, self._is_mine = _connect(settings)
         self._pools: list[_Pool] = []
         self._again: deque[Order] = deque()
-        self._come: list[Report] = []
+        self._come: list[Delivery] = []
         """What was heard and not reported yet."""
         self._lost: Counter[int] = Counter()
         """How many workers died over an order, by its identity."""
         self._chosen: _Worker | None = None
-        self._probe: Path | None = None
-        """A file among the pictures that every worker should see."""
+        self._probe = ""
+        """A mark among the pictures that every worker should see."""
         self._device = ""
         """On which all pictures of this run are drawn."""
         self._since = time.monotonic()
@@ -234,9 +236,8 @@ class Ray:
                 number += 1
                 worker = _Worker(f"worker {number}", pool)
                 pool.workers.append(worker)
-        self._probe = Path(self._store.pictures.root) / DRAFTS / draft_name("probe")
-        self._probe.parent.mkdir(parents=True, exist_ok=True)
-        self._probe.touch()
+        self._probe = draft_name("probe")
+        self._store.pictures.leave(self._probe)
         for worker in self._workers():
             self._hire(worker)
         self._since = time.monotonic()
@@ -261,7 +262,7 @@ class Ray:
             worker.name, pool.models, pool.checkers, self._store.pictures, log
         )
         worker.is_ready = False
-        worker.greeting = worker.actor.hello.remote(str(self._probe))
+        worker.greeting = worker.actor.hello.remote(self._probe)
 
     # ── who does what ────────────────────────────────────────────────────────────────────────
 
@@ -344,13 +345,20 @@ class Ray:
         return not self._again and any(one.is_idle for one in self._workers())
 
     @property
+    def told(self) -> str:
+        """How many work, of how many, and how fast."""
+        every = self._workers()
+        ready = [one for one in every if one.is_ready]
+        return f"{len(ready)} of {len(every)} workers on {len({one.node for one in ready})} nodes"
+
+    @property
     def draws_ahead(self) -> bool:
         """Devices that stand still cost as much as those that draw."""
         return True
 
     # ── what comes ───────────────────────────────────────────────────────────────────────────
 
-    def reports(self) -> list[Report]:
+    def reports(self) -> list[Delivery]:
         """Wait for workers; what is to be done here is done meanwhile."""
         while True:
             self._give_again()
@@ -397,7 +405,7 @@ class Ray:
             else:
                 self._greeted(worker, said)
 
-    def _heard(self, worker: _Worker, order: Order, said: Report | Trouble) -> Report:
+    def _heard(self, worker: _Worker, order: Order, said: Delivery | Trouble) -> Delivery:
         if isinstance(said, Trouble):
             raise ConfigError(f"{worker}: {said.sentence}")
         worker.deaths = 0
@@ -417,7 +425,7 @@ class Ray:
         self._refuse_other_versions(worker, said)
         if not said.sees_pictures:
             raise ConfigError(
-                f"{worker} does not see the pictures' folder {self._store.pictures.root}: name one "
+                f"{worker} does not see the pictures at {self._store.pictures}: name one "
                 f"that every machine reaches with --pictures, at the same path everywhere"
             )
         if worker.pool.models and worker.device != (self._device or worker.device):
@@ -447,17 +455,17 @@ class Ray:
 
     # ── who dies ─────────────────────────────────────────────────────────────────────────────
 
-    def _bury(self, worker: _Worker, why: str) -> list[Report]:
+    def _bury(self, worker: _Worker, why: str) -> list[Delivery]:
         """Give out again what a dead worker had in hand, and hire its successor."""
         worker.deaths += 1
         reports = []
-        for order in worker.orders.values():
-            self._lost[id(order)] += 1
-            if self._lost[id(order)] < DEATHS:
+        for place, order in enumerate(worker.orders.values()):
+            self._lost[id(order)] += place == 0  # what lay behind it was not begun
+            if self._lost[id(order)] < LOSSES:
                 self._again.append(order)
             else:
                 del self._lost[id(order)]
-                reports.append(_failed(order, f"{DEATHS} workers died over it; the last: {why}"))
+                reports.append(_failed(order, f"{LOSSES} workers died over it; the last: {why}"))
         worker.orders.clear()
         worker.greeting = None
         worker.is_ready = False
@@ -495,7 +503,7 @@ class Ray:
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────
 
-    def stop(self) -> list[Report]:
+    def stop(self) -> list[Delivery]:
         """What has come by now; orders under way are dropped, and made by the next run."""
         late, self._come = [*self._come, *self._here.stop()], []
         for worker in self._workers():
@@ -507,7 +515,7 @@ class Ray:
             for ref in done:
                 with contextlib.suppress(self._ray.exceptions.RayError):
                     said = self._ray.get(ref)
-                    if isinstance(said, Report):
+                    if isinstance(said, Delivery):
                         late.append(dataclasses.replace(said, order=worker.orders[ref]))
             worker.orders.clear()
         self._again.clear()
@@ -519,8 +527,8 @@ class Ray:
             if worker.actor is not None and not worker.is_out:
                 self._ray.kill(worker.actor)
         self._pools = []
-        if self._probe is not None:
-            self._probe.unlink(missing_ok=True)
+        if self._probe:
+            self._store.pictures.take_away(self._probe)
         if self._is_mine:
             self._ray.shutdown()
 
@@ -547,14 +555,14 @@ def _can(worker: _Worker, order: Order) -> bool:
     return order.checker in worker.pool.checkers
 
 
-def _failed(order: Order, sentence: str) -> Report:
+def _failed(order: Order, sentence: str) -> Delivery:
     """An order that nobody survives."""
     if isinstance(order, DrawOrder):
-        return Report(
+        return Delivery(
             order, tuple(Painted(spec, 0.0, RenderError(sentence)) for spec in order.specs)
         )
     keys = dict.fromkeys(key for key, _ in order.asked)
-    return Report(order, unsaid=tuple(Unsaid(order.checker, key, sentence) for key in keys))
+    return Delivery(order, unsaid=tuple(Unsaid(order.checker, key, sentence) for key in keys))
 
 
 def _is_named(one: ApartSettings, name: str) -> bool:

@@ -17,9 +17,9 @@ from lcmis.render import in_trunk_order
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
 from lcmis.workers.here import Here
-from lcmis.workers.orders import Asked, CheckOrder, Crew, DrawOrder, Painted, Report, Wish
+from lcmis.workers.orders import Asked, CheckOrder, Crew, Delivery, DrawOrder, Painted, Wish
 from lcmis.workers.turns import Turns
-from lcmis.workers.writer import Parcel, Writer
+from lcmis.workers.writer import Parcel, StoreWriter
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,7 +91,7 @@ class Studio:
 
     # ── work ─────────────────────────────────────────────────────────────────────────────────
 
-    def make(self, wishes: Sequence[Wish], heard: Callable[[Report], None] | None = None) -> None:
+    def make(self, wishes: Sequence[Wish], heard: Callable[[Delivery], None] | None = None) -> None:
         """Have all that is wished for in the store, or recorded as failed.
 
         Raises:
@@ -122,7 +122,7 @@ class Studio:
         wishes: Iterable[Wish],
         then: Then | None = None,
         guess: Guess | None = None,
-        heard: Callable[[Report], None] | None = None,
+        heard: Callable[[Delivery], None] | None = None,
     ) -> None:
         """Work until nothing is wished for any more.
 
@@ -133,7 +133,7 @@ class Studio:
                 if it is then wished for.
             heard: told of all that came, once it is on its way into the store.
         """
-        with Writer(self.store) as writer:
+        with StoreWriter(self.store) as writer:
             floor = _Floor(self, writer)
             self._floor = floor
             try:
@@ -198,7 +198,7 @@ class Studio:
 class _Floor:
     """One stretch of work: what is open, what is ready, what is under way."""
 
-    def __init__(self, studio: Studio, writer: Writer) -> None:
+    def __init__(self, studio: Studio, writer: StoreWriter) -> None:
         self.writer = writer
         self._studio = studio
         self._store = studio.store
@@ -210,7 +210,7 @@ class _Floor:
         """Who waits for an answer."""
         self._checks: dict[str, deque[CheckOrder]] = defaultdict(deque)
         self._done: list[Wish] = []
-        self._ahead: dict[str, Report | None] = {}
+        self._ahead: dict[str, Delivery | None] = {}
         """What nobody has asked for yet, by its key; None while it is under way."""
 
     def run(
@@ -218,7 +218,7 @@ class _Floor:
         wishes: Iterable[Wish],
         then: Then | None,
         guess: Guess | None,
-        heard: Callable[[Report], None] | None,
+        heard: Callable[[Delivery], None] | None,
     ) -> None:
         self._admit(wishes)
         while True:
@@ -421,7 +421,7 @@ class _Floor:
 
     # ── keeping ──────────────────────────────────────────────────────────────────────────────
 
-    def keep(self, report: Report, *, is_last: bool = False) -> None:
+    def keep(self, report: Delivery, *, is_last: bool = False) -> None:
         """Send what came on its way into the store.
 
         Raises:
@@ -455,7 +455,7 @@ class _Floor:
         if report.closed is not None and not is_last:
             raise report.closed
 
-    def _lay_aside(self, report: Report) -> Report:
+    def _lay_aside(self, report: Delivery) -> Delivery:
         """What is left of a report without the pictures that nobody has asked for yet."""
         for one in report.painted:
             key = one.spec.key
@@ -474,7 +474,7 @@ class _Floor:
         )
 
     def _ask_of_drawn(
-        self, drawn: Sequence[Painted], owners: Mapping[str, Sequence[_Open]], report: Report
+        self, drawn: Sequence[Painted], owners: Mapping[str, Sequence[_Open]], report: Delivery
     ) -> None:
         """Have asked what who drew them has not asked already."""
         assert isinstance(report.order, DrawOrder) or not drawn
@@ -514,7 +514,7 @@ def _has_failed(one: Painted) -> bool:
 
 
 def _parcel(
-    report: Report, drawn: Sequence[Painted], owners: Mapping[str, Sequence[_Open]]
+    report: Delivery, drawn: Sequence[Painted], owners: Mapping[str, Sequence[_Open]]
 ) -> Parcel:
     """What of a report goes into the store."""
     return Parcel(
@@ -533,9 +533,9 @@ def _parcel(
     )
 
 
-def _about(report: Report, key: str) -> Report:
+def _about(report: Delivery, key: str) -> Delivery:
     """The part of a report that is about one picture."""
-    return Report(
+    return Delivery(
         report.order,
         tuple(one for one in report.painted if one.spec.key == key),
         tuple(one for one in report.said if one.spec_key == key),

@@ -26,7 +26,7 @@ class Parcel:
     failures: Sequence[Failure] = ()
 
 
-class Writer:
+class StoreWriter:
     """Writes beside the work; what it could not write is raised where the next parcel is brought.
 
     What is said of a picture is brought with it or after it.

@@ -125,7 +125,7 @@ def idle_share(workers: int) -> float:
 
 def facts(folder: Path) -> set:
     with Store(folder / "store", read_only=True) as store:
-        assert list(store.verify()) == [], "left-overs"
+        assert not (left := list(store.verify())), left
         found = []
         after = 0
         while page := store.renders(after=after, limit=500):
@@ -138,12 +138,12 @@ def facts(folder: Path) -> set:
         return set(found)
 
 
-def waiting(folder: Path, scale: float) -> None:
+def waiting(folder: Path, scale: float, crews: Sequence[int]) -> None:
     print(f"\nwho waits (times divided by {scale:g}: 1 or 0.12 s a picture, judge 0.3, disk 0.05)")
     for seconds in (1.0, 0.12):
         REST.update(picture=seconds / scale, judge=0.3 / scale, disk=0.05 / scale)
-        for workers in (1, 8, 64):
-            count = max(24, 16 * workers)
+        for workers in crews:
+            count = max(24, 6 * workers)
             took, run = audit(folder / f"{seconds}-{workers}", workers, None, count)
             drawn = run.studio.drawn
             wasted = sum(stop - start for _, start, stop in BUSY)
@@ -180,12 +180,12 @@ def alone(folder: Path) -> None:
 def kills(folder: Path, wanted: int) -> None:
     """Workers killed at random, also while they begin; then the same store as without."""
     REST.update(picture=0.01, judge=0.002, disk=0.001)
-    audit(folder / "whole", 4, None, 60)
+    audit(folder / "whole", 4, None, 40)
     dice, threads = random.Random(1), Threads()
     ended = threading.Event()
 
     def killer() -> None:
-        while not ended.wait(dice.random() * 0.2):
+        while not ended.wait(dice.random()):
             threads.kill_worker(dice.randrange(100))
 
     number = 0
@@ -194,15 +194,16 @@ def kills(folder: Path, wanted: int) -> None:
         hand = threading.Thread(target=killer)
         hand.start()
         try:
-            audit(folder / f"killed-{number}", 8, threads, 60)
+            audit(folder / f"killed-{number}", 8, threads, 40)
         except ray.ConfigError as error:
             print(f"  {str(error)[:100]}…; run again")
         finally:
             ended.set()
             hand.join()
-        audit(folder / f"killed-{number}", 4, None, 60)
+        audit(folder / f"killed-{number}", 4, None, 40)
         assert facts(folder / f"killed-{number}") == facts(folder / "whole"), "another store"
         number += 1
+        print(f"  {threads.num_killed} killed so far, the same store", flush=True)
     print(f"\n{threads.num_killed} workers killed in {number} runs: 0 lost, 0 twice, equal stores")
 
 
@@ -211,10 +212,11 @@ if __name__ == "__main__":
     asked.add_argument("--scale", type=float, default=5.0)
     asked.add_argument("--kills", type=int, default=100)
     asked.add_argument("--only", default="")
+    asked.add_argument("--workers", type=int, nargs="+", default=[1, 8, 64])
     given = asked.parse_args()
     with tempfile.TemporaryDirectory() as place:
         parts = {
-            "waiting": lambda: waiting(Path(place), given.scale),
+            "waiting": lambda: waiting(Path(place), given.scale, given.workers),
             "gain": lambda: gain(Path(place)),
             "alone": lambda: alone(Path(place)),
             "kills": lambda: kills(Path(place), given.kills),

@@ -8,6 +8,7 @@ import enum
 import functools
 import json
 import math
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -570,6 +571,11 @@ def _(found: AllPairs) -> None:
     elif not found.pairs:
         console.print("No model has drawn any of these pairs yet: run `lcmis audit`.")
     print_pairs(found.pairs)
+    if found.left_out:
+        console.print(
+            f"[dim]… and {several(found.left_out, 'more pair')}: --limit 0 lists all, words from "
+            f"a prompt find some[/]"
+        )
     _print_moved(found.pairs)
     console.print(f"[dim]judged by {escape(found.checker)}[/]")
 
@@ -663,9 +669,26 @@ def print_replay(replay: Replay) -> None:
 # ── for scripts ──────────────────────────────────────────────────────────────────────────────────
 
 
+@contextlib.contextmanager
+def paged() -> Iterator[None]:
+    """What is printed meanwhile goes through the reader's pager, if this is a terminal and it is
+    longer than one.
+    """
+    if not (console.is_terminal and sys.stdin.isatty()):
+        yield
+        return
+    os.environ.setdefault("LESS", "FRX")  # colours pass, and what fits is just printed
+    with console.pager(styles=True):
+        yield
+
+
 def print_json(value: Any) -> None:
-    """A result as JSON on standard output."""
-    sys.stdout.write(as_json(value))
+    """A result as JSON on standard output, written as it is made: a large one is never whole in
+    memory.
+    """
+    for part in _parts(value):
+        sys.stdout.write(part)
+    sys.stdout.write("\n")
 
 
 def as_json(value: Any) -> str:
@@ -673,15 +696,49 @@ def as_json(value: Any) -> str:
 
     Letters that would act on a terminal are escaped, so that a reader of JSON gets them back.
     """
-    lines = json.dumps(_plain(value), indent=2, ensure_ascii=False).split("\n")
-    return "".join(f"{line if line.isprintable() else _harmless(line)}\n" for line in lines)
+    return "".join(_parts(value)) + "\n"
+
+
+def _parts(value: Any, margin: str = "\n") -> Iterator[str]:
+    """JSON with an indent of two, piece by piece; small branches in one."""
+    plain = _shallow(value)
+    if isinstance(plain, dict):
+        named = [(f"{_spelled(str(name))}: ", item) for name, item in plain.items()]
+        brackets = "{}"
+    elif isinstance(plain, list | tuple):
+        named, brackets = [("", item) for item in plain], "[]"
+    else:
+        yield _spelled(plain)
+        return
+    if not named:
+        yield brackets
+        return
+    inner = f"{margin}  "
+    before = brackets[0] + inner
+    for name, item in named:
+        if isinstance(item, str | int | float) or item is None:
+            yield f"{before}{name}{_spelled(_shallow(item))}"
+        else:
+            yield before + name
+            yield from _parts(item, inner)
+        before = f",{inner}"
+    yield margin + brackets[1]
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _spelled(value: Any) -> str:
+    text = _encode(value)
+    return text if text.isprintable() else _harmless(text)
 
 
 def _harmless(line: str) -> str:
     return "".join(json.dumps(one)[1:-1] if letters.acts(one) else one for one in line)
 
 
-def _plain(value: Any) -> Any:
+def _shallow(value: Any) -> Any:
+    """One level of it in JSON's kinds; what is inside stays as it is."""
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, PurePath):
@@ -693,11 +750,9 @@ def _plain(value: Any) -> Any:
             if item.metadata.get("shown", True)
         }
         keyed = {name: getattr(value, name) for name in DERIVED if hasattr(value, name)}
-        return {name: _plain(item) for name, item in (keyed | fields).items()}
+        return keyed | fields
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return dict(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

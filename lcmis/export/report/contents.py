@@ -25,7 +25,7 @@ from lcmis.findings import (
 from lcmis.findings.boxes import Frame, by_detector, frames
 from lcmis.findings.calibration import LabelFinding
 from lcmis.findings.notes import Noticed, find_notes
-from lcmis.findings.short import Outcome, Piece
+from lcmis.findings.short import ModelOutcome, Phrase
 from lcmis.judge import Decision
 from lcmis.store import Evidence, Store, StoreCounts
 from lcmis.types import ConceptPair, Failure, Rate, Run, Side, Verdict
@@ -115,10 +115,10 @@ class ModelPart:
         return len(self.finding.decided(decision))
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ModelOutcome:
         """What a report begins with."""
         found, named = self.finding, self.commonest
-        return Outcome(
+        return ModelOutcome(
             name=self.name,
             aligned=found.aligned,
             decided={kind: self.decided(kind) for kind in Decision},
@@ -258,7 +258,7 @@ class Report:
         return any(one.surely for model in self.models for one in model.levels)
 
     @property
-    def in_short(self) -> tuple[tuple[Piece, ...], ...]:
+    def in_short(self) -> tuple[tuple[Phrase, ...], ...]:
         """The answer: a paragraph for each model, and one for the repairs."""
         found = [repair.found for repair in self.repairs]
         return (
