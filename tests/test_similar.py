@@ -141,6 +141,13 @@ def test_each_encoder_has_a_file_of_its_own_whatever_letters_it_bears(folder: Pa
     assert one.parent == other.parent == folder
 
 
+def test_features_of_a_database_lie_beside_its_folder_of_pictures(tmp_path: Path) -> None:
+    url, pictures = f"sqlite:///{tmp_path}/other/facts.db", tmp_path / "shelf" / "pictures"
+    (tmp_path / "other").mkdir()
+    with Store(url, pictures=pictures, create=True) as store:
+        assert feature_file(store, "x").parent == tmp_path / "shelf"
+
+
 def test_an_encoder_that_sees_nothing_is_refused(folder: Path) -> None:
     eyes = Colours()
     eyes.see = lambda pictures: torch.full((len(pictures), 3), torch.nan)  # type: ignore[method-assign]

@@ -180,7 +180,7 @@ def embed(
 ) -> None:
     """Let an encoder look at all pictures once, for the page that shows which are alike.
 
-    What it sees lies in a file beside the pictures, and only new pictures are looked at.
+    What it sees lies in a file beside the facts, and only new pictures are looked at.
     """
     from lcmis.cli import terminal
     from lcmis.findings.features import add_features

@@ -1,4 +1,4 @@
-"""Which pictures look alike: an encoder's features in a file beside the pictures, and their map."""
+"""Which pictures look alike: an encoder's features in a file beside the facts, and their map."""
 
 from __future__ import annotations
 
@@ -84,19 +84,26 @@ class Layout:
 
 
 def feature_file(store: Store, encoder: str) -> Path:
-    """Where the features of an encoder lie: beside the folder of pictures.
+    """Where the features of an encoder lie.
 
     The name bears a hash of the encoder's id, because letters that no file name may have are
     replaced in it.
+
+    Raises:
+        StoreError: the store has no folder on this machine.
     """
     told = re.sub(r"[^A-Za-z0-9._-]+", "-", encoder)[:80].strip("-.")
     mark = hashlib.sha256(encoder.encode()).hexdigest()[:8]
-    return store.pictures.root.parent / f"features-{told}-{mark}.safetensors"
+    return store.folder / f"features-{told}-{mark}.safetensors"
 
 
 def feature_files(store: Store) -> list[Path]:
-    """Every file of features that lies there, by name."""
-    return sorted(store.pictures.root.parent.glob("features-*.safetensors"))
+    """Every file of features that lies there, by name.
+
+    Raises:
+        StoreError: the store has no folder on this machine.
+    """
+    return sorted(store.folder.glob("features-*.safetensors"))
 
 
 def read_features(file: Path) -> Features:
