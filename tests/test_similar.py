@@ -146,6 +146,12 @@ def test_features_of_a_database_lie_beside_its_folder_of_pictures(tmp_path: Path
     (tmp_path / "other").mkdir()
     with Store(url, pictures=pictures, create=True) as store:
         assert feature_file(store, "x").parent == tmp_path / "shelf"
+    pytest.importorskip("fsspec")
+    with (
+        Store(url, pictures="memory://shelf", read_only=True) as store,
+        pytest.raises(StoreError, match="into a folder with `lcmis db move`"),
+    ):
+        feature_file(store, "x")
 
 
 def test_an_encoder_that_sees_nothing_is_refused(folder: Path) -> None:

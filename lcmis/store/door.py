@@ -76,8 +76,8 @@ class Door:
         if not self._pictures.is_local:
             raise StoreError(
                 f"{self._place} has neither its facts nor its pictures in a folder of this "
-                f"machine, so there is no place for what can be computed again: move the store "
-                f"or its pictures into a folder"
+                f"machine, so there is no place for what can be computed again: bring the store "
+                f"into a folder with `lcmis db move`"
             )
         return Path(self._pictures.address).parent
 
