@@ -5,13 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Route
 
 if TYPE_CHECKING:
@@ -38,8 +44,12 @@ def allowed() -> str:
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
-def routes(pages: Iterable[str]) -> list[Route]:
-    """The addresses of these pages, of the first one, and of our script and style."""
+def routes(pages: Sequence[str]) -> list[Route]:
+    """The addresses of these pages, and of our script and style; the first page stands at the top.
+
+    Streamlit knows its first page by no name, so whoever types one is led there.
+    """
+    first, *others = pages
 
     async def page(_request: Request) -> Response:
         return HTMLResponse(markup(), headers=_ASKED_ANEW)
@@ -50,7 +60,11 @@ def routes(pages: Iterable[str]) -> list[Route]:
             return PlainTextResponse("There is no such file.", 404)
         return FileResponse(FOLDER / name, media_type=KINDS[name], headers=_ASKED_ANEW)
 
+    async def top(request: Request) -> Response:
+        return RedirectResponse(f"./?{request.url.query}" if request.url.query else "./")
+
     return [
         Route("/lcmis/{name}", ours),
-        *(Route(f"/{name}", page) for name in ("", *pages)),
+        Route(f"/{first}", top),
+        *(Route(f"/{name}", page) for name in ("", *others)),
     ]

@@ -105,6 +105,13 @@ def test_a_filter_goes_into_the_address(page: playwright.Page) -> None:
     page.wait_for_url("**/pairs?words=roses")
 
 
+def test_the_first_page_is_found_by_its_name(page: playwright.Page) -> None:
+    page.goto("/overview?threshold=0.7")
+    settled(page, "Overview")
+    assert page.url.endswith("/?threshold=0.7")
+    assert not page.get_by_text("Page not found").count()
+
+
 def test_an_unknown_pair_is_a_sentence(page: playwright.Page) -> None:
     page.goto("/pair?pair=k1%3Anobody")
     page.get_by_text("No pair in the store is called").wait_for()

@@ -7,6 +7,7 @@ import functools
 import choices
 import facts
 import looks
+import notepad
 import proofs
 import streamlit as st
 from looks import plain
@@ -15,6 +16,7 @@ from lcmis.export.formats import open_exporter
 from lcmis.export.repaired import repaired_prompt
 from lcmis.findings import RepairFinding, words
 from lcmis.plugins import registry
+from lcmis.types import About
 
 MOST_ROWS = 2000  # a table of selectable rows is sent to the browser whole
 MOST_SPELLED = 8  # repairs that are written out below the table
@@ -47,6 +49,7 @@ def main() -> None:
         with st.container(border=True):
             proofs.spelled(one, linked=True)
             proofs.changes(one, most=CHANGES_SHOWN)
+            notepad.beside(About.REPAIR, one.certificate.nomination.key)
     if len(read) > MOST_SPELLED:
         st.caption(f"{len(read) - MOST_SPELLED:,} more: choose rows to read them here.")
     with downloads:

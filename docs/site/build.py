@@ -17,6 +17,7 @@ ORDER = {
     "Guides": [
         "first-audit",
         "looking",
+        "workers",
         "models",
         "checkers",
         "pairs",

@@ -63,8 +63,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "replay": ("lcmis replay 95f9ea7137e6",),
     "db upgrade": ("lcmis db upgrade",),
     "db move": (
-        "lcmis db move postgresql://HOST/lcmis --pictures s3://BUCKET/audit",
-        "lcmis db move elsewhere",
+        "lcmis db move --to postgresql://HOST/lcmis --to-pictures s3://BUCKET/audit",
+        "lcmis db move --to elsewhere",
     ),
     "db merge": ("lcmis db merge other third --store audit",),
     "db check": ("lcmis db check --store other",),
