@@ -24,6 +24,13 @@ from lcmis import findings, judge
 from lcmis.errors import StoreError, UnknownNameError, UserError
 from lcmis.findings import calibration, labels, notes, words
 from lcmis.findings.calibration import LabelFinding, LabelledAudit
+from lcmis.findings.features import (
+    Features,
+    Layout,
+    feature_files,
+    principal_components,
+    read_features,
+)
 from lcmis.findings.short import ModelOutcome
 from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Failure, Question, Run
@@ -63,6 +70,18 @@ class Gathered:
     others: pd.DataFrame
     """Pictures of repairs, and controls."""
     controls: judge.PriorCheck
+
+
+@dataclass(frozen=True)
+class Alike:
+    """The audit's pictures as one encoder sees them: those that it has looked at."""
+
+    features: Features
+    places: npt.NDArray[np.int64]
+    """Of each in :func:`pictures`."""
+    rows: npt.NDArray[np.int64]
+    """Of each in the features."""
+    layout: Layout
 
 
 @dataclass(frozen=True)
@@ -472,6 +491,37 @@ def _differing(ours: Gathered, others: tuple[Gathered, ...], threshold: float) -
     return opinions.differing(
         _judged(ours, threshold), [_judged(other, threshold) for other in others]
     )
+
+
+def alike() -> dict[str, Alike]:
+    """What encoders saw in the pictures, by the encoders' ids: those that `lcmis embed` asked.
+
+    Raises:
+        StoreError: a file of features is damaged.
+    """
+    found = []
+    for file in feature_files(store()):
+        with contextlib.suppress(FileNotFoundError):  # taken away since
+            now = file.stat()
+            found.append(_alike(gathered(), file, (now.st_mtime_ns, now.st_size)))
+    return {one.features.encoder: one for one in found}
+
+
+@st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=BY_NAME)
+def _alike(gathered: Gathered, file: Path, version: tuple[int, int]) -> Alike:
+    features, names = _features(file, version), gathered.opened.store.hashes()
+    shown = [
+        features.rows.get(names.get(key, ""), -1) for key in gathered.pictures["spec_key"].tolist()
+    ]
+    every = np.array(shown, dtype=np.int64)
+    places = np.flatnonzero(every >= 0)
+    rows = every[places]
+    return Alike(features, places, rows, principal_components(features.vectors[rows]))
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _features(file: Path, version: tuple[int, int]) -> Features:
+    return read_features(file)
 
 
 def grid_pictures(kind: str) -> pd.DataFrame:

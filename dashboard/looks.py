@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -308,6 +308,47 @@ def instead_chart(
     return (
         alt.layer(field, number).resolve_scale(color="independent").properties(height=alt.Step(26))
     )
+
+
+def map_chart(
+    points: pd.DataFrame, colours: Mapping[str, str], ringed: pd.DataFrame
+) -> alt.LayerChart:
+    """Pictures on a plane (columns ``across``, ``up``, ``shows``, ``prompt``, ``where``, ``key``).
+
+    Args:
+        points: A row a picture.
+        colours: Of what ``shows`` may say, in the order of the legend.
+        ringed: Rows that a ring stands round.
+    """
+
+    def axis(channel: type[alt.X | alt.Y], column: str, title: str) -> alt.X | alt.Y:
+        return channel(
+            f"{column}:Q",
+            title=title,
+            scale=alt.Scale(zero=False),
+            axis=alt.Axis(labels=False, ticks=False, grid=False),
+        )
+
+    across = axis(alt.X, "across", "First principal component")
+    up = axis(alt.Y, "up", "Second principal component")
+    marks = alt.Chart(points).mark_circle(size=45, opacity=0.75, cursor="pointer")
+    drawn = marks.encode(
+        x=across,
+        y=up,
+        color=alt.Color(
+            "shows:N",
+            title=None,
+            scale=alt.Scale(domain=list(colours), range=list(colours.values())),
+            legend=alt.Legend(orient="top", labelLimit=400, symbolOpacity=1),
+        ),
+        tooltip=[
+            alt.Tooltip("prompt:N", title="Prompt"),
+            alt.Tooltip("where:N", title="By"),
+            alt.Tooltip("shows:N", title="Seen"),
+        ],
+    )
+    ring = alt.Chart(ringed).mark_point(size=220, strokeWidth=3, color=_ink())
+    return alt.layer(drawn, ring.encode(x=across, y=up)).properties(height=460)
 
 
 CLICK = "click"

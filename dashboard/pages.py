@@ -13,7 +13,7 @@ LISTED = (
     ("many", "Label many", ":material/done_all:"),
     ("runs", "Runs", ":material/monitoring:"),
 )
-HIDDEN = (("picture", "Picture"),)
+HIDDEN = (("picture", "Picture"), ("similar", "Similarity"))
 """Reached from others alone."""
 ADDRESSES = (*(name for name, _, _ in LISTED), *(name for name, _ in HIDDEN))
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import cards
 import choices
 import choosing
 import facts
 import lightbox
 import looks
 import said
-import shots
 import streamlit as st
 from choosing import ANY, CHECKERS, KINDS, LABELS, ORDERS, Wanted
 
 from lcmis.findings import notes, words
-from lcmis.types import About, ConceptPair, Render, Verdict
+from lcmis.types import About, Verdict
 
 PER_PAGE = 60
 VERDICTS = {
@@ -25,14 +25,6 @@ VERDICTS = {
     Verdict.BOTH_MISSING: "neither there",
     Verdict.UNSCORED: "not judged",
     Verdict.REFUSED: "refused",
-}
-COLOURS = {
-    Verdict.ALIGNED: looks.GREEN,
-    Verdict.A_MISSING: looks.ORANGE,
-    Verdict.B_MISSING: looks.ORANGE,
-    Verdict.BOTH_MISSING: looks.VERMILLION,
-    Verdict.UNSCORED: looks.GREY,
-    Verdict.REFUSED: looks.PINK,
 }
 HELP_WORTH = (
     "Which label would shorten the ranges of the rates most: pictures on which checkers disagree, "
@@ -199,6 +191,13 @@ def _turn(keys: Any, first: int, total: int) -> None:
             f"{shown}{words.several(len(keys), 'picture')}{of}. Click one to see it in full."
         )
         st.html(lightbox.sizes(), width="content")
+        st.page_link(
+            "views/similar.py",
+            label="Similarity",
+            icon=":material/scatter_plot:",
+            query_params=facts.address(),
+            width="content",
+        )
 
 
 def _next(keys: Any, first: int, place: str) -> None:
@@ -219,7 +218,7 @@ def _cards(shown: Any, first: int, wanted: Wanted) -> None:
     store, pairs, people = facts.store(), facts.pairs(), facts.people()
     drawn = store.renders_of(shown["spec_key"])
     names = words.short_names(shown["model"].cat.categories.tolist())
-    cards = []
+    drawings = []
     picture: Any
     for place, picture in enumerate(shown.itertuples(index=False), first + 1):
         _, render = drawn[picture.spec_key]
@@ -228,27 +227,8 @@ def _cards(shown: Any, first: int, wanted: Wanted) -> None:
         where = f"{names[picture.model]}, seed {picture.seed}"
         if wanted.order == "worth":
             where += f", worth a label: number {place:,}"
-        cards.append(_card(picture, pairs[picture.pair_key], render, where, marks))
-    st.html(lightbox.cards(cards))
-
-
-def _card(picture: Any, pair: ConceptPair, render: Render, where: str, marks: str) -> lightbox.Card:
-    verdict = Verdict(picture.verdict)
-    told = words.verdict(verdict, pair)
-    for side in choosing.lacking(verdict):
-        name = getattr(picture, f"intruder_{side.value}")
-        if isinstance(name, str) and words.names_somebody(name, pair.concept(side).name):
-            told += f", {name} instead"
-    fault = f"Refused by the model: {render.refusal}" if render.refusal else ""
-    return lightbox.Card(
-        key=picture.spec_key,
-        sha256=render.sha256,
-        alt=f"{pair.prompt}, {where}: {told}",
-        words=(told, pair.prompt, where),
-        colour=COLOURS[verdict],
-        marks=marks,
-        instead=fault or shots.fault(facts.store(), render, pixels=False),
-    )
+        drawings.append(cards.card(picture, pairs[picture.pair_key], render, where, marks))
+    st.html(lightbox.cards(drawings))
 
 
 main()

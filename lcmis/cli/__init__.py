@@ -54,6 +54,7 @@ GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
         auditing.audit,
         auditing.show,
         looking.dashboard,
+        looking.embed,
         reports.report,
     ),
     "Find pairs to ask": (proposals.propose, imports.import_),

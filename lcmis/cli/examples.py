@@ -18,6 +18,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "lcmis show 2e65d9522fbe --asked",
     ),
     "dashboard": ("lcmis dashboard", "lcmis dashboard --store other --port 8600 --no-open"),
+    "embed": ("lcmis embed", "lcmis embed -c clip:ViT-L-14/datacomp_xl_s13b_b90k"),
     "note": (
         'lcmis note "a tea cup of iced coke" --tag vessel --comment "a glass" --by ann',
         "lcmis note --export notes.csv",

@@ -35,6 +35,7 @@ class Door:
         place = place_of(path_or_url)
         self.read_only = read_only
         self._place = str(place)
+        self._folder = place.folder
         if place.folder is None and pictures is None:
             raise StoreError(f"{place} says nothing of pictures: name a folder for them too")
         with sentences(self._place):
@@ -62,6 +63,23 @@ class Door:
     def pictures(self) -> PictureFiles:
         """Where the files lie: workers in other processes write to it too."""
         return self._pictures
+
+    @property
+    def folder(self) -> Path:
+        """Where files that are no facts may lie: the facts' folder, else that of the pictures'.
+
+        Raises:
+            StoreError: neither facts nor pictures lie in a folder of this machine.
+        """
+        if self._folder is not None:
+            return self._folder
+        if not self._pictures.is_local:
+            raise StoreError(
+                f"{self._place} has neither its facts nor its pictures in a folder of this "
+                f"machine, so there is no place for what can be computed again: bring the store "
+                f"into a folder with `lcmis db move`"
+            )
+        return Path(self._pictures.address).parent
 
     def close(self) -> None:
         """Let go of the database."""

@@ -200,6 +200,14 @@ class PictureDoor(Door):
                 )
             )
 
+    def hashes(self) -> dict[str, str]:
+        """The SHA-256 of each picture's pixels by its spec key; empty where it was refused."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                select(RenderRow.spec_key, RenderRow.sha256).order_by(RenderRow.id)
+            )
+            return {row[0]: row[1] for row in rows}
+
     def profiles(self, model: str) -> dict[str, str]:
         """The numerics profile of each picture of a model, by its spec key."""
         with self._reading() as connection:

@@ -113,6 +113,16 @@ def repair_progress(*, quiet: bool = False) -> Iterator[RepairWatch | None]:
 
 
 @contextlib.contextmanager
+def embedding(encoder: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
+    """A line while an encoder looks at pictures; nothing where the output is for a script."""
+    if quiet:
+        yield None
+        return
+    with lines() as move:
+        yield lambda done, expected: move(encoder, done, expected, "looking")
+
+
+@contextlib.contextmanager
 def lines() -> Iterator[Callable[[str, int, int, str], None]]:
     """Bars that are moved by model, pictures, pictures expected, and what happens now; lines now
     and then where no terminal shows a bar.
