@@ -20,7 +20,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "dashboard": ("lcmis dashboard", "lcmis dashboard --store other --port 8600 --no-open"),
     "embed": ("lcmis embed", "lcmis embed -c clip:ViT-L-14/datacomp_xl_s13b_b90k"),
     "note": (
-        'lcmis note "a tea cup of iced coke" --tag vessel --comment "a glass" --by ann',
+        'lcmis note "a tea cup of milk" --tag vessel --comment "a jug" --by ann',
         "lcmis note --export notes.csv",
     ),
     "report": ("lcmis report -o report.html", "lcmis report --markdown report.md"),
