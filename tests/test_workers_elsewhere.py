@@ -240,7 +240,7 @@ def differing(monkeypatch, **changes):
     ("changes", "sentence"),
     [
         ({"versions": {"torch": "1.0"}}, r"worker 2 on .* has other versions: .*torch 1.0 \(here"),
-        ({"sees_pictures": False}, "does not see the pictures' folder .* with --pictures"),
+        ({"sees_pictures": False}, "does not see the pictures at .* with --pictures"),
     ],
     ids=["versions", "folder"],
 )

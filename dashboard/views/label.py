@@ -140,7 +140,7 @@ def _confirm(said: str) -> None:
         told += f" Did you mean {plain(' or '.join(alike))}?" if alike else ""
     st.markdown(told)
     with st.container(horizontal=True):
-        st.button(f"Label as {plain(name)}", type="primary", on_click=_begin, args=(name,))
+        st.button(f"Label as {plain(name)}", on_click=_begin, args=(name,))
         for other in known:
             if other != name:
                 _known(other, known[other])

@@ -192,7 +192,7 @@ def load(
     }
     if seen:
         vision, found = CLIPVisionModel.from_pretrained(
-            None, config=sees, state_dict=seen, output_loading_info=True
+            None, config=sees, state_dict=seen, use_safetensors=True, output_loading_info=True
         )
     else:
         refuse_no_safetensors(tower)

@@ -111,7 +111,7 @@ def invert(
     from lcmis.cli.terminal.costs import at_most, tell_cost
     from lcmis.cli.terminal.inversions import inversion_progress, print_inversions
     from lcmis.findings.words import several
-    from lcmis.invert.applications import Wishes, examine
+    from lcmis.invert.applications import Wishes, examine, refuse_unfulfillable
     from lcmis.invert.keeping import keep, prepared
     from lcmis.invert.run import Inversion, InversionSettings
 
@@ -138,6 +138,7 @@ def invert(
         seconds=seconds,
     )
     started = Inversion(settings)
+    refuse_unfulfillable(started, wishes)
     methods = len(started.inverters)
     what = f"{several(methods, 'method')}, {pictures} pictures each to search and {seeds} to judge"
     tell_cost(at_most(methods * (pictures + seeds), what), yes=yes, quiet=json)

@@ -35,7 +35,8 @@ class NamesPlugins(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Fill in the names, and print."""
-        typed = "\n".join(["Examples:", *map(_typed, EXAMPLES[ctx.command_path.partition(" ")[2]])])
+        name = ctx.command_path.partition(" ")[2] or str(ctx.info_name)
+        typed = "\n".join(["Examples:", *map(_typed, EXAMPLES[name])])
         written = str(self.help or "")
         self.help = f"{_flowing(written.partition(typed)[0])}\n\n{typed}"
         for parameter in self.params:
