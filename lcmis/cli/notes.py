@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lcmis.store import Store
     from lcmis.types import About, Note
 
-FILE_HELP = "a .csv, .jsonl or .parquet file"
+FILE_HELP = "a .csv or .parquet file, or one of JSON lines"
 
 
 def note(
