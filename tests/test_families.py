@@ -50,7 +50,7 @@ THOROUGHLY = (
 )
 """One family of each kind of engine, tried in all that is told of it by every run of the tests. Of
 the others that the picture is diffusers' own, and that what the table refuses is refused: the rest
-is tried by ``--every-family``, as ``.ci/run`` does, and by ``make families``."""
+is tried by ``make every-family`` and by ``make families``."""
 DRAWN = ("same", "size")
 
 
