@@ -19,6 +19,7 @@ from worlds.small_store import BROAD, COKE, HOSTILE, ROSES
 
 from lcmis.errors import ConfigError, StoreError, UnknownNameError
 from lcmis.findings import notes
+from lcmis.findings.sheets import Imported
 from lcmis.store import Store
 from lcmis.types import About, Note, NoteKind
 
@@ -264,8 +265,8 @@ def test_a_file_of_notes_brings_them_all_to_another_machine_once(
     assert notes.export_notes(noted, path) == 5
     shutil.copytree(made, tmp_path / "other")
     with Store(tmp_path / "other") as other:
-        assert notes.import_notes(other, path) == notes.NotesImported(added=5, known=0)
-        assert notes.import_notes(other, path) == notes.NotesImported(added=0, known=5)
+        assert notes.import_notes(other, path) == Imported(added=5, known=0)
+        assert notes.import_notes(other, path) == Imported(added=0, known=5)
         assert other.notes() == noted.notes()
 
 
@@ -279,7 +280,7 @@ def test_a_file_of_notes_is_what_pandas_reads(noted: Store, tmp_path: Path) -> N
     notes.export_notes(noted, tmp_path / "notes.jsonl")
     tables.append(pd.read_json(tmp_path / "notes.jsonl", lines=True))
     for table in tables:
-        assert list(table.columns) == list(notes.COLUMNS)
+        assert list(table.columns) == list(notes.SHEET.columns)
         assert table["stands"].tolist() == [True, True, False, True, False]
         assert table["prompt"].tolist() == [COKE.prompt] * 3 + [ROSES.prompt, COKE.prompt]
         assert table["text"][0] == noted.notes()[0].text

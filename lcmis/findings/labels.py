@@ -5,21 +5,18 @@ Labels are facts: none is changed. To take an answer back is one more label that
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
-import io
-import json
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.machine.files import replacing
+from lcmis.findings.sheets import Imported, Sheet
 from lcmis.store import Store
 from lcmis.types import Label, Question, Render, RenderSpec
 
@@ -32,8 +29,6 @@ SETTLED = "settled by "
 """Goes before the name of whoever ended a disagreement: such an answer decides, and counts among
 no rater's own."""
 LONGEST_NAME = 60
-MOST_NAMED = 20
-"""Lines that cannot be used are named up to this many."""
 
 
 def allowed(question: Question) -> tuple[str, ...]:
@@ -263,29 +258,16 @@ def settling(one: Disagreement, answer: str, rater: str) -> Label:
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────
 
-COLUMNS = (
-    "render",
-    "question",
-    "kind",
-    "text",
-    "prompt",
-    "picture",
-    "answer",
-    "rater",
-    "at",
-    "unasked",
+SHEET = Sheet(
+    "labels",
+    columns=(
+        *("render", "question", "kind", "text", "prompt"),
+        *("picture", "answer", "rater", "at", "unasked"),
+    ),
+    needed=("render", "question", "picture", "answer", "rater", "at"),
+    exported_by="lcmis label --export",
 )
-"""Of a file of labels. ``kind``, ``text`` and ``prompt`` are for people; they are not read back."""
-NEEDED = ("render", "question", "picture", "answer", "rater", "at")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelsImported:
-    """What an import did."""
-
-    added: int
-    known: int
-    """Labels that were there already."""
+"""``kind``, ``text`` and ``prompt`` are for people; files of earlier versions lack ``unasked``."""
 
 
 def export_labels(store: Store, path: Path) -> int:
@@ -297,11 +279,7 @@ def export_labels(store: Store, path: Path) -> int:
     Raises:
         ConfigError: the ending is another one, or the file cannot be written.
     """
-    write = _format(path)[0]
-    rows = list(_rows(store))
-    with replacing(path) as draft:
-        draft.write_text(write(rows), encoding="utf-8", newline="")
-    return len(rows)
+    return SHEET.write(path, list(_rows(store)))
 
 
 def _rows(store: Store) -> Iterator[dict[str, str]]:
@@ -324,7 +302,7 @@ def _rows(store: Store) -> Iterator[dict[str, str]]:
         }
 
 
-def import_labels(store: Store, path: Path) -> LabelsImported:
+def import_labels(store: Store, path: Path) -> Imported:
     """Add the labels of a file, all or none; those that are there stay as they are.
 
     Raises:
@@ -332,26 +310,13 @@ def import_labels(store: Store, path: Path) -> LabelsImported:
             store does not have, or of other pixels; each such line is named.
     """
     known = set(store.labels())
-    rows = list(_numbered(path))
-    named = (str(row.get("render")) for _, row in rows)
-    drawn, ask = store.renders_of(named), functools.cache(store.question)
-    found, faults = [], []
-    for number, row in rows:
-        try:
-            found.append(_label(row, drawn, ask))
-        except (ConfigError, UnknownNameError) as error:
-            faults.append(f"line {number}: {error}")
-    if faults:
-        more = len(faults) - MOST_NAMED
-        told = faults[:MOST_NAMED] + ([f"and {more} more lines"] if more > 0 else [])
-        raise ConfigError(
-            f"{path}: nothing was imported, {len(faults)} of {len(faults) + len(found)} labels "
-            "cannot be: mend or take out these lines, or import into the audit that they belong "
-            "to\n  " + "\n  ".join(told)
-        )
+    rows = list(SHEET.read(path))
+    drawn = store.renders_of(str(row.get("render")) for _, row in rows)
+    ask = functools.cache(store.question)
+    found = SHEET.all_of(path, rows, lambda row: _label(row, drawn, ask))
     new = [label for label in dict.fromkeys(found) if label not in known]
     store.add_labels(new)
-    return LabelsImported(added=len(new), known=len(found) - len(new))
+    return Imported(added=len(new), known=len(found) - len(new))
 
 
 def _label(
@@ -359,7 +324,7 @@ def _label(
     drawn: Mapping[str, tuple[RenderSpec, Render]],
     ask: Callable[[str], Question],
 ) -> Label:
-    lacking = [name for name in NEEDED if not isinstance(row.get(name), str) or not row[name]]
+    lacking = [name for name in SHEET.needed if not isinstance(row.get(name), str) or not row[name]]
     if lacking:
         raise ConfigError(f"there is no {' and no '.join(lacking)} in it")
     if row["render"] not in drawn:
@@ -388,56 +353,3 @@ def _same(name: str, row: Mapping[str, Any]) -> str:
     if name != row["rater"]:
         raise ConfigError(f"the rater {row['rater']!r} is stored as {name!r}: write it so")
     return name
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    read = _format(path)[1]
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as text ({error}): name another file") from error
-    try:
-        yield from read(text)
-    except (csv.Error, json.JSONDecodeError) as error:
-        raise ConfigError(f"{path} is no file of labels: {error}; export it anew") from error
-
-
-def _to_csv(rows: Sequence[Mapping[str, str]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _from_csv(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    absent = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-    if absent:
-        raise ConfigError(
-            f"a file of labels has the columns {', '.join(NEEDED)}; this one lacks "
-            f"{', '.join(absent)}: export it with `lcmis label --export`"
-        )
-    for row in reader:
-        yield reader.line_num, row
-
-
-def _to_jsonl(rows: Sequence[Mapping[str, str]]) -> str:
-    return "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
-
-
-def _from_jsonl(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    # Not splitlines: a text may hold other line breaks, which JSON leaves as they are.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            row = json.loads(line)
-            yield number, row if isinstance(row, dict) else {}
-
-
-def _format(path: Path) -> Any:
-    match path.suffix.lower():
-        case ".csv":
-            return _to_csv, _from_csv
-        case ".jsonl":
-            return _to_jsonl, _from_jsonl
-    raise ConfigError(f"{path} is neither .csv nor .jsonl: name a file that ends so")

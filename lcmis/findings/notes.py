@@ -5,28 +5,23 @@ Notes are facts that decide nothing: no verdict and no rate depends on one.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.findings.labels import moment_of, now, rater_name
-from lcmis.machine.files import replacing
+from lcmis.findings.sheets import Imported, Sheet
 from lcmis.machine.letters import acts
 from lcmis.store import Store
 from lcmis.types import About, Note, NoteKind
 
 LONGEST_COMMENT = 4000
 LONGEST_TAG = 40
-MOST_NAMED = 20
-"""Lines that cannot be used are named up to this many."""
 
 
 # ── saying something ─────────────────────────────────────────────────────────────────────────────
@@ -243,22 +238,18 @@ def find_notes(
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────
 
-COLUMNS = (
-    "about", "subject", "kind", "text", "rater", "at", "withdraws", "key", "stands", "prompt",
-    "model", "seed",
-)  # fmt: skip
-"""Of a file of notes. ``stands``, ``prompt``, ``model`` and ``seed`` are for people; they are not
-read back."""
-NEEDED = ("about", "subject", "kind", "text", "rater", "at", "withdraws")
-
-
-@dataclass(frozen=True, slots=True)
-class NotesImported:
-    """What an import did."""
-
-    added: int
-    known: int
-    """Notes that were there already."""
+SHEET = Sheet(
+    "notes",
+    columns=(
+        *("about", "subject", "kind", "text", "rater", "at", "withdraws"),
+        *("key", "stands", "prompt", "model", "seed"),
+    ),
+    needed=("about", "subject", "kind", "text", "rater", "at", "withdraws"),
+    exported_by="lcmis note --export",
+    endings=(".csv", ".jsonl", ".parquet"),
+    arrow_kinds={"stands": "bool", "seed": "int64"},
+)
+"""What is not needed is for people."""
 
 
 def export_notes(store: Store, path: Path) -> int:
@@ -270,11 +261,7 @@ def export_notes(store: Store, path: Path) -> int:
     Raises:
         ConfigError: the ending is another one, or the file cannot be written.
     """
-    write = _format(path)[0]
-    rows = _rows(store)
-    with replacing(path) as draft:
-        draft.write_bytes(write(rows))
-    return len(rows)
+    return SHEET.write(path, _rows(store))
 
 
 def _rows(store: Store) -> list[dict[str, Any]]:
@@ -287,7 +274,7 @@ def _rows(store: Store) -> list[dict[str, Any]]:
         thing = called[note.about, note.subject]
         rows.append(
             {
-                **{name: str(getattr(note, name)) for name in NEEDED},
+                **{name: str(getattr(note, name)) for name in SHEET.needed},
                 "key": note.key,
                 "stands": note.key in stand,
                 "prompt": thing.prompt,
@@ -298,30 +285,17 @@ def _rows(store: Store) -> list[dict[str, Any]]:
     return rows
 
 
-def import_notes(store: Store, path: Path) -> NotesImported:
+def import_notes(store: Store, path: Path) -> Imported:
     """Add the notes of a file, all or none; those that are there stay as they are.
 
     Raises:
         ConfigError: the file cannot be read, or a line is no note or speaks of what this store
             does not have; each such line is named.
     """
-    found, faults = [], []
     there = _Subjects(store)
-    for number, row in _numbered(path):
-        try:
-            found.append(there.checked(_note(row)))
-        except (ConfigError, UnknownNameError) as error:
-            faults.append(f"line {number}: {error}")
-    if faults:
-        more = len(faults) - MOST_NAMED
-        told = faults[:MOST_NAMED] + ([f"and {more} more lines"] if more > 0 else [])
-        raise ConfigError(
-            f"{path}: nothing was imported, {len(faults)} of {len(faults) + len(found)} notes "
-            "cannot be: mend or take out these lines, or import into the audit that they belong "
-            "to\n  " + "\n  ".join(told)
-        )
+    found = SHEET.all_of(path, SHEET.read(path), lambda row: there.checked(_note(row)))
     added = store.add_notes(found)
-    return NotesImported(added=added, known=len(found) - added)
+    return Imported(added=added, known=len(found) - added)
 
 
 class _Subjects:
@@ -350,7 +324,7 @@ class _Subjects:
 
 
 def _note(row: Mapping[str, Any]) -> Note:
-    lacking = [name for name in NEEDED if not isinstance(row.get(name), str)]
+    lacking = [name for name in SHEET.needed if not isinstance(row.get(name), str)]
     if lacking:
         raise ConfigError(f"there is no {' and no '.join(lacking)} in it")
     try:
@@ -369,81 +343,3 @@ def _note(row: Mapping[str, Any]) -> Note:
         raise ConfigError(f"the rater {row['rater']!r} is stored otherwise: write the name so")
     moment_of(row["at"])
     return Note(about, row["subject"], kind, text, row["rater"], row["at"], row["withdraws"])
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    read = _format(path)[1]
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error}): name another file") from error
-    try:
-        yield from read(content)
-    except (csv.Error, ValueError, OSError) as error:
-        raise ConfigError(f"{path} is no file of notes: {error}; export it anew") from error
-
-
-def _to_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def _from_csv(content: bytes) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-    absent = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-    if absent:
-        raise ValueError(f"it lacks the columns {', '.join(absent)}")
-    for row in reader:
-        yield reader.line_num, row
-
-
-def _to_jsonl(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    return "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows).encode()
-
-
-def _from_jsonl(content: bytes) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    # Not splitlines: a text may hold other line breaks, which JSON leaves as they are.
-    for number, line in enumerate(content.decode("utf-8-sig").split("\n"), 1):
-        if line.strip():
-            row = json.loads(line)
-            yield number, row if isinstance(row, dict) else {}
-
-
-def _to_parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    import pyarrow
-    from pyarrow import parquet
-
-    kinds = {"stands": pyarrow.bool_(), "seed": pyarrow.int64()}
-    shape = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
-    sink = io.BytesIO()
-    parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows], shape), sink)
-    return sink.getvalue()
-
-
-def _from_parquet(content: bytes) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(io.BytesIO(content))
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(str(error)) from error
-    yield from enumerate(table.to_pylist(), 1)
-
-
-_Write = Callable[[Sequence[Mapping[str, Any]]], bytes]
-_Read = Callable[[bytes], Iterator[tuple[int, Mapping[str, Any]]]]
-
-
-def _format(path: Path) -> tuple[_Write, _Read]:
-    match path.suffix.lower():
-        case ".csv":
-            return _to_csv, _from_csv
-        case ".jsonl":
-            return _to_jsonl, _from_jsonl
-        case ".parquet":
-            return _to_parquet, _from_parquet
-    raise ConfigError(f"{path} is none of .csv, .jsonl and .parquet: name a file that ends so")
