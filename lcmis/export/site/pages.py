@@ -11,16 +11,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 from lcmis import __version__, findings
 from lcmis.errors import ConfigError
 from lcmis.export.report import Report, gather, html
 from lcmis.export.report.contents import ModelPart
+from lcmis.export.report.page import environment_of
 from lcmis.findings import PairFinding, RepairFinding, short, words
 from lcmis.findings.comparison import Audited, Comparison, compare
-from lcmis.findings.words import several
 from lcmis.judge import Decision
 from lcmis.machine import letters
 from lcmis.store import Evidence, Store
@@ -330,26 +329,11 @@ class _Pages:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("lcmis.export.site"),
-        autoescape=True,
-        finalize=_harmless,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of("lcmis.export.site")
     environment.filters.update(
-        rate=words.rate,
-        several=several,
-        decision=words.decision,
         missing=words.missing,
         level=words.level,
-        short_key=words.short_key,
         short_name=words.short_name,
-        moment=words.moment,
-        rule=words.rule,
-        counted=words.counted,
-        certificate=words.certificate,
         page_of=page_of,
         in_short=short.model,
         outcome=lambda found: words.outcome(
@@ -359,9 +343,3 @@ def _environment() -> Environment:
         names=lambda found: words.two_names(found.first, found.second),
     )
     return environment
-
-
-def _harmless(value: Any) -> Any:
-    """What every expression of a page passes through: letters that act are spelled out."""
-    foreign = isinstance(value, str) and not isinstance(value, Markup)
-    return letters.visible(value) if foreign else value
