@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from html import escape
 
@@ -49,7 +50,7 @@ def _shown(text: str) -> str:
     return escape(letters.visible(text))
 
 
-class Tells:
+class Tells(ABC):
     """Shows itself in a notebook, and where it is printed.
 
     A dataclass that does so is made with ``repr=False``, or its own would be shown.
@@ -57,9 +58,9 @@ class Tells:
 
     __slots__ = ()
 
+    @abstractmethod
     def telling(self) -> Telling:
         """What is shown."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return self.telling().text()
