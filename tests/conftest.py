@@ -79,3 +79,24 @@ def lcmis(monkeypatch, capsys):
         return ended.value.code or 0, out.out, out.err
 
     return run
+
+
+# ── pages in a browser ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, for the tests of one file; they are skipped where there is none."""
+    from worlds import pages
+
+    with pages.started() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    """Where the dashboard shows the file's own ``folder``, which nobody else writes to."""
+    from worlds import pages
+
+    with pages.served(folder) as url:
+        yield url

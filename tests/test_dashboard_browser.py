@@ -30,18 +30,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return repair_store.fill(tmp_path_factory.mktemp("served"))
 
 
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    with pages.served(folder) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    with pages.started() as chromium:
-        yield chromium
-
-
 @pytest.fixture
 def page(browser: playwright.Browser, address: str) -> Iterator[playwright.Page]:
     with pages.visited(browser, address) as visitor:

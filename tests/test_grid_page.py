@@ -265,18 +265,6 @@ def test_a_word_on_a_pair_is_kept_from_its_page_and_what_is_none_is_a_sentence(
 # ── in a browser ─────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    with pages.served(folder) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    with pages.started() as chromium:
-        yield chromium
-
-
 @pytest.fixture
 def page(browser: playwright.Browser, address: str) -> Iterator[playwright.Page]:
     with pages.visited(browser, address) as visitor:

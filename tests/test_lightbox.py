@@ -36,18 +36,6 @@ def folder(untouched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shutil.copytree(untouched, tmp_path_factory.mktemp("served") / "audit")
 
 
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    with pages.served(folder) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    with pages.started() as chromium:
-        yield chromium
-
-
 @pytest.fixture
 def page(browser: playwright.Browser, address: str) -> Iterator[playwright.Page]:
     with pages.visited(browser, address) as visitor:

@@ -167,20 +167,6 @@ def test_a_site_is_there_whole_or_not_at_all(tmp_path, monkeypatch, lcmis):
 # ── in a browser ──────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium on this machine")
-    with playwright.sync_playwright() as player:
-        found = player.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield found
-        found.close()
-
-
 @pytest.fixture
 def page(browser):
     shown = browser.new_page(viewport={"width": 1200, "height": 800})

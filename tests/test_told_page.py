@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,18 +21,6 @@ RECORD = f"/picture?pair={quote(COKE.key)}&picture={quote(PICTURE.key)}"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return judged_store.fill(tmp_path_factory.mktemp("judged"))
-
-
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    with pages.served(folder) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    with pages.started() as chromium:
-        yield chromium
 
 
 @pytest.mark.parametrize("width", [1400, 390], ids=["desk", "phone"])
