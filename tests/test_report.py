@@ -18,7 +18,7 @@ from worlds import repair_store, small_store
 from worlds.repair_store import FAILED, PASSED, SHOUT
 from worlds.small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECOND, STRANGE
 
-from lcmis import findings
+from lcmis import findings, judge
 from lcmis.check import questions_of
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.export import report
@@ -296,6 +296,20 @@ def test_few_labels_say_nothing_of_the_checker(folder: Path, tmp_path: Path) -> 
     found = made.labels
     assert f"1 person labelled {found.pictures} of {found.of} pictures; 50 are the least" in told
     assert not [row for row in Page(report.html(made)).rows if row and row[0] == "b present"]
+
+
+def test_enough_labels_calibrate_the_checker(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    repair_store.label(tmp_path)
+    monkeypatch.setattr(judge, "FEW_LABELS", 6)
+    with Store(tmp_path, read_only=True) as store:
+        made = report.gather(store)
+    assert made.is_calibrated
+    page = Page(report.html(made))
+    assert page.row("b present")[1] == "6"
+    assert "1 person labelled 6 of 21 pictures. What they say stands below" in plain(page.text)
 
 
 # ── one file ─────────────────────────────────────────────────────────────────────────────────────

@@ -125,8 +125,8 @@ def publish(
     place: Annotated[
         str,
         typer.Argument(
-            help="Where to: a folder that does not exist yet; for mlflow an experiment, for wandb "
-            "a project, for hub OWNER/NAME."
+            help="Where to: a folder that does not exist yet; or an experiment, a project or "
+            "OWNER/NAME, where the place is a tracker or a hub."
         ),
     ],
     model: ModelsOption = None,
