@@ -134,11 +134,10 @@ def test_workers_killed_at_any_moment_cost_nothing_but_time(config, threads, mon
             return super().generate(specs)
 
     named(monkeypatch, Killed)
-    result, crew = run(config("killed"))
+    result, _ = run(config("killed"))
     assert threads.num_killed > 0
     assert facts(config("killed")) == facts(config("alone"))
     assert result.failures == 0
-    assert sum(shift.pictures for shift in crew.shifts()) >= 0
 
 
 def test_an_order_that_nobody_survives_fails_and_all_else_is_made(config, threads, monkeypatch):

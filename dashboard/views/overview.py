@@ -64,7 +64,7 @@ def main() -> None:
 def _in_short() -> None:
     """The answer in the words of the report, each sentence with the way to what is behind it."""
     for model, found in facts.outcomes().items():
-        st.markdown(spelled(short.model(found)))
+        st.markdown(spelled(short.model(found)), help=looks.HELP_CONTROLLED)
         fails = found.decided[judge.Decision.FAILS]
         with st.container(horizontal=True, gap="small"):
             for one, many, decision, count in (

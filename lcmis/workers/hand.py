@@ -126,7 +126,6 @@ class Hand:
             painted=painted,
             said=tuple(said),
             unsaid=tuple(unsaid),
-            seconds=seconds,
             worker=self._name,
         )
 
@@ -143,9 +142,7 @@ class Hand:
         TALK.info(
             "%s asked %s %d times in %.2f s", self._name, order.checker, len(order.asked), seconds
         )
-        return Delivery(
-            order, said=tuple(said), unsaid=tuple(unsaid), worker=self._name, seconds=seconds
-        )
+        return Delivery(order, said=tuple(said), unsaid=tuple(unsaid), worker=self._name)
 
     def _ask(
         self, order: DrawOrder, images: Mapping[str, Image]

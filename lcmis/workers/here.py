@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -122,13 +121,11 @@ class Here:
         """Nobody to let go."""
 
     def _check(self, order: CheckOrder) -> Delivery:
-        started = time.monotonic()
         images = dict(order.images)
         for key, sha256 in order.stored.items():
             images[key] = self._store.image(sha256)
         said, unsaid = ask(self._checkers[order.checker], order.asked, images)
-        seconds = time.monotonic() - started
-        return Delivery(order, said=tuple(said), unsaid=tuple(unsaid), seconds=seconds)
+        return Delivery(order, said=tuple(said), unsaid=tuple(unsaid))
 
     def _heard(self) -> list[Delivery]:
         heard = []

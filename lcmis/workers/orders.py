@@ -103,8 +103,6 @@ class Delivery:
     remarks: tuple[Exchange, ...] = ()
     work: Work = NO_WORK
     worker: str = ""
-    seconds: float = 0.0
-    """That the worker was busy with it."""
     closed: ServiceClosed | None = None
     """Why no more comes of its kind, once what came is kept."""
 
@@ -204,7 +202,6 @@ def paint(model: ImageModel, order: DrawOrder) -> Delivery:
         ),
         remarks=tuple(remarks_of(model)),
         work=work_of(model) - before,
-        seconds=seconds,
         closed=closed,
     )
 

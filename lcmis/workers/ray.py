@@ -53,7 +53,6 @@ class _Worker:
     greeting: Any = None
     """What it is waited for to say first."""
     pictures: int = 0
-    seconds: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.name} on {self.node or 'no node yet'}"
@@ -77,21 +76,6 @@ class _Pool:
     gpus: float
     memory: float
     workers: list[_Worker] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """What one worker has done so far."""
-
-    worker: str
-    node: str
-    device: str
-    model: str
-    """That it drew with last."""
-    pictures: int
-    busy_seconds: float
-    deaths: int
-    is_out: bool
 
 
 class Ray:
@@ -410,7 +394,6 @@ class Ray:
             raise ConfigError(f"{worker}: {said.sentence}")
         worker.deaths = 0
         worker.pictures += len(said.painted)
-        worker.seconds += said.seconds
         self._lost.pop(id(order), None)
         return dataclasses.replace(said, order=order)
 
@@ -531,22 +514,6 @@ class Ray:
             self._store.pictures.take_away(self._probe)
         if self._is_mine:
             self._ray.shutdown()
-
-    def shifts(self) -> list[Shift]:
-        """What each worker has done so far."""
-        return [
-            Shift(
-                one.name,
-                one.node,
-                one.device,
-                one.model,
-                one.pictures,
-                one.seconds,
-                one.deaths,
-                one.is_out,
-            )
-            for one in self._workers()
-        ]
 
 
 def _can(worker: _Worker, order: Order) -> bool:

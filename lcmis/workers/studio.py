@@ -351,8 +351,9 @@ class _Floor:
     ) -> None:
         """Have these questions asked; of a picture that was refused there is nothing to ask."""
         images, stored = images or {}, stored or {}
-        shown = tuple(item for item in asked if item[0] in images or item[0] in stored)
-        self._answered(checker, [item for item in asked if item not in shown])
+        there = images.keys() | stored.keys()
+        shown = tuple(item for item in asked if item[0] in there)
+        self._answered(checker, [item for item in asked if item[0] not in there])
         if shown:
             self._checks[checker].append(CheckOrder(checker, shown, images, stored))
 

@@ -23,9 +23,14 @@ def print_measured(name: str, one: MeasuredWay) -> None:
             f"{one.pictures - one.equal} of {one.pictures} pictures differ, by at most "
             f"{one.largest} of 255"
         )
+    once = (
+        f"; the first batch takes {one.first_seconds:.0f} s"
+        if "compiled" in one.way.settings
+        else ""
+    )
     turned = f"; {one.turned} of {one.answers} answers turned" if one.answers else ""
     console.print(
-        f"{one.way.name}: {one.ratio:.2f} times as fast, class {one.kind}: {changed}{turned}",
+        f"{one.way.name}: {one.ratio:.2f} times as fast, class {one.kind}: {changed}{turned}{once}",
         markup=False,
     )
 
