@@ -15,10 +15,10 @@ from worlds import pages, small_store
 from worlds.small_store import BROAD, COKE, make_spec
 
 from lcmis import cli
+from lcmis.audit.embedding import add_features
 from lcmis.errors import ConfigError, StoreError
 from lcmis.findings.features import (
     Features,
-    add_features,
     feature_file,
     feature_files,
     nearest,
@@ -114,7 +114,7 @@ def test_only_new_pictures_are_looked_at_and_the_old_ones_stay(seen: Path, tmp_p
 def test_what_was_seen_before_an_interrupt_is_kept(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lcmis.findings.features.AT_ONCE", 3)
+    monkeypatch.setattr("lcmis.audit.embedding.AT_ONCE", 3)
     with Store(folder, read_only=True) as store:
         with pytest.raises(KeyboardInterrupt):
             add_features(store, Colours(stops_after=6))

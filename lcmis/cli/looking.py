@@ -182,8 +182,8 @@ def embed(
 
     What it sees lies in a file beside the facts, and only new pictures are looked at.
     """
+    from lcmis.audit.embedding import add_features
     from lcmis.cli import terminal
-    from lcmis.findings.features import add_features
     from lcmis.findings.words import several
 
     with open_store(store, pictures, read_only=True) as facts:

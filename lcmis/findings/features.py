@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,36 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lcmis.errors import ConfigError, StoreError
-from lcmis.machine.files import replacing
+from lcmis.errors import StoreError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from lcmis.plugins.protocols import Encoder
     from lcmis.store import Store
 
-AT_ONCE = 32
-"""Pictures in memory at a time."""
-BETWEEN_SAVES = 2048
-"""New pictures after which the file is written, so that little is lost with the power."""
 ROWS = 8192
 """Features in float32 at a time; the file, and what is kept of it, are half as wide."""
 _LENGTH = 0.01
 """How far from one the length of a feature may lie: half precision rounds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """What a run of :func:`add_features` did."""
-
-    encoder: str
-    file: Path
-    added: int
-    known: int
-    """Had features already."""
-    damaged: int
-    """Their files are missing or damaged; they have none."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +86,7 @@ def feature_files(store: Store) -> list[Path]:
 
 
 def read_features(file: Path) -> Features:
-    """What :func:`add_features` wrote.
+    """What `lcmis embed` wrote.
 
     Raises:
         StoreError: it cannot be read as such a file.
@@ -125,55 +104,13 @@ def read_features(file: Path) -> Features:
             or names.shape != (len(vectors), 32)
         ):
             raise ValueError("its tables are of another shape")
-        if not all(map(_of_length_one, _wide(vectors))):
+        if not all(map(of_length_one, _wide(vectors))):
             raise ValueError("it holds what is no direction")
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise StoreError(
             f"{file} cannot be read as features ({error}): delete it, and run `lcmis embed` again"
         ) from error
     return Features(encoder, tuple(row.tobytes().hex() for row in names), vectors)
-
-
-def add_features(
-    store: Store, encoder: Encoder, watch: Callable[[int, int], None] | None = None
-) -> Embedded:
-    """Look at every picture of the store that an encoder has not seen, and keep what it saw.
-
-    They are no facts: whoever has the pictures and the encoder has them again. What was done
-    before an interrupt is kept.
-
-    Args:
-        store: Read only.
-        encoder: Sees pictures.
-        watch: Told after each batch how many are done, and of how many.
-
-    Raises:
-        StoreError: the file of features that lies there is damaged.
-        ConfigError: it cannot be written, or the encoder sees no direction in a picture.
-    """
-    file = feature_file(store, encoder.encoder_id)
-    names: list[str] = []
-    kept: list[npt.NDArray[np.float16]] = []
-    if file.exists():
-        before = read_features(file)
-        names, kept = list(before.names), [before.vectors]
-    known, damaged, saved = len(names), 0, len(names)
-    wanted = sorted({sha for sha in store.hashes().values() if sha} - set(names))
-    try:
-        for batch, broken in _batches(store, wanted):
-            damaged += broken
-            if batch:
-                kept.append(_seen(encoder, list(batch.values())))
-                names.extend(batch)
-            if watch is not None:
-                watch(len(names) - known + damaged, len(wanted))
-            if len(names) - saved >= BETWEEN_SAVES:
-                _write(file, encoder.encoder_id, names, kept)
-                saved = len(names)
-    finally:
-        if len(names) > saved:
-            _write(file, encoder.encoder_id, names, kept)
-    return Embedded(encoder.encoder_id, file, len(names) - known, known, damaged)
 
 
 def nearest(likeness: npt.NDArray[np.float32], many: int) -> npt.NDArray[np.int64]:
@@ -221,41 +158,6 @@ def _wide(vectors: npt.NDArray[np.float16]) -> Iterator[npt.NDArray[np.float32]]
         yield vectors[start : start + ROWS].astype(np.float32)
 
 
-def _of_length_one(vectors: npt.NDArray[np.float32]) -> bool:
-    """What is not finite is of no length, and so is not of this one."""
+def of_length_one(vectors: npt.NDArray[np.float32]) -> bool:
+    """Whether all are; what is not finite is of no length, and so is not of this one."""
     return bool((np.abs(np.linalg.norm(vectors, axis=1) - 1) < _LENGTH).all())
-
-
-def _seen(encoder: Encoder, pictures: Sequence[Image]) -> npt.NDArray[np.float16]:
-    seen = encoder.see(pictures).float().cpu().numpy()
-    if not _of_length_one(seen):
-        raise ConfigError(
-            f"{encoder.encoder_id} sees no direction in a picture: are its weights whole? Try "
-            f"--dtype float32"
-        )
-    narrow: npt.NDArray[np.float16] = seen.astype(np.float16)
-    return narrow
-
-
-def _batches(store: Store, names: Sequence[str]) -> Iterator[tuple[dict[str, Image], int]]:
-    """Pictures by their hash, a few at a time, and how many of those few cannot be read."""
-    for start in range(0, len(names), AT_ONCE):
-        some = names[start : start + AT_ONCE]
-        batch = {}
-        for name in some:
-            try:
-                batch[name] = store.image(name)
-            except StoreError:  # told as a number; `lcmis db check` names each
-                continue
-        yield batch, len(some) - len(batch)
-
-
-def _write(
-    file: Path, encoder: str, names: Sequence[str], kept: Sequence[npt.NDArray[np.float16]]
-) -> None:
-    from safetensors.numpy import save_file
-
-    hashes = np.frombuffer(bytes.fromhex("".join(names)), np.uint8).reshape(-1, 32)
-    tables = {"sha256": hashes, "features": np.concatenate(kept)}
-    with replacing(file) as draft:
-        save_file(tables, draft, {"encoder": encoder})
