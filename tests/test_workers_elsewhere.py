@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
+from concurrent.futures import wait
 
 import pytest
 from worlds.threads import Threads
@@ -165,10 +167,10 @@ def test_a_worker_that_keeps_failing_is_named_and_left_out(config, threads, monk
     run(config("alone", 0))
 
     class Sickly(Hand):
-        def load(self, names):
+        def hello(self, probe=""):
             if self._name == "worker 2":
                 next(a for a in threads.actors if a._inside is self).die()
-            return super().load(names)
+            return super().hello(probe)
 
     monkeypatch.setattr(ray, "Hand", Sickly)
     _, crew = run(config("sick"))
@@ -252,9 +254,45 @@ def test_what_must_be_the_same_everywhere_is_looked_at_first(
     assert ToyModel.drawn == []
 
 
-def test_another_kind_of_device_is_left_out_and_named(config, threads, monkeypatch):
-    differing(monkeypatch, device="NVIDIA A100")
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"versions": {"torch": "1.0"}}, "worker 2 on .* is left out: it has other versions"),
+        ({"sees_pictures": False}, "worker 2 on .* is left out: it does not see the pictures"),
+    ],
+    ids=["versions", "folder"],
+)
+def test_who_comes_late_and_differs_goes_alone(config, threads, monkeypatch, changes, sentence):
+    drawn = threading.Event()
+
+    class Late(Hand):
+        def hello(self, probe=""):
+            said = super().hello(probe)
+            if self._name != "worker 2":
+                return said
+            drawn.wait()
+            return dataclasses.replace(said, **changes)
+
+    heard = ray.Ray._heard
+
+    def after(self, *arguments):
+        drawn.set()
+        wait(one.greeting for one in self._workers() if one.greeting is not None)
+        return heard(self, *arguments)
+
+    monkeypatch.setattr(ray, "Hand", Late)
+    monkeypatch.setattr(ray.Ray, "_heard", after)
+    monkeypatch.setattr(ray, "GREETING_SECONDS", 0.0)
     _, crew = run(config())
+    run(config("alone", 0))
+    assert facts(config()) == facts(config("alone"))
+    assert [bool(re.match(sentence, one)) for one in crew.left_out] == [True]
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_another_kind_of_device_is_left_out_and_named(config, threads, monkeypatch, count):
+    differing(monkeypatch, device="NVIDIA A100")
+    _, crew = run(config(count=count))
     assert ["worker 2" in one and "NVIDIA A100" in one for one in crew.left_out] == [True]
     run(config("alone", 0))
     assert facts(config()) == facts(config("alone"))

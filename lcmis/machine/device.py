@@ -78,6 +78,12 @@ def accelerator_name(device: str) -> str | None:
     return names.pop() if len(names) == 1 else None  # which of several is meant, CUDA decides
 
 
+def device_name() -> str:
+    """What this process draws on by itself: the accelerator's name, or ``cpu`` and its kind."""
+    device = choose_device("auto")
+    return accelerator_name(device) or f"{device} {platform.machine()}"
+
+
 def _apple_name() -> str | None:
     asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
     try:

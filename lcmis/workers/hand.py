@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lcmis.errors import ConfigError, RenderError, UserError
-from lcmis.machine.device import accelerator_name, choose_device
+from lcmis.machine.device import device_name
 from lcmis.machine.versions import versions
 from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.optional import load
@@ -83,11 +83,9 @@ class Hand:
 
     def hello(self, probe: str = "") -> Hello:
         """Say where this is; ``probe`` is a mark that whoever asks left among the pictures."""
-        device = choose_device("auto")
-        name = accelerator_name(device)
         return Hello(
             platform.node(),
-            name or f"{device} {platform.machine()}",
+            device_name(),
             versions(),
             not probe or self._pictures.sees(probe),
         )

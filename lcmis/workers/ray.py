@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, RenderError
+from lcmis.machine.device import device_name
 from lcmis.machine.drafts import draft_name
 from lcmis.machine.versions import versions
 from lcmis.plugins.protocols import AsksService, Checker, ImageModel
@@ -32,6 +33,8 @@ LOSSES = 4
 """So many workers died over one order, and it has failed."""
 PATIENCE_SECONDS = 180.0
 """For a place in the cluster, where nobody is at work."""
+GREETING_SECONDS = 60.0
+"""For all to say who they are once the first has; who comes later and differs is left out."""
 
 
 @dataclass(slots=True, eq=False)
@@ -124,6 +127,9 @@ class Ray:
         self._device = ""
         """On which all pictures of this run are drawn."""
         self._since = time.monotonic()
+        self._first_said = 0.0
+        self._has_begun = False
+        """Whether orders may be out."""
         self._together: tuple[str, ...] = ()
 
     # ── beginning ────────────────────────────────────────────────────────────────────────────
@@ -225,9 +231,26 @@ class Ray:
         for worker in self._workers():
             self._hire(worker)
         self._since = time.monotonic()
+        while self._waits_for_greetings():
+            self._wait(1.0)
+            self._refuse_nobody()
+        self._choose_device()
+        for worker in self._workers():
+            if worker.node and worker.greeting is None and not worker.is_out:
+                self._let_load(worker)
         while not all(any(one.is_ready for one in pool.workers) for pool in self._pools):
             self._wait(1.0)
             self._refuse_nobody()
+        self._has_begun = True
+
+    def _waits_for_greetings(self) -> bool:
+        """Whether somebody may still differ before anything is drawn."""
+        said = [bool(one.node or one.is_out) for one in self._workers()]
+        if not any(said):
+            return True
+        self._first_said = self._first_said or time.monotonic()
+        limit = min(GREETING_SECONDS, self._patience)
+        return not all(said) and time.monotonic() - self._first_said < limit
 
     def _hire(self, worker: _Worker) -> None:
         self._log_folder.mkdir(parents=True, exist_ok=True)
@@ -399,42 +422,59 @@ class Ray:
 
     def _greeted(self, worker: _Worker, said: Hello | Trouble | None) -> None:
         worker.greeting = None
-        if isinstance(said, Trouble):
-            raise ConfigError(f"{worker} cannot begin: {said.sentence}")
         if said is None:  # all that it needs is in its memory
             worker.is_ready = True
             return
+        if isinstance(said, Trouble):
+            self._refuse(worker, f"cannot begin: {said.sentence}")
+            return
         worker.node, worker.device = said.node, said.device
-        self._refuse_other_versions(worker, said)
-        if not said.sees_pictures:
-            raise ConfigError(
-                f"{worker} does not see the pictures at {self._store.pictures}: name one "
-                f"that every machine reaches with --pictures, at the same path everywhere"
+        if other := _other_versions(said):
+            self._refuse(
+                worker,
+                f"has other versions: {', '.join(other)}; install the same everywhere, since they "
+                f"decide pixels and scores",
             )
-        if worker.pool.models and worker.device != (self._device or worker.device):
+            return
+        if not said.sees_pictures:
+            self._refuse(
+                worker,
+                f"does not see the pictures at {self._store.pictures}: name one that every "
+                f"machine reaches with --pictures, at the same path everywhere",
+            )
+            return
+        if self._device:
+            self._let_load(worker)
+
+    def _choose_device(self) -> None:
+        """That of this process if a worker has it, or else that of most; never the first one's."""
+        named = [one.device for one in self._workers() if one.node and one.pool.models]
+        own = device_name()
+        counts = Counter(sorted(named))
+        self._device = own if own in counts or not counts else counts.most_common(1)[0][0]
+
+    def _let_load(self, worker: _Worker) -> None:
+        """Have in memory what it will use, unless it would draw other bits than the others."""
+        if worker.pool.models and worker.device != self._device:
             self._leave_out(
                 worker,
                 f"it draws on {worker.device}, and others on {self._device}: pictures of two kinds "
                 f"of devices are not mixed in one run",
             )
             return
-        self._device = worker.device if worker.pool.models else self._device
         wanted = (*worker.pool.models, *worker.pool.checkers)
         names = tuple(name for name in self._together if name in wanted)
         worker.greeting = worker.actor.load.remote(names)
 
-    def _refuse_other_versions(self, worker: _Worker, said: Hello) -> None:
-        ours = versions()
-        other = [
-            f"{name} {said.versions.get(name, 'missing')} (here {ours[name]})"
-            for name in ours
-            if said.versions.get(name) != ours[name]
-        ]
-        if other:
-            raise ConfigError(
-                f"{worker} has other versions: {', '.join(other)}; install the same everywhere, "
-                f"since they decide pixels and scores"
-            )
+    def _refuse(self, worker: _Worker, why: str) -> None:
+        """One that comes when others are at work already goes alone.
+
+        Raises:
+            ConfigError: nothing is under way.
+        """
+        if not self._has_begun:
+            raise ConfigError(f"{worker} {why}")
+        self._leave_out(worker, f"it {why}")
 
     # ── who dies ─────────────────────────────────────────────────────────────────────────────
 
@@ -514,6 +554,16 @@ class Ray:
             self._store.pictures.take_away(self._probe)
         if self._is_mine:
             self._ray.shutdown()
+
+
+def _other_versions(said: Hello) -> list[str]:
+    """What a worker has otherwise, with what is here."""
+    ours = versions()
+    return [
+        f"{name} {said.versions.get(name, 'missing')} (here {ours[name]})"
+        for name in ours
+        if said.versions.get(name) != ours[name]
+    ]
 
 
 def _can(worker: _Worker, order: Order) -> bool:
