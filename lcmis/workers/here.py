@@ -15,6 +15,8 @@ from lcmis.workers.orders import CheckOrder, Delivery, DrawOrder, Order, Painted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+AT_ONCE = 32
+"""Pictures from the store that one order asks about."""
 CHECKS = 2
 """Orders to check that may lie before the checkers; until there is room, nothing is drawn."""
 
@@ -88,9 +90,13 @@ class Here:
         return bool(self._order or self._flights.is_under_way or self._checking)
 
     @property
-    def has_idle(self) -> bool:
+    def runs_low(self) -> bool:
         """Whether nothing is done at all: what is checked may bring more to be drawn with it."""
         return not self.is_busy
+
+    def check_size(self, pictures: int) -> int:
+        """As many as may lie in memory together."""
+        return AT_ONCE
 
     def reports(self) -> list[Delivery]:
         """Draw what is to be drawn, or wait for what is checked."""

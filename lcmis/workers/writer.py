@@ -37,6 +37,10 @@ class StoreWriter:
         self._waiting: deque[Parcel] = deque()
         self._begun: deque[Future[None]] = deque()
         self._hand = ThreadPoolExecutor(1, "lcmis-writer")
+        self.brought = 0
+        """Parcels so far."""
+        self.written = 0
+        """Of them, those that are in the store."""
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +61,7 @@ class StoreWriter:
         while self._begun and (self._begun[0].done() or len(self._waiting) >= WAITING):
             self._begun.popleft().result()
         self._waiting.append(parcel)
+        self.brought += 1
         self._begun.append(self._hand.submit(self._write))
 
     def _write(self) -> None:
@@ -70,3 +75,4 @@ class StoreWriter:
                 exchanges=[one for parcel in parcels for one in parcel.exchanges],
                 failures=[one for parcel in parcels for one in parcel.failures],
             )
+            self.written += len(parcels)

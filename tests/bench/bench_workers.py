@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -68,9 +69,9 @@ def busy(seconds: float) -> None:
     BUSY.append((worker, start, time.monotonic()))
 
 
-def slow_disk(folder: images.PictureFolder, path: Path, image: Image.Image) -> None:
+def slow_disk(folder: images.PictureFolder, path: Path, content: Image.Image, fill: Any) -> None:
     time.sleep(REST["disk"])
-    written(folder, path, image)
+    written(folder, path, content, fill)
 
 
 written = images.PictureFolder._write_whole
