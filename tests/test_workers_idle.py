@@ -36,3 +36,13 @@ def test_what_keeps_devices_busy_is_needed(tmp_path, monkeypatch, place, name, v
         monkeypatch.setattr(ray, "MOST_IN_HAND", 1)
     clock, _ = simulated(tmp_path, monkeypatch, Pace(0.12), 64, 128)
     assert clock.idle_share() > 0.05
+
+
+def test_pairs_are_counted_as_they_are_decided(tmp_path, monkeypatch):
+    told = []
+    simulated(tmp_path, monkeypatch, Pace(1.0), 2, 10, told.append)
+    assert sorted({now.decided for now in told}) == list(range(11))
+    decided = next(now.pictures for now in told if now.decided)
+    assert decided < told[-1].pictures / 2
+    assert "2 drawing" in {now.activity for now in told}
+    assert told[-1].decided == told[-1].pairs == 10

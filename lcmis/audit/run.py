@@ -38,7 +38,7 @@ class Progress:
 
     model: str
     activity: str
-    """What happens now: ``"drawing"`` or ``"checking"``, and by how many workers."""
+    """What happens now: ``"drawing"`` or ``"checking"``, or how many workers do what."""
     pictures: int
     """Of this model, in the store now."""
     expected: int
@@ -160,8 +160,9 @@ class Audit:
         self._judged: tuple[Growth, dict[str, list[PairFinding]]] | None = None
         """Under way, by model and pair."""
         self._last: _State | None = None
+        self._activity = "drawing"
         self._first: set[str] = set()
-        """Pairs that may miss their first picture by the first model; controls are made of these."""
+        """Pairs that may miss their first picture by the first model; controls are made of it."""
         self._controls: Iterator[list[Wish]] | None = None
         self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         for kind, ids in (
@@ -448,6 +449,7 @@ class Audit:
                     )
                 else:
                     self._states[model_id].undecided -= 1
+            self._tell(self._activity, self._states[model_id])
         return wishes
 
     def _likely_looks(self) -> Iterator[Wish]:
@@ -464,8 +466,8 @@ class Audit:
             self._last = state
         if self._last is not None:
             activity = "checking" if isinstance(report.order, DrawOrder) else "drawing"
-            on = self.studio.crew.told
-            self._tell(f"{activity} by {on}" if on else activity, self._last)
+            self._activity = self.studio.crew.told or activity
+            self._tell(self._activity, self._last)
 
     def _asked_of(self, pair: ConceptPair) -> tuple[tuple[Checker, tuple[Question, ...]], ...]:
         """All that is asked about a picture of a pair."""

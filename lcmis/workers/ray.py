@@ -39,6 +39,8 @@ DEATHS = 6
 """So many in a row, and a worker is left out."""
 LOSSES = 4
 """So many workers died over one order, and it has failed."""
+ACTIVITIES = ("drawing", "checking", "waiting", "beginning")
+"""What a worker may be doing, as it is told."""
 PATIENCE_SECONDS = 180.0
 """For a place in the cluster, where nobody is at work."""
 GREETING_SECONDS = 60.0
@@ -85,6 +87,16 @@ class _Worker:
     @property
     def runs_low(self) -> bool:
         return self.is_ready and len(self.orders) < LEAST_IN_HAND
+
+    @property
+    def activity(self) -> str:
+        """One of :data:`ACTIVITIES`."""
+        if not self.is_ready:
+            return "beginning"
+        order = next(iter(self.orders.values()), None)
+        if order is None:
+            return "waiting"
+        return "drawing" if isinstance(order, DrawOrder) else "checking"
 
     def took(self, seconds: float) -> None:
         """Learn how long an order takes; the last ones count most."""
@@ -382,10 +394,11 @@ class Ray:
 
     @property
     def told(self) -> str:
-        """How many work, of how many, and how fast."""
-        every = self._workers()
-        ready = [one for one in every if one.is_ready]
-        return f"{len(ready)} of {len(every)} workers on {len({one.node for one in ready})} nodes"
+        """How many do what, and where."""
+        counts = Counter(one.activity for one in self._workers() if not one.is_out)
+        nodes = len({one.node for one in self._workers() if one.is_ready})
+        does = ", ".join(f"{counts[name]} {name}" for name in ACTIVITIES if counts[name])
+        return does + (f", on {nodes} nodes" if nodes > 1 else "")
 
     @property
     def draws_ahead(self) -> bool:

@@ -30,6 +30,8 @@ FOLLOWED = 64
 """Wishes of which it is asked at once what follows from them; then who has drawn is heard again."""
 SHARE = 0.1
 """Of the time that may go into asking what follows, as long as everybody has enough to do."""
+PAUSE_SECONDS = 2.0
+"""Until it is asked again at the latest, so that whoever watches sees what is decided."""
 
 Then = Callable[[Sequence[Wish]], Iterable[Wish]]
 """What is wished for once these are done."""
@@ -275,12 +277,16 @@ class _Floor:
         while self._done and self._done[0][0] <= self.writer.written and len(some) < FOLLOWED:
             some.append(self._done.popleft()[1])
         if then is not None:
-            self._admit(then(some))
+            self._admit(then(some), goes_on=True)
         ended = time.monotonic()
-        self._next_follow = ended + (ended - started) / SHARE
+        self._next_follow = ended + min(PAUSE_SECONDS, (ended - started) / SHARE)
 
-    def _admit(self, wishes: Iterable[Wish]) -> None:
-        """Find out what is missing, for all of them at once."""
+    def _admit(self, wishes: Iterable[Wish], *, goes_on: bool = False) -> None:
+        """Find out what is missing, for all of them at once.
+
+        What goes on with something begun comes before what is not begun: so one after the other is
+        brought to its end, and not everything at last.
+        """
         opened = [_Open(wish) for wish in wishes]
         if not opened:
             return
@@ -303,7 +309,7 @@ class _Floor:
                     if key not in self._owners and key not in self._ahead:
                         fresh[key] = spec
                     self._owners.setdefault(key, []).append(one)
-        self._make_ready(list(fresh.values()))
+        self._make_ready(list(fresh.values()), comes_first=goes_on)
         for report in [self._ahead.get(key) for key in specs if self._ahead.get(key)]:
             assert report is not None
             self.keep(report)
@@ -319,7 +325,7 @@ class _Floor:
                 checker.kept = self._store
         self._crew.know(models, checkers)
 
-    def _make_ready(self, specs: Sequence[RenderSpec]) -> None:
+    def _make_ready(self, specs: Sequence[RenderSpec], *, comes_first: bool) -> None:
         together = self._studio.together
         if specs and together:
             self._crew.begin(together)
@@ -329,7 +335,10 @@ class _Floor:
             by_model[spec.model].append(spec)
         for model, some in by_model.items():
             ready = self._ready.setdefault(model, deque())
-            ready.extend(some)
+            if comes_first:
+                ready.extendleft(reversed(some))
+            else:
+                ready.extend(some)
             if any(len(spec.stages) > 1 for spec in some):
                 self._ready[model] = deque(in_trunk_order(list(ready)))
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lcmis.audit.run import Audit
+from lcmis.audit.run import Audit, Watch
 from lcmis.machine.device import device_name
 from lcmis.machine.pictures import picture_hash
 from lcmis.machine.versions import versions
@@ -178,7 +178,12 @@ def pairs(count: int) -> list[ConceptPair]:
 
 
 def simulated(
-    folder: Path, patch: pytest.MonkeyPatch, pace: Pace, workers: int, count: int
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    pace: Pace,
+    workers: int,
+    count: int,
+    watch: Watch | None = None,
 ) -> tuple[Clock, Audit]:
     """An audit of so many pairs by so many workers."""
     clock = Clock(pace)
@@ -222,6 +227,6 @@ def simulated(
     )
     with Store(folder / "store", create=True) as store:
         store.pictures.write({HASH: PICTURE})
-        audit = Audit(config, store, pairs=pairs(count))
+        audit = Audit(config, store, watch, pairs=pairs(count))
         audit.run("a simulation")
     return clock, audit
