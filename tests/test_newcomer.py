@@ -205,7 +205,6 @@ def test_lines_say_how_fast_it_goes_and_how_long_it_takes():
     assert pace.told("toy", 110, 100) == "; 10.0 pictures/s, 0 s left"
 
 
-
 def test_before_anything_is_known_a_line_says_that_it_is_at_work(capsys):
     with spoken(lambda ended: ended.wait()) as said:
         said.tick()

@@ -90,6 +90,12 @@ class Eager:
     def runs_low(self):
         return len(self.orders) < self.hands
 
+    def whereabouts(self, worker):
+        return "here", "cpu", ""
+
+    def troubles(self):
+        return []
+
     def check_size(self, pictures):
         return 8
 

@@ -295,7 +295,9 @@ class Audit:
         models = [model.model_id for model in self.models]
         checkers = [checker.checker_id for checker in self.checkers]
         before = self._standing()
-        self.store.add_run(provenance(self.config, command, models, checkers))
+        this_run = provenance(self.config, command, models, checkers)
+        self.store.add_run(this_run)
+        self.studio.run_id = this_run.run_id
         self.store.add_pairs(self.pairs)
         unfinished = [one for one in self.models if any(map(_is_open, before[one.model_id]))]
         self.studio.together = [*self.checkers, *unfinished]

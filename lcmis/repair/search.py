@@ -237,7 +237,9 @@ class Repair:
         started = time.monotonic()
         models = [model.model_id for model in self.models]
         checkers = [one.checker_id for one in (self.judge, self.guide, self.guard) if one]
-        self.store.add_run(provenance(self.config, command, models, checkers))
+        this_run = provenance(self.config, command, models, checkers)
+        self.store.add_run(this_run)
+        self.studio.run_id = this_run.run_id
         repaired: list[Repaired] = []
         self.studio.crew = self.crew()
         with self.studio:

@@ -170,6 +170,14 @@ class Crew(Protocol):
         """Who kept failing and works no more, a sentence each."""
         ...
 
+    def whereabouts(self, worker: str) -> tuple[str, str, str]:
+        """The node, the device and the log of whoever has this name."""
+        ...
+
+    def troubles(self) -> list[tuple[str, str]]:
+        """Who died or was left out since the last call, and why."""
+        ...
+
     @property
     def draws_ahead(self) -> bool:
         """Whether who has nothing to do may draw what is likely to be asked for next."""
@@ -210,6 +218,7 @@ def paint(model: ImageModel, order: DrawOrder) -> Delivery:
         ),
         remarks=tuple(remarks_of(model)),
         work=work_of(model) - before,
+        seconds=seconds,
         closed=closed,
     )
 

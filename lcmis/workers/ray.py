@@ -155,6 +155,7 @@ class Ray:
         self._again: deque[Order] = deque()
         self._come: list[Delivery] = []
         """What was heard and not reported yet."""
+        self._troubles: list[tuple[str, str]] = []
         self._lost: Counter[int] = Counter()
         """How many workers died over an order, by its identity."""
         self._chosen: _Worker | None = None
@@ -290,7 +291,7 @@ class Ray:
 
     def _hire(self, worker: _Worker) -> None:
         self._log_folder.mkdir(parents=True, exist_ok=True)
-        log = self._log_folder.absolute() / f"{worker.name.replace(' ', '-')}.log"
+        log = self._log_of(worker)
         pool = worker.pool
         options: dict[str, Any] = {
             "num_cpus": 0 if pool.gpus else 1,
@@ -306,6 +307,9 @@ class Ray:
         )
         worker.is_ready = False
         worker.greeting = worker.actor.hello.remote(self._probe)
+
+    def _log_of(self, worker: _Worker) -> Path:
+        return self._log_folder.absolute() / f"{worker.name.replace(' ', '-')}.log"
 
     # ── who does what ────────────────────────────────────────────────────────────────────────
 
@@ -391,6 +395,18 @@ class Ray:
         """So that everybody who is able gets some."""
         least, most = CHECKED_AT_ONCE
         return max(least, min(most, pictures // (LEAST_IN_HAND * max(1, len(self._workers())))))
+
+    def whereabouts(self, worker: str) -> tuple[str, str, str]:
+        """Of one of these, or of this process."""
+        for one in self._workers():
+            if one.name == worker:
+                return one.node, one.device, str(self._log_of(one))
+        return self._here.whereabouts(worker)
+
+    def troubles(self) -> list[tuple[str, str]]:
+        """Who died or was left out since the last call, and why."""
+        troubles, self._troubles = self._troubles, []
+        return troubles
 
     @property
     def told(self) -> str:
@@ -548,6 +564,7 @@ class Ray:
         worker.is_ready = False
         self._since = time.monotonic()
         if worker.deaths < DEATHS:
+            self._troubles.append((worker.name, f"it died, and another took its place: {why}"))
             self._hire(worker)
         else:
             self._leave_out(worker, f"it died {DEATHS} times without a result; the last: {why}")
@@ -556,6 +573,7 @@ class Ray:
     def _leave_out(self, worker: _Worker, why: str) -> None:
         worker.is_out, worker.is_ready = True, False
         self.left_out.append(f"{worker} is left out: {why}")
+        self._troubles.append((worker.name, f"it is left out: {why}"))
         self._ray.kill(worker.actor)
 
     def _refuse_nobody(self) -> None:

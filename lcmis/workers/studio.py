@@ -19,6 +19,7 @@ from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
 from lcmis.workers.here import Here
 from lcmis.workers.orders import Asked, CheckOrder, Crew, Delivery, DrawOrder, Painted, Wish
+from lcmis.workers.shifts import Shifts
 from lcmis.workers.turns import Turns
 from lcmis.workers.writer import Parcel, StoreWriter
 
@@ -84,6 +85,8 @@ class Studio:
         """Keys of items that failed here, or were left out."""
         self._counted: set[str] = set()
         """Those that tell of something else that is wrong."""
+        self.run_id = ""
+        """Under which it is kept who did what; nothing is where no run is recorded."""
         self._max_failures = max_failures
         self._share = share
         self._floor: _Floor | None = None
@@ -150,6 +153,7 @@ class Studio:
                 with undisturbed():
                     for late in self.crew.stop():
                         floor.keep(late, is_last=True)
+                    floor.keep_shifts()
                 self._floor = None
 
     def collect(
@@ -230,6 +234,7 @@ class _Floor:
         self._done: deque[tuple[int, Wish]] = deque()
         """With the number of parcels that must be in the store before anybody is told."""
         self._next_follow = 0.0
+        self._shifts = Shifts(studio.run_id, studio.crew)
         self._ahead: dict[str, Delivery | None] = {}
         """What nobody has asked for yet, by its key; None while it is under way."""
 
@@ -473,6 +478,9 @@ class _Floor:
         """
         failed = [(one.spec_key, "check", one.sentence) for one in report.unsaid]
         with undisturbed():
+            self._shifts.heard(report)
+            if self._shifts.is_due:
+                self.keep_shifts()
             if isinstance(report.order, DrawOrder):
                 report = self._lay_aside(report)
             owners = {one.spec.key: self._owners.pop(one.spec.key) for one in report.painted}
@@ -497,6 +505,11 @@ class _Floor:
                 self._studio.fail(*item)
         if report.closed is not None and not is_last:
             raise report.closed
+
+    def keep_shifts(self) -> None:
+        """Send what everybody has done on its way into the store."""
+        if shifts := self._shifts.ended():
+            self.writer.bring(Parcel(shifts=shifts))
 
     def _lay_aside(self, report: Delivery) -> Delivery:
         """What is left of a report without the pictures that nobody has asked for yet."""

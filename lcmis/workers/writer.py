@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from lcmis.store import Drawn, Store
-from lcmis.types import Exchange, Failure, Question, Score
+from lcmis.types import Exchange, Failure, Question, Score, Shift
 
 WAITING = 32
 """Parcels that may wait to be written: who brings more waits for the disk."""
@@ -24,6 +24,7 @@ class Parcel:
     questions: Iterable[Question] = ()
     exchanges: Sequence[Exchange] = ()
     failures: Sequence[Failure] = ()
+    shifts: Sequence[Shift] = ()
 
 
 class StoreWriter:
@@ -74,5 +75,6 @@ class StoreWriter:
                 {one for parcel in parcels for one in parcel.questions},
                 exchanges=[one for parcel in parcels for one in parcel.exchanges],
                 failures=[one for parcel in parcels for one in parcel.failures],
+                shifts=[one for parcel in parcels for one in parcel.shifts],
             )
             self.written += len(parcels)
