@@ -55,7 +55,7 @@ def _filters(kind: str) -> Wanted:
     names = words.short_names(facts.grid_pictures(kind)["model"].cat.categories.tolist())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = choices.words(
-            width=170,
+            width=150,
             help_text="Shows pictures whose pair has each of these words in its prompt or kind.",
         )
         models = choices.several(
@@ -63,7 +63,7 @@ def _filters(kind: str) -> Wanted:
             list(names),
             names=names,
             key="models",
-            width=190,
+            width=170,
             help_text="Image models that painted the picture.",
         )
         verdicts = choices.several(
@@ -71,18 +71,18 @@ def _filters(kind: str) -> Wanted:
             [verdict.value for verdict in VERDICTS],
             names={verdict.value: name for verdict, name in VERDICTS.items()},
             key="verdicts",
-            width=210,
+            width=180,
             help_text="What the checker at the left sees in the picture.",
         )
         intruders = choices.several(
             "Painted instead",
             facts.intruders(kind),
             key="intruders",
-            width=200,
+            width=180,
             help_text=looks.HELP_INTRUDER,
             placeholder="anything",
         )
-        order = choices.named("Order", ORDERS, key="order", width=230, help_text=HELP_WORTH)
+        order = choices.named("Order", ORDERS, key="order", width=220, help_text=HELP_WORTH)
     more = _more()
     return Wanted(
         text=text,
