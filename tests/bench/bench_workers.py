@@ -242,6 +242,7 @@ def drivers(folder: Path, wanted: int, workers: int = 4) -> None:
         audit(place, 4, None, 12)
         assert facts(place) == facts(folder / "whole"), "another store"
         assert not (left := left_over(place)), left
+        print(f"  {killed - late} killed so far, the same store, no file left over", flush=True)
     print(
         f"\n{killed - late} drivers killed with their workers ({late} had ended before): 0 lost, "
         f"0 twice, no file left over, equal stores"
