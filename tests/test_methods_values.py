@@ -37,6 +37,12 @@ CASE = Case(
     b_missing=2,
     intruder="glass",
 )
+OPENINGS = {
+    "a tea cup": "a",
+    "iced coke": "b",
+    "a small white cup": "A",
+    "dark drink with ice": "B",
+}
 Scores = Callable[[Candidate, int], tuple[float | None, float | None]]
 
 
@@ -63,10 +69,12 @@ class Formula:
         ]
 
     def way(self) -> str:
-        """Which concept first, until which step, on which seeds; batches apart."""
+        """Which concept first, in capitals where by its looks, until which step, on which seeds;
+        batches apart.
+        """
         return " ".join(
             "+".join(
-                f"{'b' if 'coke' in candidate.stages[0].prompt else 'a'}"
+                f"{OPENINGS[candidate.stages[0].prompt]}"
                 f"{round(candidate.stages[0].denoising_end * 40)}"
                 f":{seeds[0] - 100}-{seeds[-1] - 100}"
                 for candidate, seeds in batch
@@ -103,16 +111,19 @@ WAYS: list[tuple[str, Scores, dict[str, object], str]] = [
     (
         "fork",
         seesaw(0.13, 6.0, 0.6, 0.3),
-        {"batch_size": 48},
+        {"batch_size": 48, "budget": 500},
         (
             "a1:0-7+a2:0-7+a4:0-7+a6:0-7+a10:0-7+a13:0-7 a6:8-15+a4:8-15+a5:0-15 a4:16-23 "
-            "b1:0-7+b2:0-7+b4:0-7+b6:0-7+b10:0-7+b13:0-7"
+            "b1:0-7+b2:0-7+b4:0-7+b6:0-7+b10:0-7+b13:0-7 "
+            "A1:0-7+A2:0-7+A4:0-7+A6:0-7+A10:0-7+A13:0-7 A6:8-15+A4:8-15+A5:0-15 A4:16-23 "
+            "B1:0-7+B2:0-7+B4:0-7+B6:0-7+B10:0-7+B13:0-7 B6:8-15+B4:8-15 B4:16-23 "
+            "B17:0-7 B19:0-7 B20:0-7"
         ),
     ),
     (
         "fork",
         seesaw(0.4, 3.0),
-        {"batch_size": 100},
+        {"batch_size": 100, "budget": 500},
         "a1:0-7+a2:0-7+a4:0-7+a6:0-7+a10:0-7+a13:0-7 a17:0-7 a15:0-7 a16:0-7",
     ),
     (
@@ -134,7 +145,10 @@ WAYS: list[tuple[str, Scores, dict[str, object], str]] = [
         "fork",
         seesaw(0.3, 8.0, 0.6, 0.2),
         {"first": Side.A, "batch_size": 4},
-        ("a1:0-3+a2:0-3+a4:0-3+a6:0-3+a10:0-3+a13:0-3 a13:4-7+a10:4-7+a12:0-7 a13:8-11"),
+        (
+            "a1:0-3+a2:0-3+a4:0-3+a6:0-3+a10:0-3+a13:0-3 a13:4-7+a10:4-7+a12:0-7 a13:8-11 "
+            "A1:0-3+A2:0-3+A4:0-3+A6:0-3+A10:0-3+A13:0-3 A13:4-7+A10:4-7+A12:0-7 A13:8-11"
+        ),
     ),
     (
         "fork",
@@ -142,7 +156,9 @@ WAYS: list[tuple[str, Scores, dict[str, object], str]] = [
         {},
         (
             "a1:0-3+a2:0-3+a4:0-3+a6:0-3+a10:0-3+a13:0-3 a17:0-7 a19:0-7 a20:0-7 "
-            "b1:0-3+b2:0-3+b4:0-3+b6:0-3+b10:0-3+b13:0-3"
+            "b1:0-3+b2:0-3+b4:0-3+b6:0-3+b10:0-3+b13:0-3 "
+            "A1:0-3+A2:0-3+A4:0-3+A6:0-3+A10:0-3+A13:0-3 A17:0-7 A19:0-7 A20:0-7 "
+            "B1:0-3+B2:0-3+B4:0-3+B6:0-3+B10:0-3+B13:0-3"
         ),
     ),
     ("bisect", seesaw(0.05), {}, "a5:0-7 a2:0-7"),
@@ -150,7 +166,11 @@ WAYS: list[tuple[str, Scores, dict[str, object], str]] = [
         "bisect",
         seesaw(0.33, 4.0, 0.6, 0.2),
         {},
-        ("a5:0-7 a10:0-7 a14:0-7 a14:8-15 a12:0-7 a13:0-7 a13:8-15 a13:16-23 b5:0-7 b2:0-7 b1:0-7"),
+        (
+            "a5:0-7 a10:0-7 a14:0-7 a14:8-15 a12:0-7 a13:0-7 a13:8-15 a13:16-23 b5:0-7 b2:0-7 "
+            "b1:0-7 A5:0-7 A10:0-7 A14:0-7 A14:8-15 A12:0-7 A13:0-7 A13:8-15 A13:16-23 "
+            "B5:0-7 B2:0-7 B1:0-7"
+        ),
     ),
     (
         "bisect",
@@ -159,7 +179,9 @@ WAYS: list[tuple[str, Scores, dict[str, object], str]] = [
         (
             "a5:0-7 a10:0-7 a7:0-7 a7:8-11 a7:12-15 a7:16-19 a7:20-23 a8:0-7 a8:8-11 "
             "a8:12-15 a8:16-19 a8:20-23 a9:0-7 a9:8-11 a9:12-15 a9:16-19 a9:20-23 b5:0-7 "
-            "b2:0-7 b1:0-7"
+            "b2:0-7 b1:0-7 A5:0-7 A10:0-7 A7:0-7 A7:8-11 A7:12-15 A7:16-19 A7:20-23 A8:0-7 "
+            "A8:8-11 A8:12-15 A8:16-19 A8:20-23 A9:0-7 A9:8-11 A9:12-15 A9:16-19 A9:20-23 "
+            "B5:0-7 B2:0-7 B1:0-7"
         ),
     ),
     (
@@ -168,7 +190,15 @@ WAYS: list[tuple[str, Scores, dict[str, object], str]] = [
         {"batch_size": 9},
         "a5:0-7 a2:0-7 a1:0-7 b5:0-7 b10:0-7 b7:0-7 b8:0-7",
     ),
-    ("bisect", never, {}, "a5:0-7 a10:0-7 a14:0-7 a17:0-7 a19:0-7 a20:0-7 b5:0-7 b2:0-7 b1:0-7"),
+    (
+        "bisect",
+        never,
+        {},
+        (
+            "a5:0-7 a10:0-7 a14:0-7 a17:0-7 a19:0-7 a20:0-7 b5:0-7 b2:0-7 b1:0-7 "
+            "A5:0-7 A10:0-7 A14:0-7 A17:0-7 A19:0-7 A20:0-7 B5:0-7 B2:0-7 B1:0-7"
+        ),
+    ),
     (
         "bisect",
         seesaw(0.05),
@@ -212,6 +242,38 @@ def test_every_search_for_the_balance_goes_its_way(mode, scores, told, way):
     first = {"first": told.pop("first")} if "first" in told else {}
     Moce(mode, **first).repair(dataclasses.replace(CASE, **told), toy)
     assert toy.way() == way
+
+
+def test_a_concept_whose_name_leads_astray_comes_first_by_its_looks():
+    def scores(candidate, seed):
+        first, *rest = candidate.stages
+        by_looks = first.prompt == "a small white cup" and first.denoising_end <= 0.1
+        return (0.9, 0.9) if rest and by_looks else (0.1, 0.9)
+
+    toy = Formula(scores)
+    Moce().repair(CASE, toy)
+    trials = [(one, seed) for batch in toy.asked for one, seeds in batch for seed in seeds]
+    tried = [one.stages[0].prompt for one, _ in trials]
+    assert tried.index("a small white cup") > tried.index("iced coke") > tried.index("a tea cup")
+    assert "dark drink with ice" not in tried, "it was found before"
+    nameless = dataclasses.replace(
+        CUP, a=Concept("tea cup"), b=Concept("iced coke"), prompt=CUP.prompt
+    )
+    toy = Formula(never)
+    Moce().repair(dataclasses.replace(CASE, pair=nameless), toy)
+    assert {one.stages[0].prompt for batch in toy.asked for one, _ in batch} == {
+        "a tea cup",
+        "iced coke",
+    }
+
+
+@pytest.mark.parametrize(("budget", "seeds"), [(500, 4), (95, 3), (48, 2), (10, 2)])
+def test_no_opening_uses_up_what_the_others_need(budget, seeds):
+    """Four openings at six switch steps: 48 pictures are two seeds each."""
+    toy = Formula(lambda candidate, seed: (0.1, 0.9))
+    Moce().repair(dataclasses.replace(CASE, budget=budget), toy)
+    fans = [batch for batch in toy.asked if len(batch) == 6]
+    assert [{len(seeds) for _, seeds in fan} for fan in fans] == [{seeds}] * 4
 
 
 def test_no_search_changes_what_it_was_told_and_none_begins_where_stages_cannot_be():
