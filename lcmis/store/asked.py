@@ -52,6 +52,12 @@ class RunDoor(Door):
                 for row in rows.mappings()
             ]
 
+    def has_run(self, run_id: str) -> bool:
+        """Whether this run was started on this very database."""
+        with self._reading() as connection:
+            found = connection.scalar(select(RunRow.id).where(RunRow.run_id == run_id))
+            return found is not None
+
     def add_pairs(self, pairs: Iterable[ConceptPair]) -> None:
         """Keep concept pairs; one that is there stays as it is, its source included."""
         rows = []
