@@ -551,10 +551,10 @@ class Audit:
 
     def _specs_until_refused(self, model: ImageModel, pair: ConceptPair) -> Iterator[RenderSpec]:
         """A folder of finished pictures ends before the cap: what there is counts."""
-        first = self.config.first_seed
+        first, stages = self.config.first_seed, (Stage(pair.prompt),)
         for seed in range(first, first + self.rule.cap):
             try:
-                yield model.spec((Stage(pair.prompt),), seed)
+                yield model.spec(stages, seed)
             except RenderError:
                 if seed == first:
                     raise

@@ -55,7 +55,7 @@ class AuditSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class FirstPicture:
     """The first picture of a model's plan: its key names steps, size and numerics profile too."""
 
     prompt: str
@@ -68,7 +68,7 @@ class Settled:
 
     made_from: str
     """A hash of all that the plan and what is concluded follow from."""
-    probes: tuple[Probe, ...]
+    probes: tuple[FirstPicture, ...]
     """One a model, in their order."""
     run_id: str
     """A run that this very database knows."""
@@ -135,14 +135,14 @@ def made_from(
 
 def probes(
     config: AuditSettings, models: Sequence[ImageModel], prompts: Sequence[str]
-) -> tuple[Probe, ...] | None:
+) -> tuple[FirstPicture, ...] | None:
     """The first picture that each model would be asked for; None where one cannot be."""
     if len(prompts) != len(models):
         return None
     found = []
     for model, prompt in zip(models, prompts, strict=True):
         try:
-            found.append(Probe(prompt, model.spec((Stage(prompt),), config.first_seed).key))
+            found.append(FirstPicture(prompt, model.spec((Stage(prompt),), config.first_seed).key))
         except ItemError:
             return None
     return tuple(found)

@@ -78,8 +78,15 @@ class RunDoor(Door):
     def pairs(self) -> list[ConceptPair]:
         """Every pair, in the order of arrival."""
         with self._reading() as connection:
-            texts = connection.scalars(select(PairRow.document).order_by(PairRow.id))
-            return [documents.pair(text) for text in texts]
+            rows = connection.execute(select(PairRow.key, PairRow.document).order_by(PairRow.id))
+            return [self._pair_of(row[0], row[1]) for row in rows]
+
+    def _pair_of(self, key: str, text: str) -> ConceptPair:
+        """One that was read before is not read again: what a key names never changes."""
+        found = self._read_pairs.get(key)
+        if found is None:
+            found = self._read_pairs[key] = documents.pair(text)
+        return found
 
     def pair(self, key_prefix: str) -> ConceptPair:
         """The pair of this key, of a key that begins so, or of exactly this prompt.
