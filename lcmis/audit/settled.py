@@ -73,7 +73,7 @@ class Settled:
     run_id: str
     """A run that this very database knows."""
     growth: Growth
-    """Of the store; runs are no part of a plan and not counted."""
+    """As :func:`growth_of` has it."""
     summary: AuditSummary
     sets: tuple[SetRead, ...]
     """Other people's sets among the pairs."""
@@ -149,8 +149,8 @@ def probes(
 
 
 def growth_of(store: Store) -> Growth:
-    """How much the store holds, but for runs: to start an audit again is no fact of its plan."""
-    return dataclasses.replace(store.growth(), runs=0)
+    """How much the store holds, but for runs and who worked in them: they are no part of a plan."""
+    return dataclasses.replace(store.growth(), runs=0, shifts=0)
 
 
 def _file(config: AuditSettings, store: Store) -> Path | None:

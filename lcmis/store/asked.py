@@ -54,6 +54,12 @@ class RunDoor(Door):
                 for row in rows.mappings()
             ]
 
+    def has_run(self, run_id: str) -> bool:
+        """Whether this run was started on this very database."""
+        with self._reading() as connection:
+            found = connection.scalar(select(RunRow.id).where(RunRow.run_id == run_id))
+            return found is not None
+
     def shifts(self, run_id: str | None = None) -> list[Shift]:
         """What workers did, oldest first; of one run, if it is named."""
         statement = select(*(getattr(ShiftRow, name) for name in _SHIFT)).order_by(ShiftRow.id)
@@ -61,12 +67,6 @@ class RunDoor(Door):
             statement = statement.where(ShiftRow.run_id == run_id)
         with self._reading() as connection:
             return [Shift(*row) for row in connection.execute(statement)]
-
-    def has_run(self, run_id: str) -> bool:
-        """Whether this run was started on this very database."""
-        with self._reading() as connection:
-            found = connection.scalar(select(RunRow.id).where(RunRow.run_id == run_id))
-            return found is not None
 
     def add_pairs(self, pairs: Iterable[ConceptPair]) -> None:
         """Keep concept pairs; one that is there stays as it is, its source included."""
