@@ -55,16 +55,22 @@ ROOMS = {
             "test_store_evidence",
             "test_store_opening",
             "test_store_pictures",
+            "test_store_batches",
+            "test_notes",
+            "test_moving",
+            "test_buckets",
         ),
     ),
     "methods": (
         "lcmis.repair.methods.",
         (
+            "test_methods_digits",
             "test_methods_values",
             "test_bigpe",
             "test_phrases",
             "test_proxies",
             "test_repair",
+            "test_baselines",
         ),
     ),
 }
