@@ -50,6 +50,7 @@ ROOMS = {
     "store": (
         "lcmis.store.",
         (
+            "test_store_digits",
             "test_store_values",
             "test_store",
             "test_store_evidence",
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--slow", action="store_true", help="slow tests too, on what is left")
     parser.add_argument("--tests", default="", help="only these files, e.g. test_rates,test_judge")
     parser.add_argument("--again", action="store_true", help="only what survived before")
+    parser.add_argument("--new", action="store_true", help="only what was never tried")
     parser.add_argument("--as-is", action="store_true", help="changes as they were made before")
     parser.add_argument("--told", action="store_true", help="only say what is known")
     told = parser.parse_args()
@@ -115,8 +117,10 @@ def main() -> None:
         tests = [str(path) for name in files if (path := Path("tests", f"{name}.py")).exists()]
         tried = _tried()
         left = [one for one in mine if not told.again or tried.get(one, [""])[0] in LEFT]
+        left = [one for one in left if not (told.new and one in tried)]
         part, parts = map(int, told.part.split("/"))
-        kept = f"tried-{told.room}-{part}-{parts}{'-again' if told.again else ''}.json"
+        how = "-again" if told.again else "-new" if told.new else ""
+        kept = f"tried-{told.room}-{part}-{parts}{how}.json"
         loop = Loop(left[part - 1 :: parts], kept, slow=told.slow)
         # Every child would start a server of its own.
         words = ["-k", "not postgresql"]
