@@ -75,7 +75,7 @@ ROOMS = {
         ),
     ),
 }
-QUICK = 0.5
+QUICK = 1.0
 """Seconds of processor time above which a test is left to `--slow`."""
 SLOW = 2
 """Those above which a test is left out altogether: a simulation."""
@@ -254,7 +254,8 @@ class Loop:
             if before[2] != mark and not slow:
                 status, said, cpu = _in_a_child("stats", functools.partial(self._hits, item), SLOW)
                 if status > 0:
-                    raise SystemExit(f"{name} fails without any change: {said or status}")
+                    _say(f"{name} fails without any change and is left out: {said or status}")
+                    status, said, cpu = 0, "", math.inf
                 found[name] = [json.loads(said or "[]"), cpu, mark]
             if place % 50 == 49 or place + 1 == len(items):
                 kept.write_text(json.dumps(found))

@@ -29,6 +29,7 @@ from lcmis.repair.methods import (
     rewrite,
     ways,
 )
+from lcmis.text.prompts import wording
 from lcmis.types import Candidate, Concept, ConceptPair, Seen, Side, Stage, Trial
 
 FIVE = [Candidate((Stage(word),)) for word in ("p", "q", "r", "s", "t")]
@@ -255,6 +256,21 @@ def test_what_is_not_written_gains_nothing_and_every_failure_has_its_name():
     assert lone.value is None
 
 
+def test_an_evolution_that_is_told_nothing_begins_with_the_neutral_instruction():
+    drawing, pen = Drawing(), Pen()
+    found = bigpe.evolve(
+        [ONE], pen, drawing.score, drawing.failures.attempt, range(999), dice=random.Random(3)
+    )
+    assert found.first.text == wording("instruction")
+    assert (len(found.kept), found.ended) == (10, "")
+    assert drawing.calls[0] == [
+        ("plain one", (0, 1, 2, 3)),
+        (f"{found.first.text} for one", (0, 1, 2, 3)),
+    ]
+    assert [len(texts) for texts in found.kept[:3]] == [1, 3, 3]
+    assert bigpe.Plan() == bigpe.Plan(10, None, 4, 3, "ucb", 0.8, 0.1, 3, 5)
+
+
 def test_bigpe_repairs_one_pair_on_its_own_seeds_until_they_end():
     worth = {"go for one": 0.4, "go a for one": 0.7}
     toy = Formula(lambda one, _: (worth.get(str(one), 0.2), 0.6), budget=20)
@@ -285,6 +301,21 @@ def test_bigpe_repairs_one_pair_on_its_own_seeds_until_they_end():
     assert dry.failures[0] == "bigpe's writer: no ink"
     with pytest.raises(ValueError, match=r"^nothing to evolve on: an evolution needs a subject$"):
         bigpe.evolve([], Pen(), Drawing().score, dry.attempt, range(9), dice=random.Random(1))
+
+
+def test_chance_is_the_pairs_own_and_falls_the_same_way_again():
+    plan = bigpe.Plan(iterations=9, pictures=1, keep=2, improvements=3, selector="epsilon")
+    plan = dataclasses.replace(plan, epsilon=1.0)
+    case = dataclasses.replace(CASE, text_model=Pen(), instruction="go")
+
+    def way(pair: ConceptPair) -> list[dict[str, list[int]]]:
+        toy = Formula(lambda one, _: (0.1 + len(str(one)) % 7 / 10, 0.9))
+        bigpe.Bigpe(plan).repair(dataclasses.replace(case, pair=pair), toy)
+        return plainly(toy)
+
+    assert way(CUP) == way(CUP)
+    others = [dataclasses.replace(CUP, source=letter, intruders=()) for letter in "ab"]
+    assert way(others[0]) == way(others[1])
 
 
 # ── by inversion ─────────────────────────────────────────────────────────────────────────────────
@@ -420,12 +451,18 @@ def test_new_steps_lie_where_the_lead_vanishes(first: Side):
 
     assert around({1: [-0.2] * 2, 12: [0.4] * 2}) == [3, 4]
     assert around({9: [0.2] * 2}) == [3, 2]
+    assert around({3: [0.2] * 2}) == [2, 1]
     assert around({4: [-0.2] * 2, 16: [0.4] * 2}) == [8, 7]
     assert around({4: [-0.2] * 3, 16: [0.4] * 3}) == [8]
     assert around({4: [-0.45, -0.1, -0.1], 16: [0.2, 0.2, 0.6]}) == [9, 8]
     assert around({4: [-0.2] * 3, 16: [-0.1] * 3}) == []
     assert around({4: [-0.2] * 3, 5: [0.1] * 3}) == []
     assert around({1: [-0.2] * 3}) == []
+    far = {30: [0.3] * 3, 36: [0.9] * 3, 39: [-0.9] * 3}
+    near = {2: [-0.9] * 3, 4: [-0.3] * 3, 8: [-0.1] * 3, 20: [0.5] * 3}
+    # two steps on either side of the balance tell where it is, and no others
+    assert around(near | far) == around({4: near[4], 8: near[8], 20: near[20], 30: far[30]})
+    assert around(near) == [10]
 
 
 def test_the_balance_lies_where_the_leads_contradict_least():
@@ -536,6 +573,22 @@ def test_ends_are_shifted_together_and_then_one_by_one_within_the_steps():
         *((4, 5), (4, 7), (4, 8)),
     ]
     assert ends_of(2, 11) == [(2, 11), (1, 10), (1, 11), (3, 11), (4, 11), (2, 10), (2, 9)]
+
+
+def test_rewriting_goes_by_where_a_name_stands_first_and_does_without_names():
+    twice = dataclasses.replace(CUP, prompt="a tea cup of iced coke by a tea cup")
+    found = [str(one) for one in rewrite.candidates(dataclasses.replace(CASE, pair=twice))]
+    assert "iced coke and a tea cup" in found
+    assert "dark drink with ice and a small white cup" in found
+    nameless = dataclasses.replace(CUP, prompt="coke in a cup", sentences=(), intruders=())
+    case = dataclasses.replace(CASE, pair=nameless, intruder="")
+    assert [str(one) for one in rewrite.candidates(case)] == [
+        "tea cup, coke in a cup",
+        "coke in a cup, a small white cup",
+        "dark drink with ice and a small white cup",
+        "a small white cup, coke in a cup",
+        "iced coke and tea cup",
+    ]
 
 
 def test_rewriting_says_both_concepts_in_the_other_order_and_by_their_other_names():
@@ -656,6 +709,27 @@ def test_each_kind_joins_after_its_share_of_the_budget(reciter: Tools):
     assert 120 <= early["inverted"] <= 132
     won = joined(reciter, constant(0.9, 0.9))
     assert set(won) == {"words", "all"}
+
+
+def test_what_is_learnt_of_a_candidate_adds_up():
+    race = portfolio._Race(portfolio.Portfolio(belief=2.0), CASE)
+    race.join(FIVE[:2])
+    for right, seen in ((1, 3), (0, 2), (2, 2), (0, 0)):
+        race.learn(1, 4, right, seen)
+    # of sixteen pictures three were right, four wrong, and the four that nobody could read count so
+    mean = (1 + 3) / (2 + 3 + 8)
+    right_of, wrong_of = race._chances()
+    assert right_of == pytest.approx([2 * mean, 2 * mean + 3])
+    assert wrong_of == pytest.approx([2 * (1 - mean), 2 * (1 - mean) + 8])
+    assert (race.pictures, race.seeds(0, 2), race.seeds(1, 2)) == (
+        16,
+        range(100, 102),
+        range(116, 118),
+    )
+    assert race.leader_rate() == pytest.approx(mean)
+    race.learn(1, 40, 40, 40)
+    mean = (1 + 43) / (2 + 43 + 8)
+    assert race.leader_rate() == pytest.approx((2 * mean + 43) / (2 + 51))
 
 
 # ── experience ───────────────────────────────────────────────────────────────────────────────────

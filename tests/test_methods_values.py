@@ -54,6 +54,12 @@ WAYS: list[tuple[str, Scores, dict[str, object], str]] = [
     ),
     (
         "fork",
+        seesaw(0.05),
+        {"batch_size": 40},
+        "a1:0-5+a2:0-5+a4:0-5+a6:0-5+a10:0-5+a13:0-5 a2:6-11+a1:6-11",
+    ),
+    (
+        "fork",
         seesaw(0.4, 3.0),
         {"batch_size": 100},
         "a1:0-7+a2:0-7+a4:0-7+a6:0-7+a10:0-7+a13:0-7 a17:0-7 a15:0-7 a16:0-7",
