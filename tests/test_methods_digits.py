@@ -429,6 +429,16 @@ def test_bisection_keeps_to_whole_steps_also_of_an_odd_number():
     assert [step for step, _ in switches(late, 6)] == [2, 3]
 
 
+def test_bisection_ends_where_enough_are_right_and_no_sooner():
+    def steps(right: int) -> list[tuple[int, int]]:
+        toy = Formula(lambda _one, seed: (0.9, 0.9) if seed < 100 + right else (0.9, 0.1))
+        moce.Moce("bisect", first=Side.A, enough=0.75).repair(CASE, toy)
+        return switches(toy, 40)
+
+    assert steps(6) == [(5, 8)]
+    assert len(steps(5)) > 1
+
+
 def probe_of(leads: dict[int, list[float]], first: Side = Side.A, **told: object) -> moce._Probe:
     """A probe that has seen these leads, seed by seed."""
     steps = 40
@@ -783,14 +793,14 @@ def test_experience_is_the_mean_of_a_way_held_back_by_three_of_the_mean_of_all()
         [
             tried(FIVE[0], 0.5, 0.49, None, 0.9),
             tried(FIVE[1], 0.1, 0.2, 0.3, 0.7),
-            tried(FIVE[0], 0.4, 0.49),
+            tried(FIVE[0], 0.5, 0.49),
         ],
         0.5,
     )
-    # of the first 1 of 3 is right, of the second 1 of 4; no other way is known
-    mean = (1 + 1 / 3 + 1 / 4) / (2 + 2)
-    assert known.share(words) == pytest.approx((1 / 3 + 1 / 4 + 3 * mean) / (2 + 3))
+    # of the first 2 of 3 are right, of the second 1 of 4; no other way is known
+    mean = (1 + 2 / 3 + 1 / 4) / (2 + 2)
+    assert known.share(words) == pytest.approx((2 / 3 + 1 / 4 + 3 * mean) / (2 + 3))
     assert known.share(staged_way) == pytest.approx(mean)
     known.learn(CUP, Side.A, [tried(Candidate((Stage("iced coke", 0.5), Stage("x"))), 0.9)], 0.5)
-    mean = (1 + 1 / 3 + 1 / 4 + 1) / (2 + 3)
+    mean = (1 + 2 / 3 + 1 / 4 + 1) / (2 + 3)
     assert known.share(staged_way) == pytest.approx((1 + 3 * mean) / 4)

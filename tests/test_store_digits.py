@@ -9,9 +9,11 @@ import os
 import random
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import numpy as np
@@ -339,7 +341,7 @@ def judged(empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                     assert key == spec.key
             staged = make_spec(pair, 7, "m@1", Stage("x", 0.5), Stage(pair.prompt))
             store.add_renders([make_drawn(pair, staged)])
-            store.add_renders([make_drawn(pair, make_spec(pair, 8), refusal="no")])
+            store.add_renders([make_drawn(pair, make_spec(pair, 8), refusal="x")])
             asked = questions_of(pair)[QuestionKind.A_PRESENT]
             silent = Score(staged.key, CHECKER, asked.key, Answer(None, reason="dark"))
             store.add_scores([silent], [asked])
@@ -1062,6 +1064,86 @@ def test_what_two_stores_have_is_added_up_and_each_kind_keeps_its_number(
         assert (files, faults) == (4, [])
         address = tmp_path / "other" / "pictures.address"
         assert address.read_text("utf-8") == f"{third}\n"
+        move_pictures(target, str(tmp_path / "other"), str(tmp_path / "fourth"))
+        assert address.read_text("utf-8") == f"{tmp_path / 'fourth'}\n"
+        move_pictures(target, str(tmp_path / "other"), str(tmp_path / "other" / "pictures"))
+        assert not address.exists()
+
+
+def test_answers_and_boxes_that_the_other_store_lacks_come_along(
+    store: Store, empty: Path, tmp_path: Path
+):
+    with (
+        Store(shutil.copytree(empty, tmp_path / "nothing")) as nothing,
+        Store(shutil.copytree(empty, tmp_path / "other")) as target,
+    ):
+        assert copy_all(nothing, target).after == target.growth()
+        mug = make_pair("mug", "milk")  # so that the same things have other numbers here
+        target.add_pairs([mug, CUP])
+        (other,) = drawn(target, 7, pair=mug, model="z@1")
+        of_mug = questions_of(mug)[QuestionKind.A_PRESENT]
+        target.add_scores([Score(other, "z:z@1", of_mug.key, Answer(0.5, "odd"))], [of_mug])
+        first, second = drawn(store, 1, 2)
+        drawn(target, 2)
+        boxed = Answer(0.5, box=Box(0.25, 0.125, 0.5, 1, "cup"))
+        store.add_scores(
+            [Score(first, CHECKER, PRESENT.key, boxed), *said_of(second)], [PRESENT, CHOICE]
+        )
+        target.add_scores(said_of(second, "clip:c@1")[:2], [CHOICE])
+        store.add_labels([Label(first, PRESENT.key, "yes", "ann", AT)])
+        store.link(GLASS.key, [first, second])
+        chosen = Candidate((Stage("x", 0.25), Stage("y")))
+        store.add_nomination(Nomination(CUP.key, "m@1", "moce", "g@1", chosen, 9, 4, "found"))
+        store.add_run(Run("r1", AT, "lcmis audit", "{}", "{}", "abc", "cpu"))
+        candidate = Candidate((Stage("x", 0.5), Stage("y")))
+        store.add_trial(Trial(CUP.key, "m@1", "moce", "g@1", candidate, (Seen(1, 0.5, 0.25),)))
+        moved = copy_all(store, target)
+        assert (moved.differing, moved.files, moved.faults) == (0, 2, ())
+        assert target.scores(first) == store.scores(first)
+        assert target.render(first) == store.render(first)
+        assert target.nominations(CUP.key, "m@1") == store.nominations()
+        assert target.pairs() == [mug, CUP, GLASS]
+        assert target.pairs_of(first) == [CUP.key, GLASS.key]
+        assert [one.spec.key for one in target.renders(model="m@1")] == [second, first]
+        assert [one.checker for _, one in target.scores(second)] == [
+            *["clip:c@1"] * 2,
+            *[CHECKER] * 4,
+        ]
+        lines = {one.spec_key: one for one in target.evidence(CHECKER, pair=CUP.key)}
+        assert (lines[first].a, lines[second].intruder_a) == (0.5, "glass")
+        assert target.labels() == store.labels()
+        assert target.runs() == store.runs()
+        assert target.trials(CUP.key, "m@1") == store.trials()
+        assert list(target.verify()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("botocore.exceptions", "BotoCoreError"),
+        ("botocore.exceptions", "ClientError"),
+        ("aiohttp", "ClientError"),
+        ("gcsfs.retry", "HttpError"),
+        ("google.auth.exceptions", "GoogleAuthError"),
+        ("azure.core.exceptions", "AzureError"),
+    ],
+)
+def test_what_a_package_of_a_bucket_raises_is_a_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, module: str, name: str
+):
+    class Theirs(Exception):
+        pass
+
+    names = ("BotoCoreError", "ClientError", "HttpError", "GoogleAuthError", "AzureError")
+    others = dict.fromkeys(names, KeyError)
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{**others, name: Theirs}))
+
+    def broken(*_: object, **__: object) -> None:
+        raise Theirs("slow down")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "cat_file", broken)
+    said = refused(StoreError, buckets.PictureBucket("memory://x").read, "a" * 64)
+    assert said.startswith("memory://x cannot be read (slow down): check the network")
 
 
 def test_a_batch_that_only_links_writes_only_what_is_new(store: Store):
@@ -1097,6 +1179,16 @@ def test_a_batch_that_only_links_writes_only_what_is_new(store: Store):
         elsewhere.spec.key: elsewhere.render.sha256,
     }
     assert store.evidence(CHECKER, pair=CUP.key)[1].a == 0.5
+    more = make_drawn(CUP, make_spec(CUP, 3))
+    store.add_many([more], links={GLASS.key: [key]})
+    assert store.present([more.spec.key]) == {more.spec.key}
+    score = Score(key, CHECKER, PRESENT.key, Answer(0.25))
+    store.add_many(scores=[score], questions=[PRESENT], links={GLASS.key: [key]})
+    assert len(store.scores(key)) == 1
+    store.add_many(exchanges=[exchange], links={GLASS.key: [key]})
+    assert store.exchanges_of("q") == [exchange] * 2
+    store.add_many(failures=[Failure("x", "ask", "no", AT)], links={GLASS.key: [key]})
+    assert [one.sentence for one in store.failures()] == ["late", "no"]
     refusal = Drawn(
         CUP.key, make_spec(CUP, 9), Render(make_spec(CUP, 9).key, "", 0, "c", "a\0"), None
     )
