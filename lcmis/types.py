@@ -824,6 +824,38 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """What one worker of a run did for a while with one model or checker, or what befell it."""
+
+    run_id: str
+    worker: str
+    """Its name; empty for the process that was started itself."""
+    node: str
+    device: str
+    plugin: str
+    """Id of the model or the checker; empty where ``sentence`` is all there is to say."""
+    at: str
+    """When it ended, in UTC, ISO 8601."""
+    seconds: float
+    """How long it lasted."""
+    busy: float
+    """Seconds in which its device worked on what came of it."""
+    pictures: int = 0
+    answers: int = 0
+    failures: int = 0
+    """Items that could not be drawn or checked."""
+    log: str = ""
+    """File in which it says more, on its own node."""
+    sentence: str = ""
+    """Why it died or works no more."""
+
+    @property
+    def key(self) -> str:
+        """Named by its content: a store that is merged twice has it once."""
+        return content_key(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """One item that failed, beside the facts: it will be tried again on the next run."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import random
@@ -17,7 +16,7 @@ from worlds.toys import Scripted
 
 from lcmis.errors import OutOfBudget, TextModelError
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import Case, Tools
+from lcmis.plugins.protocols import Tools
 from lcmis.repair.methods import (
     alternating,
     bigpe,
@@ -27,10 +26,9 @@ from lcmis.repair.methods import (
     portfolio,
     proxies,
     rewrite,
-    ways,
 )
 from lcmis.text.prompts import wording
-from lcmis.types import Candidate, Concept, ConceptPair, Seen, Side, Stage, Trial
+from lcmis.types import Candidate, Concept, ConceptPair, Side, Stage
 
 FIVE = [Candidate((Stage(word),)) for word in ("p", "q", "r", "s", "t")]
 
@@ -426,7 +424,7 @@ def test_bisection_keeps_to_whole_steps_also_of_an_odd_number():
     assert asked == {step / 41 for step in (5, 10, 14, 17, 19, 20)}
     late = Formula(constant(0.2, 0.4))
     moce.Moce("bisect", first=Side.A).repair(dataclasses.replace(CASE, num_inference_steps=6), late)
-    assert [step for step, _ in switches(late, 6)] == [2, 3]
+    assert [step for step, _ in switches(late, 6)] == [2, 3] * 2, "by its name, then by its looks"
 
 
 def test_bisection_ends_where_enough_are_right_and_no_sooner():
@@ -448,7 +446,7 @@ def probe_of(leads: dict[int, list[float]], first: Side = Side.A, **told: object
         lead = lead if first is Side.A else -lead
         return 0.5 + lead / 2, 0.5 - lead / 2
 
-    probe = moce._Probe(dataclasses.replace(CASE, **told), Formula(scores), first)
+    probe = moce._Probe(dataclasses.replace(CASE, **told), Formula(scores), first, "alone")
     for step, some in leads.items():
         probe.extend([step], len(some))
     return probe
@@ -488,13 +486,13 @@ def test_the_balance_lies_where_the_leads_contradict_least():
 
 
 def test_a_step_that_was_not_tried_shows_nothing():
-    probe = moce._Probe(CASE, Formula(constant(0.9, 0.7)), Side.B)
+    probe = moce._Probe(CASE, Formula(constant(0.9, 0.7)), Side.B, "alone")
     assert (probe.share(7), probe.leads(7), probe.steps) == (0.0, {}, [])
     assert probe.clipscores(7, 0) == (0.0, 0.0)
     assert moce._mean([None]) == 0.0
     assert moce._mean([None, 0.5, 0.25]) == 0.375
     weighed = dataclasses.replace(CASE, likeness_weight=0.5)
-    described = moce._Probe(weighed, Formula(constant(0.8, 0.4)), Side.B)
+    described = moce._Probe(weighed, Formula(constant(0.8, 0.4)), Side.B, "alone")
     assert described.clipscores(3, 2) == pytest.approx((0.2, 0.4))
     assert described.leads(3) == pytest.approx({100: -0.4, 101: -0.4})
     asked = described._evaluate.asked
@@ -508,7 +506,7 @@ def test_a_step_that_was_not_tried_shows_nothing():
 def test_a_lead_is_asked_for_until_it_is_sure_or_the_step_is_right():
     def seeds(leads: Sequence[float], batch_size: int = 16, enough: float = 0.8) -> int:
         toy = Formula(lambda _one, seed: (0.4 + leads[(seed - 100) % len(leads)], 0.4), budget=999)
-        probe = moce._Probe(dataclasses.replace(CASE, batch_size=batch_size), toy, Side.A)
+        probe = moce._Probe(dataclasses.replace(CASE, batch_size=batch_size), toy, Side.A, "alone")
         probe.lead(3, enough)
         return sum(len(some) for batch in toy.asked for _, some in batch)
 
@@ -523,7 +521,7 @@ def test_a_lead_is_asked_for_until_it_is_sure_or_the_step_is_right():
 def test_a_step_is_found_by_its_share_of_at_least_eight_pictures():
     def found(right: int, wrong: int, enough: float = 0.8) -> bool:
         toy = Formula(lambda _one, seed: (0.9, 0.5) if seed < 100 + right else (0.9, 0.4))
-        probe = moce._Probe(CASE, toy, Side.A)
+        probe = moce._Probe(CASE, toy, Side.A, "alone")
         probe.extend([3], right + wrong)
         return probe.is_found(enough)
 
@@ -669,7 +667,6 @@ def test_the_best_three_prompts_of_each_inverter_join_the_best_first(reciter: To
 def test_stages_are_those_by_rule_and_then_those_that_a_text_model_names():
     toy = Formula(half_right)
     by_rule = portfolio._by_rule(CASE)
-    assert by_rule == [*portfolio._combined(CASE), *moce.candidates(CASE, 2)]
     assert portfolio.staged(CASE, toy) == by_rule
     stages = [{"prompt": "a cup", "last_step": 9}, {"prompt": CUP.prompt, "last_step": 40}]
     asked = dataclasses.replace(CASE, text_model=Scripted({"stages": stages}))
@@ -678,129 +675,3 @@ def test_stages_are_those_by_rule_and_then_those_that_a_text_model_names():
     dumb = dataclasses.replace(CASE, text_model=Scripted("no"))
     assert portfolio.staged(dumb, toy) == by_rule
     assert toy.failures[0].startswith("stages by a text model: ")
-
-
-def test_hope_is_what_is_expected_of_the_best():
-    told = {FIVE[0]: 0.2, FIVE[1]: 0.6}
-    case = dataclasses.replace(CASE, expect=told.get)
-    assert portfolio._hope(case, FIVE[:3]) == 0.6
-    assert portfolio._hope(case, FIVE[:1]) == 0.2
-    assert portfolio._hope(case, FIVE[2:]) == 0.0
-    assert portfolio._hope(case, []) == 0.0
-
-
-def joined(reciter: Tools, scores: Scores, case: Case = CASE) -> dict[str, int]:
-    """After how many pictures a candidate of each kind was first asked for."""
-    toy = Formula(scores, budget=case.budget, tools=reciter, reference=SQUARE)
-    with contextlib.suppress(OutOfBudget):
-        portfolio.Portfolio().repair(case, toy)
-    words, stages = rewrite.candidates(case), portfolio.staged(case, toy)
-    found: dict[str, int] = {}
-    seen = 0
-    for batch in toy.asked:
-        for one, seeds in batch:
-            kind = "words" if one in words else "stages" if one in stages else "inverted"
-            found.setdefault(kind, seen)
-            seen += len(seeds)
-    return found | {"all": seen}
-
-
-def test_each_kind_joins_after_its_share_of_the_budget(reciter: Tools):
-    lost = joined(reciter, constant(0.1, 0.9), dataclasses.replace(CASE, budget=160))
-    assert lost["words"] == 0
-    assert 80 <= lost["stages"] <= 92
-    assert 120 <= lost["inverted"] <= 132
-    assert 160 <= lost["all"] <= 168
-    hopeful = dataclasses.replace(
-        CASE, expect=lambda one: 0.6 if len(one.stages) > 1 else 0.1, budget=160
-    )
-    early = joined(reciter, constant(0.1, 0.9), hopeful)
-    assert early["stages"] <= 8
-    assert 120 <= early["inverted"] <= 132
-    won = joined(reciter, constant(0.9, 0.9))
-    assert set(won) == {"words", "all"}
-
-
-def test_what_is_learnt_of_a_candidate_adds_up():
-    race = portfolio._Race(portfolio.Portfolio(belief=2.0), CASE)
-    race.join(FIVE[:2])
-    for right, seen in ((1, 3), (0, 2), (2, 2), (0, 0)):
-        race.learn(1, 4, right, seen)
-    # of sixteen pictures three were right, four wrong, and the four that nobody could read count so
-    mean = (1 + 3) / (2 + 3 + 8)
-    right_of, wrong_of = race._chances()
-    assert right_of == pytest.approx([2 * mean, 2 * mean + 3])
-    assert wrong_of == pytest.approx([2 * (1 - mean), 2 * (1 - mean) + 8])
-    assert (race.pictures, race.seeds(0, 2), race.seeds(1, 2)) == (
-        16,
-        range(100, 102),
-        range(116, 118),
-    )
-    assert race.leader_rate() == pytest.approx(mean)
-    race.learn(1, 40, 40, 40)
-    mean = (1 + 43) / (2 + 43 + 8)
-    assert race.leader_rate() == pytest.approx((2 * mean + 43) / (2 + 51))
-
-
-# ── experience ───────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("stages", "negative", "flags"),
-    [
-        ((Stage(CUP.prompt),), "", "plain lost_named other_named"),
-        ((Stage("a tea cup"),), "glass", "keeps_away lost_named"),
-        ((Stage("iced coke", 0.5), Stage("x")), "", "staged other_named"),
-        ((Stage("a small white cup"),), "", "lost_described"),
-        ((Stage("dark drink with ice", 0.2), Stage("x")), "", "staged other_described"),
-        ((Stage("a small", 0.2), Stage("white cup")), "", "staged lost_described"),
-    ],
-)
-def test_a_way_says_what_stands_in_a_candidate(stages, negative, flags):
-    found = ways.way(CUP, Side.A, Candidate(stages, negative))
-    assert {name for name, is_so in dataclasses.asdict(found).items() if is_so} == set(
-        flags.split()
-    )
-    told = dataclasses.asdict(ways.way(CUP, Side.B, Candidate(stages, negative)))
-    swapped = {"lost": "other", "other": "lost"}
-    turned = {
-        "_".join(swapped.get(part, part) for part in name.split("_")) for name in flags.split()
-    }
-    assert {name for name, is_so in told.items() if is_so} == turned
-    assert all(type(is_so) is bool for is_so in told.values())
-    nameless = dataclasses.replace(CUP, a=Concept("tea cup"), b=Concept("iced coke"))
-    plain = ways.way(nameless, Side.A, Candidate(stages, negative))
-    assert (plain.lost_described, plain.other_described) == (False, False)
-
-
-def test_experience_is_the_mean_of_a_way_held_back_by_three_of_the_mean_of_all():
-    known = ways.Experience()
-    words, staged_way = (
-        ways.way(CUP, Side.A, one)
-        for one in (FIVE[0], Candidate((Stage("iced coke", 0.5), Stage("x"))))
-    )
-    assert known.share(words) is None
-
-    def tried(candidate: Candidate, *worse: float | None) -> Trial:
-        seen = tuple(Seen(seed, score, 0.9) for seed, score in enumerate(worse))
-        return Trial(CUP.key, "m@1", "toy", "clip:g@1", candidate, seen)
-
-    known.learn(CUP, Side.A, [tried(FIVE[0], None, None)], 0.5)
-    assert known.share(words) is None
-    known.learn(
-        CUP,
-        Side.A,
-        [
-            tried(FIVE[0], 0.5, 0.49, None, 0.9),
-            tried(FIVE[1], 0.1, 0.2, 0.3, 0.7),
-            tried(FIVE[0], 0.5, 0.49),
-        ],
-        0.5,
-    )
-    # of the first 2 of 3 are right, of the second 1 of 4; no other way is known
-    mean = (1 + 2 / 3 + 1 / 4) / (2 + 2)
-    assert known.share(words) == pytest.approx((2 / 3 + 1 / 4 + 3 * mean) / (2 + 3))
-    assert known.share(staged_way) == pytest.approx(mean)
-    known.learn(CUP, Side.A, [tried(Candidate((Stage("iced coke", 0.5), Stage("x"))), 0.9)], 0.5)
-    mean = (1 + 2 / 3 + 1 / 4 + 1) / (2 + 3)
-    assert known.share(staged_way) == pytest.approx((1 + 3 * mean) / 4)

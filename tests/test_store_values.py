@@ -356,6 +356,7 @@ def test_everything_is_counted_under_its_own_name(fresh: Store):
     )
     assert fresh.growth() == Growth(
         runs=3,
+        shifts=0,
         pairs=2,
         links=4,
         renders=3,

@@ -26,7 +26,10 @@ from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Question, RenderSpec, Stage
 from lcmis.workers import hire
 from lcmis.workers.orders import Delivery, DrawOrder, Wish
-from lcmis.workers.studio import Studio
+from lcmis.workers.studio import Studio, batches
+
+ASKED_AT_ONCE = 256
+"""Controls that lie in the store, of which it is seen at once what is to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Progress:
 
     model: str
     activity: str
-    """What happens now: ``"drawing"`` or ``"checking"``, and by how many workers."""
+    """What happens now: ``"drawing"`` or ``"checking"``, or how many workers do what."""
     pictures: int
     """Of this model, in the store now."""
     expected: int
@@ -157,6 +160,10 @@ class Audit:
         self._judged: tuple[Growth, dict[str, list[PairFinding]]] | None = None
         """Under way, by model and pair."""
         self._last: _State | None = None
+        self._activity = "drawing"
+        self._first: set[str] = set()
+        """Pairs that may miss their first picture by the first model; controls are made of it."""
+        self._controls: Iterator[list[Wish]] | None = None
         self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         for kind, ids in (
             ("model", [model.model_id for model in self.models]),
@@ -288,7 +295,9 @@ class Audit:
         models = [model.model_id for model in self.models]
         checkers = [checker.checker_id for checker in self.checkers]
         before = self._standing()
-        self.store.add_run(provenance(self.config, command, models, checkers))
+        this_run = provenance(self.config, command, models, checkers)
+        self.store.add_run(this_run)
+        self.studio.run_id = this_run.run_id
         self.store.add_pairs(self.pairs)
         unfinished = [one for one in self.models if any(map(_is_open, before[one.model_id]))]
         self.studio.together = [*self.checkers, *unfinished]
@@ -303,7 +312,6 @@ class Audit:
                 for key, sentence in self._readable(model)[1].items():
                     self.studio.leave_out(key, "render", sentence)
             worked_on = self._audit(before)
-            self._check_controls()
         settled = {name: found for name, found in before.items() if name not in worked_on}
         return self._result(time.monotonic() - started, settled)
 
@@ -358,8 +366,13 @@ class Audit:
             todo.sort(key=lambda pair: order[pair.key])
             items += [_PairLook(model, pair, self.rule.block) for pair in todo]
         self._clear_failures({pair.pair.key for found in before.values() for pair in found})
+        self._first = {item.pair.key for item in items if item.model is self.models[0]}
         self.studio.work_on(
-            map(self._wish, items), self._next_looks, self._likely_looks, self._heard
+            map(self._wish, items),
+            self._next_looks,
+            self._likely_looks,
+            self._heard,
+            self._controls_now,
         )
         return {item.model.model_id for item in items}
 
@@ -421,7 +434,11 @@ class Audit:
         """What the rule asks for once these pictures are there; the others are decided."""
         groups: dict[tuple[str, int], list[_PairLook]] = defaultdict(list)
         for wish in done:
+            if any(spec.model != wish.model.model_id for spec in wish.specs):
+                continue  # a control, after which nothing comes
             look = self._looks.pop((wish.model.model_id, wish.pair.key))
+            if look.model is self.models[0]:
+                self._first.discard(look.pair.key)
             groups[look.model.model_id, look.seen].append(look)
         wishes = []
         for (model_id, seen), looks in groups.items():
@@ -434,6 +451,7 @@ class Audit:
                     )
                 else:
                     self._states[model_id].undecided -= 1
+            self._tell(self._activity, self._states[model_id])
         return wishes
 
     def _likely_looks(self) -> Iterator[Wish]:
@@ -450,8 +468,8 @@ class Audit:
             self._last = state
         if self._last is not None:
             activity = "checking" if isinstance(report.order, DrawOrder) else "drawing"
-            on = self.studio.crew.told
-            self._tell(f"{activity} by {on}" if on else activity, self._last)
+            self._activity = self.studio.crew.told or activity
+            self._tell(self._activity, self._last)
 
     def _asked_of(self, pair: ConceptPair) -> tuple[tuple[Checker, tuple[Question, ...]], ...]:
         """All that is asked about a picture of a pair."""
@@ -463,7 +481,15 @@ class Audit:
 
     # ── controls ─────────────────────────────────────────────────────────────────────────────
 
-    def _check_controls(self) -> None:
+    def _controls_now(self) -> list[Wish]:
+        """The next few, once every pair has its first picture or never will."""
+        if self._first:
+            return []
+        if self._controls is None:
+            self._controls = self._controls_in_parts()
+        return next(self._controls, [])
+
+    def _controls_in_parts(self) -> Iterator[list[Wish]]:
         """Ask the same questions of a blank picture and of a picture of something else.
 
         What remains is what a checker says when nothing of the pair is there.
@@ -472,21 +498,22 @@ class Audit:
         first = {pair: self._specs_of(model, pair, 1)[0] for pair in self._readable(model)[0]}
         lacking = {spec.key for spec in self.store.missing(list(first.values()))}
         first = {pair: spec for pair, spec in first.items() if spec.key not in lacking}
-        for drawn in missing_controls(self.studio, first):
-            self.store.add_renders(drawn)
         controls = {
             control_spec(kind, pair, like): pair
             for pair, like in first.items()
             for kind in (BLANK, MISMATCHED)
         }
         lacking = {spec.key for spec in self.store.missing(list(controls))}
-        self.studio.make(
-            [
-                Wish(pair, model, (spec,), self._asked_of(pair))
-                for spec, pair in controls.items()
-                if spec.key not in lacking
-            ]
-        )
+        there = [(spec, pair) for spec, pair in controls.items() if spec.key not in lacking]
+        for some in batches(there, ASKED_AT_ONCE):
+            yield [self._control(pair, spec) for spec, pair in some]
+        by_key = {pair.key: pair for pair in first}
+        for drawn in missing_controls(self.studio, first):
+            self.store.add_renders(drawn)
+            yield [self._control(by_key[one.pair_key], one.spec) for one in drawn]
+
+    def _control(self, pair: ConceptPair, spec: RenderSpec) -> Wish:
+        return Wish(pair, self.models[0], (spec,), self._asked_of(pair))
 
     # ── the plan, minus the store ────────────────────────────────────────────────────────────
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from lcmis.errors import StoreError
 from lcmis.machine.pictures import picture_hash
 from lcmis.store import documents, schema
-from lcmis.store.asked import RunDoor
+from lcmis.store.asked import RunDoor, add_shifts
 from lcmis.store.connect import sentences
 from lcmis.store.evidence import Evidence
 from lcmis.store.failures import FailureDoor, insert_failure, still_failed
@@ -35,9 +35,10 @@ from lcmis.store.tables import (
     RenderRow,
     RunRow,
     ScoreRow,
+    ShiftRow,
     TrialRow,
 )
-from lcmis.types import Exchange, Failure, Question, Score
+from lcmis.types import Exchange, Failure, Question, Score, Shift
 
 __all__ = ["Drawn", "Evidence", "Growth", "Listed", "Store", "StoreCounts", "picture_hash"]
 
@@ -59,6 +60,7 @@ class Growth:
     """How many facts of each kind are kept. Facts are only added: equal growth, equal store."""
 
     runs: int
+    shifts: int
     pairs: int
     links: int
     """Pictures linked to pairs: two pairs of one prompt share theirs."""
@@ -103,6 +105,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
         links: Mapping[str, Sequence[str]] | None = None,
         exchanges: Sequence[Exchange] = (),
         failures: Sequence[Failure] = (),
+        shifts: Sequence[Shift] = (),
     ) -> None:
         """Keep facts of many kinds, all of them or none: files first, then one transaction.
 
@@ -116,13 +119,14 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
             links: pair key → spec keys of pictures drawn for another pair, which are its too.
             exchanges: what services were asked and said.
             failures: what failed, counted after all else is there.
+            shifts: what workers did.
 
         Raises:
             UnknownNameError: a pair, a picture or a question is not in the store.
             StoreError: no room or no permission to write.
             ValueError: a render does not belong to its spec or its image.
         """
-        if links and not (drawn or scores or exchanges or failures):
+        if links and not (drawn or scores or exchanges or failures or shifts):
             with self._reading() as connection:
                 if not unlinked(connection, links):
                     return
@@ -137,6 +141,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
             add_exchanges(connection, exchanges)
             for failure in failures:
                 insert_failure(connection, failure)
+            add_shifts(connection, shifts)
 
     def counts(self) -> StoreCounts:
         """How much is stored."""
@@ -158,6 +163,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
         """How many facts of each kind there are; asked every few seconds, so it is quick."""
         tables = {
             "runs": RunRow,
+            "shifts": ShiftRow,
             "pairs": PairRow,
             "links": PairRenderRow,
             "renders": RenderRow,

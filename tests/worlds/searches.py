@@ -32,6 +32,12 @@ CASE = Case(
     b_missing=2,
     intruder="glass",
 )
+OPENINGS = {
+    "a tea cup": "a",
+    "iced coke": "b",
+    "a small white cup": "A",
+    "dark drink with ice": "B",
+}
 Scores = Callable[[Candidate, int], tuple[float | None, float | None]]
 
 
@@ -85,10 +91,12 @@ class Formula:
         return dataclasses.replace(case, tools=self.tools, reference=picture)
 
     def way(self) -> str:
-        """Which concept first, until which step, on which seeds; batches apart."""
+        """Which concept first, in capitals where by its looks, until which step, on which seeds;
+        batches apart.
+        """
         return " ".join(
             "+".join(
-                f"{'b' if 'coke' in candidate.stages[0].prompt else 'a'}"
+                f"{OPENINGS[candidate.stages[0].prompt]}"
                 f"{round(candidate.stages[0].denoising_end * 40)}"
                 f":{seeds[0] - 100}-{seeds[-1] - 100}"
                 for candidate, seeds in batch

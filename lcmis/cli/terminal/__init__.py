@@ -28,7 +28,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from lcmis.cli.terminal.piped import spoken
+from lcmis.cli.terminal.piped import Pace, spoken
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import AllPairs, Dissents, Failures, OnePair, OnePicture, words
 from lcmis.findings.likeness import LikenessFinding
@@ -128,12 +128,13 @@ def lines() -> Iterator[Callable[[str, int, int, str], None]]:
     and then where no terminal shows a bar.
     """
     if not stderr_console().is_terminal:
+        pace = Pace()
         with spoken() as said:
             yield lambda model, pictures, expected, doing: said.move(
                 words.short_name(model),
                 several(pictures, "picture"),
                 doing,
-                f" of about {expected:,}",
+                f" of about {expected:,}{pace.told(model, pictures, expected)}",
             )
         return
     bars = Progress(
