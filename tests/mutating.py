@@ -237,8 +237,9 @@ class Loop:
             if new[0] != "no tests" or change not in tried:
                 tried[change] = new
             if place % 50 == 49 or place + 1 == len(waiting):
+                before = json.loads(self.kept.read_text()) if self.kept.exists() else {}
                 mine = {one: tried[one] for one in self.changes if one in tried}
-                self.kept.write_text(json.dumps(mine))
+                self.kept.write_text(json.dumps(before | mine))
                 kinds = Counter(tried[one][0] for one in self.changes if one in tried)
                 spent = time.monotonic() - began
                 _say(f"{place + 1} of {len(waiting)}, {spent:.0f} s: {dict(kinds)}")

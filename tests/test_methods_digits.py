@@ -511,6 +511,7 @@ def test_a_lead_is_asked_for_until_it_is_sure_or_the_step_is_right():
         return sum(len(some) for batch in toy.asked for _, some in batch)
 
     assert seeds([0.05]) == 8
+    assert seeds([0.0]) == 8
     assert seeds([0.2, -0.2]) == 24
     assert seeds([0.2, -0.2], batch_size=4) == 24
     assert seeds([0.2, 0.2, 0.2, -0.17]) == 16
