@@ -124,6 +124,7 @@ def test_the_corrected_rate_keeps_how_it_was_stopped_and_ends_where_nothing_is_k
         (PLAIN, {}, 126),
         (GROUPED, {}, 293),
         (LABELS, {"threshold": 0.3}, 125),
+        (LABELS, {"confidence": 0.8}, 128),
     ],
 )
 def test_how_many_more_labels_halve_the_interval_is_pinned(labels, told, more):

@@ -5,82 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 from scipy import stats
+from worlds.searches import CASE, CUP, Formula, Scores
 
 from lcmis.errors import OutOfBudget
 from lcmis.plugins.protocols import Case
 from lcmis.repair.methods import bigpe, halve, moce, phrases, portfolio, ranked, rewrite
 from lcmis.repair.methods.moce import Moce
-from lcmis.types import Candidate, Concept, ConceptPair, Intruder, Seen, Side, Stage, Trial
-
-CUP = ConceptPair(
-    Concept("tea cup", "a small white cup", ("teacup",)),
-    Concept("iced coke", "dark drink with ice"),
-    "a tea cup of iced coke",
-    ("A tea cup of iced coke on a table",),
-    (Intruder(Concept("glass"), Side.A, "a glass of iced coke"),),
-)
-CASE = Case(
-    pair=CUP,
-    num_inference_steps=40,
-    supports_stages=True,
-    supports_negative_prompt=True,
-    batch_size=16,
-    seeds=range(100, 200),
-    threshold=0.5,
-    budget=120,
-    a_missing=18,
-    b_missing=2,
-    intruder="glass",
-)
-OPENINGS = {
-    "a tea cup": "a",
-    "iced coke": "b",
-    "a small white cup": "A",
-    "dark drink with ice": "B",
-}
-Scores = Callable[[Candidate, int], tuple[float | None, float | None]]
-
-
-class Formula:
-    """Evaluates by a formula and remembers what was asked."""
-
-    def __init__(self, scores: Scores, budget: int = 10_000) -> None:
-        self.scores, self.budget, self.asked = scores, budget, []
-
-    def together(self, asked: Sequence[tuple[Candidate, Sequence[int]]]) -> list[Trial]:
-        self.asked.append([(candidate, list(seeds)) for candidate, seeds in asked])
-        if sum(len(seeds) for batch in self.asked for _, seeds in batch) > self.budget:
-            raise OutOfBudget("spent")
-        return [
-            Trial(
-                CUP.key,
-                "m@1",
-                "toy",
-                "clip:g@1",
-                candidate,
-                tuple(Seen(seed, *self.scores(candidate, seed)) for seed in seeds),
-            )
-            for candidate, seeds in asked
-        ]
-
-    def way(self) -> str:
-        """Which concept first, in capitals where by its looks, until which step, on which seeds;
-        batches apart.
-        """
-        return " ".join(
-            "+".join(
-                f"{OPENINGS[candidate.stages[0].prompt]}"
-                f"{round(candidate.stages[0].denoising_end * 40)}"
-                f":{seeds[0] - 100}-{seeds[-1] - 100}"
-                for candidate, seeds in batch
-            )
-            for batch in self.asked
-        )
+from lcmis.types import Candidate, Concept, Seen, Side, Stage, Trial
 
 
 def seesaw(peak: float, slope: float = 2.0, height: float = 0.55, shake: float = 0.0) -> Scores:
@@ -631,14 +566,14 @@ def test_words_and_stages_begin_together_and_end_with_the_budget():
     words = rewrite.candidates(CASE)
     toy = Formula(by_rates({}), budget=120)
     with pytest.raises(OutOfBudget):
-        portfolio.Portfolio().repair(CASE, Unequipped(toy))
+        portfolio.Portfolio().repair(CASE, toy)
     first, *_ = toy.asked
     assert {candidate in words for candidate, _ in first} == {False, True}
 
 
 def test_what_cannot_be_read_is_asked_for_no_more_and_ends_the_race():
     toy = Formula(lambda candidate, seed: (None, None))
-    portfolio.Portfolio().repair(CASE, Unequipped(toy))
+    portfolio.Portfolio().repair(CASE, toy)
     asked = [candidate for batch in toy.asked for candidate, seeds in batch for _ in seeds]
     assert max(map(asked.count, set(asked))) <= portfolio.MUTE + 8
     race = race_of()
@@ -649,20 +584,10 @@ def test_what_cannot_be_read_is_asked_for_no_more_and_ends_the_race():
     assert race._open.tolist() == [True, False, True]
 
 
-class Unequipped:
-    """The same without tools for inversions."""
-
-    def __init__(self, toy: Formula) -> None:
-        self.together = toy.together
-
-    def equip(self, case: Case, *, reference: bool = True) -> Case:
-        return case
-
-
 def test_a_winner_ends_the_race_and_most_of_the_pictures_are_its_own():
     words = rewrite.candidates(CASE)
     toy = Formula(by_rates({str(words[2]): 1.0}), budget=1000)
-    portfolio.Portfolio().repair(dataclasses.replace(CASE, budget=200), Unequipped(toy))
+    portfolio.Portfolio().repair(dataclasses.replace(CASE, budget=200), toy)
     asked = [candidate for batch in toy.asked for candidate, seeds in batch for _ in seeds]
     assert asked.count(words[2]) >= 8
     late = asked[-24:]

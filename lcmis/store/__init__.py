@@ -22,7 +22,6 @@ from lcmis.store.pictures import Drawn, Listed, PictureDoor, add_drawn, add_link
 from lcmis.store.scores import ScoreDoor, add_answers
 from lcmis.store.searches import SearchDoor, add_exchanges
 from lcmis.store.tables import (
-    Base,
     DismissalRow,
     ExchangeRow,
     FailureRow,
@@ -198,10 +197,10 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
                 for (finding,) in connection.exec_driver_sql("PRAGMA integrity_check"):
                     if finding != "ok":
                         yield f"{self._place} is damaged: {finding}"
-        for document, key in self._all(PairRow, PairRow.key, PairRow.document):
+        for document, key in self._all(PairRow.key, PairRow.document):
             if documents.pair(document).key != key:
                 yield f"the pair {key} is not what its key says"
-        for document, key in self._all(QuestionRow, QuestionRow.key, QuestionRow.document):
+        for document, key in self._all(QuestionRow.key, QuestionRow.document):
             if documents.question(document).key != key:
                 yield f"the question {key} is not what its key says"
         for note, key in self._kept_notes():
@@ -223,7 +222,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
                 yield f"{path} belongs to no picture in the store; it can be deleted"
 
     def _all(
-        self, row: type[Base], key: InstrumentedAttribute[str], text: InstrumentedAttribute[str]
+        self, key: InstrumentedAttribute[str], text: InstrumentedAttribute[str]
     ) -> list[tuple[str, str]]:
         with self._reading() as connection:
             return [(found[0], found[1]) for found in connection.execute(select(text, key))]
