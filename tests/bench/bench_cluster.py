@@ -66,14 +66,14 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as place:
         site = installed_at(Path(place) / "site")
-        path = os.pathsep.join([str(site), str(TESTS), str(TESTS.parent)])
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(site), str(TESTS), str(TESTS.parent)])
         sys.path.insert(0, str(site))
         memory = {"object_store_memory": 80 * 2**20}
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, **memory})
+        head = {"num_cpus": 2, "include_dashboard": False, **memory}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         second = cluster.add_node(num_cpus=2, **memory)
-        ray.init(
-            cluster.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": path}}
-        )
+        ray.init(cluster.address, log_to_driver=False)
+        print("two nodes are there", flush=True)
         folder = Path(place)
         for workers in (1, 4):
             started = time.monotonic()
