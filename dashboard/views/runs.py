@@ -113,7 +113,7 @@ def _workers() -> None:
             ("Workers", f"{len(each):,}", words.several(len(whole.nodes), "machine")),
             ("Pictures drawn", f"{whole.pictures:,}", f"{whole.answers:,} answers"),
             ("Device time", words.duration(whole.busy), share),
-            ("Failures", f"{whole.failures:,}", ""),
+            ("Failures", f"{whole.failures:,}", words.several(len(whole.sentences), "death")),
             *([("Spent", f"{cost:,.2f}", "by your price")] if cost is not None else []),
         ):
             st.metric(
@@ -378,6 +378,7 @@ def _every_run() -> None:
         table,
         hide_index=True,
         lazy=True,
+        placeholder="",
         column_config={
             "Command": st.column_config.TextColumn(width="medium"),
             "Pictures": st.column_config.NumberColumn(
