@@ -21,14 +21,14 @@ endif
 TELL = ( seconds=0; while sleep 15 >/dev/null 2>&1; do seconds=$$((seconds + 15)); \
 	echo "     … $$seconds s$(1)"; done ) & told=$$!; trap 'kill $$told 2>/dev/null' EXIT
 
-.PHONY: help audit test check families faults mutants bench bench-repair dashboard site clean
+.PHONY: help audit test check families every-family faults mutants bench bench-repair dashboard site clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 audit: .venv/ready  ## Audit both teacup models and print what they get wrong
 	@echo "3/3  auditing teacup-narrow and teacup-broad on 40 pairs; stop it anywhere, it goes on where it was"
-	@if [ ! -t 1 ]; then $(call TELL,); fi; $(BIN)/lcmis audit --limit 40
+	@if [ ! -t 1 ]; then $(call TELL,); fi; $(BIN)/lcmis audit --yes --limit 40
 
 dashboard: .venv/ready  ## Look at the last audit in a browser
 	$(BIN)/lcmis dashboard
@@ -47,18 +47,19 @@ site: .venv/ready-docs  ## These docs and a reference of the code as pages, in b
 families: .venv/ready-dev  ## Try every family of pipelines, and write what works; minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 0 tests/test_families.py --write-families
 
+every-family: .venv/ready-dev  ## All that is told of families of pipelines, but of the slowest; minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) tests/test_families.py --every-family
+
 faults: .venv/ready-dev  ## Every point at which a disk may fail or a process may die, and 10,000 hostile texts; minutes
 	OMP_NUM_THREADS=1 LCMIS_FAULTS=all $(BIN)/pytest tests/faults tests/test_hostile.py
 
-mutants: .venv/ready-dev  ## Changes in the formulas that no test notices; hours. WHICH="lcmis.judge.rates*" takes one file
+mutants: .venv/ready-dev  ## Changes in the code that no test notices. ROOM=types WHICH=mean SAMPLE=150 SLOW=1
 	$(INSTALL) -c constraints.txt -e ".[mutants]"
-	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 1 $(WHICH)
-	$(BIN)/mutmut results
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutating.py $(or $(ROOM),judge) \
+		$(if $(WHICH),--which $(WHICH)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SLOW),--slow)
 
-bench: .venv/ready-dev  ## What is measured, not asserted: ratios in one run
-	$(BIN)/python tests/bench/bench_render.py data/teacup/teacup-narrow
-	$(BIN)/python tests/bench/bench_stopping.py
-	$(BIN)/python tests/bench/bench_store.py
+bench: .venv/ready-dev  ## What is measured, not asserted: each beside its naive peer, ratios in one run; an hour
+	$(BIN)/python tests/bench/suite.py --into build/bench
 
 bench-repair: .venv/ready-dev  ## Methods of repair at equal budgets, by the oracle; hours on two cores
 	$(BIN)/python tests/bench/bench_repair.py --store bench-repair

@@ -17,8 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import facts
+import front
 import guard
+import lightbox
+import pages
 import pictures
+import said
 import streamlit as st
 from starlette.middleware import Middleware
 
@@ -28,11 +32,16 @@ BESIDE: list[Any] = [line for line in os.environ.get("LCMIS_BESIDE", "").splitli
 HOSTS = os.environ.get("LCMIS_HOSTS", "").splitlines()
 LABELS = os.environ.get("LCMIS_LABELS", "") != "off"
 
+AHEAD = "lcmis reads ahead"
+OF_VISITS = "streamlit.runtime.scriptrunner_utils.script_run_context"
+"""Says of what runs outside of any visit that it does, which is what reading ahead is for."""
+
 
 @asynccontextmanager
 async def reading_ahead(_app: st.App) -> AsyncIterator[None]:
     """Begin to read the store, and load what draws, while the browser is still opening."""
-    threading.Thread(target=_read_ahead, daemon=True).start()
+    logging.getLogger(OF_VISITS).addFilter(lambda record: record.threadName != AHEAD)
+    threading.Thread(target=_read_ahead, name=AHEAD, daemon=True).start()
     yield
 
 
@@ -56,7 +65,12 @@ def say_sorry(error: Exception) -> bool:
 app = st.App(
     Path(__file__).with_name("navigation.py"),
     secrets={"store": STORE, "pictures": PICTURES, "beside": BESIDE, "labels": LABELS},
-    routes=pictures.routes(STORE, PICTURES, BESIDE),
+    routes=[
+        *front.routes(pages.ADDRESSES),
+        *pictures.routes(STORE, PICTURES, BESIDE),
+        *lightbox.routes(),
+        *said.routes(STORE, PICTURES, BESIDE, may_write=LABELS),
+    ],
     middleware=[Middleware(guard.KeptAtHome, HOSTS)],
     lifespan=reading_ahead,
     on_script_error=say_sorry,

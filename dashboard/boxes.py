@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import choices
 import facts
 import looks
-import pictures
 import shots
 import streamlit as st
 
+from lcmis.findings import boxes as found_boxes
 from lcmis.findings import words
 from lcmis.machine import letters
-from lcmis.types import NONE_OF_THESE, Box, Question, QuestionKind, Render, Score
+from lcmis.types import Box, Question, QuestionKind, Render, Score
 
 COLOURS = {
     QuestionKind.A_PRESENT: looks.ORANGE,
@@ -23,7 +23,7 @@ COLOURS = {
     QuestionKind.INTRUDER_A: looks.PINK,
     QuestionKind.INTRUDER_B: looks.PINK,
 }
-"""As the words for a missing thing have them; black letters are read on each."""
+"""Black letters are read on each."""
 
 
 LONGEST = 80
@@ -31,7 +31,7 @@ LONGEST = 80
 
 
 @dataclass(frozen=True)
-class Frame:
+class ColouredFrame:
     """One box to be drawn."""
 
     box: Box
@@ -48,10 +48,7 @@ def shot(
     alt: str,
 ) -> None:
     """Draw the picture; where a detector has looked at it, with what it found, if one wants."""
-    by_checker: dict[str, list[tuple[Question, Score]]] = {}
-    for question, score in said:
-        if score.answer.box is not None:
-            by_checker.setdefault(score.checker, []).append((question, score))
+    by_checker = found_boxes.by_detector(said)
     if not by_checker or render.refusal or shots.fault(facts.store(), render):
         shots.shot(render, kind="picture", alt=alt)
         return
@@ -65,55 +62,34 @@ def shot(
         shots.shot(render, kind="picture", alt=alt)
         return
     framed = frames(by_checker[chosen], facts.threshold())
-    st.html(markup(pictures.address("picture", render.sha256), framed, alt))
+    st.html(markup(shots.address("picture", render), framed, alt))
     if not all(frame.is_sure for frame in framed):
         st.caption(
             "A dashed frame is the best one found, but its score does not reach the threshold."
         )
 
 
-def frames(said: Sequence[tuple[Question, Score]], threshold: float) -> list[Frame]:
+def frames(said: Sequence[tuple[Question, Score]], threshold: float) -> list[ColouredFrame]:
     """The best box of both concepts, and of what won a choice against one of them."""
-    kinds = list(QuestionKind)
-    found = []
-    for question, score in sorted(said, key=lambda one: kinds.index(one[0].kind)):
-        answer, kind = score.answer, question.kind
-        if answer.box is None or answer.value is None or kind not in COLOURS:
-            continue
-        if kind.is_choice and not _intrudes(question, score, said):
-            continue
-        what = answer.box.words or answer.option or question.text
-        surely = words.percent(answer.value)
-        label = f"{what} instead" if kind.is_choice else f"{what} {surely} %"
-        is_sure = kind.is_choice or answer.value >= threshold
-        found.append(Frame(answer.box, label, COLOURS[kind], is_sure))
-    return found
+    return [
+        ColouredFrame(one.box, one.label, COLOURS[one.kind], one.is_sure)
+        for one in found_boxes.frames(said, threshold)
+    ]
 
 
-def _intrudes(question: Question, score: Score, said: Sequence[tuple[Question, Score]]) -> bool:
-    """Whether an option won its choice and is not what was asked for.
-
-    None of these has no box, but its share is what is left of one.
-    """
-    mine = [one.answer for asked, one in said if asked == question]
-    left = 1 - sum(answer.value or 0.0 for answer in mine)
-    best = max((answer.value or 0.0 for answer in mine), default=0.0)
-    wins = score.answer.value == best and best >= left
-    return wins and score.answer.option not in (question.text, NONE_OF_THESE)
-
-
-def markup(address: str, framed: Sequence[Frame], alt: str) -> str:
+def markup(address: str, framed: Sequence[ColouredFrame], alt: str) -> str:
     """The picture with frames over it; nothing in any text is read as HTML."""
     drawn = "".join(_frame(frame) for frame in framed)
     found = ", ".join(frame.label for frame in framed)
     told = _escaped(f"{alt}; found: {found}" if found else alt, 4 * LONGEST)
     return (
-        '<div style="position:relative;line-height:0;overflow:hidden">'
-        f'<img src="{html.escape(address)}" alt="{told}" style="width:100%">{drawn}</div>'
+        f'<a class="lcmis-shot" href="{html.escape(address)}" target="_blank" '
+        'style="position:relative;overflow:hidden">'
+        f'<img src="{html.escape(address)}" alt="{told}">{drawn}</a>'
     )
 
 
-def _frame(frame: Frame) -> str:
+def _frame(frame: ColouredFrame) -> str:
     box = frame.box
     place = (
         f"left:{100 * box.left:.3f}%;top:{100 * box.top:.3f}%;"

@@ -44,8 +44,18 @@ def several(
     )
 
 
-def one_of(label: str, options: Sequence[str], *, key: str, help_text: str | None = None) -> str:
-    """One of a few options side by side; the first unless another is chosen."""
+def one_of(
+    label: str,
+    options: Sequence[str],
+    *,
+    key: str,
+    help_text: str | None = None,
+    hidden: bool = False,
+) -> str:
+    """One of a few options side by side; the first unless another is chosen.
+
+    A ``hidden`` label is there for those who do not see the page alone.
+    """
     return st.segmented_control(
         label,
         options,
@@ -54,7 +64,24 @@ def one_of(label: str, options: Sequence[str], *, key: str, help_text: str | Non
         bind="query-params",
         required=True,
         help=help_text,
+        label_visibility="collapsed" if hidden else "visible",
+        width="content",
     )
+
+
+def named(label: str, names: Mapping[str, str], *, key: str, width: int, help_text: str) -> str:
+    """One of the ``names``, the first unless another is chosen; the address holds its words."""
+    words_of = {name: one for one, name in names.items()}
+    chosen = st.selectbox(
+        label, list(words_of), key=key, bind="query-params", width=width, help=help_text
+    )
+    return words_of[chosen]
+
+
+def chosen_before(names: Mapping[str, str], *, key: str) -> str:
+    """What :func:`named` of this key will say further down on the page."""
+    said = st.session_state.get(key) or st.query_params.get(key)
+    return next((one for one, name in names.items() if name == said), next(iter(names)))
 
 
 def page(count: int, per_page: int, *, key: str = "page") -> slice:

@@ -13,14 +13,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import choosing
+import numpy as np
+import numpy.typing as npt
 import opinions
 import pandas as pd
 import streamlit as st
 
 from lcmis import findings, judge
 from lcmis.errors import StoreError, UnknownNameError, UserError
-from lcmis.findings import calibration, words
+from lcmis.findings import calibration, labels, notes, words
 from lcmis.findings.calibration import LabelFinding, LabelledAudit
+from lcmis.findings.features import (
+    Features,
+    Layout,
+    feature_files,
+    principal_components,
+    read_features,
+)
+from lcmis.findings.short import ModelOutcome
 from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Failure, Question, Run
 
@@ -56,7 +67,21 @@ class Gathered:
     checker: str
     growth: Growth
     pictures: pd.DataFrame
+    others: pd.DataFrame
+    """Pictures of repairs, and controls."""
     controls: judge.PriorCheck
+
+
+@dataclass(frozen=True)
+class Alike:
+    """The audit's pictures as one encoder sees them: those that it has looked at."""
+
+    features: Features
+    places: npt.NDArray[np.int64]
+    """Of each in :func:`pictures`."""
+    rows: npt.NDArray[np.int64]
+    """Of each in the features."""
+    layout: Layout
 
 
 @dataclass(frozen=True)
@@ -139,8 +164,7 @@ def _file(place: str) -> tuple[int, int]:
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _opened(place: str, pictures: str, file: tuple[int, int]) -> Opened:
-    folder = Path(pictures) if pictures else None
-    found = Store(place, pictures=folder, read_only=True, wait_seconds=PATIENCE_SECONDS)
+    found = Store(place, pictures=pictures or None, read_only=True, wait_seconds=PATIENCE_SECONDS)
     return Opened(found, place, file)
 
 
@@ -155,7 +179,7 @@ def read_ahead(place: str, pictures: str) -> None:
         _, known = _names(here, growth)
         if known:
             threshold, rule = _settings(_runs(here, growth.runs))
-            _by_pair(_gathered(here, known[0]), threshold, rule)
+            _outcomes(_gathered(here, known[0]), threshold, rule)
             if growth.labels:
                 _found_by_labels(here, threshold, growth.labels, growth.renders)
 
@@ -175,6 +199,11 @@ def _growth(opened: Opened) -> Growth:
     return found
 
 
+def look_again() -> None:
+    """What was written just now is to be seen at once."""
+    _growth.clear()
+
+
 def samples() -> list[Sample]:
     """How the store grew while somebody looked, oldest first."""
     return list(_samples(_here()))
@@ -192,6 +221,26 @@ def is_growing() -> bool:
         and time.monotonic() - one.seconds < QUIET_SECONDS
         for before, one in itertools.pairwise(samples())
     )
+
+
+def how_to_fill() -> str:
+    """What to do about what is missing: nothing while an audit draws and checks it."""
+    if is_growing() or (runs() and _written_lately(place())):
+        return (
+            "An audit is writing to this store: what it draws and checks shows up here by itself."
+        )
+    return "Run `lcmis audit`: it draws and checks what is missing, and this page shows what comes."
+
+
+def _written_lately(place: str) -> bool:
+    """Whether a store on this disk was written to not long ago; of others nobody can tell."""
+    if "://" in place:
+        return False
+    times = []
+    for name in ("facts.db", "facts.db-wal"):
+        with contextlib.suppress(OSError):
+            times.append((Path(place) / name).stat().st_mtime)
+    return bool(times) and time.time() - max(times) < QUIET_SECONDS
 
 
 def pairs() -> Mapping[str, ConceptPair]:
@@ -294,11 +343,11 @@ def gathered(checker_id: str | None = None) -> Gathered:
 def seen() -> tuple[Growth, Growth]:
     """How much is stored, and how much of it was read by now: a page shows the latter.
 
-    Labels are left out: whoever labels should not have the page drawn anew for each.
+    Labels and notes are left out: whoever writes should not have the page drawn anew for each.
     """
     stored = growth()
     read = gathered().growth if checkers() else stored
-    return replace(stored, labels=0), replace(read, labels=0)
+    return replace(stored, labels=0, notes=0), replace(read, labels=0, notes=0)
 
 
 def pictures(checker_id: str | None = None) -> pd.DataFrame:
@@ -309,6 +358,27 @@ def pictures(checker_id: str | None = None) -> pd.DataFrame:
 def judged_pairs() -> pd.DataFrame:
     """Every pair of every model, worst first; not to be changed."""
     return _by_pair(gathered(), threshold(), rule())
+
+
+def examples() -> pd.DataFrame:
+    """The first right and the first wrong picture of every pair and model; not to be changed."""
+    return _examples(gathered(), threshold())
+
+
+def painted_names() -> list[str]:
+    """What is painted in the place of anything, in the order of the alphabet."""
+    found = _instead(gathered(), threshold())
+    return sorted(set(found["painted"]) - {opinions.NOT_NAMED})
+
+
+def painting(names: tuple[str, ...]) -> pd.DataFrame:
+    """Pairs and models with a picture in which one of these stands in a thing's place."""
+    return opinions.painting(pictures(), pairs(), names)
+
+
+def outcomes() -> Mapping[str, ModelOutcome]:
+    """What the overview's first sentences are made of, for each model."""
+    return _outcomes(gathered(), threshold(), rule())
 
 
 def agreement(other: str) -> judge.Agreement:
@@ -351,7 +421,14 @@ def _gathered(opened: Opened, checker: str) -> Gathered:
 @st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=BY_NAME)
 def _read(opened: Opened, checker: str, growth: Growth) -> Gathered:
     table = opened.store.evidence_table(checker)
-    return Gathered(opened, checker, growth, opinions.gather(table), opinions.controls(table))
+    return Gathered(
+        opened,
+        checker,
+        growth,
+        opinions.gather(table),
+        opinions.gather_others(table),
+        opinions.controls(table),
+    )
 
 
 @st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
@@ -363,6 +440,26 @@ def _judged(gathered: Gathered, threshold: float) -> pd.DataFrame:
 def _by_pair(gathered: Gathered, threshold: float, rule: judge.StoppingRule | None) -> pd.DataFrame:
     pairs = _pairs(gathered.opened, gathered.growth.pairs)
     return opinions.by_pair(_judged(gathered, threshold), pairs, rule)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
+def _examples(gathered: Gathered, threshold: float) -> pd.DataFrame:
+    return opinions.examples(_judged(gathered, threshold))
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
+def _instead(gathered: Gathered, threshold: float) -> pd.DataFrame:
+    pairs = _pairs(gathered.opened, gathered.growth.pairs)
+    return opinions.drawn_instead(_judged(gathered, threshold), pairs)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
+def _outcomes(
+    gathered: Gathered, threshold: float, rule: judge.StoppingRule | None
+) -> dict[str, ModelOutcome]:
+    pairs = _pairs(gathered.opened, gathered.growth.pairs)
+    pictures = _judged(gathered, threshold)
+    return opinions.outcomes(pictures, _by_pair(gathered, threshold, rule), pairs, rule)
 
 
 @st.cache_resource(
@@ -396,12 +493,158 @@ def _differing(ours: Gathered, others: tuple[Gathered, ...], threshold: float) -
     )
 
 
+def alike() -> dict[str, Alike]:
+    """What encoders saw in the pictures, by the encoders' ids: those that `lcmis embed` asked.
+
+    Raises:
+        StoreError: a file of features is damaged.
+    """
+    found = []
+    for file in feature_files(store()):
+        with contextlib.suppress(FileNotFoundError):  # taken away since
+            now = file.stat()
+            found.append(_alike(gathered(), file, (now.st_mtime_ns, now.st_size)))
+    return {one.features.encoder: one for one in found}
+
+
+@st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=BY_NAME)
+def _alike(gathered: Gathered, file: Path, version: tuple[int, int]) -> Alike:
+    features, names = _features(file, version), gathered.opened.store.hashes()
+    shown = [
+        features.rows.get(names.get(key, ""), -1) for key in gathered.pictures["spec_key"].tolist()
+    ]
+    every = np.array(shown, dtype=np.int64)
+    places = np.flatnonzero(every >= 0)
+    rows = every[places]
+    return Alike(features, places, rows, principal_components(features.vectors[rows]))
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _features(file: Path, version: tuple[int, int]) -> Features:
+    return read_features(file)
+
+
+def grid_pictures(kind: str) -> pd.DataFrame:
+    """Pictures of a kind of :data:`choosing.KINDS` with their verdicts, by pair, model and seed;
+    not to be changed.
+    """
+    return _of_kind(gathered(), threshold(), kind)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8, hash_funcs=BY_NAME)
+def _of_kind(gathered: Gathered, threshold: float, kind: str) -> pd.DataFrame:
+    if kind == "audit":
+        return _judged(gathered, threshold)
+    others = gathered.others
+    if kind != "all":
+        others = others[others["kind"] == kind]
+    others = others.drop(columns="kind")
+    found = others if kind != "all" else _together(gathered.pictures, others)
+    return opinions.judged(found.reset_index(drop=True), threshold)
+
+
+def _together(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    named = ["pair_key", "model", "intruder_a", "intruder_b"]
+    both = pd.concat([first.astype(dict.fromkeys(named, object)), second])
+    both = both.sort_values(["pair_key", "model", "seed"], kind="stable")
+    return both.astype(dict.fromkeys(named, "category"))
+
+
+def chosen_pictures(kind: str, wanted: choosing.Wanted) -> npt.NDArray[np.int64]:
+    """Places of the pictures of a kind that a grid was asked for, in order; not to be changed."""
+    others = tuple(gathered(name) for name in checkers() if name != checker())
+    grown = growth()
+    said = (grown.labels, grown.notes) if wanted.of_people else (0, 0)
+    return _chosen_pictures(gathered(), others, threshold(), kind, wanted, said)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=BY_NAME)
+def _chosen_pictures(
+    gathered: Gathered,
+    others: tuple[Gathered, ...],
+    threshold: float,
+    kind: str,
+    wanted: choosing.Wanted,
+    said: tuple[int, int],
+) -> npt.NDArray[np.int64]:
+    opened, differ, agreed = gathered.opened, frozenset[str](), frozenset[str]()
+    if wanted.checkers != choosing.ANY:
+        differ = _differing(gathered, others, threshold)
+        agreed = _compared(gathered, others, threshold) - differ
+    worth = None
+    if wanted.order == "worth":
+        worth = _worth(opened, _settings(_runs(opened, gathered.growth.runs))[0])
+    return choosing.chosen(
+        _of_kind(gathered, threshold, kind),
+        wanted,
+        _pairs(opened, gathered.growth.pairs),
+        _people(opened, *said, gathered.growth.pairs),
+        threshold=threshold,
+        agreed=agreed,
+        differing=differ,
+        worth=worth,
+    )
+
+
+@st.cache_resource(show_spinner=False, max_entries=8, hash_funcs=BY_NAME)
+def _compared(ours: Gathered, others: tuple[Gathered, ...], threshold: float) -> frozenset[str]:
+    return opinions.compared(
+        _judged(ours, threshold), [_judged(other, threshold) for other in others]
+    )
+
+
+def people() -> choosing.People:
+    """What people said of pictures."""
+    grown = growth()
+    return _people(_here(), grown.labels, grown.notes, grown.pairs)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=BY_NAME)
+def _people(opened: Opened, num_labels: int, num_notes: int, num_pairs: int) -> choosing.People:
+    found = labels.readings(opened.store.labels()) if num_labels else []
+    truth = calibration.Truths(found, functools.partial(_question, opened))
+    pairs = _pairs(opened, num_pairs)
+    told = {
+        (render, key): truth.of(render, pairs[key])
+        for render in dict.fromkeys(one.render for one in found)
+        for key in opened.store.pairs_of(render)
+        if key in pairs
+    }
+    return choosing.People(
+        right={place: one.right for place, one in told.items()},
+        seen={place: (one.a, one.b) for place, one in told.items()},
+        disputed=choosing.disputed(labels.disagreements(found)),
+        noted=notes.noted(opened.store.notes()) if num_notes else {},
+    )
+
+
+def intruders(kind: str) -> list[str]:
+    """Names of what is painted instead in pictures of a kind, the commonest first."""
+    return _intruders(gathered(), threshold(), kind)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8, hash_funcs=BY_NAME)
+def _intruders(gathered: Gathered, threshold: float, kind: str) -> list[str]:
+    pairs = _pairs(gathered.opened, gathered.growth.pairs)
+    return choosing.intruders(_of_kind(gathered, threshold, kind), pairs)
+
+
 # ── what people say ──────────────────────────────────────────────────────────────────────────────
 
 
 def audited(threshold: float) -> LabelledAudit:
     """What labels are held against; minutes old at the most."""
     return _audited(_here(), threshold)
+
+
+@st.cache_resource(
+    show_spinner="Sorting the pictures by what a label is worth …",
+    ttl=300,
+    max_entries=4,
+    hash_funcs=BY_NAME,
+)
+def _worth(opened: Opened, threshold: float) -> dict[tuple[str, str], int]:
+    return calibration.by_worth(_audited(opened, threshold).cards)
 
 
 def question(key: str) -> Question:

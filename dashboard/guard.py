@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import front
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocketClose
@@ -18,7 +19,8 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _HEADERS = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
-        "font-src 'self' data:; script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval'; "
+        "font-src 'self' data:; "
+        f"script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval' {front.allowed()}; "
         "connect-src 'self' ws: wss:; worker-src 'self' blob:; frame-ancestors 'none'; "
         "base-uri 'none'"
     ),

@@ -27,12 +27,12 @@ class Turn:
 
 
 class RaterRecord:
-    """What one rater has said so far, picture by picture."""
+    """What one rater has said so far, picture by picture, of those that he was asked about."""
 
     def __init__(self, found: Iterable[Reading], rater: str) -> None:
         self.answers: dict[str, dict[str, tuple[str, ...]]] = {}
         for reading in found:
-            if reading.rater == rater:
+            if reading.rater == rater and not reading.unasked:
                 self.answers.setdefault(reading.render, {})[reading.question] = reading.answers
 
     def of(self, render: str) -> Mapping[str, tuple[str, ...]]:

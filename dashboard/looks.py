@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -12,9 +13,9 @@ import streamlit as st
 
 from lcmis.errors import UnknownNameError, UserError
 from lcmis.findings import words
-from lcmis.judge import Difference
+from lcmis.judge import Decision, Difference
 from lcmis.machine import letters
-from lcmis.types import ConceptPair, QuestionKind, Verdict
+from lcmis.types import ConceptPair, QuestionKind, Side, Verdict
 
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION, GREY = (
     "#0072B2",
@@ -47,6 +48,10 @@ HELP_THRESHOLD = (
     "A thing counts as present from this score on. Pictures and scores stay; verdicts, "
     "rates and levels are computed anew."
 )
+HELP_DECISION = (
+    "A pair fails when it is wrong more often than the audit's limit, and passes when it is not. "
+    "Open is what could not be decided yet."
+)
 HELP_INTRUDER = (
     "What is painted in the place of a thing that is missing: the option that the checker finds "
     "likeliest when asked what is there."
@@ -69,7 +74,7 @@ HELP_REFUSED = "The image model's own filter withheld the picture; it counts in 
 _BADGES = {
     Verdict.ALIGNED: (":material/check:", "green"),
     Verdict.A_MISSING: (":material/close:", "orange"),
-    Verdict.B_MISSING: (":material/close:", "blue"),
+    Verdict.B_MISSING: (":material/close:", "orange"),
     Verdict.BOTH_MISSING: (":material/block:", "red"),
     Verdict.UNSCORED: (":material/question_mark:", "gray"),
     Verdict.REFUSED: (":material/visibility_off:", "violet"),
@@ -102,10 +107,31 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&/^=\"'])", r"\\\1", seen)
 
 
+_DECISIONS = {
+    Decision.FAILS: ("fails", ":material/close:", "orange"),
+    Decision.PASSES: ("passes", ":material/check:", "green"),
+    Decision.UNDECIDED: ("open: undecided", ":material/question_mark:", "gray"),
+    Decision.CONTINUE: ("open: unfinished", ":material/more_horiz:", "gray"),
+}
+
+
+def decision_badge(made: Decision) -> str:
+    """Whether a pair fails, passes or is open, in Markdown."""
+    told, icon, colour = _DECISIONS[made]
+    return f":{colour}-badge[{icon} {told}]"
+
+
 def verdict_badge(verdict: Verdict, pair: ConceptPair) -> str:
     """A coloured word, in Markdown, that says what a picture shows; its symbol says it again."""
     icon, colour = _BADGES[verdict]
     return f":{colour}-badge[{icon} {plain(words.verdict(verdict, pair))}]"
+
+
+def as_asked(pair: ConceptPair) -> tuple[Side, Side]:
+    """Both things of a pair, the one first that the prompt names first."""
+    prompt = pair.prompt.casefold()
+    places = {side: prompt.find(pair.concept(side).name.casefold()) for side in Side}
+    return (Side.B, Side.A) if 0 <= places[Side.B] < places[Side.A] else (Side.A, Side.B)
 
 
 def question_words(kind: QuestionKind, pair: ConceptPair, text: str = "") -> str:
@@ -204,27 +230,6 @@ def rates_chart(
     return alt.layer(*layers).properties(height=alt.Step(step))
 
 
-def levels_chart(levels: pd.DataFrame) -> alt.LayerChart:
-    """Pairs of each level: solid where it is sure, pale where the interval allows it besides."""
-    base = alt.Chart(levels).encode(
-        x=alt.X(
-            "level:O", title="Level: 1 nearly always right, 5 never", axis=alt.Axis(labelAngle=0)
-        ),
-        xOffset=alt.XOffset("name:N", sort=None),
-        color=by_colour("name"),
-        tooltip=[
-            alt.Tooltip("name:N", title="Model"),
-            alt.Tooltip("level:O", title="Level"),
-            alt.Tooltip("surely:Q", title="Surely so many pairs", format=","),
-            alt.Tooltip("at_all:Q", title="At the most", format=","),
-        ],
-    )
-    title = "Pairs"
-    pale = base.mark_bar(opacity=0.35).encode(y=alt.Y("at_all:Q", title=title))
-    solid = base.mark_bar(opacity=1).encode(y=alt.Y("surely:Q", title=title))
-    return alt.layer(pale, solid).properties(height=300)
-
-
 def difference_chart(difference: Difference) -> alt.LayerChart:
     """The difference with its interval, zero, and the differences too small to be noticed."""
     end = min(
@@ -305,10 +310,72 @@ def instead_chart(
     )
 
 
+def map_chart(
+    points: pd.DataFrame, colours: Mapping[str, str], ringed: pd.DataFrame
+) -> alt.LayerChart:
+    """Pictures on a plane (columns ``across``, ``up``, ``shows``, ``prompt``, ``where``, ``key``).
+
+    Args:
+        points: A row a picture.
+        colours: Of what ``shows`` may say, in the order of the legend.
+        ringed: Rows that a ring stands round.
+    """
+
+    def axis(channel: type[alt.X | alt.Y], column: str, title: str) -> alt.X | alt.Y:
+        return channel(
+            f"{column}:Q",
+            title=title,
+            scale=alt.Scale(zero=False),
+            axis=alt.Axis(labels=False, ticks=False, grid=False),
+        )
+
+    across = axis(alt.X, "across", "First principal component")
+    up = axis(alt.Y, "up", "Second principal component")
+    marks = alt.Chart(points).mark_circle(size=45, opacity=0.75, cursor="pointer")
+    drawn = marks.encode(
+        x=across,
+        y=up,
+        color=alt.Color(
+            "shows:N",
+            title=None,
+            scale=alt.Scale(domain=list(colours), range=list(colours.values())),
+            legend=alt.Legend(orient="top", labelLimit=400, symbolOpacity=1),
+        ),
+        tooltip=[
+            alt.Tooltip("prompt:N", title="Prompt"),
+            alt.Tooltip("where:N", title="By"),
+            alt.Tooltip("shows:N", title="Seen"),
+        ],
+    )
+    ring = alt.Chart(ringed).mark_point(size=220, strokeWidth=3, color=_ink())
+    return alt.layer(drawn, ring.encode(x=across, y=up)).properties(height=460)
+
+
+CLICK = "click"
+
+
+def clicked(chart: alt.LayerChart, *fields: str) -> alt.LayerChart:
+    """The chart, whose marks a click chooses; ``fields`` of the row come back by :func:`clicks`."""
+    chooses = alt.selection_point(name=CLICK, fields=list(fields), on="click", empty=False)
+    chart.layer[0] = chart.layer[0].add_params(chooses)
+    return chart
+
+
+def clicks(event: Any) -> dict[str, Any] | None:
+    """The row of the mark that was clicked; None where none was."""
+    found = event.selection.get(CLICK) or []
+    return dict(found[0]) if found else None
+
+
 def growth_chart(growth: pd.DataFrame) -> alt.LayerChart:
     """Pictures and scores over the last minutes (columns ``minutes``, ``what``, ``number``)."""
     base = alt.Chart(growth).encode(
-        x=alt.X("minutes:Q", title="Minutes ago", scale=alt.Scale(nice=False, reverse=True)),
+        x=alt.X(
+            "minutes:Q",
+            title="Minutes ago",
+            scale=alt.Scale(nice=False, reverse=True),
+            axis=alt.Axis(format="d", tickMinStep=1),
+        ),
         y=alt.Y("number:Q", title="Pictures", scale=alt.Scale(zero=False)),
     )
     line = base.mark_line(color=accent(), strokeWidth=3)

@@ -7,6 +7,8 @@ old mode, in which the first visitor gets a page without its frame.
 from __future__ import annotations
 
 import facts
+import lightbox
+import pages
 import streamlit as st
 from looks import HELP_CHECKER, HELP_THRESHOLD, user_errors_shown
 
@@ -20,18 +22,7 @@ CUP = (
     "</svg>"
 )
 
-STYLE = "<style>[data-testid=stMainBlockContainer] {padding: 4rem 2rem}</style>"
-
-PAGES = (
-    ("overview", "Overview", ":material/insights:"),
-    ("pairs", "Pairs", ":material/table_rows:"),
-    ("pair", "Pair", ":material/compare:"),
-    ("compare", "Compare", ":material/balance:"),
-    ("repairs", "Repairs", ":material/healing:"),
-    ("label", "Label", ":material/edit:"),
-    ("runs", "Runs", ":material/monitoring:"),
-)
-STILL = ("label",)
+STILL = ("label", "many")
 """Pages that do not look for what is new while somebody works on them.
 
 Streamlit loses the end of a fragment that another request overtakes at the wrong moment: an answer
@@ -42,16 +33,23 @@ would be kept, and the next question would not appear.
 def main() -> None:
     """Draw the sidebar and the page; what the user must mend is one sentence."""
     st.set_page_config(page_title="lcmis", page_icon=CUP, layout="wide", initial_sidebar_state=240)
-    st.html(STYLE)
-    pages = [
+    listed = [
         st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=number == 0)
-        for number, (name, title, icon) in enumerate(PAGES)
+        for number, (name, title, icon) in enumerate(pages.LISTED)
     ]
-    hidden = st.Page("views/picture.py", title="Picture", url_path="picture", visibility="hidden")
-    page = st.navigation([*pages, hidden], position="top")
+    hidden = [
+        st.Page(f"views/{name}.py", title=title, url_path=name, visibility="hidden")
+        for name, title in pages.HIDDEN
+    ]
+    page = st.navigation([*listed, *hidden], position="top")
+    # On a small screen Streamlit hides the pages behind a sign that nobody knows.
+    with st.container(key="pages", horizontal=True):
+        for one in listed:
+            st.page_link(one, query_params=facts.address())
     with user_errors_shown():
         if _controls(follow=page.url_path not in STILL):
             page.run()
+            lightbox.install(blind=page.url_path in STILL)
 
 
 def _controls(*, follow: bool) -> bool:
@@ -85,24 +83,29 @@ def _controls(*, follow: bool) -> bool:
         else:
             _extent(growth)
         st.code(facts.place_shown(), language=None, wrap_lines=True)
+        if st.button("Keys", icon=":material/keyboard:", type="tertiary", key="keys"):
+            _keys()
     if not growth.pairs:
-        st.info(
-            "This audit is empty. Run `lcmis audit` to fill it: this page shows what comes by "
-            "itself."
-        )
+        st.info(f"This audit is empty. {facts.how_to_fill()}")
         return False
     if not growth.renders:
         st.info(
-            f"{words.several(growth.pairs, 'pair')} asked for, but no picture was painted yet. Run "
-            "`lcmis audit`: this page shows what comes by itself."
+            f"{words.several(growth.pairs, 'pair')} asked for, but no picture was painted yet. "
+            f"{facts.how_to_fill()}"
         )
         return False
     if not checkers:
         st.warning(
-            "No checker has looked at the pictures yet, so nothing is judged. Run `lcmis audit` "
-            "again: it checks what is there."
+            "No checker has looked at the pictures yet, so nothing is judged. "
+            f"{facts.how_to_fill()}"
         )
     return True
+
+
+@st.dialog("Keys")
+def _keys() -> None:
+    for key, told in pages.KEYS:
+        st.markdown(f"**{key}**: {told}")
 
 
 def _pause(drawn: Growth) -> int:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from lcmis import judge
 from lcmis.findings import CONTROL_MODEL, words
+from lcmis.findings.short import ModelOutcome
 from lcmis.types import NONE_OF_THESE, ConceptPair, Rate, Side, Verdict
 
 if TYPE_CHECKING:
@@ -37,7 +38,18 @@ def gather(table: EvidenceTable) -> pd.DataFrame:
     Left out: pictures of repairs, which say nothing of how often the pair fails, and controls.
     """
     audited = np.array([is_audited(model) for model in table.models], dtype=bool)
-    keep = np.flatnonzero(~table.of_repair & audited[table.model])
+    return _rows(table, np.flatnonzero(~table.of_repair & audited[table.model]))
+
+
+def gather_others(table: EvidenceTable) -> pd.DataFrame:
+    """The rows that :func:`gather` leaves out; ``kind`` says whether of a repair or a control."""
+    audited = np.array([is_audited(model) for model in table.models], dtype=bool)
+    control = ~audited[table.model]
+    keep = np.flatnonzero(table.of_repair | control)
+    return _rows(table, keep).assign(kind=np.where(control[keep], "control", "repair"))
+
+
+def _rows(table: EvidenceTable, keep: npt.NDArray[np.int64]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "pair_key": _named(table.pair[keep], table.pair_keys),
@@ -125,6 +137,18 @@ def rate_of(correct: int, total: int, rule: judge.StoppingRule | None) -> Rate:
     )
 
 
+@functools.lru_cache(maxsize=100_000)
+def decided(
+    correct: int, total: int, drawn: int, rule: judge.StoppingRule | None
+) -> judge.Decision:
+    """Whether a pair fails, by ``correct`` of ``total`` scored pictures of all that were drawn."""
+    ruling = rule or judge.FixedN(max(1, total))
+    decision = ruling.decide(correct, total)
+    if decision is judge.Decision.CONTINUE and drawn >= ruling.cap:
+        return judge.Decision.UNDECIDED
+    return decision
+
+
 def by_pair(
     pictures: pd.DataFrame,
     pairs: Mapping[str, ConceptPair],
@@ -132,7 +156,8 @@ def by_pair(
 ) -> pd.DataFrame:
     """One row for each pair and model, worst first; at equal rates the one that is surest.
 
-    Pairs without a scored picture come last, with NaN for rate and levels.
+    Pairs without a scored picture come last, with NaN for rate and levels. ``decision`` is that of
+    :func:`lcmis.judge.judge_pair`.
     """
     keys = [key for key in pictures["pair_key"].cat.categories if key in pairs]
     known = pictures[pictures["pair_key"].isin(keys)]
@@ -151,6 +176,15 @@ def by_pair(
     table["high"] = pd.Series([r.high for r in rates], dtype=float).mask(silent)
     table["best_level"] = pd.Series([x.low for x in levels], dtype=float).mask(silent)
     table["worst_level"] = pd.Series([x.high for x in levels], dtype=float).mask(silent)
+    table["decision"] = [
+        decided(right, total, drawn, rule).value
+        for right, total, drawn in zip(
+            table["aligned"].tolist(),
+            scored.tolist(),
+            table[[kind.value for kind in VERDICTS]].sum(axis=1).tolist(),
+            strict=True,
+        )
+    ]
     table["interval"] = [
         "" if not rate.total else f"{words.interval(rate.low, rate.high)} %" for rate in rates
     ]
@@ -160,6 +194,8 @@ def by_pair(
     for name in ("prompt", "pattern"):
         spelled = {key: getattr(pairs[key], name) for key in keys}
         table[name] = table["pair_key"].map(spelled).astype(object)
+    asked = {key: f"{pairs[key].a.name} {pairs[key].b.name}" for key in keys}
+    table["asked"] = table["pair_key"].map(asked).astype(object)
     table = table.merge(_main_intruder(known, pairs), how="left", on=["pair_key", "model"])
     table["intruder"] = [
         "" if pd.isna(times) else f"{name} in {times:.0f} of {total}"
@@ -239,8 +275,17 @@ def _displaced_on(
             "side": pd.Categorical([side.value] * len(at), categories=[one.value for one in Side]),
             "asked": pd.Categorical.from_codes(asked, categories=names),
             "painted": pd.Categorical.from_codes(painted, categories=names),
+            "row": at,
         }
     )
+
+
+def painted_instead(pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair]) -> pd.DataFrame:
+    """What was ``painted`` in the place of what was ``asked`` for, in which ``row``: one entry for
+    each concept that a picture lacks and whose place somebody who can be named has taken.
+    """
+    found = _displaced(pictures, pairs)
+    return found[found["painted"] != NOT_NAMED]
 
 
 def _main_intruder(pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair]) -> pd.DataFrame:
@@ -257,6 +302,15 @@ def _main_intruder(pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair]) -> 
     return first.drop_duplicates(group).rename(columns={"size": "times"})[
         [*group, "painted", "times"]
     ]
+
+
+def painting(
+    pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair], names: Sequence[str]
+) -> pd.DataFrame:
+    """Pairs and models with a picture in which one of these names stands in a thing's place."""
+    displaced = _displaced(pictures, pairs)
+    found = displaced[displaced["painted"].isin(list(names))]
+    return found[["pair_key", "model"]].astype(object).drop_duplicates()
 
 
 def drawn_instead(pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair]) -> pd.DataFrame:
@@ -363,36 +417,85 @@ def beside_labels(models: pd.DataFrame, corrected: Sequence[CorrectedRate]) -> p
     return pd.concat([raw, mended], ignore_index=True)
 
 
-def by_pattern(
-    pictures: pd.DataFrame, pairs: Mapping[str, ConceptPair], rule: judge.StoppingRule | None
-) -> pd.DataFrame:
-    """One row for each kind of conflict and model, worst first; pairs of no kind are left out."""
-    fair = fair_counts(pictures, rule).reset_index()
-    fair["pattern"] = fair["pair_key"].map(
-        {key: pair.pattern for key, pair in pairs.items() if pair.pattern}
+def outcomes(
+    pictures: pd.DataFrame,
+    table: pd.DataFrame,
+    pairs: Mapping[str, ConceptPair],
+    rule: judge.StoppingRule | None,
+) -> dict[str, ModelOutcome]:
+    """What there is to say in short of each model; ``table`` is that of :func:`by_pair`."""
+    models = by_model(pictures, rule)
+    names = words.short_names(models["model"].tolist())
+    decided = decisions(table).set_index("model")
+    sure = surely_failing(table, rule).set_index("model")
+    found = {}
+    for row in models.to_dict("records"):
+        model = row["model"]
+        instead = drawn_instead(pictures[pictures["model"] == model], pairs)
+        named = instead[instead["painted"] != NOT_NAMED]
+        painted = named.iloc[0] if len(named) else None
+        rate = Rate(row["rate"], row["low"], row["high"], row["counted"])
+        found[model] = ModelOutcome(
+            name=names[model],
+            aligned=rate,
+            decided={
+                kind: int(decided.loc[model, kind.value]) if model in decided.index else 0
+                for kind in judge.Decision
+            },
+            surely_failing=int(sure.loc[model, "surely"]) if model in sure.index else 0,
+            looked_at=int(sure.loc[model, "looked_at"]) if model in sure.index else 0,
+            pictures=row["pictures"],
+            unscored=row[Verdict.UNSCORED.value],
+            refused=row[Verdict.REFUSED.value],
+            painted="" if painted is None else painted["painted"],
+            asked="" if painted is None else painted["asked"],
+            painted_pictures=0 if painted is None else int(painted["pictures"]),
+            painted_pairs=0 if painted is None else int(painted["pairs"]),
+        )
+    return found
+
+
+def failing_kinds(pairs: pd.DataFrame) -> pd.DataFrame:
+    """One row for each kind of conflict and model: pairs that ``fail`` of those that were judged,
+    the kind with the largest share first; pairs of no kind are left out.
+    """
+    known = pairs[(pairs["scored"] > 0) & (pairs["pattern"] != "")]
+    fails = known["decision"].eq(judge.Decision.FAILS.value)
+    table = (
+        pd.DataFrame(
+            {"pattern": known["pattern"], "model": known["model"].astype(object), "fail": fails}
+        )
+        .groupby(["pattern", "model"], as_index=False)
+        .agg(fail=("fail", "sum"), pairs=("fail", "size"))
     )
-    rows = [
-        {"pattern": pattern, "model": model, "pairs": len(some), **_rate_over_pairs(some)}
-        for (pattern, model), some in fair.groupby(["pattern", "model"])
-    ]
-    names = ["pattern", "model", "pairs", "rate", "low", "high", "counted"]
-    table = pd.DataFrame(rows, columns=names)
-    return table[table["counted"] > 0].sort_values(
-        ["rate", "high", "pattern"], kind="stable", ignore_index=True
+    of_kind = table.groupby("pattern")[["fail", "pairs"]].transform("sum")
+    table["share"] = of_kind["fail"] / of_kind["pairs"]
+    return table.sort_values(
+        ["share", "pattern", "model"], ascending=[False, True, True], ignore_index=True
     )
 
 
-def level_counts(pairs: pd.DataFrame) -> pd.DataFrame:
-    """For each model and level: pairs that are surely of it, and that may be of it besides."""
-    rows = []
-    scored = pairs[pairs["scored"] > 0]
-    for model, of_model in scored.groupby("model", observed=True):
-        best, worst = of_model["best_level"], of_model["worst_level"]
-        for level in range(1, 6):
-            surely = int((best.eq(level) & worst.eq(level)).sum())
-            at_all = int((best.le(level) & worst.ge(level)).sum())
-            rows.append({"model": str(model), "level": level, "surely": surely, "at_all": at_all})
-    return pd.DataFrame(rows, columns=["model", "level", "surely", "at_all"])
+def examples(pictures: pd.DataFrame) -> pd.DataFrame:
+    """For each pair and model the spec keys of the first picture that is ``right`` and of the
+    first that is ``wrong``; empty where there is none.
+    """
+    kinds = pictures["verdict"].astype(object)
+    scored = [kind.value for kind in VERDICTS if kind.is_scored]
+    table = pd.DataFrame(
+        {
+            "pair_key": pictures["pair_key"].astype(object),
+            "model": pictures["model"].astype(object),
+            "spec_key": pictures["spec_key"],
+            "kind": np.where(
+                kinds.eq(Verdict.ALIGNED.value),
+                "right",
+                np.where(kinds.isin(scored), "wrong", ""),
+            ),
+        }
+    )
+    first = table[table["kind"] != ""].drop_duplicates(["pair_key", "model", "kind"])
+    shown = first.pivot(index=["pair_key", "model"], columns="kind", values="spec_key")
+    return shown.reindex(columns=["right", "wrong"]).fillna("").reset_index()
 
 
 # ── checkers ─────────────────────────────────────────────────────────────────────────────────────
@@ -440,6 +543,12 @@ def differing(first: pd.DataFrame, others: Sequence[pd.DataFrame]) -> frozenset[
         differs = both["first"].astype(object) != both["second"].astype(object)
         found.update(both.loc[differs, "spec_key"].astype(str))
     return frozenset(found)
+
+
+def compared(first: pd.DataFrame, others: Sequence[pd.DataFrame]) -> frozenset[str]:
+    """Spec keys of the pictures that some other checker has judged too."""
+    sides = (_side_by_side(first, other)["spec_key"] for other in others)
+    return frozenset(chain.from_iterable(sides))
 
 
 # ── two models ───────────────────────────────────────────────────────────────────────────────────
@@ -518,25 +627,10 @@ def difference(counts: pd.DataFrame) -> judge.Difference:
 # ── an audit that runs ───────────────────────────────────────────────────────────────────────────
 
 
-@functools.lru_cache(maxsize=100_000)
-def _decided(correct: int, total: int, rule: judge.StoppingRule) -> judge.Decision:
-    return rule.decide(correct, total)
-
-
-def decisions(pairs: pd.DataFrame, rule: judge.StoppingRule) -> pd.DataFrame:
+def decisions(pairs: pd.DataFrame) -> pd.DataFrame:
     """One row a model: pairs of each :class:`lcmis.judge.Decision`."""
-    found = pd.DataFrame(
-        {
-            "model": pairs["model"].astype(object),
-            "decision": [
-                _decided(right, scored, rule).value
-                for right, scored in zip(
-                    pairs["aligned"].tolist(), pairs["scored"].tolist(), strict=True
-                )
-            ],
-        }
-    )
-    table = found.groupby(["model", "decision"]).size().unstack(fill_value=0)
+    models = pairs["model"].astype(object)
+    table = pairs.groupby([models, "decision"]).size().unstack(fill_value=0)
     kinds = [kind.value for kind in judge.Decision]
     return table.reindex(columns=kinds, fill_value=0).reset_index()
 
@@ -568,16 +662,16 @@ def chosen(
     models: Sequence[str] = (),
     patterns: Sequence[str] = (),
     levels: Sequence[int] = (),
-    intruders: Sequence[str] = (),
+    decisions: Sequence[str] = (),
     text: str = "",
 ) -> pd.DataFrame:
     """The rows that pass every filter; an empty filter lets all pass.
 
-    A level passes pairs that may be of it. Every word of the text must be in the prompt, the
-    pattern or the intruder.
+    A level passes pairs that may be of it. Every word of the text must be in the prompt, a thing
+    asked for, the pattern or the intruder.
     """
     keep = np.ones(len(table), dtype=bool)
-    for name, wanted in (("model", models), ("pattern", patterns), ("painted", intruders)):
+    for name, wanted in (("model", models), ("pattern", patterns), ("decision", decisions)):
         if wanted:
             keep &= table[name].isin(list(wanted)).to_numpy()
     if levels:
@@ -587,7 +681,7 @@ def chosen(
         keep &= np.logical_or.reduce(
             [
                 table[name].str.casefold().str.contains(word, regex=False).to_numpy(dtype=bool)
-                for name in ("prompt", "pattern", "intruder")
+                for name in ("prompt", "asked", "pattern", "intruder")
             ]
         )
     return table[keep]

@@ -1,4 +1,4 @@
-"""Where the browser gets pictures: by hash, never through the websocket, never from elsewhere."""
+"""Where the browser gets pictures: by hash or key, not by the websocket, never from elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from lcmis.errors import StoreError, UserError
+from lcmis.errors import StoreError, UnknownNameError, UserError
 from lcmis.store import Store
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ PAUSE_SECONDS = 1.0
 """A browser is busy so long with a page; its cores are ours too."""
 
 _NAME = re.compile(r"[0-9a-f]{64}")
+_KEY = re.compile(r"k[0-9]+:[0-9a-f]{32}")
+"""Of what was asked for: a table has these at hand, and looking up each would take longer."""
 _FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 
 _DAMAGED = (
@@ -48,19 +50,18 @@ def routes(store: str, folder: str = "", beside: Sequence[str] = ()) -> list[Rou
 
     @functools.cache
     def opened(place: str) -> Store:
-        own = Path(folder) if folder and place == store else None
+        own = folder if folder and place == store else None
         return Store(place, pictures=own, read_only=True)
 
-    def path(sha256: str) -> Path | None:
-        if not _NAME.fullmatch(sha256):
+    def path(name: str) -> Path | None:
+        if not (_NAME.fullmatch(name) or _KEY.fullmatch(name)):
             return None
         for place in (store, *beside):
-            try:
-                found = opened(place).image_path(sha256)
-            except StoreError:
-                continue
-            if found.is_file():
-                return found
+            with contextlib.suppress(StoreError, UnknownNameError):
+                here = opened(place)
+                sha256 = name if _NAME.fullmatch(name) else here.render(name)[1].sha256
+                if sha256 and (found := here.image_path(sha256)).is_file():
+                    return found
         return None
 
     async def whole(request: Request) -> Response:
@@ -124,7 +125,9 @@ def _shrink_all(store: Store, spec_keys: Sequence[str]) -> None:
                 shrunk(store.image_path(render.sha256))
 
 
-def address(kind: str, sha256: str) -> str:
-    """The URL of a ``"picture"`` or ``"thumbnail"``, absolute as Streamlit wants it."""
+def address(kind: str, name: str) -> str:
+    """The URL of a ``"picture"`` or ``"thumbnail"`` by its hash or by the key of what was asked
+    for, absolute as Streamlit wants it.
+    """
     here = urlsplit(st.context.url or "http://localhost")
-    return f"{here.scheme}://{here.netloc}/{kind}/{sha256}.webp"
+    return f"{here.scheme}://{here.netloc}/{kind}/{name}.webp"

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import altair as alt
+import dividers
 import facts
 import looks
 import pandas as pd
@@ -13,9 +14,9 @@ import streamlit as st
 from looks import plain
 
 from lcmis import findings, judge
-from lcmis.findings import RepairFinding, words
+from lcmis.findings import BeforeAfter, RepairFinding, words
 from lcmis.findings.words import outcome
-from lcmis.types import Nomination, Trial
+from lcmis.types import ConceptPair, Nomination, Render, Trial
 
 HELP_CERTIFICATE = (
     "The plain and the repaired prompt are drawn from the same fresh seeds, which no search has "
@@ -140,6 +141,51 @@ def spelled(one: RepairFinding, *, linked: bool = False) -> None:
         st.warning(plain(f"But {cost}."), icon=":material/warning:")
 
 
+def changes(one: RepairFinding, *, most: int) -> None:
+    """The same seed before and after under one slider, wins and losses first."""
+    ordered = sorted(one.pictures, key=lambda seed: (not seed.is_win, not seed.is_loss))[:most]
+    if not ordered:
+        return
+    store, pair = facts.store(), one.pair
+    keys = [item.spec_key for seed in ordered for item in (seed.before, seed.after)]
+    drawn = store.renders_of(keys)
+    grid = st.grid("auto", min_column_width=250, gap="small")
+    for seed in ordered:
+        with grid.container(gap="xsmall"):
+            _change(pair, seed, (drawn[seed.before.spec_key][1], drawn[seed.after.spec_key][1]))
+    if left := len(one.pictures) - len(ordered):
+        st.caption(f"{words.several(left, 'more seed')}, alike or of the same kind.")
+
+
+def _change(pair: ConceptPair, seed: BeforeAfter, renders: tuple[Render, Render]) -> None:
+    """One seed: its two pictures, and what either shows."""
+    names = ("before", "after")
+    shown = [words.verdict(kind, pair) for kind in (seed.was, seed.now)]
+    dividers.between(
+        renders,
+        names,
+        (
+            f"before: {pair.prompt}, seed {seed.before.seed}: {shown[0]}",
+            f"after: {pair.prompt}, seed {seed.after.seed}: {shown[1]}",
+        ),
+        (facts.store(), facts.store()),
+    )
+    told = "won" if seed.is_win else "lost" if seed.is_loss else "alike"
+    st.markdown(
+        f"{looks.verdict_badge(seed.was, pair)} → {looks.verdict_badge(seed.now, pair)}  \n"
+        f":small[seed {seed.before.seed}, **{told}**]"
+    )
+    with st.container(horizontal=True, gap="small"):
+        for name, item in zip(names, (seed.before, seed.after), strict=True):
+            st.page_link(
+                "views/picture.py",
+                label=name,
+                icon=":material/open_in_full:",
+                query_params=facts.address(pair=pair.key, picture=item.spec_key),
+                width="content",
+            )
+
+
 def _cost(nomination: Nomination) -> str:
     """What the search took."""
     return (
@@ -199,7 +245,11 @@ def spent(
 def trials_chart(tried: pd.DataFrame) -> alt.LayerChart:
     """What every trial of a search drew right, by the pictures spent until then."""
     base = alt.Chart(tried).encode(
-        x=alt.X("pictures:Q", title="Pictures that the search had asked for"),
+        x=alt.X(
+            "pictures:Q",
+            title="Pictures that the search had asked for",
+            axis=alt.Axis(format="d", tickMinStep=1),
+        ),
         color=looks.by_colour(
             "search", [looks.BLUE, looks.ORANGE, looks.GREEN, looks.PINK, looks.SKY]
         ),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import html
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import facts
+import lightbox
 import looks
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, QuestionKind, Render, Score
 
 MOST_ROWS = 40  # of answers, before a table gets a scroll bar of its own
+LONGEST_ALT = 320
 MISSING = "The file of this picture is missing: restore it from a copy of the store."
 DAMAGED = (
     "The file of this picture is damaged: restore it from a copy of the store, or paint it again "
@@ -31,23 +33,48 @@ DAMAGED = (
 
 
 def shot(
-    render: Render,
-    *,
-    kind: str,
-    alt: str,
-    width: int | Literal["stretch"] = "stretch",
-    store: Store | None = None,
+    render: Render, *, kind: str, alt: str, width: int | None = None, store: Store | None = None
 ) -> None:
-    """Draw a ``"picture"`` or ``"thumbnail"``, from the page's store unless another is given.
+    """Draw a ``"picture"`` or ``"thumbnail"``, from the page's store unless another is given; a
+    click opens the whole picture, never a copy of it.
 
     A refusal, a missing and a damaged file are a sentence in its place.
     """
-    if render.refusal:
-        st.caption(f":material/visibility_off: Refused by the model: {plain(render.refusal)}")
-    elif sentence := fault(store or facts.store(), render, pixels=kind == "picture"):
-        st.caption(f":material/broken_image: {sentence}")
+    if sentence := why_none(render, store or facts.store(), pixels=kind == "picture"):
+        st.caption(sentence)
     else:
-        st.image(pictures.address(kind, render.sha256), width=width, alt=alt)
+        st.html(markup(render, kind, alt, width))
+
+
+def why_none(render: Render, store: Store, *, pixels: bool = False) -> str:
+    """Why there is no picture to show, in Markdown; empty where there is one."""
+    if render.refusal:
+        return f":material/visibility_off: Refused by the model: {plain(render.refusal)}"
+    sentence = fault(store, render, pixels=pixels)
+    return f":material/broken_image: {sentence}" if sentence else ""
+
+
+def address(kind: str, render: Render) -> str:
+    """The URL of a picture, from which the lightbox knows which it is."""
+    return pictures.address(kind, render.sha256) + lightbox.fragment(render.spec_key)
+
+
+def markup(render: Render, kind: str, alt: str, width: int | None = None) -> str:
+    """A picture that leads to the whole of itself; nothing in any text is read as HTML.
+
+    Args:
+        render: Which there is.
+        kind: ``"picture"`` or ``"thumbnail"``.
+        alt: what it shows, for those who do not see it.
+        width: pixels at the most; None for all the room there is.
+    """
+    whole, shown = (html.escape(address(one, render)) for one in ("picture", kind))
+    told = html.escape(letters.visible(alt, longest=LONGEST_ALT))
+    size = "" if width is None else f' style="max-width:{width}px"'
+    return (
+        f'<a class="lcmis-shot" href="{whole}" target="_blank"{size}>'
+        f'<img src="{shown}" alt="{told}"></a>'
+    )
 
 
 def fault(store: Store, render: Render, *, pixels: bool = True) -> str:
@@ -55,10 +82,12 @@ def fault(store: Store, render: Render, *, pixels: bool = True) -> str:
 
     Without ``pixels`` only its length is looked at, as sixty thumbnails on a page need it.
     """
-    path = store.image_path(render.sha256)
+    if not (store.pictures.is_local or pixels):
+        return ""  # sixty questions to a bucket: the thumbnail itself says what is wrong
     try:
+        path = store.image_path(render.sha256)
         found = path.stat()
-    except OSError:
+    except (OSError, StoreError):
         return MISSING
     if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
         return DAMAGED
@@ -94,12 +123,10 @@ def _yes(kind: QuestionKind) -> str:
     return "" if kind is QuestionKind.LIKENESS else "yes"
 
 
-def answers(
-    said: list[tuple[Question, Score]], pair: ConceptPair | None, *, width: int | None = None
-) -> None:
-    """Every answer of every checker, as it was given; ``width`` in pixels where a box is narrow."""
+def answers(said: Sequence[tuple[Question, Score]], pair: ConceptPair | None) -> None:
+    """Every answer of every checker, as it was given."""
     if not said:
-        st.info("No checker has looked at this picture yet. Run `lcmis audit` again.")
+        st.info(f"No checker has looked at this picture yet. {facts.how_to_fill()}")
         return
     kinds = list(QuestionKind)
     said = sorted(said, key=lambda one: (one[1].checker, kinds.index(one[0].kind)))
@@ -125,7 +152,6 @@ def answers(
     st.dataframe(
         table,
         hide_index=True,
-        width=width or "stretch",
         height="content" if len(table) < MOST_ROWS else 420,
         placeholder="–",
         alt="Questions and answers about this picture",
@@ -151,6 +177,30 @@ def answers(
             "reason": word("Why no score"),
         },
     )
+
+
+def deciding(
+    said: Sequence[tuple[Question, Score]], checker: str, threshold: float
+) -> list[tuple[Question, Score]]:
+    """The answers that make a checker's verdict: both presences, and of a thing that is missing
+    what won in its place.
+    """
+    mine = [one for one in said if one[1].checker == checker]
+    found = []
+    for presence, choice in (
+        (QuestionKind.A_PRESENT, QuestionKind.INTRUDER_A),
+        (QuestionKind.B_PRESENT, QuestionKind.INTRUDER_B),
+    ):
+        seen = [one for one in mine if one[0].kind is presence]
+        found += seen
+        value = seen[0][1].answer.value if seen else None
+        if value is not None and value < threshold:
+            instead = [
+                one for one in mine if one[0].kind is choice and one[1].answer.value is not None
+            ]
+            best = max(instead, key=lambda one: one[1].answer.value or 0.0, default=None)
+            found += [] if best is None else [best]
+    return found
 
 
 def asked_and_said(told: Sequence[Told], pair: ConceptPair | None) -> None:

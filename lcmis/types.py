@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+_quoted = json.encoder.encode_basestring
 KEY_VERSION = "k1"
 """Goes in front of every key, so that another way of hashing can never be mistaken for this one."""
 
@@ -26,31 +27,40 @@ def content_key(value: Any) -> str:
         TypeError: the value holds something that has no canonical form (a float that is not finite,
             a set, an object that is no dataclass).
     """
-    canonical = json.dumps(
-        _canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
-    digest = hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(_canonical(value).encode(), digest_size=16).hexdigest()
     return f"{KEY_VERSION}:{digest}"
 
 
-def _canonical(value: Any) -> Any:
-    if isinstance(value, enum.Enum):
-        return value.value
-    if value is None or isinstance(value, str | int):
-        return value
+def _canonical(value: Any) -> str:
+    """JSON with sorted names and no spaces, written in one go: keys are a fact of every picture."""
+    kind: Any = type(value)
+    if kind is str:
+        return _quoted(value)
+    if kind is int:
+        return int.__repr__(value)
     if isinstance(value, tuple):
-        return [_canonical(item) for item in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        named = [(name, getattr(value, name), usual) for name, usual in _identity(type(value))]
-        return {name: _canonical(item) for name, item, usual in named if item != usual}
-    if isinstance(value, Mapping):
-        return {str(name): _canonical(item) for name, item in value.items()}
+        return f"[{','.join(map(_canonical, value))}]"
     if isinstance(value, float):
         if not math.isfinite(value):
             raise TypeError(
                 f"{value} cannot be part of a key: only finite numbers have one spelling"
             )
-        return value
+        return float.__repr__(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = []
+        for name, quoted, usual in _identity(kind):
+            item = getattr(value, name)
+            if item is not usual and item != usual:
+                parts.append(quoted + _canonical(item))
+        return f"{{{','.join(parts)}}}"
+    if isinstance(value, enum.Enum):
+        return json.dumps(value.value, ensure_ascii=False)
+    if value is None or isinstance(value, str | int):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        named = {str(name): item for name, item in value.items()}
+        parts = [f"{_quoted(name)}:{_canonical(named[name])}" for name in sorted(named)]
+        return f"{{{','.join(parts)}}}"
     raise TypeError(f"{type(value).__name__} cannot be part of a key")
 
 
@@ -60,13 +70,32 @@ def key_number(text: str) -> int:
 
 
 @cache
-def _identity(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
-    """Names and defaults of the fields that count."""
+def _identity(kind: type[Any]) -> tuple[tuple[str, str, Any], ...]:
+    """Of the fields that count, by name: name, how it begins in JSON, and default."""
     return tuple(
-        (entry.name, entry.default)
-        for entry in dataclasses.fields(kind)
+        (entry.name, f"{_quoted(entry.name)}:", entry.default)
+        for entry in sorted(dataclasses.fields(kind), key=lambda entry: entry.name)
         if entry.metadata.get("identity", True)
     )
+
+
+class Keyed:
+    """A value whose key is its content's, hashed when it is first asked for."""
+
+    __slots__ = ("_key",)
+    _key: str
+
+    @property
+    def key(self) -> str:
+        """Named by all fields that count."""
+        try:
+            return self._key
+        except AttributeError:
+            object.__setattr__(self, "_key", content_key(self))
+            return self._key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
 
 # ── what is asked ────────────────────────────────────────────────────────────────────────────────
@@ -103,12 +132,14 @@ class Intruder:
 
 
 @dataclass(frozen=True, slots=True)
-class ConceptPair:
+class ConceptPair(Keyed):
     """Two concepts asked for together, and what a model may paint in their stead.
 
     Raises:
         ValueError: the prompt is empty, or both concepts bear one name.
     """
+
+    __hash__ = Keyed.__hash__  # or it would be that of all fields, at every question
 
     a: Concept
     b: Concept
@@ -129,11 +160,6 @@ class ConceptPair:
             raise ValueError("a pair needs a prompt that asks for both concepts; this one is empty")
         if self.a.name.casefold() == self.b.name.casefold():
             raise ValueError(f"a pair needs two concepts; both are called {self.a.name!r}")
-
-    @property
-    def key(self) -> str:
-        """Named by what is asked; where the pair came from does not count."""
-        return content_key(self)
 
     def as_json(self) -> str:
         """All that a pair says, on one line: a file of another tool carries it along, and
@@ -201,13 +227,15 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True)
-class RenderSpec:
+class RenderSpec(Keyed):
     """Everything that decides the pixels of one picture, and nothing else.
 
     Raises:
         ValueError: no stages, stages that do not rise within (0, 1] and end at 1.0, a seed outside
             [0, 2**63), or a size, step count or guidance that no picture can have.
     """
+
+    __hash__ = Keyed.__hash__  # or it would be that of all fields, at every question
 
     model: str
     """``name@revision``."""
@@ -220,8 +248,9 @@ class RenderSpec:
     height: int
     width: int
     profile: str
-    """Numerics profile: device kind, dtype and batch shape, e.g. ``"cpu-float32-b16"``. Bits are
-    equal within one profile and one set of library versions."""
+    """Numerics profile: device kind, dtype, batch shape and what an accelerator is called, e.g.
+    ``"cpu-float32-b16"`` or ``"cuda-bfloat16-b4 on NVIDIA H100 80GB HBM3"``. Bits are equal within
+    one profile and one set of library versions."""
     adapters: tuple[Adapter, ...] = ()
     negative_prompt: str = ""
     embeddings: tuple[Embedding, ...] = ()
@@ -251,11 +280,6 @@ class RenderSpec:
             )
         if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:
             raise ValueError(f"guidance is a finite number from 0 up, got {self.guidance_scale}")
-
-    @property
-    def key(self) -> str:
-        """Named by all that decides the pixels."""
-        return content_key(self)
 
     @property
     def prompt(self) -> str:
@@ -303,8 +327,10 @@ NONE_OF_THESE = "none of these"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Question(Keyed):
     """Something asked of a picture, independent of how a checker words it."""
+
+    __hash__ = Keyed.__hash__  # or it would be that of all fields, at every question
 
     kind: QuestionKind
     text: str
@@ -317,11 +343,6 @@ class Question:
     synonyms: tuple[tuple[str, ...], ...] = ()
     """Other names for checkers that look for them too: one tuple for the text, or one for each
     option in order; empty where none is known, or the checker reads none."""
-
-    @property
-    def key(self) -> str:
-        """Named by what is asked."""
-        return content_key(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +424,50 @@ class Label:
     rater: str
     at: str
     """When, in UTC, ISO 8601."""
+    unasked: bool = False
+    """Whether the rater chose the picture himself, having seen what the checkers said: such a
+    label tells the truth of one picture, and nothing of how often a checker errs."""
+
+
+class NoteKind(enum.StrEnum):
+    """What a person leaves on something."""
+
+    COMMENT = "comment"
+    TAG = "tag"
+    STAR = "star"
+
+
+class About(enum.StrEnum):
+    """What a note can be left on."""
+
+    PICTURE = "picture"
+    PAIR = "pair"
+    REPAIR = "repair"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A word that a person left on a picture, a pair or a repair; it decides nothing.
+
+    None is changed: to take one back is one more note that names it.
+    """
+
+    about: About
+    subject: str
+    """Key of the picture, of the pair, or of the nomination that a repair rests on."""
+    kind: NoteKind
+    text: str
+    """Of a comment or a tag; a star has none, nor has what takes a note back."""
+    rater: str
+    at: str
+    """When, in UTC, ISO 8601."""
+    withdraws: str = ""
+    """Key of the note that this one takes back; empty for a note that says something."""
+
+    @property
+    def key(self) -> str:
+        """Named by who said what of what, and when: two machines' notes never collide."""
+        return content_key(self)
 
 
 # ── what is concluded ────────────────────────────────────────────────────────────────────────────

@@ -24,6 +24,9 @@ settings.load_profile("clockless")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make families` writes what the tests of families found."""
     parser.addoption("--write-families", action="store_true", help="write data/families.toml anew")
+    parser.addoption(
+        "--every-family", action="store_true", help="try all of each family but those that are slow"
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -76,3 +79,24 @@ def lcmis(monkeypatch, capsys):
         return ended.value.code or 0, out.out, out.err
 
     return run
+
+
+# ── pages in a browser ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, for the tests of one file; they are skipped where there is none."""
+    from worlds import pages
+
+    with pages.started() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    """Where the dashboard shows the file's own ``folder``, which nobody else writes to."""
+    from worlds import pages
+
+    with pages.served(folder) as url:
+        yield url

@@ -22,7 +22,7 @@ from lcmis.repair.evaluate import look, spec_of
 from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.types import CERTIFICATE_BLOCK, FIRST_CERTIFICATE_SEED, Candidate, Nomination, Stage
-from lcmis.workers.here import Studio
+from lcmis.workers.studio import Studio
 
 PAIRS = (pair("rubine", "azure"), pair("lime", "amber"))
 JUDGE, GUIDE = "toy:reader@1", "toy:guide@1"

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BitsAndBytesConfig,
+    TorchAoConfig,
+)
 from worlds import tiny_checkers, tiny_vlms
 
 from lcmis.check import quantised, questions_of, shared_prefix, vlm
@@ -20,6 +26,7 @@ from lcmis.check.quantised import NEEDS, quantised_by, refuse_lacking
 from lcmis.check.templates import Asking, manner_of, thought_switches
 from lcmis.check.vqa import VqaChecker
 from lcmis.errors import CheckError, ConfigError
+from lcmis.machine import tokenizers
 from lcmis.plugins.opening import open_checker
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.testing import contract_pair, contract_pictures
@@ -196,6 +203,16 @@ def test_quantised_weights_name_the_package_that_lacks(
         checker(copied(quantization_config={"quant_method": method}))
 
 
+def test_a_judge_whose_words_only_sentencepiece_reads_names_what_lacks(
+    copied: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copied()
+    (folder / "tokenizer.json").rename(folder / "tokenizer.model")
+    monkeypatch.setattr(tokenizers, "_installed", lambda module: False)
+    with pytest.raises(ConfigError, match=r"only as tokenizer\.model.*sentencepiece and protobuf"):
+        checker(folder)
+
+
 def test_quantisation_is_read_wherever_a_configuration_says_it() -> None:
     assert quantised_by({}) == ""
     assert quantised_by({"quantization_config": {"load_in_4bit": True}}) == "bitsandbytes"
@@ -273,6 +290,65 @@ def test_a_model_of_few_bits_answers_where_its_package_is_there(
     answers = judge.score(contract_pictures()[:1] * len(questions), questions)
     assert any(answer.value is not None for given in answers for answer in given)
     assert judge.way.startswith("a picture and the words before its questions are read once")
+
+
+def by_torchao(llava: Path, folder: Path) -> None:
+    """Eight-bit weights, as transformers saves what torchao has quantised."""
+    quantization = pytest.importorskip("torchao.quantization")
+    (folder / "model.safetensors").unlink()
+    AutoModelForImageTextToText.from_pretrained(
+        llava,
+        quantization_config=TorchAoConfig(quantization.Int8WeightOnlyConfig(version=2)),
+        device_map={"": "cpu"},
+    ).save_pretrained(folder)
+
+
+def by_compressed_tensors(_: Path, folder: Path) -> None:
+    """Eight-bit weights of the language model, packed four to a number, as vLLM's tools save them;
+    by hand, from what the format says.
+    """
+    pytest.importorskip("compressed_tensors")
+    tensors: dict[str, torch.Tensor] = {}
+    for key, tensor in load_file(folder / "model.safetensors").items():
+        if not (key.endswith("_proj.weight") and "language_model" in key):
+            tensors[key] = tensor
+            continue
+        scale = tensor.abs().amax(1, keepdim=True) / 127
+        bytes_of_four = ((tensor / scale).round().to(torch.int32) + 128).reshape(len(tensor), -1, 4)
+        packed = (bytes_of_four << torch.tensor([0, 8, 16, 24])).sum(-1).to(torch.int32)
+        tensors |= {
+            f"{key}_packed": packed,
+            f"{key}_scale": scale,
+            f"{key}_shape": torch.tensor(tensor.shape),
+        }
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    weights = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel"}
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    config["quantization_config"] = {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "ignore": ["lm_head", "re:.*vision_tower.*", "re:.*multi_modal_projector.*"],
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
+    }
+    file.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("quantise", [by_torchao, by_compressed_tensors])
+def test_a_model_of_eight_bits_answers_nearly_as_the_whole_numbers_do(
+    quantise: Callable[[Path, Path], None], llava: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(llava, tmp_path / "few"))
+    quantise(llava, folder)
+    questions = questions_of(contract_pair())[:3]
+    pictures = contract_pictures()[:1] * len(questions)
+    whole, few = (
+        [one[0].value for one in checker(each).score(pictures, questions)]
+        for each in (llava, folder)
+    )
+    assert few == pytest.approx(whole, abs=0.05)
+    assert few != whole
 
 
 # ── one look ─────────────────────────────────────────────────────────────────────────────────────

@@ -168,6 +168,7 @@ def test_every_command_has_help_a_person_can_read(lcmis):
         (["audit", "--pattern", "xyzzy"], "xyzzy"),
         (["show", "--store", "nowhere"], "lcmis audit"),
         (["replay", "k1:0", "--store", "nowhere"], "lcmis audit"),
+        (["dashboard", "--store", "nowhere"], "lcmis audit"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

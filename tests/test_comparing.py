@@ -1,7 +1,9 @@
 """Two audits side by side, and gates."""
 
 import json
+import random
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import confint_proportions_2indep
-from worlds import small_store
+from worlds import facts, small_store
 from worlds.small_store import BROAD, COKE, JUDGE, NARROW, ROSES
 
 from lcmis import judge
@@ -18,7 +20,7 @@ from lcmis.export.gate import markdown, write_junit
 from lcmis.findings import comparison, gate
 from lcmis.judge import PairedCounts, Ruling
 from lcmis.store import Store
-from lcmis.types import Rate
+from lcmis.types import Answer, QuestionKind, Rate, Score
 
 
 @pytest.fixture(scope="module")
@@ -329,3 +331,83 @@ def test_what_cannot_be_gated_or_compared_is_one_sentence(folder, lcmis, words, 
     assert (code, out) == (2, "")
     assert sentence in errors
     assert errors.count("\n") == 1
+
+
+# ── one way of drawing ───────────────────────────────────────────────────────────────────────────
+
+H100, A100 = (f"cuda-bfloat16-b4 on NVIDIA {name}" for name in ("H100", "A100"))
+
+
+def drawn_on(store, model, profiles, right=0.9):
+    """A picture of one pair for each profile and seed, all of them right or all wrong."""
+    one = facts.make_pair()
+    store.add_pairs([one])
+    asked = facts.questions_of(one)
+    for profile, seeds in profiles.items():
+        for seed in seeds:
+            spec = replace(facts.make_spec(one, seed, model), profile=profile)
+            store.add_renders([facts.make_drawn(one, spec)])
+            store.add_scores(
+                [
+                    Score(spec.key, facts.CHECKER, asked[kind].key, Answer(right))
+                    for kind in (QuestionKind.A_PRESENT, QuestionKind.B_PRESENT)
+                ],
+                asked.values(),
+            )
+
+
+def compared(store):
+    return comparison.compare(
+        *(comparison.Audited(store, name, facts.CHECKER, 20) for name in ("m@1", "n@1"))
+    )
+
+
+def test_each_seed_counts_once_though_it_was_drawn_in_two_ways(tmp_path):
+    with Store(tmp_path / "audit", create=True) as store:
+        drawn_on(store, "m@1", {H100: range(8), A100: range(6)})
+        drawn_on(store, "n@1", {H100: range(8)}, right=0.1)
+        found = compared(store)
+        assert found.difference.pictures == 8
+        assert found.notes == ()
+        sides = comparison.Audited(store, "m@1", facts.CHECKER, 20)
+        assert comparison.right_rate(sides)[0].total == 8
+
+
+def test_pictures_of_two_devices_are_never_compared_without_a_word(tmp_path, lcmis):
+    with Store(tmp_path / "audit", create=True) as store:
+        drawn_on(store, "m@1", {H100: range(8)})
+        drawn_on(store, "n@1", {A100: range(8)}, right=0.1)
+        (note,) = compared(store).notes
+    assert note == (
+        "m@1 was drawn on cuda-bfloat16 on NVIDIA H100, n@1 on cuda-bfloat16 on NVIDIA A100: part "
+        "of a difference may be theirs"
+    )
+    code, out, err = lcmis(
+        "compare", "m@1", "n@1", "--store", tmp_path / "audit", "--checker", facts.CHECKER
+    )
+    assert (code, err) == (0, "")
+    assert note in " ".join(out.split())
+
+
+def test_a_model_drawn_in_several_ways_is_told_so(tmp_path):
+    other = facts.make_pair("wine glass", "milk")
+    with Store(tmp_path / "audit", create=True) as store:
+        for model in ("m@1", "n@1"):
+            drawn_on(store, model, {H100: range(8)})
+        store.add_pairs([other])
+        for model, profile in (("m@1", A100), ("n@1", H100)):
+            for seed in range(4):
+                spec = replace(facts.make_spec(other, seed, model), profile=profile)
+                store.add_renders([facts.make_drawn(other, spec)])
+                said, asked = facts.answer_all(spec, other, random.Random(0))
+                store.add_scores(said, asked)
+        assert compared(store).notes == (
+            f"the pictures of m@1 were drawn in 2 ways: 8 of {H100}, 4 of {A100}",
+        )
+
+
+def test_batches_of_another_shape_are_no_other_device(tmp_path):
+    with Store(tmp_path / "audit", create=True) as store:
+        drawn_on(store, "m@1", {H100: range(4)})
+        drawn_on(store, "n@1", {H100.replace("-b4", "-b8"): range(4)})
+        assert compared(store).notes == ()

@@ -26,7 +26,8 @@ from lcmis.check.reward import ImageRewardChecker
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.machine import pickles, unpickling
 from lcmis.machine.pickles import convert
-from lcmis.plugins.settings import CheckerSettings
+from lcmis.plugins.opening import open_checker, open_language_model, open_text_model
+from lcmis.plugins.settings import CheckerSettings, TextModelSettings
 from lcmis.testing import contract_pictures
 from lcmis.types import Question, QuestionKind
 
@@ -125,6 +126,28 @@ def test_a_transformers_folder_of_pickles_becomes_one_that_checks(tmp_path: Path
     settings = CheckerSettings("clip", str(folder), device="cpu")
     question = Question(QuestionKind.RELATION, "a cup", contrast=("a cup", "a glass"))
     assert ClipChecker(settings).score(contract_pictures()[:1], [question])[0][0].value is not None
+
+
+def _judge(folder: Path) -> object:
+    return open_checker(CheckerSettings("vqa", str(folder), device="cpu"))
+
+
+def _text(folder: Path) -> object:
+    return open_text_model(TextModelSettings("local", str(folder)))
+
+
+def _fluency(folder: Path) -> object:
+    return open_language_model(str(folder)).perplexity("a cup")  # it loads by its first use
+
+
+@pytest.mark.parametrize("opened", [_judge, _text, _fluency])
+def test_whoever_finds_only_a_pickle_names_the_command_that_converts_it(
+    opened: Callable[[Path], object], tmp_path: Path
+) -> None:
+    folder = tiny_checkers.tiny_llava(tmp_path / "model")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match=r"only as pytorch_model\.bin.*`lcmis convert .*--into"):
+        opened(folder)
 
 
 def test_hps_is_converted_like_the_model_it_was_tuned_from(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -38,15 +40,17 @@ from worlds.small_store import (
 )
 
 from lcmis import findings, judge
+from lcmis.export import report
 from lcmis.findings import calibration, comparison
 from lcmis.store import Store
 from lcmis.store.columns import EvidenceTable
-from lcmis.types import Exchange, Label, Run, Verdict
+from lcmis.types import Exchange, Label, Run, Side, Verdict
 
 import guard  # isort: skip
 import looks  # isort: skip
 import opinions  # isort: skip
 import pictures  # isort: skip
+import shots  # isort: skip
 
 PAGES = ("overview", "pairs", "pair", "picture", "compare", "repairs", "label", "runs")
 
@@ -166,6 +170,7 @@ def test_a_row_of_the_table_is_what_the_command_line_finds_of_the_pair(
         assert [row[kind.value] for kind in Verdict] == [judgement.count(kind) for kind in Verdict]
         assert row["intruder"] == finding.painted_instead
         assert row["scored"] == judgement.aligned.total
+        assert row["decision"] == judgement.failing.value
         if judgement.aligned.total:
             assert (row["rate"], row["low"], row["high"]) == (
                 judgement.aligned.value,
@@ -275,16 +280,6 @@ def test_what_is_painted_instead_counts_only_pictures_that_lack_it(
     assert ("pot", "pot") not in rows
 
 
-def test_levels_count_sure_pairs_among_the_possible_ones(
-    store: Store, evidence: EvidenceTable
-) -> None:
-    pairs = {pair.key: pair for pair in store.pairs()}
-    table = opinions.by_pair(opinions.judged(opinions.gather(evidence), 0.5), pairs, None)
-    levels = opinions.level_counts(table)
-    assert (levels["surely"] <= levels["at_all"]).all()
-    assert list(levels["level"]) == [1, 2, 3, 4, 5] * 2
-
-
 def test_filters_narrow_the_table_and_every_word_must_be_there(
     store: Store, evidence: EvidenceTable
 ) -> None:
@@ -372,31 +367,69 @@ def test_without_a_store_the_dashboard_says_how_to_name_one() -> None:
     assert "lcmis dashboard" in sentences(opened(""))
 
 
-def test_the_overview_shows_counts_models_failures_and_that_nothing_is_calibrated(
-    folder: Path,
+def test_the_overview_answers_in_the_words_of_the_report_and_leads_to_the_pairs(
+    folder: Path, store: Store
 ) -> None:
     app = opened(folder)
-    figures = {metric.label: metric.value for metric in app.metric}
-    assert figures == {
-        "Pairs": "3",
-        "Models": "2",
-        "Pictures": "28",
-        "Judged": "21",
-        "Refused": "5",
-        "Failures": "1",
-    }
+    told = unescaped(" ".join(text.value for text in app.markdown)).replace("**", "")
+    for pieces in report.gather(store).in_short:
+        assert " ".join(piece.text for piece in pieces) in told
+    links = {(link.proto.label, link.proto.query_string) for link in app.get("page_link")}
+    assert ("1 pair that fails", f"models={quote(BROAD, safe='')}&verdict=fails") in links
+    assert not app.error
+
+
+def test_the_overview_tells_both_counts_of_pictures_and_that_an_error_is_no_verdict(
+    folder: Path,
+) -> None:
+    told = captions(opened(folder))
+    assert "3 pairs, 2 models, 28 pictures; 2 more belong to repairs and controls" in told
+    assert "21 are judged, 5 were refused; 1 error." in told
+    assert "failure" not in told
+
+
+def test_the_overview_shows_the_worst_pairs_and_of_each_kind_how_many_fail(folder: Path) -> None:
+    app = opened(folder)
+    shown = " ".join(element.proto.body for element in app.get("html"))
+    assert shown.count(f"{COKE.prompt}: wrong") == 1
+    assert shown.count(f"{COKE.prompt}: right") == 1
+    kinds = next(frame.value for frame in app.dataframe if "kind" in frame.value)
+    assert kinds.to_dict("records")[0] == {
+        "kind": COKE.pattern, "broad": "1 of 1 pair", "narrow": "0 of 1 pair"
+    }  # fmt: skip
+
+
+def test_the_health_of_a_checker_says_how_many_labels_are_lacking(folder: Path) -> None:
+    app = opened(folder)
     health = next(frame.value for frame in app.dataframe if "Test" in frame.value)
     assert dict(health.iloc[:, :2].itertuples(index=False))["Labelled pictures"] == "0 of 50"
     assert "Against second" in " ".join(health["Test"]).replace("clip:", "")
-    assert not app.error
 
 
-def test_the_overview_shows_the_rate_that_labels_leave_beside_the_raw_one(labelled: Path) -> None:
-    app = opened(labelled)
-    assert not app.error
+def rates_of(app: AppTest) -> pd.DataFrame:
     charts = {chart.proto.alt: chart.proto for chart in app.get("vega_lite_chart")}
     (drawn,) = charts["Rate and interval of every model"].datasets
-    rates = pa.ipc.open_stream(drawn.data.data).read_pandas()
+    return pa.ipc.open_stream(drawn.data.data).read_pandas()
+
+
+def test_the_overview_is_silent_of_what_too_few_labels_say(labelled: Path) -> None:
+    app = opened(labelled)
+    assert set(rates_of(app)["by"]) == {opinions.BY_CHECKER}
+    assert "21 pictures labelled by people: from 50 on" in captions(app)
+    assert "coin" not in captions(app)
+    health = next(frame.value for frame in app.dataframe if "Test" in frame.value)
+    rows = dict(health.iloc[:, :2].itertuples(index=False))
+    assert rows["Labelled pictures"] == "21 of 50"
+    assert "Sees what is there" not in rows
+
+
+def test_the_overview_shows_the_rate_that_labels_leave_beside_the_raw_one(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "FEW_LABELS", 21)
+    app = opened(labelled)
+    assert not app.error
+    rates = rates_of(app)
     assert list(zip(rates["name"], rates["by"], strict=True)) == [
         ("broad", opinions.BY_CHECKER),
         ("narrow", opinions.BY_CHECKER),
@@ -406,7 +439,6 @@ def test_the_overview_shows_the_rate_that_labels_leave_beside_the_raw_one(labell
     assert rates["high"].iloc[-1] - rates["low"].iloc[-1] > 0.9, "four pictures of one pair"
     health = next(frame.value for frame in app.dataframe if "Test" in frame.value)
     rows = dict(health.iloc[:, :2].itertuples(index=False))
-    assert rows["Labelled pictures"] == "21 of 50"
     assert rows["Sees what is there"].startswith("100\u00a0%")
 
 
@@ -459,6 +491,39 @@ def test_a_pair_without_pictures_says_so(folder: Path) -> None:
 def test_without_a_pair_in_the_address_the_worst_one_opens(folder: Path) -> None:
     app = opened(folder, "pair")
     assert app.title[0].value == looks.plain(COKE.prompt)
+
+
+def test_why_begins_with_the_answers_that_decide(store: Store) -> None:
+    said = store.scores(make_spec(COKE, BROAD, 0).key)
+    first = shots.deciding(said, JUDGE, 0.5)
+    assert [(asked.kind.value, score.answer.option) for asked, score in first] == [
+        ("a_present", ""),
+        ("intruder_a", "glass"),
+        ("b_present", ""),
+    ]
+    assert {score.checker for _, score in first} == {JUDGE}
+    sure = shots.deciding(said, JUDGE, 0.05)
+    assert [asked.kind.value for asked, _ in sure] == ["a_present", "b_present"]
+
+
+def test_the_things_of_a_pair_stand_in_the_order_of_the_prompt() -> None:
+    turned = dataclasses.replace(COKE, prompt="iced coke in a tea cup")
+    assert [turned.concept(side).name for side in looks.as_asked(turned)] == [
+        "iced coke",
+        "tea cup",
+    ]
+    assert looks.as_asked(COKE) == (Side.A, Side.B)
+    unnamed = dataclasses.replace(COKE, prompt="a cold drink")
+    assert looks.as_asked(unnamed) == (Side.A, Side.B)
+
+
+def test_what_is_missing_is_not_asked_for_while_an_audit_writes(tmp_path: Path) -> None:
+    small_store.fill(tmp_path)
+    assert "An audit is writing" in sentences(opened(tmp_path, "pair", pair=UNSEEN.key))
+    for name in ("facts.db", "facts.db-wal"):
+        if (tmp_path / name).exists():
+            os.utime(tmp_path / name, (1, 1))
+    assert "Run `lcmis audit`" in sentences(opened(tmp_path, "pair", pair=UNSEEN.key))
 
 
 @pytest.mark.parametrize(
@@ -565,17 +630,63 @@ def test_checkers_that_say_the_same_agree_and_one_that_does_not_is_found(store: 
     assert found["disagree"].tolist().count(1) == 1
 
 
-def test_kinds_of_conflict_are_rates_over_their_pairs(store: Store) -> None:
+def test_kinds_of_conflict_count_the_pairs_that_fail(store: Store) -> None:
     pairs = {pair.key: pair for pair in store.pairs()}
-    found = opinions.by_pattern(judged_by(store, JUDGE), pairs, judge.Sprt(block=4))
-    row = found.set_index(["pattern", "model"]).loc[(COKE.pattern, BROAD)]
-    assert (row["rate"], row["counted"], row["pairs"]) == (0, 4, 1)
-    assert list(found["rate"]) == sorted(found["rate"])
+    table = opinions.by_pair(judged_by(store, JUDGE), pairs, judge.Sprt(block=4))
+    found = opinions.failing_kinds(table).set_index(["pattern", "model"])
+    known = findings.find_pairs(store, JUDGE, rule=judge.Sprt(block=4))
+    for (pattern, model), row in found.iterrows():
+        of_kind = [
+            one
+            for one in known
+            if (one.pair.pattern, one.model) == (pattern, model) and one.judgement.aligned.total
+        ]
+        assert row["pairs"] == len(of_kind)
+        fails = judge.Decision.FAILS
+        assert row["fail"] == sum(one.judgement.failing is fails for one in of_kind)
+    assert list(found["share"]) == sorted(found["share"], reverse=True)
+
+
+def test_the_examples_of_a_pair_are_its_first_right_and_its_first_wrong_picture(
+    store: Store,
+) -> None:
+    found = opinions.examples(judged_by(store, JUDGE)).set_index(["pair_key", "model"])
+    row = found.loc[(COKE.key, NARROW)]
+    assert (row["wrong"], row["right"]) == (
+        make_spec(COKE, NARROW, 0).key,
+        make_spec(COKE, NARROW, 1).key,
+    )
+    assert found.loc[(COKE.key, BROAD), "right"] == ""
+
+
+def test_pairs_are_chosen_by_verdict_and_say_it_as_the_terminal_does(folder: Path) -> None:
+    rows = table(opened(folder, "pairs"))
+    said = dict(zip(zip(rows["prompt"], rows["name"], strict=True), rows["verdict"], strict=True))
+    assert said[COKE.prompt, "broad"] == "fails"
+    assert said[COKE.prompt, "narrow"] == "open"
+    assert said[ROSES.prompt, "broad"] == "passes"
+    fails = table(opened(folder, "pairs", verdict="fails"))
+    assert set(fails["verdict"]) == {"fails"}
+    missing = dict(zip(rows["prompt"], rows["missing"], strict=True))
+    assert missing[ROSES.prompt] in ("no roses in 1", "")
+
+
+def test_every_row_of_pairs_shows_a_wrong_and_a_right_picture_where_there_is_one(
+    folder: Path,
+) -> None:
+    rows = table(opened(folder, "pairs", words="coke"))
+    wrong, right = make_spec(COKE, BROAD, 0).key, make_spec(COKE, NARROW, 1).key
+    of_broad = rows[rows["name"] == "broad"].iloc[0]
+    assert of_broad["wrong"].endswith(f"/thumbnail/{wrong}.webp")
+    assert of_broad["right"].endswith(f"/thumbnail/{right}.webp"), "another model's"
+    assert fetched(folder, f"/thumbnail/{wrong}.webp")[0] == 200
 
 
 def test_pairs_can_be_chosen_by_intruder_and_by_checkers(folder: Path) -> None:
     app = opened(folder, "pairs", intruders="glass")
     assert set(table(app)["prompt"]) == {COKE.prompt}
+    app = opened(folder, "pairs", intruders="mug")
+    assert list(table(app)["name"]) == ["broad"], "in one picture, and not the commonest"
     app = opened(folder, "pairs", checkers="agree")
     assert len(table(app)) == 4, "a pair of refusals alone was judged by nobody"
     assert set(table(app)["disagreement"]) <= {f"0 of {total}" for total in range(9)}
@@ -591,6 +702,8 @@ def test_two_models_are_compared_with_the_largest_difference_first(folder: Path)
     assert figures["Difference"] == "+50.0"
     assert list(table(app)["second"]) == [2]
     assert any("Nobody can tell yet" in text.value for text in app.markdown)
+    shown = " ".join(element.proto.body for element in app.get("html"))
+    assert shown.count('class="lcmis-divider"') == 2
     swapped = opened(folder, "compare", first="narrow", second="broad")
     assert {m.label: m.value for m in swapped.metric}["Difference"] == "-50.0"
     assert "Choose two different" in sentences(opened(folder, "compare", second="broad"))
@@ -616,7 +729,7 @@ def test_one_model_alone_is_told_how_to_get_another(tmp_path: Path) -> None:
         assert not opened(tmp_path, page).error
 
 
-def test_runs_show_what_is_decided_refused_and_failed(folder: Path) -> None:
+def test_runs_show_what_is_decided_refused_and_broke(folder: Path) -> None:
     app = opened(folder, "runs")
     assert {m.label: m.value for m in app.metric}["Pictures"] == "30"
     decided = next(frame.value for frame in app.dataframe if "settled" in frame.value)
@@ -664,7 +777,7 @@ def test_another_store_in_the_same_place_is_read_anew_and_one_that_went_is_told(
     assert "there is no audit" in sentences(app.run()).casefold()
     small_store.fill(folder)
     app.run()
-    assert {metric.label for metric in app.metric} >= {"Pairs", "Refused"}
+    assert "3 pairs, 2 models" in captions(app)
 
 
 def test_a_locked_store_is_a_sentence(tmp_path: Path) -> None:

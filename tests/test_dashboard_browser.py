@@ -30,22 +30,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return repair_store.fill(tmp_path_factory.mktemp("served"))
 
 
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    with pages.served(folder) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    with pages.started() as chromium:
-        yield chromium
-
-
 @pytest.fixture
 def page(browser: playwright.Browser, address: str) -> Iterator[playwright.Page]:
     with pages.visited(browser, address) as visitor:
         yield visitor
+
+
+def record(page: playwright.Page, seed: int) -> playwright.Locator:
+    """The ways to the records of the pictures of a seed."""
+    return page.get_by_test_id("stPageLink").get_by_role("link", name=f"seed {seed}")
 
 
 def test_the_overview_draws_its_charts(page: playwright.Page) -> None:
@@ -53,7 +46,7 @@ def test_the_overview_draws_its_charts(page: playwright.Page) -> None:
     settled(page, "Overview")
     page.get_by_text("Where these numbers come from").wait_for()
     page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").nth(
-        2
+        1
     ).wait_for()
 
 
@@ -68,12 +61,12 @@ def test_a_picture_opens_its_record_and_the_way_back_leads_to_the_pair(
 ) -> None:
     page.goto(f"/pair?pair={quote(COKE.key)}&checker=vqa%3Ajudge")
     settled(page, COKE.prompt)
-    page.get_by_role("link", name="seed 5").first.click()
+    record(page, 5).first.click()
     page.get_by_text("How it was painted").wait_for()
     spec = make_spec(COKE, BROAD, 5)
     page.get_by_text(f"lcmis replay {spec.key}").wait_for()
     page.go_back()
-    page.get_by_text("Kind of conflict").wait_for()
+    page.get_by_text("About this pair").wait_for()
     assert f"pair={quote(COKE.key)}" in page.url.replace("pair=k1:", "pair=k1%3A")
     page.go_forward()
     page.get_by_text("How it was painted").wait_for()
@@ -100,6 +93,13 @@ def test_a_filter_goes_into_the_address(page: playwright.Page) -> None:
     page.wait_for_url("**/pairs?words=roses")
 
 
+def test_the_first_page_is_found_by_its_name(page: playwright.Page) -> None:
+    page.goto("/overview?threshold=0.7")
+    settled(page, "Overview")
+    assert page.url.endswith("/?threshold=0.7")
+    assert not page.get_by_text("Page not found").count()
+
+
 def test_an_unknown_pair_is_a_sentence(page: playwright.Page) -> None:
     page.goto("/pair?pair=k1%3Anobody")
     page.get_by_text("No pair in the store is called").wait_for()
@@ -114,7 +114,7 @@ def test_what_an_audit_adds_appears_by_itself(browser: playwright.Browser, tmp_p
         with Store(tmp_path) as store:
             small_store.add(store, ROSES, make_spec(ROSES, BROAD, 8), "+", scored=True)
         page.get_by_text("Store of 31 pictures").wait_for()
-        page.get_by_role("link", name="seed 8").wait_for()
+        record(page, 8).wait_for()
 
 
 def test_hostile_text_is_shown_fetches_nothing_and_leads_nowhere(page: playwright.Page) -> None:
@@ -176,10 +176,13 @@ DRAWN = """(scheme) => {
         ("/runs", "Every run"),
     ],
 )
-def test_a_page_has_no_fault_of_accessibility(
+def test_a_page_has_no_fault_of_accessibility_and_a_clean_console(
     page: playwright.Page, path: str, heading: str
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    broke: list[str] = []
+    page.on("console", lambda told: told.type == "error" and broke.append(told.text))
+    page.on("response", lambda answer: answer.status >= 400 and broke.append(answer.url))
     page.goto(path)
     settled(page, heading)
     faults = []
@@ -191,6 +194,7 @@ def test_a_page_has_no_fault_of_accessibility(
             for fault in axe.run(page).response["violations"]
         ]
     assert faults == []
+    assert broke == [], "the console of the browser"
 
 
 def test_a_comparison_opens_from_its_address(page: playwright.Page) -> None:
@@ -205,7 +209,7 @@ def test_a_repair_is_chosen_taken_away_and_read(
 ) -> None:
     page.goto("/repairs")
     page.get_by_text("2 of 2 repairs").wait_for()
-    page.get_by_text("All: 2 repairs").wait_for()
+    page.get_by_text("No repair here is proved").wait_for()
     box = page.locator("[data-testid=stDataFrame] canvas").first.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + 16, box["y"] + 52)  # the tick of the first row
@@ -216,8 +220,6 @@ def test_a_repair_is_chosen_taken_away_and_read(
     page.get_by_role("link", name="its pictures").first.click()
     page.get_by_role("heading", name="What was tried").wait_for()
     assert f"pair={quote(COKE.key)}" in page.url.replace("pair=k1:", "pair=k1%3A")
-    page.get_by_text("Before and after on the same seeds").click()
-    page.get_by_text("seed ").first.wait_for()
     page.wait_for_function(f"document.images.length >= 16 && {LOADED}")
     (line,) = (tmp_path / "taken.jsonl").read_text().splitlines()
     taken = json.loads(line)
@@ -228,6 +230,118 @@ def test_a_repair_is_chosen_taken_away_and_read(
     assert taken["stages"][0] == {"prompt": "a small cup", "denoising_end": 0.4}
     assert taken["certificate"] == repaired_prompt(found).summary()
     assert taken["seeds"] == list(found.certificate.seeds)
+
+
+# ── pictures are large and near ──────────────────────────────────────────────────────────────────
+
+LAPTOP = {"width": 1440, "height": 720}
+
+
+def place(element: playwright.Locator) -> dict[str, float]:
+    """Where it lies on the screen."""
+    found = element.bounding_box()
+    assert found is not None
+    return found
+
+
+def test_the_pictures_of_a_pair_begin_high_are_large_and_open_whole(
+    page: playwright.Page, folder: Path
+) -> None:
+    page.set_viewport_size(LAPTOP)
+    page.goto(f"/pair?pair={quote(COKE.key)}")
+    settled(page, COKE.prompt)
+    page.wait_for_function(f"document.images.length >= 12 && {LOADED}")
+    shot = page.locator(".lcmis-shot img").first
+    assert place(shot)["y"] < 330
+    assert place(shot)["width"] > 180
+    shot.click()
+    whole = page.get_by_role("dialog", name="Picture in full").locator("img").first
+    whole.wait_for()
+    page.wait_for_function(LOADED)
+    assert "/picture/" in whole.evaluate("one => one.src")
+    assert whole.evaluate("one => one.naturalWidth") == make_spec(COKE, BROAD, 0).width
+    assert page.get_by_role("button", name="Fullscreen").count() == 0
+
+
+def test_why_stands_beside_the_picture_and_begins_with_what_decides(
+    page: playwright.Page,
+) -> None:
+    page.goto(f"/pair?pair={quote(COKE.key)}")
+    settled(page, COKE.prompt)
+    page.get_by_role("button", name="Why").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("These decide").wait_for()
+    dialog.get_by_text("11 other answers").wait_for()
+    picture, table = dialog.locator("img"), dialog.get_by_test_id("stDataFrame").first
+    assert place(picture)["x"] + place(picture)["width"] <= place(table)["x"]
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+
+
+def test_a_click_on_what_the_overview_draws_opens_the_pairs_behind_it(
+    page: playwright.Page,
+) -> None:
+    page.goto("/")
+    settled(page, "Overview")
+    page.get_by_text("Where these numbers come from").wait_for()
+    kinds = page.get_by_test_id("stDataFrame").first
+    kinds.scroll_into_view_if_needed()
+    table = place(kinds.locator("canvas").first)
+    page.mouse.click(table["x"] + 40, table["y"] + 52)
+    page.wait_for_url("**/pairs?*patterns=drink*")
+    page.get_by_text("1 of 3 pairs").wait_for()
+    page.go_back()
+    settled(page, "Overview")
+    page.get_by_role("link", name="1 pair that fails").first.click()
+    page.wait_for_url("**/pairs?*verdict=fails*")
+    settled(page, "Pairs")
+
+
+def test_the_pictures_of_a_clicked_row_are_in_view_under_one_slider(
+    page: playwright.Page,
+) -> None:
+    page.set_viewport_size(LAPTOP)
+    page.goto("/compare")
+    settled(page, "Compare")
+    table = place(page.get_by_test_id("stDataFrame").first.locator("canvas").first)
+    page.mouse.click(table["x"] + 40, table["y"] + 52)
+    page.wait_for_url("**/compare?*pair=*")
+    page.wait_for_selector(STILL)
+    divider = page.locator(".lcmis-divider").first
+    page.wait_for_function(LOADED)
+    assert place(divider)["y"] + 100 < LAPTOP["height"]
+    slider = divider.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert divider.evaluate("one => one.style.getPropertyValue('--at')") == "48%"
+
+
+def test_keys_are_listed_and_the_prompt_is_copied(
+    browser: playwright.Browser, address: str
+) -> None:
+    with pages.visited(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.goto(f"/pair?pair={quote(COKE.key)}")
+        settled(page, COKE.prompt)
+        page.get_by_role("button", name="copy prompt").click()
+        page.get_by_text("copied").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == COKE.prompt
+        page.keyboard.press("?")
+        page.get_by_role("dialog").get_by_text("take the last answer back").wait_for()
+
+
+def test_on_a_phone_the_pages_can_be_chosen_and_on_paper_there_is_only_what_is_read(
+    browser: playwright.Browser, address: str
+) -> None:
+    with pages.visited(browser, address, viewport={"width": 390, "height": 844}) as page:
+        page.goto("/pairs")
+        settled(page, "Pairs")
+        page.locator(".st-key-pages").get_by_role("link", name="Repairs").click()
+        settled(page, "Repairs")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.emulate_media(media="print")
+        for hidden in ("stSidebar", "stHeader"):
+            assert not page.get_by_test_id(hidden).is_visible()
+        assert page.pdf()[:5] == b"%PDF-"
 
 
 # ── labelling ────────────────────────────────────────────────────────────────────────────────────
@@ -251,6 +365,7 @@ def ask(browser: playwright.Browser, label_address: str) -> Iterator[Ask]:
 
         def asked(rater: str) -> playwright.Page:
             visitor.goto(f"/label?rater={rater}")
+            visitor.get_by_role("button", name=f"Label as {rater}").click()
             visitor.get_by_role("button", name="Cannot tell").wait_for()
             visitor.wait_for_selector(STILL)
             return visitor
@@ -287,6 +402,29 @@ TWICE = """(key) => {
         ))
 }"""
 """Strikes a key two times before the page can draw anything, as a key that bounces does."""
+
+
+def test_keys_never_reach_the_field_of_the_name(ask: Ask, labelled: Path) -> None:
+    page = ask("kim")
+    page.goto("/label")
+    field = page.get_by_role("textbox", name="Your name").or_(
+        page.get_by_role("textbox", name="Somebody new")
+    )
+    field.fill("lee")
+    field.press("Enter")
+    page.keyboard.press("y")
+    page.get_by_role("button", name="Label as lee").wait_for()
+    page.keyboard.press("n")
+    page.get_by_role("button", name="Label as lee").click()
+    page.get_by_role("button", name="Cannot tell").wait_for()
+    page.wait_for_selector(STILL)
+    page.keyboard.press("y")
+    counted(page, "lee", 1)
+    with Store(labelled, read_only=True) as store:
+        said = {label.rater for label in store.labels()}
+    assert "lee" in said
+    assert said <= {"lee", "ann", "bob"}
+    assert page.get_by_text("Your answer, lee").count() == 1
 
 
 def test_pictures_are_labelled_by_keys_and_a_key_struck_twice_answers_once(

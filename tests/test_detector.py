@@ -41,7 +41,8 @@ from lcmis.types import (
     Side,
     Stage,
 )
-from lcmis.workers.here import Studio
+from lcmis.workers.orders import Wish
+from lcmis.workers.studio import Studio
 
 Folders = dict[str, Path]
 PAIR = ConceptPair(
@@ -352,9 +353,7 @@ def test_boxes_are_facts_of_the_store(
     with Store(tmp_path, create=True) as store:
         store.add_pairs([pair])
         studio = Studio(store, 5)
-        for _ in studio.draw_missing(model, [(pair, spec)]):
-            pass
-        studio.check_missing(detector, asked, {})
+        studio.make([Wish(pair, model, (spec,), ((detector, questions_for(detector, pair)),))])
         picture = studio.load(spec.key)
         kept = {question: score.answer for question, score in store.scores(spec.key)}
         wanted = detector.score([picture] * 3, [question for _, question in asked])

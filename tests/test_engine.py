@@ -277,6 +277,7 @@ class Packing:
     """A pipeline that packs all prompts of a batch into one row, as Kandinsky 5 does."""
 
     def __init__(self) -> None:
+        self.components: dict[str, Any] = {}
         self.asked: list[list[str]] = []
 
     def encode_prompt(self, prompt: list[str], device: str = "cpu") -> tuple[torch.Tensor, Any]:

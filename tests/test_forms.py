@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import shutil
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from worlds import drawing, single_files
+from worlds import drawing, single_files, zoo
 from worlds.drawing import CUP, DOGS, one, same, settings_of
 
 from lcmis.errors import ConfigError
@@ -69,6 +71,39 @@ def test_a_checkpoint_of_a_sharing_site_draws_what_its_folder_draws(
 ) -> None:
     file = single_files.checkpoint(family, tiny(family), tmp_path / "dream.safetensors")
     model = DiffusersModel(settings_of(file, base=str(configuration_only(copy(family)))))
+    assert same(one(model, CUP), one(open_model(family), CUP))
+    assert not same(one(model, CUP), one(model, DOGS))
+
+
+def narrow(convert: Callable[..., Any], width: int) -> Callable[..., Any]:
+    """diffusers' own converter of FLUX, whose code says that every FLUX is 3,072 wide; nothing else
+    of it is changed.
+    """
+    code = convert.__code__
+    consts = tuple(width if one == 3072 else one for one in code.co_consts)
+    assert consts != code.co_consts
+    return types.FunctionType(code.replace(co_consts=consts), convert.__globals__)
+
+
+@pytest.mark.parametrize("family", single_files.TRANSFORMERS)
+def test_a_transformer_in_its_authors_layout_draws_bit_for_bit_what_its_folder_draws(
+    family: str,
+    tiny: Tiny,
+    open_model: Callable[..., DiffusersModel],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from diffusers.loaders import single_file_model, single_file_utils
+
+    known = single_file_model.SINGLE_FILE_LOADABLE_CLASSES["FluxTransformer2DModel"]
+    convert = single_file_utils.convert_flux_transformer_checkpoint_to_diffusers
+    config = json.loads((tiny(family) / "transformer" / "config.json").read_text())
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    monkeypatch.setitem(known, "checkpoint_mapping_fn", narrow(convert, width))
+    file = single_files.transformer(family, tiny(family), tmp_path / "dream.safetensors")
+    named = safe_open(file, framework="pt").keys()
+    assert not set(named) & set(single_files.weights(tiny(family), "transformer"))
+    model = DiffusersModel(settings_of(file, base=str(tiny(family))))
     assert same(one(model, CUP), one(open_model(family), CUP))
     assert not same(one(model, CUP), one(model, DOGS))
 
@@ -816,6 +851,31 @@ def test_stable_diffusion_3_draws_without_its_t5(
     assert model.spec((Stage(" ".join("o" * 75)),), 1)
     with pytest.raises(RenderError, match=r"has 78 tokens .* reads 77"):
         model.spec((Stage(" ".join("o" * 76)),), 1)
+
+
+@pytest.mark.parametrize(
+    ("absent", "said"),
+    [("sentencepiece", r"\(sentencepiece\)"), ("google.protobuf", r"\(protobuf\)")],
+)
+def test_words_that_only_sentencepiece_reads_name_what_lacks(
+    absent: str, said: str, copy: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copy("pixart")
+    (folder / "tokenizer" / "spiece.model").write_bytes(b"as published")
+    DiffusersModel(settings_of(folder))  # beside tokenizer.json it is not read
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    without(absent, monkeypatch)
+    with pytest.raises(ConfigError, match=f"tokenizer has its words only as spiece.model.*{said}"):
+        DiffusersModel(settings_of(folder))
+
+
+def test_a_kolors_without_its_package_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = zoo.save("kolors", tmp_path / "kolors")
+    without("sentencepiece", monkeypatch)
+    with pytest.raises(ConfigError, match=r"KolorsPipeline, which needs the package sentencepiece"):
+        DiffusersModel(ModelSettings(str(folder)))
 
 
 @pytest.mark.parametrize(

@@ -732,6 +732,15 @@ def test_an_open_clip_tag_is_pinned_to_a_commit(hub: Hub) -> None:
     assert Path(pinned._built_in.choices()["pretrained"]).read_bytes() == b"first"
 
 
+def test_a_tag_whose_words_could_change_names_the_model_that_holds_its_own(hub: Hub) -> None:
+    siglip = "timm/ViT-B-16-SigLIP"
+    for name in ("open_clip_model.safetensors", "open_clip_config.json"):
+        write(hub.root / siglip / "first", name, b"{}")
+    hub.models[siglip] = Model()
+    with pytest.raises(ConfigError, match=f"tokenizer of {siglip}.*write clip:hf-hub:{siglip}"):
+        open_checker(CheckerSettings("clip", "ViT-B-16-SigLIP/webli"))
+
+
 def test_a_tag_prepares_pictures_as_open_clip_does(tmp_path: Path, monkeypatch) -> None:
     import open_clip
     from open_clip import pretrained
@@ -787,6 +796,17 @@ def test_a_checker_that_cannot_be_used_costs_no_picture(
         with Store(tmp_path / "store", read_only=True) as store:
             assert store.renders() == []
     assert "unet/diffusion_pytorch_model.safetensors" not in hub.fetched() or broken != "pickled"
+
+
+def test_a_file_that_is_said_to_lie_in_xet_storage_comes_plainly_where_that_is_not_spoken(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hf_xet")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    hub.models[TINY].xet = True
+    folder = fetch_weights(locate(TINY, None))
+    assert (folder / "model.safetensors").read_bytes() == b"first" * 30_000
+    assert [one for one in hub.log if "/xet-read-token/" in one.path]  # it was tried
 
 
 @pytest.mark.parametrize("kind", ["vqa", "detect", "imagereward"])

@@ -11,6 +11,7 @@ from worlds import small_store
 from worlds.pages import drawn, unescaped
 from worlds.small_store import COKE, HOSTILE, JUDGE, ROSES, SECOND
 
+from lcmis.errors import ConfigError
 from lcmis.findings import calibration, labels
 from lcmis.store import Store
 from lcmis.types import Label, QuestionKind
@@ -32,8 +33,13 @@ def folder(tmp_path: Path, untouched: Path) -> Path:
     return shutil.copytree(untouched, tmp_path / "audit")
 
 
-def opened(folder: Path, *, may_label: bool = True, **query: str) -> AppTest:
-    return drawn({"store": str(folder), "labels": may_label}, "label", **query)
+def opened(folder: Path, *, may_label: bool = True, rater: str = "") -> AppTest:
+    """The page, where the rater of the address has confirmed that name."""
+    query = {"rater": rater} if rater else {}
+    app = drawn({"store": str(folder), "labels": may_label}, "label", **query)
+    if rater and may_label:
+        next(button for button in app.button if button.label.startswith("Label as")).click().run()
+    return app
 
 
 def press(app: AppTest, label: str) -> None:
@@ -86,6 +92,11 @@ class Rater:
             said[question.key] = (*said.get(question.key, ()), answer)
         (self.repeats if turn.repeat else self.pictures).append(turn.place[0])
         return True
+
+
+def asked(app: AppTest) -> list[str]:
+    """The buttons of the page itself; the sidebar's are on every page."""
+    return [button.label for button in app.main.button]
 
 
 def test_every_picture_comes_once_and_some_a_second_time(folder: Path):
@@ -143,19 +154,68 @@ def test_what_stands_instead_is_asked_only_of_what_is_missing():
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_nothing_is_asked_before_there_is_a_name(folder: Path):
+ASKING = {"Yes", "No", "Cannot tell", "Undo", "Somebody else"}
+
+
+def test_nothing_is_asked_before_a_name_is_said_and_confirmed_and_then_no_field_is_left(
+    folder: Path,
+):
     app = opened(folder)
-    assert "Write your name" in words(app)
-    assert not app.button
-    app.text_input(key="rater").set_value(" ann ").run()
-    assert {button.label for button in app.button} == {"Yes", "No", "Cannot tell", "Undo"}
+    assert "Who labels?" in words(app)
+    app.text_input(key="written").set_value(" ann ")
+    press(app, "Go on")
+    assert "Are you ann?" in words(app)
+    assert not app.text_input
+    press(app, "Label as ann")
+    assert set(asked(app)) == ASKING
+    assert not app.text_input
+    assert "Your answer, **ann**" in words(app)
+    press(app, "Somebody else")
+    assert "Who labels?" in words(app)
+
+
+def test_a_name_of_the_address_asks_nothing_until_it_is_confirmed(folder: Path):
+    press(opened(folder, rater="ann"), "Yes")
+    app = drawn({"store": str(folder)}, "label", rater="anny")
+    said = " ".join(text.value for text in app.markdown)
+    assert "Nobody called **anny** has labelled here yet. Did you mean ann?" in said
+    assert set(asked(app)) == {*("Label as anny", "I am ann (1 answer)", "Another name")}
+    press(app, "I am ann (1 answer)")
+    assert set(asked(app)) == ASKING
+    press(app, "Yes")
+    assert [label.rater for label in kept(folder)] == ["ann", "ann"]
+
+
+def test_answers_under_a_wrong_name_are_given_to_their_person_and_nothing_is_changed(folder: Path):
+    app = opened(folder, rater="anny")
+    press(app, "Yes")
+    press(app, "Cannot tell")
+    before = kept(folder)
+    new = labels.moved(labels.standing(before, "anny")[::-1], "ann")
+    with Store(folder) as store:
+        store.add_labels(new)
+    assert kept(folder)[:2] == before
+    said = {(one.question, one.answers, one.rater) for one in labels.readings(kept(folder))}
+    assert said == {(one.question, (one.answer,), "ann") for one in before}
+    assert labels.standing(kept(folder), "anny") == []
+    assert [one.at for one in labels.standing(kept(folder), "ann")] == [one.at for one in before]
+
+
+def test_both_answers_of_a_repeated_question_move_together_in_their_order():
+    given = [Label("r", "q", answer, "anny", f"2026-11-21T03:00:0{n}+00:00") for n, answer in
+             enumerate(("yes", "no"))]  # fmt: skip
+    after = [*given, *labels.moved(given[::-1], "ann")]
+    (reading,) = labels.readings(after)
+    assert (reading.rater, reading.answers) == ("ann", ("yes", "no"))
+    with pytest.raises(ConfigError, match="ann's answers already"):
+        labels.moved(labels.standing(after, "ann"), " ann ")
 
 
 @pytest.mark.parametrize("name", ["a" * 80, "a\u202eb"])
 def test_a_name_that_cannot_be_is_a_sentence(folder: Path, name: str):
-    app = opened(folder, rater=name)
+    app = drawn({"store": str(folder)}, "label", rater=name)
     assert "name" in app.error[0].value
-    assert not app.button
+    assert asked(app) == ["Another name"]
 
 
 def test_answers_are_kept_with_name_and_time_and_lead_to_the_next_question(folder: Path):
@@ -206,21 +266,31 @@ def test_the_checkers_answer_is_told_only_when_the_picture_is_done(folder: Path)
 def test_another_rater_begins_anew_and_agreement_is_shown(folder: Path):
     app = opened(folder, rater="ann")
     for _ in range(6):
-        press(app, "Yes" if app.button[0].label == "Yes" else app.button[0].label)
-    app.text_input(key="rater").set_value("bob").run()
-    assert "Krippendorff" not in words(app)
+        press(app, "Yes")
+    app = opened(folder, rater="bob")
+    assert "answered by more than one person" not in words(app)
     for _ in range(6):
         press(app, "Yes")
     assert "bob (you): 6 answers" in words(app)
     assert "ann: 6 answers" in words(app)
-    assert "Uncalibrated" in words(app)
+
+
+def test_before_there_are_enough_labels_only_their_number_is_told(folder: Path):
+    app = opened(folder, rater="ann")
+    for _ in range(6):
+        press(app, "Yes")
+    assert "3 labelled pictures of 50" in words(app)
+    assert not app.metric
+    assert not app.dataframe
+    assert not app.get("vega_lite_chart")
 
 
 def test_without_labels_the_page_only_shows(folder: Path):
     app = opened(folder, may_label=False, rater="ann")
     assert "--no-labels" in words(app)
-    assert not app.button
+    assert not asked(app)
     assert not app.text_input
+    assert not app.expander
     assert kept(folder) == []
 
 
@@ -265,6 +335,5 @@ def test_when_all_is_labelled_the_page_says_so(folder: Path):
     rater.store.add_labels(rater.labels)
     app = opened(folder, rater="ann")
     assert "labelled every picture" in words(app)
-    assert len(app.dataframe) == 1
     press(app, "Undo")
     assert "?" in app.header[0].value

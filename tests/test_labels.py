@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from worlds.small_store import BROAD, COKE, HOSTILE, JUDGE, NARROW, ROSES, SECON
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.findings import calibration, labels
 from lcmis.findings.labels import NO, UNSURE, WITHDRAWN, YES
+from lcmis.findings.sheets import Imported
 from lcmis.store import Store
 from lcmis.types import Label, Question, QuestionKind
 
@@ -143,8 +145,8 @@ def test_labels_move_to_another_machine_and_back_nothing_is_added_twice(
     path = tmp_path / f"labels.{ending}"
     assert labels.export_labels(store, path) == len(given)
     with Store(shutil.copytree(made, tmp_path / "other")) as other:
-        assert labels.import_labels(other, path) == labels.LabelsImported(len(given), 0)
-        assert labels.import_labels(other, path) == labels.LabelsImported(0, len(given))
+        assert labels.import_labels(other, path) == Imported(len(given), 0)
+        assert labels.import_labels(other, path) == Imported(0, len(given))
         assert set(other.labels()) == set(given)
         again = tmp_path / f"again.{ending}"
         labels.export_labels(other, again)
@@ -155,12 +157,16 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_
 
 
 @given(
-    st.lists(st.fixed_dictionaries(dict.fromkeys(labels.COLUMNS, TEXTS)), min_size=1, max_size=5),
+    st.lists(
+        st.fixed_dictionaries(dict.fromkeys(labels.SHEET.columns, TEXTS)), min_size=1, max_size=5
+    ),
     st.sampled_from([".csv", ".jsonl"]),
 )
 def test_any_text_survives_a_file(rows: list[dict[str, str]], ending: str):
-    write, read = labels._format(Path(f"labels{ending}"))
-    assert [row for _, row in read(write(rows))] == rows
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"labels{ending}"
+        labels.SHEET.write(path, rows)
+        assert [row for _, row in labels.SHEET.read(path)] == rows
 
 
 def test_a_file_says_in_words_what_was_asked(store: Store, tmp_path: Path):

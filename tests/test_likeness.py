@@ -27,7 +27,7 @@ from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.testing import Desk, contract_case
 from lcmis.types import Answer, Candidate, Concept, ConceptPair, Question, Seen, Side, Stage
-from lcmis.workers.here import Studio
+from lcmis.workers.studio import Studio
 
 TEACUP_CLIP = Path(__file__).parent.parent / "data" / "teacup" / "teacup-clip"
 PAIR = ConceptPair(

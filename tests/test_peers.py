@@ -149,6 +149,11 @@ def test_inspect_reads_its_log_where_it_is_installed(folder: Path, tmp_path: Pat
     log = inspect_log.read_eval_log(str(tmp_path / "out" / "lcmis.eval"))
     assert (log.status, len(log.samples)) == ("success", wrote.num_pictures)
     assert log.samples[0].scores[JUDGE].value in ("C", "I", "N")
+    published(folder, "inspect", tmp_path / "other", model="narrow")
+    analysis = pytest.importorskip("inspect_ai.analysis", exc_type=ImportError)  # wants pandas
+    logs = [str(tmp_path / place / "lcmis.eval") for place in ("out", "other")]
+    assert sorted(analysis.evals_df(logs, quiet=True).model) == [BROAD, NARROW]
+    assert analysis.samples_df(logs, quiet=True).sample_id.nunique() == wrote.num_pictures + 4
 
 
 def test_a_dataset_names_every_file_and_what_was_seen_in_it(folder: Path, tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_init_writes_a_file_that_says_what_no_file_says(lcmis, tmp_path):
 def test_every_default_that_it_shows_is_accepted_when_it_is_taken_in(tmp_path):
     shown = re.sub(r"^#(?=[\w]+ = (?!…))", "", template(), flags=re.M)
     path = tmp_path / "all.toml"
-    tables = r"models\.\w+|checkers\.\w+|text_model"
+    tables = r"models\.\w+|checkers\.\w+|text_model|workers\.\w+"
     inside_optional = re.compile(rf"^#\[+(?:{tables})\]+$.*?(?=^#?\[|\Z)", re.M | re.S)
     path.write_text(inside_optional.sub("", inside_optional.sub("", shown)), "utf-8")
     assert load_config(path) == load_config()

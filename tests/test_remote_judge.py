@@ -22,6 +22,7 @@ from lcmis.check import questions_of
 from lcmis.check.reading import by_count, by_odds, said_place
 from lcmis.check.remote import RemoteChecker
 from lcmis.check.vqa import VqaChecker
+from lcmis.check.wording import worded
 from lcmis.errors import CheckError, ConfigError, ServiceClosed
 from lcmis.plugins.protocols import Checker
 from lcmis.plugins.settings import CheckerSettings, RemoteSettings
@@ -696,6 +697,54 @@ def test_an_audit_by_a_served_judge_decides_as_an_audit_by_one_that_sees(
     assert len(server.asked) == asked  # a store that knows all asks nothing
     code, _, said = lcmis("show", *store)  # what a run kept of its settings is read again
     assert code == 0, said
+
+
+@pytest.mark.parametrize("samples", [0, 3])
+def test_a_plan_says_what_a_remote_judge_will_cost_at_the_most(
+    serve: Serve,
+    tmp_path: Path,
+    toys: None,
+    lcmis: Callable[..., Any],
+    samples: int,
+) -> None:
+    server = serve(eye)
+    pairs = [pair(*names) for names in itertools.combinations(list(COLOURS)[:3], 2)]
+    (tmp_path / "pairs.toml").write_text(to_toml(pairs), "utf-8")
+    words = [
+        "-m", "toy", "-c", "openai:org/vlm", "-p", tmp_path / "pairs.toml",
+        "--checker-endpoint", server.address, "--cap", "4", "--store", str(tmp_path / "s"),
+        *(["--checker-samples", str(samples)] if samples else []),
+    ]  # fmt: skip
+    unpriced = lcmis("plan", *words)[1]
+    assert "give its prices with --checker-price" in " ".join(unpriced.split())
+    priced = [*words, "--checker-price", "10:20"]
+    assert "cost up to" in lcmis("plan", *priced)[1]
+    (plan,) = json.loads(lcmis("plan", *priced, "--json")[1])
+    (bill,) = plan["judging"]
+    assert not server.asked  # a plan asks nothing
+    assert bill["least"]["price"] <= bill["expected"]["price"] <= bill["most"]["price"]
+    each = len(questions_of(pairs[0]))
+    for name in ("least", "expected", "most"):
+        assert bill[name]["questions"] == plan[name] * each
+        written = samples * RemoteSettings().max_tokens if samples else 1
+        assert bill[name]["tokens_written"] == bill[name]["questions"] * written
+        cost = bill[name]["tokens_read"] * 10 + bill[name]["tokens_written"] * 20
+        assert bill[name]["price"] == pytest.approx(cost / 1e6)
+
+
+def test_a_bill_is_by_the_services_own_count_once_it_has_told_one(serve: Serve) -> None:
+    server = serve(lambda body: completion(YES))  # which says that it has read 100 tokens
+    checker = checker_of(server, **PRICED)
+    asked = [PRESENT, CHOICE, replace(CHOICE, options=("one",))]  # the last cannot be asked
+    before = checker.bill(asked, 28, 14)
+    assert before.questions == 2
+    assert before.tokens_read == sum(len(worded(one)) + 2 for one in asked[:2])
+    checker.score([grey(1)] * 2, asked[:2])
+    after = checker.bill(asked, 28, 14)
+    assert (after.tokens_read, after.tokens_written) == (200, 2)
+    assert after.price == pytest.approx(checker.spent)
+    assert after.times(3) == after + after + after
+    assert checker_of(server).bill(asked, 28, 14).price is None
 
 
 def test_flags_for_a_judge_that_nobody_named_are_refused(lcmis: Callable[..., Any]) -> None:

@@ -12,6 +12,8 @@ from worlds.repair_store import PASSED, SHOUT
 from worlds.small_store import BROAD, COKE, JUDGE, ROSES, SECOND
 
 from lcmis import findings
+from lcmis.export.formats import A1111
+from lcmis.export.repaired import repaired_prompt
 from lcmis.findings import words
 from lcmis.store import Store
 
@@ -81,6 +83,33 @@ def test_foreign_text_is_escaped_wherever_markdown_is_read(folder: Path) -> None
         for element in (*app.markdown, *app.caption, *app.title):
             assert "<img" not in element.value.replace("\\<img", "")
             assert "**tea cup** <img" not in element.value
+
+
+def test_what_is_proved_leaves_by_default_and_the_rest_when_it_is_wanted(folder: Path) -> None:
+    app = opened(folder, "repairs")
+    assert "No repair here is proved" in said(app)
+    assert not app.get("download_button")
+    app.toggle(key="every").set_value(True).run()
+    assert "All: 2 repairs" in said(app)
+    assert "Those that are not proved are marked so" in said(app)
+    assert len(app.get("download_button")) == 6
+    with Store(folder, read_only=True) as store:
+        notes = [
+            note
+            for one in findings.find_repairs(store, JUDGE)
+            for note in A1111.notes(repaired_prompt(one))
+        ]
+    for note in notes:
+        assert " ".join(note.split()) in said(app)
+
+
+def test_a_repair_is_seen_before_and_after_where_it_is_listed(folder: Path) -> None:
+    app = opened(folder, "repairs")
+    shown = [one.proto.body for one in app.get("html") if "lcmis-divider" in one.proto.body]
+    assert len(shown) == 4 + 3, "of the second, one seed has a refusal"
+    assert all(body.count("<img") == 2 for body in shown)
+    assert "before: a tea cup of iced coke, seed" in shown[0]
+    assert "won" in said(app)
 
 
 # ── states ───────────────────────────────────────────────────────────────────────────────────────

@@ -456,7 +456,10 @@ def test_every_released_database_opens_with_all_it_held(
         assert listed == [(maker.DRAWN, maker.RENDERS[0]), (maker.STAGED, maker.RENDERS[1])]
         boxed = [maker.BOXED] * (asset.stem > "schema-0003")  # boxes came with the fourth
         assert [score for _, score in store.scores(maker.DRAWN.key)] == [*maker.SCORES, *boxed]
-        assert store.labels() == [maker.LABEL]
+        pointed_out = [maker.POINTED_OUT] * (asset.stem > "schema-0004")
+        assert store.labels() == [maker.LABEL, *pointed_out]
+        noted = [maker.NOTE] * (asset.stem > "schema-0004")  # notes came with the fifth
+        assert store.notes() == noted
         assert store.failures() == [maker.FAILURE]
         tried = asset.stem > "schema-0001"  # repairs came with the second schema
         assert store.trials(maker.PAIR.key, "model@1") == [maker.TRIAL] * tried

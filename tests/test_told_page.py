@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,18 +21,6 @@ RECORD = f"/picture?pair={quote(COKE.key)}&picture={quote(PICTURE.key)}"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return judged_store.fill(tmp_path_factory.mktemp("judged"))
-
-
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    with pages.served(folder) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    with pages.started() as chromium:
-        yield chromium
 
 
 @pytest.mark.parametrize("width", [1400, 390], ids=["desk", "phone"])
@@ -65,7 +52,6 @@ def test_pictures_that_checkers_see_differently_are_a_filter_in_the_address(
     with pages.visited(browser, address) as page:
         page.goto(f"/pair?pair={quote(COKE.key)}&show=checkers+differ&checker={quote(SECOND)}")
         settled(page, COKE.prompt)
-        page.get_by_role("link", name="seed 5").first.wait_for()
-        playwright.expect(page.get_by_role("link", name="seed")).to_have_count(
-            len(judged_store.SEEDS), timeout=pages.PATIENCE
-        )
+        records = page.get_by_test_id("stPageLink").get_by_role("link", name="seed")
+        records.first.wait_for()
+        playwright.expect(records).to_have_count(len(judged_store.SEEDS), timeout=pages.PATIENCE)

@@ -1,5 +1,9 @@
 import dataclasses
+import enum
+import hashlib
+import json
 import math
+import pickle
 
 import pytest
 from hypothesis import given
@@ -43,6 +47,51 @@ def test_three_keys_stay_what_they_are_for_ever():
     assert SPEC.key == "k1:2d83c04b9d7cff8c3a431653e0c9fbe4"
     assert PAIR.key == "k1:cf178f819c95db8209ac4bfb803acc89"
     assert QUESTION.key == "k1:220acd7b9cad54f24cefaa2742996a9a"
+
+
+def spelled(value):
+    """What a key is the hash of, in the standard library's words."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [spelled(item) for item in value]
+    if dataclasses.is_dataclass(value):
+        kept = [f for f in dataclasses.fields(value) if f.metadata.get("identity", True)]
+        named = {f.name: (getattr(value, f.name), f.default) for f in kept}
+        return {name: spelled(item) for name, (item, usual) in named.items() if item != usual}
+    if isinstance(value, dict):
+        return {str(name): spelled(item) for name, item in value.items()}
+    return value
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+plain = st.none() | st.booleans() | st.integers() | texts | st.sampled_from(QuestionKind)
+plain |= st.floats(allow_nan=False, allow_infinity=False)
+concepts = st.builds(Concept, texts, texts, st.lists(texts, max_size=2).map(tuple))
+values = st.recursive(
+    plain | concepts | st.builds(Question, st.sampled_from(QuestionKind), texts),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(texts | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(values)
+def test_a_key_is_the_hash_of_the_value_as_json_with_sorted_names(value):
+    told = json.dumps(spelled(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    digest = hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+    assert content_key(value) == f"k1:{digest}"
+
+
+def test_a_key_that_was_asked_for_goes_with_no_other_value():
+    for value in (SPEC, PAIR, QUESTION):
+        assert value.key is value.key
+        assert pickle.loads(pickle.dumps(value)).key == value.key
+        assert set(dataclasses.asdict(value)) == {f.name for f in dataclasses.fields(value)}
+    changed = dataclasses.replace(SPEC, seed=8)
+    assert changed.key == content_key(changed) != SPEC.key
 
 
 def test_device_and_number_format_stand_beside_the_key():

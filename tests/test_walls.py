@@ -59,6 +59,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     },
     "repair/methods": {"errors", "judge", "plugins", "text", "text/prompts", "types"},
     "export": {"errors", "findings", "judge", "machine", "plugins", "store", "types"},
+    "export/site": {"errors", "export/report", "findings", "judge", "machine", "store", "types"},
     "export/report": {"errors", "findings", "judge", "machine", "store", "types"},
     "cli": {
         "audit",
@@ -80,6 +81,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     },
     "cli/terminal": {
         "audit",
+        "errors",
         "export",
         "findings",
         "invert",
@@ -109,7 +111,7 @@ ROOMS = {  # room: the rooms it may import; a room inside a room has walls of it
     },
     "moved": {"audit", "plugins"},
     "dashboard": {"errors", "export", "findings", "judge", "machine", "plugins", "store", "types"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "export"},
 }
 HEAVY = {"torch", "diffusers", "transformers", "open_clip", "streamlit"}
 MAY_BE_HEAVY = {  # rooms and modules

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import choices
+import dividers
 import facts
 import looks
 import opinions
 import pandas as pd
-import shots
 import streamlit as st
 from looks import plain
 
@@ -17,7 +17,7 @@ from lcmis.errors import UnknownNameError
 from lcmis.findings import words
 from lcmis.judge import Difference
 from lcmis.store import Store
-from lcmis.types import ConceptPair, Verdict
+from lcmis.types import ConceptPair, Render, Verdict
 
 PER_PAGE = 12  # places in the order of seeds, two pictures each
 MOST_ROWS = 2000
@@ -58,14 +58,21 @@ def main() -> None:
         )
         return
     counts = opinions.paired_counts(table)
-    _verdict(first, second, table, opinions.difference(counts))
-    _left_out(not_shared, unpaired, min(our_fair, their_fair))
+    found = opinions.difference(counts)
+    st.markdown(_sentence(first, second, found))
     differing = counts[(counts["first"] > 0) | (counts["second"] > 0)]
     if differing.empty:
         st.info("Both are right and wrong in the same places: there is nothing to look at.")
-        return
-    _pairs(first, second, differing)
-    _pictures((first, second), (ours, theirs), (our_pictures, their_pictures), table, differing)
+    else:
+        listed, shown = st.columns([2, 3], gap="medium")
+        both = (our_pictures, their_pictures)
+        with listed:
+            _pairs(first, second, differing)
+        with shown:
+            _pictures((first, second), (ours, theirs), both, table, differing)
+    st.header("How sure this is")
+    _verdict(first, second, table, found)
+    _left_out(not_shared, unpaired, min(our_fair, their_fair))
 
 
 def _choice(
@@ -92,7 +99,7 @@ def _choice(
 def _verdict(
     first: facts.ComparedAudit, second: facts.ComparedAudit, table: pd.DataFrame, found: Difference
 ) -> None:
-    """What the comparison says, in a sentence and a chart."""
+    """What the comparison says, in numbers and a chart."""
     share = [table["first_right"].mean(), table["second_right"].mean()]
     with st.container(horizontal=True):
         for side, value in zip((first, second), share, strict=True):
@@ -115,7 +122,6 @@ def _verdict(
             help="Of each of the two: the same pairs, the same places in the order of seeds.",
             border=True,
         )
-    st.markdown(_sentence(first, second, found))
     st.altair_chart(
         looks.difference_chart(found), alt="The difference with its interval, around zero"
     )
@@ -175,17 +181,17 @@ def _pairs(
     event = st.dataframe(
         shown[["prompt", "first", "second", "both", "neither"]],
         hide_index=True,
-        height="content" if len(shown) < 9 else 340,
+        height="content" if len(shown) < 16 else 600,
         column_config={
-            "prompt": st.column_config.TextColumn("Prompt", width=300),
+            "prompt": st.column_config.TextColumn("Prompt", width=170),
             "first": number(
-                "Only first", help=f"Only {first.words} is right, on so many seeds.", width=90
+                "Only first", help=f"Only {first.words} is right, on so many seeds.", width=72
             ),
             "second": number(
-                "Only second", help=f"Only {second.words} is right, on so many seeds.", width=95
+                "Only second", help=f"Only {second.words} is right, on so many seeds.", width=86
             ),
-            "both": number("Both", help="Both are right.", width=60),
-            "neither": number("Neither", help="Neither is right.", width=70),
+            "both": number("Both", help="Both are right.", width=46),
+            "neither": number("Neither", help="Neither is right.", width=58),
         },
         on_select="rerun",
         selection_mode="single-cell",
@@ -194,7 +200,7 @@ def _pairs(
     )
     st.caption(
         f"{words.several(len(differing), 'pair')}, the largest difference first. Click a row "
-        "to see its pictures below."
+        "to see its pictures."
     )
     if event.selection.cells:
         st.query_params["pair"] = shown["pair_key"].iloc[int(event.selection.cells[0][0])]
@@ -230,40 +236,57 @@ def _pictures(
     if mine.empty:
         st.info("No picture of this pair is like that. Choose “all” to see the others.")
         return
-    for place, side, store, of_side, column in zip(
-        st.columns(2, gap="medium"), sides, stores, judged, ("first", "second"), strict=True
-    ):
-        with place:
-            st.markdown(f"### {plain(side.words)}")
-            rows = of_side[of_side["pair_key"] == pair.key].set_index("spec_key")
-            grid = st.grid("auto", min_column_width=150, gap="small")
-            for spec_key in on_page[column]:
-                with grid.container(border=True, gap="xsmall", height="stretch"):
-                    _card(store, side, pair, spec_key, rows.loc[spec_key])
+    first, second = (
+        of_side[of_side["pair_key"] == pair.key].set_index("spec_key") for of_side in judged
+    )
+    drawn = [
+        store.renders_of(on_page[column])
+        for store, column in zip(stores, ("first", "second"), strict=True)
+    ]
+    st.caption(plain(f"Left of the slider: {sides[0].words}. Right of it: {sides[1].words}."))
+    grid = st.grid("auto", min_column_width=250, gap="small")
+    row: Any
+    for row in on_page.itertuples(index=False):
+        with grid.container(gap="xsmall"):
+            _card(
+                pair,
+                sides,
+                stores,
+                (drawn[0][row.first][1], drawn[1][row.second][1]),
+                (first.loc[row.first], second.loc[row.second]),
+            )
 
 
 def _card(
-    store: Store, side: facts.ComparedAudit, pair: ConceptPair, spec_key: str, row: Any
+    pair: ConceptPair,
+    sides: tuple[facts.ComparedAudit, facts.ComparedAudit],
+    stores: tuple[Store, Store],
+    renders: tuple[Render, Render],
+    rows: tuple[Any, Any],
 ) -> None:
-    _, render = store.render(spec_key)
-    verdict = Verdict(row["verdict"])
-    shown = words.verdict(verdict, pair)
-    shots.shot(
-        render,
-        kind="thumbnail",
-        alt=f"{pair.prompt} by {side.words}, seed {row['seed']}: {shown}",
-        store=store,
-    )
-    st.markdown(looks.verdict_badge(verdict, pair))
-    if side.place == facts.place():
-        st.page_link(
-            "views/picture.py",
-            label=f"seed {row['seed']}",
-            icon=":material/open_in_full:",
-            query_params=facts.address(pair=pair.key, picture=spec_key),
-        )
-    else:
-        st.caption(f"seed {row['seed']}")
+    """One place in the order of seeds: both pictures under one slider, and what either shows."""
+    verdicts = [Verdict(row["verdict"]) for row in rows]
+    shown = [words.verdict(verdict, pair) for verdict in verdicts]
+    alts = [
+        f"{pair.prompt} by {side.words}, seed {row['seed']}: {told}"
+        for side, row, told in zip(sides, rows, shown, strict=True)
+    ]
+    dividers.between(renders, (sides[0].words, sides[1].words), (alts[0], alts[1]), stores)
+    badges = [looks.verdict_badge(verdict, pair) for verdict in verdicts]
+    st.markdown(f"{badges[0]} | {badges[1]}")
+    with st.container(horizontal=True, gap="small"):
+        for side, render, row in zip(sides, renders, rows, strict=True):
+            label = f"seed {row['seed']}"
+            if side.place == facts.place():
+                st.page_link(
+                    "views/picture.py",
+                    label=label,
+                    icon=":material/open_in_full:",
+                    query_params=facts.address(pair=pair.key, picture=render.spec_key),
+                    width="content",
+                )
+            else:
+                st.caption(label, width="content")
 
 
 main()

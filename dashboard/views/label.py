@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+import difflib
+from collections import Counter
 
 import altair as alt
 import facts
@@ -32,14 +33,21 @@ from lcmis.findings.labels import (
     YES,
     allowed,
     latest,
+    moved,
     now,
     rater_name,
     readings,
+    standing,
     withdrawal,
 )
 from lcmis.store import Store
 from lcmis.types import NONE_OF_THESE, ConceptPair, Label, Question, QuestionKind, Rate, Score, Side
 
+RATER, CONFIRMED = "rater", "confirmed_rater"
+"""In the address, where anybody may write it; and what this visitor has confirmed."""
+LONGEST_WRITTEN = 200
+LEAST_REPEATS = 10  # questions that came twice, before a share of them says something
+MOST_GIVEN = 8  # rows of a table, before it gets a scroll bar of its own
 KEYS = {YES: "y", NO: "n", UNSURE: "u"}
 WORDS = {YES: "Yes", NO: "No", UNSURE: "Cannot tell", NONE_OF_THESE: "None of these"}
 UNDO_KEY = "z"
@@ -78,19 +86,11 @@ def main() -> None:
         st.info("This dashboard was started with --no-labels: labels can be looked at, not given.")
         _standing("")
         return
-    name = st.text_input(
-        "Your name",
-        key="rater",
-        bind="query-params",
-        placeholder="Name or initials",
-        help="Kept with every label, so that people can be compared with each other.",
-        width=260,
-    )
-    if not name.strip():
-        st.info("Write your name above, then the first picture comes.")
+    rater = _rater()
+    if not rater:
         _standing("")
         return
-    _labelling(rater_name(name))
+    _labelling(rater)
 
 
 @st.fragment
@@ -101,6 +101,96 @@ def _labelling(rater: str) -> None:
             st.error(plain(trouble), icon=":material/error:")
         _ask(rater)
     _standing(rater)
+
+
+# ── who labels ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _rater() -> str:
+    """Who labels in this browser; empty until somebody has said so and confirmed it.
+
+    While keys answer questions there is no field on the page that could take them.
+    """
+    said = st.query_params.get(RATER, "")
+    if said and st.session_state.get(CONFIRMED) == said:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"Labelling as **{plain(said)}**", width="content")
+            st.button("Somebody else", type="tertiary", on_click=_nobody)
+        return said
+    with looks.user_errors_shown():
+        _confirm(said) if said else _choose()
+    return ""
+
+
+def _confirm(said: str) -> None:
+    """A name that was written, or came with the address: is it that of who sits here?"""
+    try:
+        name = rater_name(said)
+    except UserError:
+        st.button("Another name", on_click=_nobody)
+        raise
+    known = _answers_by()
+    st.header(f"Are you {plain(name)}?")
+    if name in known:
+        told = f"**{plain(name)}** has given {words.several(known[name], 'answer')} here."
+    else:
+        told = f"Nobody called **{plain(name)}** has labelled here yet."
+        near = difflib.get_close_matches(name.casefold(), [one.casefold() for one in known])
+        alike = [one for one in known if one.casefold() in near]
+        told += f" Did you mean {plain(' or '.join(alike))}?" if alike else ""
+    st.markdown(told)
+    with st.container(horizontal=True):
+        st.button(f"Label as {plain(name)}", on_click=_begin, args=(name,))
+        for other in known:
+            if other != name:
+                _known(other, known[other])
+        st.button("Another name", type="tertiary", on_click=_nobody)
+
+
+def _choose() -> None:
+    """Nobody has said a name: those who have labelled here, and a field for others."""
+    known = _answers_by()
+    st.header("Who labels?")
+    st.caption("The name is kept with every answer, so that people can be compared.")
+    if known:
+        with st.container(horizontal=True):
+            for name, count in known.items():
+                _known(name, count)
+    with st.form("new rater", width=320, border=False):
+        st.text_input(
+            "Somebody new" if known else "Your name",
+            key="written",
+            placeholder="Name or initials",
+            max_chars=LONGEST_WRITTEN,
+        )
+        st.form_submit_button("Go on", on_click=_written)
+
+
+def _known(name: str, count: int) -> None:
+    st.button(
+        f"I am {plain(name)} ({words.several(count, 'answer')})", on_click=_begin, args=(name,)
+    )
+
+
+def _answers_by() -> dict[str, int]:
+    """How many answers of each rater stand, who gave most first."""
+    found = readings(facts.store().labels())
+    return dict(Counter(reading.rater for reading in found).most_common())
+
+
+def _written() -> None:
+    if name := str(st.session_state["written"]).strip():
+        st.query_params[RATER] = name
+
+
+def _begin(name: str) -> None:
+    st.session_state[CONFIRMED] = name
+    st.query_params[RATER] = name
+
+
+def _nobody() -> None:
+    st.session_state.pop(CONFIRMED, None)
+    st.query_params.pop(RATER, None)
 
 
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────
@@ -135,7 +225,7 @@ def _ask(rater: str) -> None:
 
 
 def _labels_of(store: Store, rater: str) -> list[Label]:
-    return [label for label in store.labels() if label.rater == rater]
+    return _labels_named(store.labels(), rater)
 
 
 def _next(
@@ -190,6 +280,7 @@ def _buttons(place: Place, pair: ConceptPair, question: Question, rater: str, so
     st.header(plain(f"{asked}?"))
     if concept.description and not question.kind.is_choice:
         st.caption(plain(concept.description))
+    st.caption(f"Your answer, **{plain(rater)}**:")
     for number, answer in enumerate(allowed(question), 1):
         # A key of its own for every question: a press that comes late answers nothing else.
         st.button(
@@ -224,25 +315,31 @@ def _undo(labels: list[Label], rater: str) -> None:
 
 
 def _keep(label: Label | None, so_far: int) -> None:
-    """Write one label through a connection of its own, which is closed again at once.
+    """Write one label.
 
     A rater has said ``so_far`` things when a button is drawn. If it is more by now, the press came
     before the page could show the next question, or Streamlit calls back a second time because
     another press interrupted the page: it answers nothing.
     """
-    if label is None or not st.secrets.get("labels", True):
+    if label is not None:
+        _write([dataclasses.replace(label, at=now())], label.rater, so_far)
+
+
+def _write(labels: list[Label], rater: str, so_far: int) -> None:
+    """Add labels through a connection of its own, which is closed again at once."""
+    if not st.secrets.get("labels", True):
         return
     folder = str(st.secrets["pictures"])
     try:
         with Store(
             facts.place(),
-            pictures=Path(folder) if folder else None,
+            pictures=folder or None,
             wait_seconds=PATIENCE_SECONDS,
         ) as writable:
-            if len(_labels_of(writable, label.rater)) == so_far:
-                writable.add_labels([dataclasses.replace(label, at=now())])
+            if len(_labels_of(writable, rater)) == so_far:
+                writable.add_labels(labels)
     except UserError as error:
-        st.session_state["label_trouble"] = f"This answer was not kept: {error}."
+        st.session_state["label_trouble"] = f"This was not kept: {error}."
 
 
 def _before(
@@ -287,27 +384,107 @@ def _theirs(
 
 def _standing(rater: str) -> None:
     with looks.user_errors_shown():
-        num_labels = len(facts.store().labels())
+        labels = facts.store().labels()
         st.header("What the labels say")
-        if not num_labels:
+        if not labels:
             st.info("There are no labels yet.")
             return
-        found = facts.found_by_labels(num_labels)
+        found = facts.found_by_labels(len(labels))
         whole = found.calibration(facts.checker())
         assert whole is not None
         if not whole.is_calibrated:
-            st.caption(
-                f":material/info: Uncalibrated: {whole.labels} labelled pictures, and "
-                f"{judge.FEW_LABELS} are the least to tell how often a checker errs."
+            st.info(
+                f"{words.several(whole.labels, 'labelled picture')} of {judge.FEW_LABELS}: with "
+                "that many, this page says how often the checker errs and corrects the rates for "
+                "it. Fewer would say more about chance than about the checker."
             )
-        left, right = st.columns(2, gap="large")
-        with left:
-            _figures(whole, found)
-        with right:
-            if whole.curve:
-                st.altair_chart(_curve_chart(whole), alt="Share of right pictures by score")
-        _table(found)
+        else:
+            left, right = st.columns(2, gap="large")
+            with left:
+                _figures(whole, found)
+            with right:
+                if whole.curve:
+                    st.altair_chart(_curve_chart(whole), alt="Share of right pictures by score")
+            _table(found)
         _raters(found, rater)
+        _moving(labels, rater)
+
+
+def _moving(labels: list[Label], rater: str) -> None:
+    """Give answers to the person who gave them."""
+    if not st.secrets.get("labels", True):
+        return
+    names = list(dict.fromkeys(label.rater for label in labels))
+    with st.expander("Answers under a wrong name", key="moving", on_change="rerun") as unfolded:
+        if not unfolded.open:
+            return
+        st.caption(
+            "They are taken back under that name and said under the right one, at the time when "
+            "they were said; both stay on record."
+        )
+        with st.container(horizontal=True):
+            wrong = st.selectbox("Given under", names, key="wrong_rater", width=240)
+            right = st.selectbox(
+                "By whom",
+                dict.fromkeys([*([rater] if rater else []), *names]),
+                index=None,
+                key="right_rater",
+                accept_new_options=True,
+                placeholder="Choose or write a name",
+                width=240,
+            )
+        given = standing(labels, wrong)[::-1]
+        event = st.dataframe(
+            _given(given),
+            hide_index=True,
+            height="content" if len(given) < MOST_GIVEN else 320,
+            on_select="rerun",
+            selection_mode="multi-row",
+            key=f"given {wrong} {len(labels)}",
+            alt="Answers given under this name, newest first",
+        )
+        rows = [int(row) for row in event.selection.rows if int(row) < len(given)]
+        chosen = {(given[row].render, given[row].question) for row in rows}
+        taken = [one for one in given if (one.render, one.question) in chosen] or given
+        which = "" if rows or len(taken) == 1 else "all "
+        which += words.several(len(taken), "answer")
+        st.button(
+            f"Give {which} to {plain(right)}" if right else f"Give {which} to …",
+            disabled=not right or right == wrong or not given,
+            on_click=_give,
+            args=(taken, right or "", len(_labels_named(labels, wrong))),
+        )
+
+
+def _given(labels: list[Label]) -> pd.DataFrame:
+    """Answers as rows, for people."""
+    drawn = facts.store().renders_of(label.render for label in labels)
+    rows = []
+    for label in labels:
+        question = facts.question(label.question)
+        told = KIND_WORDS.get(question.kind, question.kind.value)
+        rows.append(
+            (
+                drawn[label.render][0].prompt,
+                f"{told}: {question.text}" if not question.kind.is_choice else told,
+                label.answer,
+                words.moment(label.at),
+            )
+        )
+    return pd.DataFrame(rows, columns=["Prompt", "Question", "Answer", "Given (UTC)"])
+
+
+def _give(labels: list[Label], name: str, so_far: int) -> None:
+    try:
+        new = moved(labels, name)
+    except UserError as error:
+        st.session_state["label_trouble"] = f"Nothing was moved: {error}."
+        return
+    _write(new, labels[0].rater, so_far)
+
+
+def _labels_named(labels: list[Label], rater: str) -> list[Label]:
+    return [label for label in labels if label.rater == rater]
 
 
 def _figures(whole: Calibration, found: LabelFinding) -> None:
@@ -414,7 +591,12 @@ def _table(found: LabelFinding) -> None:
 
 def _raters(found: LabelFinding, rater: str) -> None:
     between = found.between
-    if between.value is not None:
+    if between.value is not None and between.units < judge.FEW_LABELS:
+        st.caption(
+            f"{words.several(between.units, 'question')} of {judge.FEW_LABELS} answered by more "
+            "than one person: with that many, this page says how far people agree."
+        )
+    elif between.value is not None:
         st.caption(
             f"Between raters: Krippendorff's alpha {between.value:.2f} "
             f"({between.low:.2f} to {between.high:.2f}) on "
@@ -424,6 +606,8 @@ def _raters(found: LabelFinding, rater: str) -> None:
         again = one.repeats
         if not again.share.total:
             told = "no picture came twice yet"
+        elif again.share.total < LEAST_REPEATS:
+            told = f"{words.several(again.share.total, 'question')} came twice so far"
         else:
             told = f"the same answer again in {_rate(again.share)} of {again.share.total}"
         you = " (you)" if one.rater == rater else ""

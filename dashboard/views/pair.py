@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import math
 from typing import Any
 
 import choices
 import facts
 import looks
+import notepad
 import pandas as pd
 import pictures
 import proofs
@@ -15,14 +17,15 @@ import shots
 import streamlit as st
 from looks import plain
 
-from lcmis.findings import BeforeAfter, RepairFinding, words
-from lcmis.store import Evidence, Store
-from lcmis.types import ConceptPair, Render, Side, Verdict
+from lcmis import judge
+from lcmis.findings import RepairFinding, words
+from lcmis.store import Store
+from lcmis.types import About, ConceptPair, Render, Side, Verdict
 
 PER_PAGE = 60  # pictures, all models together
-WHY_WIDTH = 590  # pixels of the answers in a box over the page
-CHANGES_SHOWN = 12  # seeds of a repair, before and after
+CHANGES_SHOWN = 8  # seeds of a repair, before and after
 MOST_COLUMNS = 3  # more models than this lie below each other instead of side by side
+PICTURES, REPAIRS = "Pictures", "Repairs"
 SHOW = {
     "all": None,
     "right": [Verdict.ALIGNED],
@@ -30,6 +33,8 @@ SHOW = {
     "not counted": [Verdict.UNSCORED, Verdict.REFUSED],
 }
 DIFFER = "checkers differ"
+LEAST_WIDTH = 230  # pixels of a picture
+HELP_WHY = "The questions behind the scores, and how surely each answer holds."
 
 
 def main() -> None:
@@ -40,28 +45,24 @@ def main() -> None:
         _open(next(iter(ranked["pair_key"]), next(iter(facts.pairs()))))
     pair = facts.store().pair(wanted)
     order = list(dict.fromkeys(ranked["pair_key"]))
-    _neighbours(pair, order)
-    st.title(plain(pair.prompt))
-    _asked(pair)
-    drawn, repaired = st.tabs(
-        ["Pictures", "Repairs"], key="tab", on_change="rerun", bind="query-params"
-    )
-    if drawn.open:
-        with drawn:
-            _pictures(pair, ranked[ranked["pair_key"] == pair.key])
-        _look_ahead(pair, order)
-    if repaired.open:
-        with repaired:
-            _repairs(pair)
-
-
-def _pictures(pair: ConceptPair, ranked: pd.DataFrame) -> None:
+    _heading(pair, order)
     judged = facts.pictures()
     mine = judged[judged["pair_key"] == pair.key]
-    if mine.empty:
-        st.info("No picture was painted for this pair yet. Run `lcmis audit`: it shows up here.")
+    with st.container(horizontal=True, vertical_alignment="center", key="choices"):
+        tab = choices.one_of("What to see", [PICTURES, REPAIRS], key="tab", hidden=True)
+        show = ""
+        if tab == PICTURES and not mine.empty:
+            differ = [DIFFER] if len(facts.checkers()) > 1 else []
+            show = choices.one_of("Which pictures", [*SHOW, *differ], key="show", hidden=True)
+        _about(pair)
+    if tab == REPAIRS:
+        _repairs(pair)
+    elif mine.empty:
+        st.info(f"No picture was painted for this pair yet. {facts.how_to_fill()}")
     else:
-        _gallery(pair, mine, ranked)
+        _gallery(pair, mine, ranked[ranked["pair_key"] == pair.key], show)
+        _look_ahead(pair, order)
+    notepad.beside(About.PAIR, pair.key)
 
 
 def _look_ahead(pair: ConceptPair, order: list[str]) -> None:
@@ -77,9 +78,12 @@ def _open(pair_key: str) -> None:
     st.switch_page("views/pair.py", query_params=facts.address(pair=pair_key))
 
 
-def _neighbours(pair: ConceptPair, ranked: list[str]) -> None:
-    """Links to the list and to the next worse and the next better pair."""
-    with st.container(horizontal=True, vertical_alignment="center"):
+def _heading(pair: ConceptPair, ranked: list[str]) -> None:
+    """The prompt, and beside it the ways to the list and to the next worse and better pair."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.title(plain(pair.prompt), width="content")
+        st.html(copies(pair.prompt), width="content")
+        st.space("stretch")
         st.page_link(
             "views/pairs.py",
             label="All pairs",
@@ -97,45 +101,47 @@ def _neighbours(pair: ConceptPair, ranked: list[str]) -> None:
             there = 0 <= other < len(ranked)
             if st.button(label, icon=icon, type="tertiary", shortcut=key, disabled=not there):
                 _open(ranked[other])
-        st.caption(f"Number {place + 1:,} of {len(ranked):,}, worst first")
+        st.caption(f"{place + 1:,} of {len(ranked):,}, worst first", width="content")
 
 
-def _asked(pair: ConceptPair) -> None:
-    """The two things asked for, how they look, and who may take their place."""
-    for side, column in zip(Side, st.columns(2, border=True), strict=True):
-        concept = pair.concept(side)
-        with column:
-            st.markdown(f"**{plain(concept.name)}**")
-            if concept.description:
-                st.caption(plain(concept.description))
+def copies(prompt: str) -> str:
+    """Buttons that copy the prompt and the address of this page."""
+    told = html.escape(prompt, quote=True)
+    return (
+        f'<div class="lcmis-copies"><button class="lcmis-copy" data-lcmis-copy="{told}">'
+        '<span aria-live="polite">copy prompt</span></button>'
+        '<button class="lcmis-copy" data-lcmis-copy=""><span aria-live="polite">copy link</span>'
+        "</button></div>"
+    )
+
+
+def _about(pair: ConceptPair) -> None:
+    """The two things asked for, in the order of the prompt, and who may take their place."""
+    with st.popover("About this pair", icon=":material/info:", type="tertiary"):
+        for side in looks.as_asked(pair):
+            concept = pair.concept(side)
+            look = f": {plain(concept.description)}" if concept.description else ""
+            st.markdown(f"**{plain(concept.name)}**{look}")
             suspects = [intruder.concept.name for intruder in pair.intruders_of(side)]
             if suspects:
                 st.caption(
                     f"May be displaced by: {plain(', '.join(suspects))}", help=looks.HELP_INTRUDER
                 )
-    beside = [
-        f"{label}: {text}"
         for label, text in (
             ("Kind of conflict", pair.pattern),
             ("Proposed by", pair.source),
             ("Key", pair.key),
-        )
-        if text
-    ]
-    st.caption(plain(" · ".join(beside)))
+        ):
+            if text:
+                st.caption(plain(f"{label}: {text}"))
 
 
-def _gallery(pair: ConceptPair, mine: pd.DataFrame, ranked: pd.DataFrame) -> None:
+def _gallery(pair: ConceptPair, mine: pd.DataFrame, ranked: pd.DataFrame, show: str) -> None:
     """One page of seeds, the models side by side: equal seeds lie at equal places."""
     models = [model for model in facts.models() if (mine["model"] == model).any()]
     names = words.short_names(facts.models())
-    with st.container(
-        horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
-    ):
-        differ = [DIFFER] if len(facts.checkers()) > 1 else []
-        show = choices.one_of("Pictures", [*SHOW, *differ], key="show")
-        seeds = sorted(set(mine.loc[_passes(mine, show), "seed"]))
-        on_page = seeds[choices.page(len(seeds), max(1, PER_PAGE // len(models)))]
+    seeds = sorted(set(mine.loc[_passes(mine, show), "seed"]))
+    on_page = seeds[choices.page(len(seeds), max(1, PER_PAGE // len(models)))]
     if not seeds:
         st.info("No picture of this pair is like that. Choose “all” to see the others.")
         return
@@ -153,7 +159,7 @@ def _gallery(pair: ConceptPair, mine: pd.DataFrame, ranked: pd.DataFrame) -> Non
             if of_model.empty:
                 st.caption("None on this page.")
                 continue
-            grid = st.grid("auto", min_column_width=150, gap="small")
+            grid = st.grid("auto", min_column_width=LEAST_WIDTH, gap="small")
             picture: Any
             for picture in of_model.itertuples(index=False):
                 with grid.container(border=True, gap="xsmall", height="stretch"):
@@ -171,17 +177,18 @@ def _passes(mine: pd.DataFrame, show: str) -> pd.Series:
 
 
 def _model_heading(name: str, rows: pd.DataFrame) -> None:
-    st.markdown(f"## {plain(name)}")
+    """The model, its verdict on the pair and what that rests on, in two lines."""
     row: Any
     for row in rows.itertuples(index=False):
+        badge = looks.decision_badge(judge.Decision(row.decision)) if row.scored else ""
+        st.markdown(f"## {plain(name)} {badge}")
         right = words.share(row.rate, row.low, row.high)
-        level = row.levels or words.level(None)
-        st.markdown(
-            f"Right: **{plain(right)}** · level **{level}** · {row.scored} judged",
-            help=f"{looks.HELP_RIGHT} {looks.HELP_LEVEL}",
+        instead = f" · instead: {plain(row.intruder)}" if row.intruder else ""
+        st.caption(
+            f"{row.aligned} of {row.scored} right: {plain(right)} · level "
+            f"{row.levels or words.level(None)}{instead}",
+            help=f"{looks.HELP_RIGHT} {looks.HELP_LEVEL} {looks.HELP_DECISION}",
         )
-        if row.intruder:
-            st.caption(f"Painted instead: {plain(row.intruder)}", help=looks.HELP_INTRUDER)
 
 
 def _card(
@@ -194,7 +201,8 @@ def _card(
     shots.shot(render, kind="thumbnail", alt=alt, store=store)
     said = []
     if not render.refusal:
-        said += [(pair.a.name, picture.a), (pair.b.name, picture.b)]
+        scores = {Side.A: picture.a, Side.B: picture.b}
+        said += [(pair.concept(side).name, scores[side]) for side in looks.as_asked(pair)]
     for lacking, asked, name, value in (
         (Verdict.A_MISSING, pair.a.name, picture.intruder_a, picture.intruder_a_value),
         (Verdict.B_MISSING, pair.b.name, picture.intruder_b, picture.intruder_b_value),
@@ -222,18 +230,36 @@ def _beneath(pair: ConceptPair, spec_key: str, seed: int, address: dict[str, str
             query_params=address | {"picture": spec_key},
             width="content",
         )
-        why = st.popover(
-            "Why",
-            type="tertiary",
-            help="The questions behind the scores, and how surely each answer holds.",
-            key=f"why-{spec_key}",
-            on_change="rerun",
-        )
-        if why.open:
-            with why:
-                said = facts.store().scores(spec_key)
-                mine = [one for one in said if one[1].checker == facts.checker()]
-                shots.answers(mine or said, pair, width=WHY_WIDTH)
+        if st.button("Why", type="tertiary", key=f"why-{spec_key}", help=HELP_WHY):
+            _why(pair, spec_key)
+
+
+@st.dialog("Why", width="large")
+def _why(pair: ConceptPair, spec_key: str) -> None:
+    """The picture, and beside it what made its verdict; the rest below."""
+    with looks.user_errors_shown():
+        store = facts.store()
+        spec, render = store.render(spec_key)
+        said = store.scores(spec_key)
+        picture, told = st.columns([2, 3], gap="medium")
+        with picture:
+            shots.shot(render, kind="picture", alt=f"{pair.prompt}, seed {spec.seed}", store=store)
+            st.caption(plain(f"{pair.prompt}, seed {spec.seed}"))
+        first = shots.deciding(said, facts.checker(), facts.threshold())
+        rest = [one for one in said if one not in first]
+        with told:
+            verdict = facts.pictures()
+            here = verdict[(verdict["spec_key"] == spec_key) & (verdict["pair_key"] == pair.key)]
+            if len(here):
+                st.markdown(looks.verdict_badge(Verdict(here["verdict"].iloc[0]), pair))
+            shots.answers(first or said, pair)
+            if first:
+                st.caption(
+                    f"These decide: a thing counts as present from {facts.threshold():g} on."
+                )
+        if first and rest:
+            with st.expander(f"{words.several(len(rest), 'other answer')}"):
+                shots.answers(rest, pair)
 
 
 # ── repairs ──────────────────────────────────────────────────────────────────────────────────────
@@ -289,8 +315,9 @@ def _trials(tried: pd.DataFrame) -> None:
 
 
 def _repair(pair: ConceptPair, one: RepairFinding) -> None:
-    """One certificate: in words, as a plot over models, and as pictures."""
+    """One certificate: in words, as pictures, and as a plot over models."""
     proofs.spelled(one)
+    proofs.changes(one, most=CHANGES_SHOWN)
     st.altair_chart(
         proofs.rates_chart(proofs.rates(one)), alt="Right before and after, on every model"
     )
@@ -303,53 +330,6 @@ def _repair(pair: ConceptPair, one: RepairFinding) -> None:
             "Not tried on another model yet: `lcmis certify -m MODEL` asks whether it holds there.",
             help=proofs.HELP_PORTABLE,
         )
-    _changes(pair, one)
-
-
-def _changes(pair: ConceptPair, one: RepairFinding) -> None:
-    """The same seed before and after, wins and losses first."""
-    ordered = sorted(one.pictures, key=lambda seed: (not seed.is_win, not seed.is_loss))
-    proof = one.certificate
-    with st.expander(
-        f"Before and after on the same seeds: {proof.wins} won, {proof.losses} lost, "
-        f"{len(proof.seeds) - proof.wins - proof.losses} alike",
-        key=f"changes-{one.certificate.nomination.key}",
-        on_change="rerun",
-    ) as unfolded:
-        if not unfolded.open:
-            return
-        grid = st.grid("auto", min_column_width=330, gap="small")
-        for seed in ordered[:CHANGES_SHOWN]:
-            with grid.container(border=True, gap="xsmall"):
-                _change(pair, seed)
-        if len(ordered) > CHANGES_SHOWN:
-            st.caption(f"{len(ordered) - CHANGES_SHOWN} more seeds, alike or of the same kind.")
-
-
-def _change(pair: ConceptPair, seed: BeforeAfter) -> None:
-    outcome = "won" if seed.is_win else "lost" if seed.is_loss else "alike"
-    st.caption(f"seed {seed.seed}, **{outcome}**")
-    halves = st.grid(2, gap="small")
-    for title, item, verdict in (
-        ("Before", seed.before, seed.was),
-        ("After", seed.after, seed.now),
-    ):
-        with halves.container(gap="xsmall"):
-            _half(pair, title, item, verdict)
-
-
-def _half(pair: ConceptPair, title: str, item: Evidence, verdict: Verdict) -> None:
-    _, render = facts.store().render(item.spec_key)
-    shown = words.verdict(verdict, pair)
-    shots.shot(render, kind="thumbnail", alt=f"{title}: {pair.prompt}, seed {item.seed}: {shown}")
-    st.caption(title)
-    st.markdown(looks.verdict_badge(verdict, pair))
-    st.page_link(
-        "views/picture.py",
-        label="record",
-        icon=":material/open_in_full:",
-        query_params=facts.address(pair=pair.key, picture=item.spec_key),
-    )
 
 
 def _percent(value: float) -> str:

@@ -32,6 +32,13 @@ def main() -> None:
         boxes.shot(render, facts.store().scores(render.spec_key), alt=spec.prompt)
         st.caption("To paint it again and compare:")
         st.code(f"lcmis replay {render.spec_key}", language=None, wrap_lines=True)
+        if not render.refusal and not mine.empty:
+            st.page_link(
+                "views/similar.py",
+                label="Pictures like it",
+                icon=":material/scatter_plot:",
+                query_params=facts.address(picture=render.spec_key),
+            )
     with right:
         if not mine.empty and pair:
             st.markdown(looks.verdict_badge(Verdict(mine["verdict"].iloc[0]), pair))

@@ -7,17 +7,26 @@ import functools
 import choices
 import facts
 import looks
+import notepad
 import proofs
 import streamlit as st
+from looks import plain
 
 from lcmis.export.formats import open_exporter
 from lcmis.export.repaired import repaired_prompt
 from lcmis.findings import RepairFinding, words
 from lcmis.plugins import registry
+from lcmis.types import About
 
 MOST_ROWS = 2000  # a table of selectable rows is sent to the browser whole
-MOST_SPELLED = 12  # repairs that are written out below the table
+MOST_SPELLED = 8  # repairs that are written out below the table
+CHANGES_SHOWN = 4  # seeds of each, before and after
+MOST_TOLD = 8  # things that a format cannot say
 OUTCOMES = {"all": None, "repaired": True, "not repaired": False}
+HELP_TAKEN = (
+    "Rows that are ticked; without a tick, the repairs that are proved, as `lcmis export` takes "
+    "them."
+)
 MIME = {"csv": "text/csv", "jsonl": "application/jsonl", "comfyui": "application/json"}
 
 
@@ -33,15 +42,18 @@ def main() -> None:
         st.info("No repair passes these filters. Take one away to see more.")
         return
     picked = _table(shown[:MOST_ROWS], len(every), len(shown))
-    taken = picked or shown
-    st.header("Take away")
-    _export(taken, whole=not picked)
+    downloads = st.container()
+    read = picked or shown
     st.header("Chosen" if picked else "In words")
-    for one in taken[:MOST_SPELLED]:
+    for one in read[:MOST_SPELLED]:
         with st.container(border=True):
             proofs.spelled(one, linked=True)
-    if len(taken) > MOST_SPELLED:
-        st.caption(f"{len(taken) - MOST_SPELLED:,} more: choose rows to read them here.")
+            proofs.changes(one, most=CHANGES_SHOWN)
+            notepad.beside(About.REPAIR, one.certificate.nomination.key)
+    if len(read) > MOST_SPELLED:
+        st.caption(f"{len(read) - MOST_SPELLED:,} more: choose rows to read them here.")
+    with downloads:
+        _take_away(picked, shown)
 
 
 def _nothing() -> None:
@@ -155,16 +167,42 @@ def _table(shown: list[RepairFinding], num_all: int, num_shown: int) -> list[Rep
     return [shown[int(row)] for row in event.selection.rows if int(row) < len(shown)]
 
 
-def _export(taken: list[RepairFinding], *, whole: bool) -> None:
-    """A button a format; the file is made when it is asked for."""
+def _take_away(picked: list[RepairFinding], shown: list[RepairFinding]) -> None:
+    """What goes into the files: what was ticked, else what is proved, as the command line does."""
+    st.header("Take away", help=HELP_TAKEN)
+    taken = picked or [one for one in shown if one.standing.proved]
+    if not picked and len(taken) < len(shown):
+        unproved = len(shown) - len(taken)
+        also = st.toggle(
+            f"Also {words.several(unproved, 'repair')} not proved", key="every", bind="query-params"
+        )
+        taken = shown if also else taken
+    if not taken:
+        st.info(
+            "No repair here is proved, so there is nothing to take away. Tick rows, or take those "
+            "not proved too: they are marked so in every format."
+        )
+        return
+    _export(taken, whole="Chosen" if picked else "All" if len(taken) == len(shown) else "Proved")
+
+
+def _export(taken: list[RepairFinding], *, whole: str) -> None:
+    """A button a format, and what each cannot say; the file is made when it is asked for."""
+    proved = sum(one.standing.proved for one in taken)
+    marked = "" if proved == len(taken) else " Those that are not proved are marked so."
     st.caption(
-        f"{'All' if whole else 'Chosen'}: {words.several(len(taken), 'repair')}, with seeds, "
-        "scores and certificate. Those that did not pass are marked so in every format."
+        f"{whole}: {words.several(len(taken), 'repair')}, with seeds, scores and certificate."
+        f"{marked}"
     )
     prompts = [repaired_prompt(one) for one in taken]
+    told = []
     with st.container(horizontal=True):
         for entry in registry.describe("exporters"):
             exporter = open_exporter(entry.name)
+            left_out = [sentence for one in prompts if (sentence := exporter.left_out(one))]
+            notes = dict.fromkeys(note for one in prompts for note in exporter.notes(one))
+            told += [f"{entry.name} leaves out {sentence}" for sentence in left_out]
+            told += [f"{entry.name}: {note}" for note in notes]
             st.download_button(
                 entry.name,
                 data=functools.partial(exporter.write, prompts),
@@ -174,7 +212,18 @@ def _export(taken: list[RepairFinding], *, whole: bool) -> None:
                 help=entry.summary,
                 key=f"take-{entry.name}",
                 on_click="ignore",
+                disabled=len(left_out) == len(prompts),
             )
+    if told:
+        _cannot_say(told)
+
+
+def _cannot_say(told: list[str]) -> None:
+    """What is lost on the way into a format, as the command line says it when it exports."""
+    st.markdown(f":material/info: **{words.several(len(told), 'thing')} that a format cannot say**")
+    st.markdown("\n".join(f"- {plain(one)}" for one in told[:MOST_TOLD]))
+    if len(told) > MOST_TOLD:
+        st.caption(f"{len(told) - MOST_TOLD:,} more: choose fewer repairs to read them.")
 
 
 main()

@@ -28,7 +28,7 @@ def main() -> None:
     _progress()
     _decided(names)
     _refusals(names)
-    _failures()
+    _errors()
     _money(names)
     _exchanges()
     _every_run()
@@ -80,10 +80,7 @@ def _progress() -> None:
             )
             st.altair_chart(looks.growth_chart(table), alt="Pictures over the last minutes")
         else:
-            st.caption(
-                "Nothing has been added since you began to look. `lcmis audit` goes on where the "
-                "last run ended; this page shows it as it goes."
-            )
+            st.caption(f"Nothing has been added since you began to look. {facts.how_to_fill()}")
 
 
 def _decided(names: dict[str, str]) -> None:
@@ -96,7 +93,7 @@ def _decided(names: dict[str, str]) -> None:
         help="An audit paints pictures of a pair until it can tell whether the pair fails more "
         "often than the limit, or until it has painted as many as it may.",
     )
-    table = opinions.decisions(facts.judged_pairs(), rule)
+    table = opinions.decisions(facts.judged_pairs())
     known = len(facts.pairs())
     kinds = [kind.value for kind in judge.Decision]
     settled = table[kinds].sum(axis=1) - table[judge.Decision.CONTINUE.value]
@@ -158,16 +155,16 @@ def _refusals(names: dict[str, str]) -> None:
     )
 
 
-def _failures() -> None:
-    failures = facts.failures()
-    st.header("Failures", help="Items that broke; the next run tries them again.")
-    if not failures:
+def _errors() -> None:
+    errors = facts.failures()
+    st.header("Errors", help="What could not be painted, checked or asked; it is no verdict.")
+    if not errors:
         st.caption("None: everything that was tried worked.")
         return
-    st.caption(f"{len(failures):,}, newest first; the next `lcmis audit` tries them again.")
+    st.caption(f"{len(errors):,}, newest first; the next `lcmis audit` tries them again.")
     st.dataframe(
         pd.DataFrame(
-            [(words.moment(f.at), f.stage, f.sentence, f.item) for f in failures],
+            [(words.moment(f.at), f.stage, f.sentence, f.item) for f in errors],
             columns=["When (UTC)", "While", "What happened", "Item"],
         ),
         hide_index=True,

@@ -14,7 +14,17 @@ ROOT = Path(__file__).parent.parent.parent
 TOP = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
 """Files above docs/ and their place among the pages."""
 ORDER = {
-    "Guides": ["first-audit", "models", "checkers", "pairs", "repair", "extend"],
+    "Guides": [
+        "first-audit",
+        "looking",
+        "workers",
+        "models",
+        "checkers",
+        "pairs",
+        "repair",
+        "share",
+        "extend",
+    ],
     "Figures": ["numbers", "measured"],
     "The house": ["house", "glossary", "contributing"],
 }

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import (
+    ApartSettings,
     AuditSettings,
     CheckerSettings,
     HostedSettings,
@@ -23,6 +24,7 @@ from lcmis.plugins.settings import (
     RemoteSettings,
     StoppingSettings,
     TextModelSettings,
+    WorkersSettings,
 )
 from lcmis.types import FIRST_REPAIR_SEED, Adapter, Embedding
 
@@ -98,6 +100,10 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
                 for word in entry.get("embeddings", ()):
                     _refuse_unknown(word, Embedding, f"{where}, [[{name}]] embeddings")
     _refuse_unknown(table.get("stopping", {}), StoppingSettings, f"{where}, [stopping]")
+    workers = table.get("workers", {})
+    _refuse_unknown(workers, WorkersSettings, f"{where}, [workers]")
+    for entry in workers.get("apart", ()):
+        _refuse_unknown(entry, ApartSettings, f"{where}, [[workers.apart]]")
     if table.get("text_model") is not None:
         _refuse_unknown(table["text_model"], TextModelSettings, f"{where}, [text_model]")
         _refuse_secrets(table["text_model"], where)
@@ -236,6 +242,11 @@ def _refuse_impossible(config: AuditSettings, where: str) -> None:
         "stopping.alpha": stopping.alpha,
         "stopping.beta": stopping.beta,
     }
+    _refuse_impossible_workers(config.workers, where)
+    if not 0 <= config.max_failure_share <= 1:
+        raise ConfigError(
+            f"{where}: max_failure_share is {config.max_failure_share:g}, but it is from 0 to 1"
+        )
     for name, value in shares.items():
         if not 0 < value < 1:
             raise ConfigError(f"{where}: {name} is {value}, but it lies between 0 and 1")
@@ -270,6 +281,25 @@ def _refuse_impossible(config: AuditSettings, where: str) -> None:
     ):
         if not entries:
             raise ConfigError(f"{where}: {name} is empty: name at least one")
+
+
+def _refuse_impossible_workers(workers: WorkersSettings, where: str) -> None:
+    groups: list[tuple[str, WorkersSettings | ApartSettings]] = [
+        ("workers", workers),
+        *(("workers.apart", one) for one in workers.apart),
+    ]
+    for name, one in groups:
+        least = 0 if isinstance(one, WorkersSettings) else 1
+        if one.count < least:
+            raise ConfigError(f"{where}: {name}.count is {one.count}, but it is at least {least}")
+        if one.memory < 0:
+            raise ConfigError(f"{where}: {name}.memory is {one.memory:g}, but it is at least 0")
+        gpus = one.gpus or 0.0
+        if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+            raise ConfigError(
+                f"{where}: {name}.gpus is {gpus:g}: write a fraction of one, such as 0.5, or a "
+                f"whole number of them"
+            )
 
 
 def _lower(message: str) -> str:

@@ -14,8 +14,8 @@ from typing import Literal
 
 from PIL import Image, ImageDraw
 
-from lcmis.audit.provenance import REPORTED_PACKAGES
 from lcmis.errors import CheckError
+from lcmis.machine.versions import REPORTED_PACKAGES
 from lcmis.plugins import registry
 from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.optional import notes_of, way_of
@@ -23,6 +23,7 @@ from lcmis.plugins.protocols import Checker, ImageModel, KnownCase
 from lcmis.plugins.settings import AuditSettings, CheckerSettings
 from lcmis.render import draw
 from lcmis.render.proved import Proved
+from lcmis.render.rows import MOST_PINNED, pins_rows
 from lcmis.types import Question, QuestionKind, RenderSpec, Stage
 
 SAFE_SQLITE = (3, 51, 3)
@@ -205,17 +206,24 @@ def check_batches(model: ImageModel) -> Finding:
         )
         proved.keep(BIT_EQUAL, sentence)
         return Finding(model.model_id, "ok", sentence)
+    pinned = pins_rows(specs[0].device, MOST_PINNED) and model.batch_size > MOST_PINNED
+    instead = f"{MOST_PINNED}, where its place follows from its seed" if pinned else "1"
     return Finding(
         model.model_id,
         "fault",
-        f"a picture depends on its neighbours under {specs[0].profile}: run with --batch 1",
+        f"a picture depends on its neighbours or its place under {specs[0].profile}: run with "
+        f"--batch {instead}",
     )
 
 
 def _examined(model: ImageModel) -> list[RenderSpec]:
-    """Two pictures of one prompt, one of another, and one of both where prompts can be switched."""
+    """Two pictures of one prompt, one of another, and one of both where prompts can be switched;
+    where batches are drawn here, as many more as fill one, so that every row is tried.
+    """
     circle, both = Stage("a red circle"), Stage("a blue square beside a green triangle")
     specs = [model.spec((circle,), 0), model.spec((circle,), 1), model.spec((both,), 2)]
     if model.supports_stages:
         specs.append(model.spec((Stage(circle.prompt, 0.5), both), 0))
+    if specs[0].device in ("cpu", "cuda", "mps"):
+        specs += [model.spec((circle,), seed) for seed in range(len(specs), model.batch_size)]
     return specs

@@ -59,4 +59,21 @@ def chosen_pairs(config: AuditSettings) -> Chosen:
             f"no pair has a pattern with {' or '.join(map(repr, config.patterns))} in it: "
             f"there are {', '.join(there)}"
         )
-    return Chosen(select(wanted, limit=config.limit), tuple(sets))
+    chosen = select(wanted, limit=config.limit)
+    return Chosen(_shard(chosen, config.shard) if config.shard else chosen, tuple(sets))
+
+
+def _shard(pairs: tuple[ConceptPair, ...], shard: str) -> tuple[ConceptPair, ...]:
+    """Every n-th pair from the i-th on, so that each part has its share of every pattern.
+
+    Raises:
+        ConfigError: it is no part, or an empty one.
+    """
+    part, _, parts = shard.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ConfigError(f"shard is {shard!r}, but it is i/n, such as 1/8, with i from 1 to n")
+    if int(parts) > len(pairs):
+        raise ConfigError(
+            f"shard is {shard}, and there are only {len(pairs)} pairs: cut them into fewer parts"
+        )
+    return pairs[int(part) - 1 :: int(parts)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lcmis import findings, judge
 from lcmis.audit.pairs import chosen_pairs
-from lcmis.audit.run import Audit, Watch
+from lcmis.audit.run import Audit, Cost, Watch
 from lcmis.errors import ConfigError
 from lcmis.machine.files import replacing
 from lcmis.plugins.opening import open_checker, open_model, open_text_model
@@ -24,7 +24,7 @@ from lcmis.propose.rounds import LICENCE, Embed, Kind, Measured, Proposal, Round
 from lcmis.store import Store
 from lcmis.text.recorded import Correspondence
 from lcmis.types import ConceptPair, Rate
-from lcmis.workers.here import Studio
+from lcmis.workers.studio import Studio
 
 SEVERE = 4
 """Level from which a proposed pair counts as a find."""
@@ -42,6 +42,10 @@ class ProposeSettings:
     """A file of pairs; what it holds already is known, and a person may edit it between rounds."""
     audits: bool = True
     """Whether each round is drawn and checked before the next; without, nothing guides."""
+    audits_first: bool = True
+    """Whether it begins with the pairs of the configuration, and draws them first where they are
+    not decided yet; otherwise it begins with those of the store, and draws none of them.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +114,29 @@ class Propose:
         self.watch = watch
         self.tell = tell
         self.command = ""
-        self.seeds = chosen_pairs(config).pairs
+        stored = () if settings.audits_first else tuple(filter(_is_given, store.pairs()))
+        self.seeds = stored or chosen_pairs(config).pairs
         self.model = Correspondence(
             open_text_model(settings.text_model), settings.text_model, store
         )
-        self.studio = Studio(store, config.max_failures)
+        self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         self.checker = open_checker(config.checkers[0])
         self.models = [open_model(entry).model_id for entry in config.models]
         self.rule = findings.stopping_rule(config.stopping)
         self._exhausted: tuple[str, ...] = ()
+
+    @property
+    def first_pairs(self) -> list[ConceptPair]:
+        """Those that are audited before anything is asked."""
+        seeds = self.seeds if self.settings.audits_first else ()
+        return list(dict.fromkeys([*seeds, *self._kept()]))
+
+    def cost(self) -> Cost:
+        """What auditing those would draw; the rounds come on top."""
+        first = self.first_pairs
+        if not (first and self.settings.audits):
+            return Cost(0, 0, 0, 0, None)
+        return Audit(self.config, self.store, pairs=first).cost()
 
     def run(self, command: str = "") -> ProposeResult:
         """Audit what there is; then ask, write, audit; again and again.
@@ -130,7 +148,7 @@ class Propose:
         started = time.monotonic()
         self.command = command
         kept = self._kept()
-        self._audit(list(dict.fromkeys([*self.seeds, *kept])))
+        self._audit(self.first_pairs)
         baseline = self._severe(self.measured(self.seeds))
         results = []
         first = 1 + max((_round_of(pair) for pair in kept), default=0)
@@ -260,6 +278,10 @@ class Propose:
 def _embedded(encoder: Encoder, texts: Sequence[str]) -> Sequence[Sequence[float]]:
     rows: list[list[float]] = encoder.read(texts).tolist()
     return rows
+
+
+def _is_given(pair: ConceptPair) -> bool:
+    return not _round_of(pair)
 
 
 def _round_of(pair: ConceptPair) -> int:

@@ -10,25 +10,13 @@ import subprocess
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from lcmis.machine.versions import versions
 from lcmis.plugins.settings import AuditSettings
 from lcmis.types import Run
-
-REPORTED_PACKAGES = (
-    "lcmis",
-    "torch",
-    "diffusers",
-    "transformers",
-    "open_clip_torch",
-    "sqlalchemy",
-    "numpy",
-    "pillow",
-)
-"""Whose versions decide pixels or scores, and so belong to a run's provenance."""
 
 
 def provenance(
@@ -46,13 +34,6 @@ def provenance(
         models=tuple(models),
         checkers=tuple(checkers),
     )
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of :data:`REPORTED_PACKAGES`, as they are installed here."""
-    return {"python": platform.python_version()} | {
-        name: version(name) for name in REPORTED_PACKAGES
-    }
 
 
 def _withheld(value: object) -> None:

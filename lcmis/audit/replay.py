@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lcmis import findings
-from lcmis.audit.provenance import versions
 from lcmis.errors import ConfigError, RenderError
+from lcmis.machine.versions import versions
 from lcmis.plugins.opening import open_model
 from lcmis.plugins.protocols import ImageModel
 from lcmis.plugins.settings import ModelSettings
@@ -82,6 +82,8 @@ def _model_of(spec: RenderSpec, store: Store, also: Sequence[ModelSettings]) -> 
                 return model
             if (then := _with_numbers_of(spec, usual, settings)) is not None:
                 return then
+            if (then := _computed_plainly(spec, settings)) is not None:
+                return then
         tried.append(model.model_id)
     raise ConfigError(
         f"{spec.key} was drawn by {spec.model} with {spec.profile}, {spec.num_inference_steps} "
@@ -125,6 +127,20 @@ def _with_numbers_of(
     if dataclasses.replace(usual, negative_prompt=spec.negative_prompt, **open_then) != spec:
         return None
     return open_model(dataclasses.replace(settings, **open_then))
+
+
+def _computed_plainly(spec: RenderSpec, settings: ModelSettings) -> ImageModel | None:
+    """The model with neither layout nor decoding of its own, as all were run before there were
+    any; None where that is not how the picture was drawn.
+    """
+    if settings.channels_last is not None or settings.vae_decoding is not None:
+        return None
+    then = dataclasses.replace(settings, channels_last=False, vae_decoding="whole")
+    model = open_model(then)
+    usual = model.spec(spec.stages, spec.seed)
+    if dataclasses.replace(usual, negative_prompt=spec.negative_prompt) == spec:
+        return model
+    return _with_numbers_of(spec, usual, then)
 
 
 def _changed(store: Store) -> tuple[str, ...]:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
+import functools
+import operator
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from PIL.Image import Image
-
 from lcmis import findings, judge
+from lcmis.audit.controls import BLANK, MISMATCHED, control_spec, missing_controls
 from lcmis.audit.pairs import Chosen, chosen_pairs
+from lcmis.audit.planned import Planned
 from lcmis.audit.provenance import provenance
-from lcmis.check import blank_picture, questions_for
+from lcmis.check import questions_for
 from lcmis.errors import ConfigError, ItemError, RenderError
-from lcmis.findings import CONTROL_MODEL, ModelFinding, PairFinding
+from lcmis.findings import ModelFinding, PairFinding
 from lcmis.machine.hub.fetching import Fetch
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.optional import fetches_of, may_decide, notes_of, price_of, spent_by
-from lcmis.plugins.protocols import Checker, ImageModel
+from lcmis.plugins.optional import bill_of, fetches_of, may_decide, notes_of, price_of, spent_by
+from lcmis.plugins.protocols import Bill, Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
-from lcmis.store import Drawn, Store
+from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Question, RenderSpec, Stage
-from lcmis.workers.here import Studio, drawn_as
+from lcmis.workers import hire
+from lcmis.workers.orders import Delivery, DrawOrder, Wish
+from lcmis.workers.studio import Studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Progress:
 
     model: str
     activity: str
-    """What happens now: ``"drawing"`` or ``"checking"``."""
+    """What happens now: ``"drawing"`` or ``"checking"``, and by how many workers."""
     pictures: int
     """Of this model, in the store now."""
     expected: int
@@ -69,6 +72,16 @@ class AuditResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Judging:
+    """What a judge that is a service would be asked of one model's new pictures."""
+
+    checker: str
+    least: Bill
+    expected: Bill
+    most: Bill
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """What an audit would still draw for one model."""
 
@@ -95,6 +108,22 @@ class ModelPlan:
     """How much of the model and of each checker comes from the hub before its first picture."""
     notes: tuple[str, ...] = ()
     """Where its numbers come from, and what else is to be known of it; a sentence each."""
+    judging: tuple[Judging, ...] = ()
+    """What judges that are services would be asked of its new pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an audit would still draw, over all models."""
+
+    pairs: int
+    """Undecided on some model."""
+    models: int
+    """That have an undecided pair."""
+    expected: int
+    most: int
+    seconds_each: float | None
+    """Of a picture, where pictures of every such model were measured."""
 
 
 class Audit:
@@ -121,9 +150,14 @@ class Audit:
         self.checkers = [open_checker(settings) for settings in config.checkers]
         refuse_undecided(self.checkers[0])
         self.rule = findings.stopping_rule(config.stopping)
-        self._questions: dict[tuple[str, str], tuple[Question, ...]] = {}
-        self._specs: dict[tuple[str, str], tuple[RenderSpec, ...]] = {}
-        self.studio = Studio(store, config.max_failures)
+        self._questions: dict[str, tuple[tuple[Checker, tuple[Question, ...]], ...]] = {}
+        self._specs: dict[tuple[str, str], Planned] = {}
+        self._states: dict[str, _State] = {}
+        self._looks: dict[tuple[str, str], _PairLook] = {}
+        self._judged: tuple[Growth, dict[str, list[PairFinding]]] | None = None
+        """Under way, by model and pair."""
+        self._last: _State | None = None
+        self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         for kind, ids in (
             ("model", [model.model_id for model in self.models]),
             ("checker", [checker.checker_id for checker in self.checkers]),
@@ -137,21 +171,58 @@ class Audit:
         """What would be drawn, without drawing anything or loading a model."""
         return [self._plan_model(model) for model in self.models]
 
+    def cost(self) -> Cost:
+        """What would be drawn, in short; nothing is drawn, loaded or asked of a hub."""
+        pairs, expected, most, seconds = set(), 0, 0, 0.0
+        lasting: list[float | None] = []
+        mean, block, cap = judge.expected_pictures(self.rule).mean, self.rule.block, self.rule.cap
+        standing = self._standing()
+        for model in self.models:
+            undecided = self._undecided(standing[model.model_id])
+            if undecided:
+                drawn = [len(finding.evidence) for finding in undecided]
+                pairs |= {finding.pair.key for finding in undecided}
+                mine = sum(max(block, round(mean) - count) for count in drawn)
+                each = self._seconds_each(model)
+                lasting.append(each)
+                seconds += mine * (each or 0)
+                expected += mine
+                most += sum(max(0, cap - count) for count in drawn)
+        known = expected and None not in lasting
+        return Cost(len(pairs), len(lasting), expected, most, seconds / expected if known else None)
+
+    def _standing(self) -> dict[str, list[PairFinding]]:
+        """What the store says of each model's pairs; judged once as long as nothing is added."""
+        growth = self.store.growth()
+        if self._judged is None or self._judged[0] != growth:
+            found = {
+                model.model_id: self._find(model, self._readable(model)[0]) for model in self.models
+            }
+            self._judged = growth, found
+        return self._judged[1]
+
+    @staticmethod
+    def _undecided(found: Sequence[PairFinding]) -> list[PairFinding]:
+        return [pair for pair in found if pair.judgement.failing is judge.Decision.CONTINUE]
+
     def _plan_model(self, model: ImageModel) -> ModelPlan:
         readable, refused = self._readable(model)
         found = self._find(model, readable)
-        undecided = [pair for pair in found if pair.judgement.failing is judge.Decision.CONTINUE]
+        undecided = self._undecided(found)
         expectation = judge.expected_pictures(self.rule)
         drawn = [len(finding.evidence) for finding in undecided]
         block, cap = self.rule.block, self.rule.cap
+        least = [max(block, expectation.low - count) for count in drawn]
+        expected = [max(block, round(expectation.mean) - count) for count in drawn]
+        most = [max(0, cap - count) for count in drawn]
         return ModelPlan(
             model=model.model_id,
             pairs=len(readable),
             undecided=len(undecided),
             present=sum(len(finding.evidence) for finding in found),
-            least=sum(max(block, expectation.low - count) for count in drawn),
-            expected=sum(max(block, round(expectation.mean) - count) for count in drawn),
-            most=sum(max(0, cap - count) for count in drawn),
+            least=sum(least),
+            expected=sum(expected),
+            most=sum(most),
             seconds_each=self._seconds_each(model),
             refused=tuple(refused.values()),
             detectable=judge.minimum_detectable_difference(
@@ -163,7 +234,42 @@ class Audit:
                 *(fetch for checker in self.checkers for fetch in fetches_of(checker)),
             ),
             notes=notes_of(model),
+            judging=self._judging(
+                model, [finding.pair for finding in undecided], (least, expected, most)
+            ),
         )
+
+    def _judging(
+        self,
+        model: ImageModel,
+        pairs: Sequence[ConceptPair],
+        counts: tuple[Sequence[int], Sequence[int], Sequence[int]],
+    ) -> tuple[Judging, ...]:
+        """Of every judge that is a service; nothing is asked.
+
+        Args:
+            model: whose pictures are judged.
+            pairs: that are undecided.
+            counts: for each pair the pictures to draw: at least, expected, at most.
+        """
+        found = []
+        for checker in self.checkers:
+            bills = []
+            for pair in pairs:
+                spec = self._specs_of(model, pair, 1)[0]
+                asked = questions_for(checker, pair)
+                bills.append(bill_of(checker, asked, spec.width, spec.height))
+            known = [bill for bill in bills if bill is not None]
+            if known:
+                least, expected, most = (
+                    functools.reduce(
+                        operator.add,
+                        [bill.times(count) for bill, count in zip(known, each, strict=True)],
+                    )
+                    for each in counts
+                )
+                found.append(Judging(checker.checker_id, least, expected, most))
+        return tuple(found)
 
     def _seconds_each(self, model: ImageModel) -> float | None:
         listed = self.store.renders(model=model.model_id, limit=200)
@@ -181,23 +287,39 @@ class Audit:
         started = time.monotonic()
         models = [model.model_id for model in self.models]
         checkers = [checker.checker_id for checker in self.checkers]
+        before = self._standing()
         self.store.add_run(provenance(self.config, command, models, checkers))
         self.store.add_pairs(self.pairs)
-        self.studio.together = [*self.checkers, *filter(self._is_unfinished, self.models)]
-        for model in self.models:
-            self._audit_model(model)
-        self._check_controls()
-        return self.result(time.monotonic() - started)
+        unfinished = [one for one in self.models if any(map(_is_open, before[one.model_id]))]
+        self.studio.together = [*self.checkers, *unfinished]
+        self.studio.crew = hire(
+            self.store,
+            self.config.workers,
+            zip(self.models, self.config.models, strict=True),
+            zip(self.checkers, self.config.checkers, strict=True),
+        )
+        with self.studio:
+            for model in self.models:
+                for key, sentence in self._readable(model)[1].items():
+                    self.studio.leave_out(key, "render", sentence)
+            worked_on = self._audit(before)
+            self._check_controls()
+        settled = {name: found for name, found in before.items() if name not in worked_on}
+        return self._result(time.monotonic() - started, settled)
 
-    def result(self, seconds: float = 0.0) -> AuditResult:
+    def result(self) -> AuditResult:
         """What the store says now about the pairs, models and settings of this audit."""
+        return self._result(0.0, {})
+
+    def _result(self, seconds: float, settled: Mapping[str, list[PairFinding]]) -> AuditResult:
+        """``settled`` are findings that stand: nothing was drawn or checked since."""
         checkers = tuple(checker.checker_id for checker in self.checkers)
         return AuditResult(
             models=tuple(
                 findings.find_model(
                     self.store,
                     model.model_id,
-                    self._find(model, self._readable(model)[0]),
+                    settled.get(model.model_id) or self._find(model, self._readable(model)[0]),
                     checkers,
                     rule=self.rule,
                     threshold=self.config.threshold,
@@ -209,71 +331,135 @@ class Audit:
             seconds=seconds,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
             spent=sum(map(spent_by, self.models)) + sum(map(spent_by, self.checkers)),
-            notes=tuple(note for model in self.models for note in notes_of(model)),
+            notes=(
+                *(note for model in self.models for note in notes_of(model)),
+                *self.studio.crew.left_out,
+            ),
         )
 
-    def _audit_model(self, model: ImageModel) -> None:
-        undecided, refused = self._readable(model)
-        for key, sentence in refused.items():
-            self.studio.fail(key, "render", sentence)
-        for failure in self.store.failures():
-            if failure.item in {pair.key for pair in undecided}:
-                self.store.clear_failure(failure.item)
-        present = sum(len(finding.evidence) for finding in self._find(model, undecided))
-        state = _State(model.model_id, len(self.pairs), present)
-        for look in itertools.count(1):
-            seen = look * self.rule.block
-            plan = [
-                (pair, spec) for pair in undecided for spec in self._specs_of(model, pair)[:seen]
-            ]
-            state.undecided = len(undecided)
-            self._draw_missing(model, plan, state)
-            lacking = {spec.key for spec in self.store.missing([spec for _, spec in plan])}
-            self._check_missing(
-                [(pair, spec.key) for pair, spec in plan if spec.key not in lacking], {}
-            )
-            undecided = [
-                finding.pair
-                for finding in self._find(model, undecided, seen)
-                if finding.judgement.failing is judge.Decision.CONTINUE
-            ]
-            if not undecided or seen >= self.rule.cap:
-                return
+    def _audit(self, before: Mapping[str, Sequence[PairFinding]]) -> set[str]:
+        """Every look of every pair and model, as soon as the one before has come.
 
-    def _is_unfinished(self, model: ImageModel) -> bool:
-        found = self._find(model, self._readable(model)[0])
-        return any(pair.judgement.failing is judge.Decision.CONTINUE for pair in found)
+        Args:
+            before: what the store says of each model's pairs; those that it says all of are left.
 
-    def _draw_missing(
-        self, model: ImageModel, plan: Sequence[tuple[ConceptPair, RenderSpec]], state: _State
-    ) -> None:
-        owner = {spec.key: pair for pair, spec in plan}
-        self._tell("drawing", state)
-        with contextlib.closing(self.studio.draw_missing(model, plan)) as drawing:
-            for drawn in drawing:
-                state.pictures += len(drawn)
-                self._tell("checking", state)
-                images = {item.spec.key: item.image for item in drawn if item.image is not None}
-                self._check_missing([(owner[key], key) for key in images], images)
-                self._tell("drawing", state)
+        Returns:
+            The models of which something was to do.
+        """
+        items = []
+        for model in self.models:
+            found = before[model.model_id]
+            finished = self._finished(model, found)
+            todo = [one.pair for one in found if one.pair.key not in finished]
+            present = sum(len(finding.evidence) for finding in found)
+            self._states[model.model_id] = _State(model.model_id, len(self.pairs), present)
+            self._states[model.model_id].undecided = len(todo)
+            order = {pair.key: place for place, pair in enumerate(self.pairs)}
+            todo.sort(key=lambda pair: order[pair.key])
+            items += [_PairLook(model, pair, self.rule.block) for pair in todo]
+        self._clear_failures({pair.pair.key for found in before.values() for pair in found})
+        self.studio.work_on(
+            map(self._wish, items), self._next_looks, self._likely_looks, self._heard
+        )
+        return {item.model.model_id for item in items}
 
-    def _check_missing(
-        self, pictures: Sequence[tuple[ConceptPair, str]], images: Mapping[str, Image]
-    ) -> None:
-        """Ask every checker what it has not yet answered about these pictures."""
+    def _finished(self, model: ImageModel, found: Sequence[PairFinding]) -> set[str]:
+        """The keys of pairs that are decided by the first pictures that were planned, of which
+        every checker has answered all that it takes.
+        """
+        decided = {
+            one.pair.key: one
+            for one in found
+            if not _is_open(one) and self._is_first_ones(model, one)
+        }
         for checker in self.checkers:
-            asked = [
-                (spec_key, question)
-                for pair, spec_key in pictures
-                for question in self._questions_of(checker, pair)
-            ]
-            self.studio.check_missing(checker, asked, images)
+            asked = []
+            for one in decided.values():
+                taken = self._taken_of(checker, one.pair)
+                asked += [
+                    (item.spec_key, question)
+                    for item in one.evidence
+                    if not item.refused
+                    for question in taken
+                ]
+            open_ = {spec_key for spec_key, _ in self.store.unscored(checker.checker_id, asked)}
+            if open_:
+                decided = {
+                    key: one
+                    for key, one in decided.items()
+                    if not open_.intersection(item.spec_key for item in one.evidence)
+                }
+        return set(decided)
 
-    def _questions_of(self, checker: Checker, pair: ConceptPair) -> tuple[Question, ...]:
-        place = (checker.checker_id, pair.key)
-        if place not in self._questions:
-            self._questions[place] = questions_for(checker, pair)
-        return self._questions[place]
+    def _is_first_ones(self, model: ImageModel, found: PairFinding) -> bool:
+        """Whether the pictures are those of whole looks, without a gap."""
+        drawn = [item.spec_key for item in found.evidence]
+        planned = [spec.key for spec in self._specs_of(model, found.pair, len(drawn))]
+        whole = len(drawn) % self.rule.block == 0 or len(drawn) == self.rule.cap
+        return bool(drawn) and whole and drawn == planned
+
+    def _taken_of(self, checker: Checker, pair: ConceptPair) -> list[Question]:
+        asked = next(some for one, some in self._asked_of(pair) if one is checker)
+        return [question for question in asked if checker.takes(question)]
+
+    def _clear_failures(self, readable: set[str]) -> None:
+        """What kept a pair from being read does so no more."""
+        for failure in self.store.failures():
+            if failure.item in readable:
+                self.store.clear_failure(failure.item)
+
+    def _wish(self, look: _PairLook) -> Wish:
+        self._looks[look.model.model_id, look.pair.key] = look
+        return Wish(
+            look.pair,
+            look.model,
+            self._specs_of(look.model, look.pair, look.seen),
+            self._asked_of(look.pair),
+        )
+
+    def _next_looks(self, done: Sequence[Wish]) -> list[Wish]:
+        """What the rule asks for once these pictures are there; the others are decided."""
+        groups: dict[tuple[str, int], list[_PairLook]] = defaultdict(list)
+        for wish in done:
+            look = self._looks.pop((wish.model.model_id, wish.pair.key))
+            groups[look.model.model_id, look.seen].append(look)
+        wishes = []
+        for (model_id, seen), looks in groups.items():
+            model = looks[0].model
+            found = self._find(model, [look.pair for look in looks], seen)
+            for finding in found:
+                if finding.judgement.failing is judge.Decision.CONTINUE and seen < self.rule.cap:
+                    wishes.append(
+                        self._wish(_PairLook(model, finding.pair, seen + self.rule.block))
+                    )
+                else:
+                    self._states[model_id].undecided -= 1
+        return wishes
+
+    def _likely_looks(self) -> Iterator[Wish]:
+        """What comes after the looks that are under way, the nearest to its end first."""
+        for look in sorted(self._looks.values(), key=lambda look: -look.seen):
+            specs = self._specs_of(look.model, look.pair, self.rule.cap)[look.seen :]
+            if specs:
+                yield Wish(look.pair, look.model, specs, self._asked_of(look.pair))
+
+    def _heard(self, report: Delivery) -> None:
+        if isinstance(report.order, DrawOrder):
+            state = self._states[report.order.model]
+            state.pictures += sum(not isinstance(one.drawn, RenderError) for one in report.painted)
+            self._last = state
+        if self._last is not None:
+            activity = "checking" if isinstance(report.order, DrawOrder) else "drawing"
+            on = self.studio.crew.told
+            self._tell(f"{activity} by {on}" if on else activity, self._last)
+
+    def _asked_of(self, pair: ConceptPair) -> tuple[tuple[Checker, tuple[Question, ...]], ...]:
+        """All that is asked about a picture of a pair."""
+        if pair.key not in self._questions:
+            self._questions[pair.key] = tuple(
+                (checker, questions_for(checker, pair)) for checker in self.checkers
+            )
+        return self._questions[pair.key]
 
     # ── controls ─────────────────────────────────────────────────────────────────────────────
 
@@ -283,29 +469,39 @@ class Audit:
         What remains is what a checker says when nothing of the pair is there.
         """
         model = self.models[0]
-        first = {pair: self._specs_of(model, pair)[0] for pair in self._readable(model)[0]}
+        first = {pair: self._specs_of(model, pair, 1)[0] for pair in self._readable(model)[0]}
         lacking = {spec.key for spec in self.store.missing(list(first.values()))}
         first = {pair: spec for pair, spec in first.items() if spec.key not in lacking}
-        drawn: list[Drawn] = []
-        for pair, spec in first.items():
-            blank = control_spec("blank", pair, spec)
-            drawn.append(drawn_as(pair, blank, blank_picture(spec.width, spec.height), 0.0))
-            other = next((o for o in first if not _share_concepts(pair, o)), None)
-            picture = None if other is None else self.studio.load(first[other].key)
-            if picture is not None:
-                drawn.append(drawn_as(pair, control_spec("mismatched", pair, spec), picture, 0.0))
-        lacking = {spec.key for spec in self.store.missing([item.spec for item in drawn])}
-        self.store.add_renders([item for item in drawn if item.spec.key in lacking])
-        pairs = {pair.key: pair for pair in first}
-        self._check_missing([(pairs[item.pair_key], item.spec.key) for item in drawn], {})
+        for drawn in missing_controls(self.studio, first):
+            self.store.add_renders(drawn)
+        controls = {
+            control_spec(kind, pair, like): pair
+            for pair, like in first.items()
+            for kind in (BLANK, MISMATCHED)
+        }
+        lacking = {spec.key for spec in self.store.missing(list(controls))}
+        self.studio.make(
+            [
+                Wish(pair, model, (spec,), self._asked_of(pair))
+                for spec, pair in controls.items()
+                if spec.key not in lacking
+            ]
+        )
 
     # ── the plan, minus the store ────────────────────────────────────────────────────────────
 
-    def _specs_of(self, model: ImageModel, pair: ConceptPair) -> tuple[RenderSpec, ...]:
-        """Every picture of a pair that the stopping rule may ask for, in the order of seeds."""
+    def _specs_of(self, model: ImageModel, pair: ConceptPair, seen: int) -> tuple[RenderSpec, ...]:
+        """The first pictures of a pair that the stopping rule may ask for, in the order of seeds.
+
+        Raises:
+            ItemError: the model cannot read the prompt.
+        """
+        return self._planned(model, pair).first(seen)
+
+    def _planned(self, model: ImageModel, pair: ConceptPair) -> Planned:
         place = (model.model_id, pair.key)
         if place not in self._specs:
-            self._specs[place] = tuple(self._specs_until_refused(model, pair))
+            self._specs[place] = Planned(self._specs_until_refused(model, pair))
         return self._specs[place]
 
     def _specs_until_refused(self, model: ImageModel, pair: ConceptPair) -> Iterator[RenderSpec]:
@@ -324,7 +520,7 @@ class Audit:
         readable, refused = [], {}
         for pair in self.pairs:
             try:
-                self._specs_of(model, pair)
+                self._specs_of(model, pair, 1)
             except ItemError as error:
                 refused[pair.key] = str(error)
             else:
@@ -341,9 +537,7 @@ class Audit:
             rule=self.rule,
             threshold=self.config.threshold,
             model=model.model_id,
-            only={
-                pair: [spec.key for spec in self._specs_of(model, pair)[:seen]] for pair in pairs
-            },
+            only={pair: self._planned(model, pair).among(seen or self.rule.cap) for pair in pairs},
         )
 
     def _tell(self, activity: str, state: _State) -> None:
@@ -361,6 +555,19 @@ class Audit:
                 failures=len(self.studio.failed),
             )
         )
+
+
+def _is_open(found: PairFinding) -> bool:
+    return found.judgement.failing is judge.Decision.CONTINUE
+
+
+@dataclass(frozen=True, slots=True)
+class _PairLook:
+    """One look at a pair: its first ``seen`` pictures."""
+
+    model: ImageModel
+    pair: ConceptPair
+    seen: int
 
 
 @dataclass(slots=True)
@@ -384,25 +591,3 @@ def refuse_undecided(checker: Checker) -> None:
             f"{checker.checker_id} does not tell whether a concept is there, so it decides "
             f"nothing: name another checker before it"
         )
-
-
-def control_spec(kind: str, pair: ConceptPair, like: RenderSpec) -> RenderSpec:
-    """The name under which a control picture of a pair is stored: drawn by nobody."""
-    return RenderSpec(
-        model=f"{CONTROL_MODEL}@{kind}",
-        stages=(Stage(pair.prompt),),
-        seed=0,
-        num_inference_steps=1,
-        guidance_scale=0.0,
-        scheduler="none",
-        height=like.height,
-        width=like.width,
-        profile="none",
-        device="none",
-    )
-
-
-def _share_concepts(pair: ConceptPair, other: ConceptPair) -> bool:
-    """Whether a picture of ``other``, right or wrong, may show a concept of ``pair``."""
-    shown = {other.a.name, other.b.name, *(item.concept.name for item in other.intruders)}
-    return pair.a.name in shown or pair.b.name in shown

@@ -17,7 +17,7 @@ from lcmis.check.reading import by_count, by_odds, said_place
 from lcmis.check.wording import WORDINGS, asked_in_words, can_word, worded
 from lcmis.errors import CheckError, ConfigError, ServiceClosed
 from lcmis.machine.pictures import picture_hash
-from lcmis.plugins.protocols import KeepsExchanges
+from lcmis.plugins.protocols import Bill, KeepsExchanges
 from lcmis.plugins.settings import CheckerSettings, RemoteSettings
 from lcmis.text.complaints import Meant
 from lcmis.text.endpoint import Outcome, client, finish, mended, persist, send, service_at
@@ -121,6 +121,26 @@ class RemoteChecker:
             f"answered by {who}; a question with its picture is read there as up to "
             f"{self._most_read} tokens"
         )
+
+    def bill(self, questions: Sequence[Question], width: int, height: int) -> Bill:
+        """What these questions about one picture cost at the most.
+
+        A service counts a picture in tokens of its own; until one has said how many, a token is
+        reckoned for every :data:`PATCH` pixels of a side, which is more than any is known to count.
+
+        Args:
+            questions: of one picture.
+            width: of the picture, in pixels.
+            height: likewise.
+        """
+        asked = [question for question in questions if self.takes(question)]
+        read = sum(self._tokens_read(worded(question), width, height) for question in asked)
+        # how a service gives several replies is not known: at the worst it reads for each anew
+        read *= max(1, self._remote.samples)
+        written = len(asked) * self._tokens_written(max(1, self._remote.samples))
+        is_priced = self._remote.price_read is not None
+        price = self._price(read, written) if is_priced else None
+        return Bill(len(asked), read, written, price)
 
     def score(
         self, images: Sequence[Image], questions: Sequence[Question]
@@ -459,11 +479,8 @@ class RemoteChecker:
         remote = self._remote
         if remote.price_read is None or remote.price_written is None:
             return 0.0
-        guess = len(one.text) + math.ceil(one.picture.width * one.picture.height / PATCH**2)
-        written = FIRST_LIMITS[self._bearing.limit]
-        if remote.samples:
-            written = count * (remote.max_tokens + remote.thinking_tokens)
-        price = self._price(self._most_read or guess, written)
+        read = self._tokens_read(one.text, one.picture.width, one.picture.height)
+        price = self._price(read, self._tokens_written(count))
         limit = remote.spend_limit
         if limit is not None and self.spent + price > limit + 1e-9:
             self._close(
@@ -474,6 +491,17 @@ class RemoteChecker:
             return 0.0
         self.spent += price
         return price
+
+    def _tokens_read(self, text: str, width: int, height: int) -> int:
+        """Of one question and its picture: what was billed at the most by now, or a guess."""
+        return self._most_read or len(text) + math.ceil(width * height / PATCH**2)
+
+    def _tokens_written(self, count: int) -> int:
+        """Of so many replies, at the most."""
+        remote = self._remote
+        if remote.samples:
+            return count * (remote.max_tokens + remote.thinking_tokens)
+        return FIRST_LIMITS[self._bearing.limit]
 
     def _price(self, read: int, written: int) -> float:
         remote = self._remote

@@ -79,7 +79,31 @@ def find_tagged(model: str, tag: str, revision: str | None) -> Tagged:
     if wanted not in located.files:
         pickled = [one for one in located.names() if one.endswith((".bin", ".pt", ".pth"))]
         _refuse_pickle(model, tag, (pickled or [file or wanted])[0])
+    _refuse_other_words(model, tag, located)
     return Tagged(model, spelled, located, wanted, settings)
+
+
+def _refuse_other_words(model: str, tag: str, located: Located) -> None:
+    """SigLIP, CLIPA and models of many languages read words by a tokenizer of the hub's, which
+    open_clip would fetch by itself, whatever it is at that moment.
+
+    Raises:
+        ConfigError: so it is with this one; the sentence names the model that holds its own.
+    """
+    reads = architecture(model).get("text_cfg", {})
+    words = reads.get("hf_tokenizer_name") or reads.get("hf_model_name")
+    if not words:
+        return
+    holds_all = "open_clip_config.json" in located.files and SAFE in located.files
+    instead = (
+        f"write clip:hf-hub:{located.hub_name}, which holds its own"
+        if holds_all
+        else "take a model of the hub that holds its own, clip:hf-hub:owner/name"
+    )
+    raise ConfigError(
+        f"{model}/{tag} reads words by a tokenizer of {words}, which could change under the same "
+        f"name: {instead}"
+    )
 
 
 def _refuse_pickle(model: str, tag: str, file: str) -> None:

@@ -15,16 +15,20 @@ from lcmis.errors import ConfigError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+PICTURE = "<image>"
+"""In a frame: here stands the picture. Without it the processor of the family puts it first."""
 FRAMES: Mapping[str, str] = {
     "paligemma": "answer en {question}",
     "blip-2": "Question: {question} Answer:",
     "instructblip": "{question}",
+    "clip_t5": "A chat between a curious user and an artificial intelligence assistant. The "
+    "assistant gives helpful, detailed, and polite answers to the user's questions. "
+    f"USER: {PICTURE}\n{{question}} ASSISTANT: ",
 }
-"""Families without a chat template, and the words in which their authors ask a question. Their
-processors put the picture before it.
+"""Families without a chat template, and the words in which their authors ask a question.
 
 Source: the model cards of google/paligemma-3b-mix-224, Salesforce/blip2-opt-2.7b
-and Salesforce/instructblip-flan-t5-xl.
+and Salesforce/instructblip-flan-t5-xl; of CLIP-FlanT5 its authors' t2v_metrics.
 """
 
 MUTE: Mapping[str, str] = {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from PIL.Image import Image
 
+from lcmis.check import clip_t5
+from lcmis.check.eyes import Eyes
 from lcmis.check.quantised import Placing, load_placed
 from lcmis.check.seen_once import features_once, prepare_once
 from lcmis.check.shared_prefix import LOGITS, NotShared, place_all, shared_logits
@@ -47,23 +50,27 @@ class Vlm:
         located: its folder.
         manner: how it is asked.
         placing: where its weights go, and in which numbers.
+        eyes: what a CLIP-T5 sees by, which no class of transformers loads; None for all others.
 
     Raises:
         ConfigError: the weights cannot be loaded.
     """
 
-    def __init__(self, located: Located, manner: Manner, placing: Placing) -> None:
+    def __init__(
+        self, located: Located, manner: Manner, placing: Placing, eyes: Eyes | None = None
+    ) -> None:
         from safetensors import SafetensorError
-        from transformers import AutoModelForImageTextToText, AutoProcessor
 
         refuse_unusable(placing.device)
         self.name, self.device = located.name, placing.device
         folder = fetch_weights(located)
-        safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        self.processor: Any
         try:
             with silent():
-                self.processor: Any = AutoProcessor.from_pretrained(folder, **safe)
-                model, report = load_placed(AutoModelForImageTextToText, folder, placing, **safe)
+                if eyes is None:
+                    self.processor, model, report = _by_transformers(folder, placing)
+                else:
+                    self.processor, model, report = clip_t5.load(folder, self.name, eyes, placing)
         except ImportError as error:
             raise ConfigError(f"{self.name} cannot be loaded here: {_short(error)}") from error
         except torch.OutOfMemoryError as error:
@@ -246,6 +253,14 @@ class Vlm:
         if tensor.is_floating_point():
             return tensor.to(self.device, self.model.dtype)
         return tensor.to(self.device)
+
+
+def _by_transformers(folder: Path, placing: Placing) -> tuple[Any, Any, Mapping[str, Any]]:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    processor = AutoProcessor.from_pretrained(folder, **safe)
+    return processor, *load_placed(AutoModelForImageTextToText, folder, placing, **safe)
 
 
 def distance(alone: torch.Tensor, other: torch.Tensor) -> float:

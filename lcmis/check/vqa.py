@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lcmis.check.eyes import FAMILY, eyes_of
 from lcmis.check.pictures import abstain, once_each, options_of, readable, to_look_at
 from lcmis.check.quantised import placing_of, quantised_by
 from lcmis.check.templates import manner_of
 from lcmis.check.wording import (
     LETTERS,
+    MASS_FLOOR,
     NO,
+    ROUNDING,
     WORDINGS,
     YES,
     asked_in_words,
@@ -25,6 +28,7 @@ from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
 from lcmis.machine.hub import Located, locate, needed, refuse_file, refuse_no_safetensors
 from lcmis.machine.memory import in_batches
+from lcmis.machine.tokenizers import refuse_unread_words
 from lcmis.plugins.settings import CheckerSettings
 from lcmis.text.prompts import wording, wordings_hash
 from lcmis.types import Answer, Question
@@ -75,10 +79,14 @@ class VqaChecker:
         config = _configuration(self._located)
         self._placing = placing_of(settings, self._located.name, quantised_by(config))
         self._manner = manner_of(self._located.path, self._located.name, config)
-        wordings = wordings_hash(*WORDINGS)
-        self.checker_id = f"vqa:{self._located}+{wordings}{self._manner.mark}"
-        self._judge: _Judge | None = None
+        self._eyes = eyes_of(self._located, config, settings)
+        marks = self._manner.mark + (self._eyes.mark if self._eyes else "")
+        self.checker_id = f"{self.kind}:{self._located}+{wordings_hash(*self.wordings)}{marks}"
+        self._judge: Judge | None = None
 
+    kind = "vqa"
+    wordings: tuple[str, ...] = WORDINGS
+    """Names of the texts that are sent."""
     may_be_spread = True
     """Over several devices, by ``device_map`` and ``offload``."""
     asked = staticmethod(asked_in_words)
@@ -87,6 +95,14 @@ class VqaChecker:
     def takes(self, question: Question) -> bool:
         """Whether it can be worded: a choice needs two to eight options."""
         return can_word(question)
+
+    def worded(self, question: Question) -> str:
+        """A question as the model is asked it."""
+        return worded(question)
+
+    def read(self, judge: Judge, question: Question, first: torch.Tensor) -> tuple[Answer, ...]:
+        """What the probabilities ``(vocabulary,)`` of a reply's first token say."""
+        return judge.answer(question, first)
 
     def score(
         self, images: Sequence[Image], questions: Sequence[Question]
@@ -103,7 +119,7 @@ class VqaChecker:
         judge = self._loaded()
         rows = []
         for place, picture in asked:
-            text = worded(questions[place])
+            text = self.worded(questions[place])
             control = judge.vlm.control_token_in(text)
             if control:
                 reason = f"the question holds {control!r}, which steers the model instead of asking"
@@ -116,7 +132,7 @@ class VqaChecker:
 
     def _look(
         self,
-        judge: _Judge,
+        judge: Judge,
         looks: Sequence[_Look],
         questions: Sequence[Question],
         answers: list[tuple[Answer, ...]],
@@ -127,7 +143,7 @@ class VqaChecker:
             first = judge.vlm.first_tokens([(look.picture, look.texts) for look in batch])
             return [
                 [
-                    judge.answer(questions[place], row)
+                    self.read(judge, questions[place], row)
                     for place, row in zip(look.places, rows, strict=True)
                 ]
                 for look, rows in zip(batch, first, strict=True)
@@ -170,13 +186,13 @@ class VqaChecker:
 
     def fetches(self) -> tuple[Fetch, ...]:
         """How much of it comes from the hub, and how much of that is here."""
-        return needed(self._located)
+        return needed(self._located) + (needed(self._eyes.tower) if self._eyes else ())
 
-    def _loaded(self) -> _Judge:
+    def _loaded(self) -> Judge:
         if self._judge is None:
             from lcmis.check.vlm import Vlm
 
-            self._judge = _Judge(Vlm(self._located, self._manner, self._placing))
+            self._judge = Judge(Vlm(self._located, self._manner, self._placing, self._eyes))
         return self._judge
 
 
@@ -254,30 +270,55 @@ def _configuration(located: Located) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict) or "model_type" not in content:
         raise ConfigError(f"{name}/config.json names no model_type: copy the model again, whole")
-    if not any(
+    if content["model_type"] != FAMILY and not any(
         (folder / file).is_file() for file in ("processor_config.json", "preprocessor_config.json")
     ):
         raise ConfigError(
             f"{name} cannot see, it has no processor_config.json: "
             f"give a model that takes pictures and text"
         )
+    refuse_unread_words(name, located.names())
     refuse_no_safetensors(located)
     return content
 
 
-class _Judge:
+class Judge:
     """Reads answers off what a model would say first."""
 
     def __init__(self, vlm: Vlm) -> None:
         self.vlm = vlm
         self.model = vlm.model
         self._yes_no = first_token_ids(vlm.tokenizer, (YES, NO))
+        self._said_yes = vlm.tokenizer.encode("Yes", add_special_tokens=False)
         self._letters = first_token_ids(vlm.tokenizer, [(letter,) for letter in LETTERS])
         if not all(self._yes_no):
             raise ConfigError(
                 f"the first token of a reply of {vlm.name} cannot tell yes from no: "
                 f"take a model with another tokenizer"
             )
+
+    def refuse_spelled_out(self) -> None:
+        """For who reads one token only.
+
+        Raises:
+            ConfigError: this tokenizer has no token for Yes.
+        """
+        if len(self._said_yes) != 1:
+            raise ConfigError(
+                f"{self.vlm.name} spells Yes in {len(self._said_yes)} tokens, and VQAScore is the "
+                f"probability of one: ask it as vqa"
+            )
+
+    def surely_yes(self, first: torch.Tensor) -> tuple[Answer, ...]:
+        """The probability of ``Yes`` itself, in this spelling, as VQAScore has it."""
+        yes = float(first[self._said_yes[0]])
+        said = sum(float(first[ids].sum()) for ids in self._yes_no)
+        if not 0 <= yes <= said <= 1 + ROUNDING:
+            return abstain(("",), "a probability is not a finite number")
+        if said < MASS_FLOOR:
+            reason = f"only {said:.3f} of the probability is on yes and no"
+            return abstain(("",), reason, said)
+        return (Answer(min(yes, 1.0), mass=min(said, 1.0)),)
 
     def answer(self, question: Question, first: torch.Tensor) -> tuple[Answer, ...]:
         """What the probabilities of the first token say to a question."""

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -21,11 +22,13 @@ from lcmis.cli import (
     labels,
     looking,
     models,
+    notes,
     proposals,
     repairs,
     reports,
+    stores,
 )
-from lcmis.cli.registered import NamesPlugins
+from lcmis.cli.registered import InOrder, NamesPlugins, in_short
 from lcmis.errors import UserError
 from lcmis.machine.letters import harmless
 from lcmis.machine.secrets import withheld
@@ -36,44 +39,62 @@ STOPPED = 130
 """The exit code of what Ctrl-C ended."""
 
 app = typer.Typer(
+    cls=InOrder,
     help="Audits text-to-image models for latent concept misalignment: asked for a tea cup of iced "
     "coke, a model paints a glass. lcmis draws such pairs, checks every picture, and says which "
     "pairs fail, how often, with what certainty, and what is painted instead.",
+    epilog="Begin with `lcmis audit`: it needs nothing. `lcmis COMMAND --help` has examples.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (
-    auditing.init,
-    auditing.audit,
-    auditing.plan,
-    auditing.show,
-    proposals.propose,
-    repairs.repair,
-    evolution.evolve,
-    repairs.certify,
-    repairs.export,
-    inversion.invert,
-    labels.label,
-    labels.calibrate,
-    gates.compare,
-    gates.gate,
-    looking.plugins,
-    models.models,
-    looking.checkers,
-    conversion.convert,
-    looking.doctor,
-    auditing.replay,
-    looking.dashboard,
-    reports.report,
-):
-    app.command(cls=NamesPlugins)(command)
+GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Audit a model": (
+        auditing.init,
+        auditing.plan,
+        auditing.audit,
+        auditing.show,
+        looking.dashboard,
+        looking.embed,
+        reports.report,
+    ),
+    "Find pairs to ask": (proposals.propose, imports.import_),
+    "Repair what fails": (
+        repairs.repair,
+        repairs.certify,
+        repairs.export,
+        evolution.evolve,
+        inversion.invert,
+    ),
+    "Trust and decide": (
+        labels.label,
+        labels.calibrate,
+        notes.note,
+        gates.compare,
+        gates.gate,
+    ),
+    "Hand round": (imports.publish,),
+    "Machine, models and plugins": (
+        looking.doctor,
+        models.tune,
+        models.models,
+        looking.checkers,
+        looking.plugins,
+        conversion.convert,
+        auditing.replay,
+    ),
+}
+"""Commands by what they are for, in the order of use."""
+for group, commands in GROUPS.items():
+    for command in commands:
+        name = command.__name__.rstrip("_")
+        app.command(name, cls=NamesPlugins, rich_help_panel=group, short_help=in_short(command))(
+            command
+        )
 
 db = typer.Typer(help="Look after the database.", no_args_is_help=True)
-for command in (looking.upgrade, looking.check):
-    db.command()(command)
-app.add_typer(db, name="db")
-app.command("import", cls=NamesPlugins)(imports.import_)
-app.command(cls=NamesPlugins)(imports.publish)
+for command in (looking.upgrade, looking.check, stores.move, stores.merge):
+    db.command(cls=NamesPlugins)(command)
+app.add_typer(db, name="db", rich_help_panel="Machine, models and plugins")
 
 
 def _version(wanted: bool) -> None:

@@ -17,28 +17,33 @@ from lcmis.cli.shared import (
     PicturesOption,
     StoreOption,
     ThresholdOption,
+    YesOption,
     command_line,
     open_store,
     with_settings,
 )
 from lcmis.plugins.settings import AuditSettings
 
+USUAL_LIMIT = 200
+"""Pairs that a list shows where nobody says how many."""
+
 
 @with_settings
-def audit(config: AuditSettings, *, json: JsonOption = False) -> None:
+def audit(config: AuditSettings, *, yes: YesOption = False, json: JsonOption = False) -> None:
     """Draw, check and judge concept pairs; run it again to go on where it stopped.
 
     Without arguments it audits the two miniature models that come with lcmis.
-
-    Another model: lcmis audit -m MODEL -p everyday -c vqa:CHECKER
     """
     from lcmis.audit.run import Audit
     from lcmis.cli import terminal
+    from lcmis.cli.terminal.costs import tell_cost, to_draw
     from lcmis.cli.terminal.imports import print_sets
 
     with open_store(config.store, config.pictures, create=True) as facts:
         started = Audit(config, facts)
         print_sets(started.sets, quiet=json)
+        cost = started.cost()
+        tell_cost(to_draw(cost), yes=yes, quiet=json, free=not cost.most)
         with terminal.progress(quiet=json) as started.watch:
             result = started.run(command_line())
         terminal.print_json(result) if json else terminal.print_result(result, config.store)
@@ -76,10 +81,11 @@ def plan(config: AuditSettings, *, json: JsonOption = False) -> None:
 
 def show(
     what: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
-            help="`failures`, words in the prompt of pairs, or the key of a pair or picture, of "
-            "which the beginning is enough; without it, every pair."
+            help="Words in the prompt of pairs; the key of a pair or picture, of which the "
+            "beginning is enough; `failing` for the pairs that fail; `errors` for what could not "
+            "be drawn or checked. Without it, every pair."
         ),
     ] = None,
     model: ModelsOption = None,
@@ -97,25 +103,44 @@ def show(
             "--disagree", help="List the pictures that checkers see differently, instead of pairs."
         ),
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="So many pairs at the most, the worst first; 0 is all.  [default: "
+            f"{USUAL_LIMIT}, all with --json]",
+            show_default=False,
+        ),
+    ] = None,
     store: StoreOption = None,
     pictures: PicturesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Look at what is stored: all pairs, one pair, or one picture with all its scores."""
     from lcmis.cli import terminal
-    from lcmis.findings import look_up
+    from lcmis.findings import AllPairs, look_up
+    from lcmis.findings.lookup import FAILURES
 
+    wanted = " ".join(what) if what else None
     with open_store(store, pictures, read_only=True) as facts:
         found = look_up(
             facts,
-            what,
+            wanted,
             model=model,
             checker=checker,
             threshold=threshold,
             asked=asked,
             disagree=disagree,
         )
-    terminal.print_json(found) if json else terminal.print_found(found)
+    if wanted == FAILURES and not json:
+        terminal.say("`show failures` is `show errors` now; a pair that fails is a verdict.")
+    if isinstance(found, AllPairs):
+        found = found.first((0 if json else USUAL_LIMIT) if limit is None else limit)
+    if json:
+        terminal.print_json(found)
+        return
+    with terminal.paged():
+        terminal.print_found(found)
 
 
 def replay(

@@ -14,6 +14,7 @@ from lcmis.cli.shared import (
     JsonOption,
     LevelOption,
     TextModelFlags,
+    YesOption,
     command_line,
     open_store,
     with_settings,
@@ -70,6 +71,7 @@ def evolve(
     budget: Annotated[int, typer.Option(help="Pictures that the search may ask for.")] = 1200,
     calls: Annotated[int, typer.Option(help="That may be made to the text model.")] = 400,
     level: LevelOption = None,
+    yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
     """Evolve the instruction by which a text model rewrites prompts, and measure it.
@@ -81,7 +83,9 @@ def evolve(
     """
     from lcmis.audit.config import checker_settings
     from lcmis.cli import terminal
+    from lcmis.cli.terminal.costs import at_most, tell_cost
     from lcmis.cli.terminal.evolution import evolve_progress, print_evolved
+    from lcmis.findings.words import several
     from lcmis.repair.evolve import (
         Evolve,
         EvolveSettings,
@@ -113,10 +117,12 @@ def evolve(
         instruction=read_instruction(instruction) if instruction else "",
         level=level,
     )
-    with (
-        open_store(config.store, config.pictures) as facts,
-        evolve_progress(quiet=json) as watch,
-    ):
-        result = Evolve(config, facts, settings, watch).run(command_line())
+    with open_store(config.store, config.pictures) as facts:
+        started = Evolve(config, facts, settings)
+        what = f"an evolution on {several(len(started.subjects), 'pair')}, measured on "
+        what += f"{len(started.held_out)} others"
+        tell_cost(at_most(started.most_pictures, what), yes=yes, quiet=json)
+        with evolve_progress(quiet=json) as started.watch:
+            result = started.run(command_line())
     write_instruction(result, out)
     terminal.print_json(result) if json else print_evolved(result, out)

@@ -114,7 +114,7 @@ def gate(
 
 
 @contextlib.contextmanager
-def _perhaps(store: str | None, pictures: Path | None) -> Iterator[Store | None]:
+def _perhaps(store: str | None, pictures: str | None) -> Iterator[Store | None]:
     """The store, if there is one: an audit may be named by its folder instead."""
     place = store_name(store)
     if store is None and not Path(place).exists() and "://" not in place:

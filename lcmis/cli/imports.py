@@ -18,6 +18,7 @@ from lcmis.cli.shared import (
     open_store,
 )
 from lcmis.errors import ConfigError
+from lcmis.plugins import registry
 
 
 def import_(
@@ -121,7 +122,13 @@ def publish(
             autocompletion=complete("publishers"),
         ),
     ],
-    folder: Annotated[Path, typer.Argument(help="Where to; it must not exist yet.")],
+    place: Annotated[
+        str,
+        typer.Argument(
+            help="Where to: a folder that does not exist yet; or an experiment, a project or "
+            "OWNER/NAME, where the place is a tracker or a hub."
+        ),
+    ],
     model: ModelsOption = None,
     checker: CheckerOption = None,
     threshold: ThresholdOption = 0.5,
@@ -129,13 +136,28 @@ def publish(
     pictures: PicturesOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Take the audited pictures to another tool, laid out as it reads them."""
+    """Take an audit elsewhere: as a site of plain files, to a tracker or a hub, or as another tool
+    reads it.
+
+    site writes pages that open from the disk and from any static host. mlflow and wandb log rates,
+    verdicts and pictures to where those tools are set up to log. hub pushes pictures with their
+    scores to a private data set. Every other format is a folder as another tool lays it out.
+    """
     from lcmis.cli import terminal
     from lcmis.cli.terminal.imports import print_published
+    from lcmis.export.publish import Destination, Outgoing
     from lcmis.export.publish import publish as write
     from lcmis.findings import deciding_checker
 
+    publisher = registry.load("publishers", form)
     with open_store(store, pictures, read_only=True) as facts:
         judge = deciding_checker(facts, checker)
-        found = write(facts, judge, form, folder, model=model, threshold=threshold)
+        if isinstance(publisher, Destination):
+            sent = publisher.send(Outgoing(facts, judge, place, model, threshold))
+            if json:
+                terminal.print_json(sent)
+            for one in () if json else sent:
+                terminal.say(one.sentence)
+            return
+        found = write(facts, judge, form, Path(place), model=model, threshold=threshold)
     terminal.print_json(found) if json else print_published(found)

@@ -10,7 +10,7 @@ import typer
 
 from lcmis.audit.config import checker_settings, model_settings, text_model_settings
 from lcmis.cli.registered import complete, complete_or_path
-from lcmis.cli.shared import JsonOption, TextModelFlags, option, with_text_model
+from lcmis.cli.shared import JsonOption, TextModelFlags, YesOption, option, with_text_model
 from lcmis.errors import ConfigError
 from lcmis.invert.masks import MaskBy
 from lcmis.machine.paths import shipped
@@ -102,17 +102,16 @@ def invert(
     out: Annotated[
         Path | None, option(_MAKE, "Folder for painted pictures, prompts and masks.")
     ] = None,
+    yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Find prompts for a picture, by every method side by side, the best first.
-
-    Another model: lcmis invert photo.jpg -m MODEL --guide clip:… --guard clip:…
-    A text model that sees: --text-model openai:MODEL --vision
-    """
+    """Find prompts for a picture, by every method side by side, the best first."""
     from lcmis.check.pictures import open_picture
     from lcmis.cli import terminal
+    from lcmis.cli.terminal.costs import at_most, tell_cost
     from lcmis.cli.terminal.inversions import inversion_progress, print_inversions
-    from lcmis.invert.applications import Wishes, examine
+    from lcmis.findings.words import several
+    from lcmis.invert.applications import Wishes, examine, refuse_unfulfillable
     from lcmis.invert.keeping import keep, prepared
     from lcmis.invert.run import Inversion, InversionSettings
 
@@ -138,8 +137,13 @@ def invert(
         pictures=pictures,
         seconds=seconds,
     )
-    with inversion_progress(quiet=json) as watch:
-        result = examine(Inversion(settings, watch), shown, wishes)
+    started = Inversion(settings)
+    refuse_unfulfillable(started, wishes)
+    methods = len(started.inverters)
+    what = f"{several(methods, 'method')}, {pictures} pictures each to search and {seeds} to judge"
+    tell_cost(at_most(methods * (pictures + seeds), what), yes=yes, quiet=json)
+    with inversion_progress(quiet=json) as started.watch:
+        result = examine(started, shown, wishes)
     kept = keep(result, folder, terminal.as_json(result)) if folder else []
     terminal.print_json(result) if json else print_inversions(result, kept)
 

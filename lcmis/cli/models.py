@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lcmis.cli.looking import plugins
-from lcmis.cli.shared import JsonOption
+from lcmis.cli.shared import JsonOption, with_settings
 from lcmis.errors import ConfigError
+from lcmis.plugins.settings import AuditSettings
 
 
 def models(
@@ -56,3 +58,62 @@ def models(
 
     found = find_known(name) if name is not None else None
     terminal.print_json(found or find_known("")) if json else print_known(found)
+
+
+@with_settings
+def tune(
+    config: AuditSettings,
+    *,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="An audit.toml that names the model; what pays is written there."),
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(help="After which no further way is tried, for each model.")
+    ] = 10.0,
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile/--no-compile", help="Try what is compiled too; on a CPU, minutes."),
+    ] = True,
+    json: JsonOption = False,
+) -> None:
+    """Measure which ways of computing draw faster on this machine, and what they change.
+
+    Each is drawn between two rounds of the usual way. Class E changes no bit of a picture, class N
+    rounds otherwise; what draws another picture is not tried, since it could prove nothing.
+    """
+    from lcmis.audit.pairs import chosen_pairs
+    from lcmis.audit.tuning import Tuning, best_of, write_settings
+    from lcmis.cli import terminal
+    from lcmis.cli.terminal.tuning import print_best, print_measured
+    from lcmis.plugins.opening import open_checker
+
+    if minutes <= 0:
+        raise ConfigError(f"--minutes is {minutes:g}, but it is above 0")
+    if into is not None and not into.is_file():
+        raise ConfigError(f"there is no file {into}: write one with `lcmis init`, or leave it out")
+    pairs = chosen_pairs(config).pairs
+    checker = open_checker(config.checkers[0])
+    everything = {}
+    for settings in config.models:
+        tuning = Tuning(
+            settings,
+            pairs,
+            checker,
+            threshold=config.threshold,
+            compiled=compiled,
+            seconds=60 * minutes,
+        )
+        found = []
+        for measured in tuning.measure():
+            found.append(measured)
+            if not json:
+                print_measured(settings.name, measured)
+        everything[settings.name] = found
+        best = best_of(found)
+        if into is not None and best.way.settings:
+            write_settings(into, settings.name, best.way.settings)
+        if not json:
+            print_best(settings.name, best, into)
+    if json:
+        terminal.print_json(everything)

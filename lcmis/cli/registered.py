@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from lcmis.cli.examples import EXAMPLES
 from lcmis.plugins import registry
 
 CATALOGUES = "catalogues"
@@ -25,18 +27,48 @@ def known(kind: str) -> tuple[str, ...]:
 
 
 class NamesPlugins(TyperCommand):
-    """A command whose help says what is registered: ``{repairers}`` in it becomes their names.
+    """A command whose help has examples, and says what is registered: ``{repairers}`` in it becomes
+    their names.
 
     They are looked up when the help of this command is asked for, so that no other pays for it.
     """
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Fill in the names, and print."""
+        name = ctx.command_path.partition(" ")[2] or str(ctx.info_name)
+        typed = "\n".join(["Examples:", *map(_typed, EXAMPLES[name])])
+        written = str(self.help or "")
+        self.help = f"{_flowing(written.partition(typed)[0])}\n\n{typed}"
         for parameter in self.params:
             said = getattr(parameter, "help", None)
             if said:
                 parameter.help = re.sub(r"\{(\w+)\}", lambda kind: ", ".join(known(kind[1])), said)  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
+
+
+def in_short(command: Callable[..., None]) -> str:
+    """What a list of commands says of one: the first sentence, up to a colon or a semicolon."""
+    first = _flowing(command.__doc__ or "").partition("\n\n")[0]
+    return re.split(r"[:;.](?:\s|$)", first)[0] + "."
+
+
+def _flowing(text: str) -> str:
+    """Paragraphs without the line ends of our source, which are no line ends of a reader's."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(one.split()) for one in paragraphs)
+
+
+def _typed(line: str) -> str:
+    return f"  {line.replace('[', chr(92) + '[')}"
+
+
+class InOrder(TyperGroup):
+    """Commands in the order of use, as they were registered; groups of commands behind them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: hasattr(self.commands[name], "commands"))
 
 
 def complete(*kinds: str) -> Callable[[str], list[str]]:

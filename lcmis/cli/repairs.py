@@ -17,6 +17,7 @@ from lcmis.cli.shared import (
     PicturesOption,
     StoreOption,
     TextModelFlags,
+    YesOption,
     command_line,
     open_store,
     with_settings,
@@ -79,6 +80,7 @@ def repair(
             autocompletion=complete_or_path("writers"),
         ),
     ] = None,
+    yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
     """Look for another way of prompting for every pair that fails, and prove it on fresh seeds.
@@ -89,7 +91,9 @@ def repair(
     """
     from lcmis.audit.config import checker_settings
     from lcmis.cli import terminal
+    from lcmis.cli.terminal.costs import at_most, tell_cost
     from lcmis.cli.terminal.repairs import print_repairs
+    from lcmis.findings.words import several
     from lcmis.repair.evolve import read_instruction
     from lcmis.repair.search import Repair, RepairSettings
 
@@ -108,8 +112,14 @@ def repair(
         reference=reference or "",
     )
     with open_store(config.store, config.pictures) as facts:
-        with terminal.repair_progress(quiet=json) as watch:
-            result = Repair(config, facts, chosen, watch).run(command_line())
+        started = Repair(config, facts, chosen)
+        what = f"{several(started.num_open, 'pair')} to repair, {budget} pictures a search and "
+        what += f"twice {certificate} to prove it"
+        tell_cost(
+            at_most(started.most_pictures, what), yes=yes, quiet=json, free=not started.num_open
+        )
+        with terminal.repair_progress(quiet=json) as started.watch:
+            result = started.run(command_line())
         terminal.print_json(result) if json else print_repairs(result, config.store)
 
 
@@ -118,6 +128,7 @@ def certify(
     config: AuditSettings,
     *,
     certificate: Annotated[int, typer.Option(help="Fresh seeds of each repair.")] = 20,
+    yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
     """Prove stored repairs again, or with --model on another model: does the prompt hold there?
@@ -127,15 +138,19 @@ def certify(
     never what it guided.
     """
     from lcmis.cli import terminal
+    from lcmis.cli.terminal.costs import at_most, tell_cost
     from lcmis.cli.terminal.repairs import print_proofs
+    from lcmis.findings.words import several
     from lcmis.repair.certify import Certify
 
     elsewhere = config.models != load_config().models
     with open_store(config.store, config.pictures) as facts:
-        with terminal.repair_progress(quiet=json) as watch:
-            result = Certify(
-                config, facts, pictures=certificate, elsewhere=elsewhere, watch=watch
-            ).run(command_line())
+        started = Certify(config, facts, pictures=certificate, elsewhere=elsewhere)
+        what = f"{several(started.num_proofs, 'proof')}, each on {certificate} fresh seeds before "
+        what += "and after"
+        tell_cost(at_most(2 * certificate * started.num_proofs, what), yes=yes, quiet=json)
+        with terminal.repair_progress(quiet=json) as started.watch:
+            result = started.run(command_line())
         terminal.print_json(result) if json else print_proofs(result)
 
 

@@ -30,10 +30,17 @@ StoreOption = Annotated[
     typer.Option("--store", help="Folder of the facts, or a database URL.  [default: audit]"),
 ]
 PicturesOption = Annotated[
-    Path | None,
-    typer.Option("--pictures", help="Where the pictures lie, if the store is a database URL."),
+    str | None,
+    typer.Option(
+        "--pictures",
+        help="Where the pictures lie, if not beside the facts: a folder or s3://BUCKET/PREFIX.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+YesOption = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Draw without asking first; what it costs is said anyway."),
+]
 ModelsOption = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Only models whose name contains this.", show_default=False),
@@ -59,6 +66,7 @@ LevelOption = Annotated[
 
 
 _SERVED = "How a checker behind an API is asked"
+_WORKERS = "Who draws and checks"
 
 
 def option(
@@ -174,7 +182,10 @@ def settings(
     ] = None,
     offload: Annotated[
         str | None,
-        option("How pictures are drawn", "none, model or sequential: what a small GPU needs."),
+        option(
+            "How pictures are drawn",
+            "none, encoders, model, group or sequential: what a small GPU needs.",
+        ),
     ] = None,
     batch: Annotated[
         int | None, option("How pictures are drawn", "Pictures drawn at once.")
@@ -232,6 +243,18 @@ def settings(
         float | None,
         option("When a pair is decided", "Score from which a concept counts as present."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        option(_WORKERS, "Processes that draw and check side by side; needs lcmis[cluster]."),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        option(_WORKERS, "The address of a Ray cluster, HOST:PORT, or auto for this machine's."),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        option(_WORKERS, "i/n: only the i-th of n parts of the pairs, for a queue system."),
+    ] = None,
     store: StoreOption = None,
     pictures: PicturesOption = None,
 ) -> AuditSettings:
@@ -248,8 +271,10 @@ def settings(
         limit=limit,
         threshold=threshold,
         store=store,
-        pictures=str(pictures) if pictures else None,
+        pictures=pictures or None,
         stopping={k: v for k, v in (("rule", rule), ("cap", cap)) if v is not None} or None,
+        shard=shard,
+        workers={k: v for k, v in (("count", workers), ("ray", ray)) if v is not None} or None,
     )
     width, height = _width_height(size) if size else (None, None)
     drawing = {
@@ -454,7 +479,7 @@ def store_name(store: str | None) -> str:
 
 def open_store(
     store: str | None,
-    pictures: str | Path | None = None,
+    pictures: str | None = None,
     *,
     read_only: bool = False,
     create: bool = False,
@@ -467,7 +492,7 @@ def open_store(
         pictures = pictures or os.environ.get(PICTURES_VARIABLE)
     return Store(
         name,
-        pictures=Path(pictures) if pictures else None,
+        pictures=pictures or None,
         read_only=read_only,
         create=create,
     )

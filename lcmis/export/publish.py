@@ -5,6 +5,7 @@ Inspect.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -12,7 +13,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +21,11 @@ from typing import Any
 
 from lcmis.errors import ConfigError
 from lcmis.findings import PairFinding, find_pairs
+from lcmis.findings.notes import NOTHING, Noted, noted
 from lcmis.machine.hub import safe_name
 from lcmis.plugins import registry
 from lcmis.store import Evidence, Store
-from lcmis.types import ConceptPair, Verdict
+from lcmis.types import About, ConceptPair, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class PublishedPicture:
     """Whose scores the verdict follows from."""
     sha256: str
     """Of the pixels; the store finds the file by it."""
+    noted: Noted = NOTHING
+    """What people left on it."""
 
 
 def _sayable(_pair: ConceptPair) -> str:
@@ -52,6 +56,35 @@ class Publisher:
     last where that folder will lie in the end."""
     fault: Callable[[ConceptPair], str] = _sayable
     """Why a pair cannot be said in this layout, behind the prompt itself; empty if it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What a person wants to take elsewhere, and where to."""
+
+    store: Store
+    checker: str
+    """Whose scores decide."""
+    place: str
+    model: str | None = None
+    """Only models whose name contains this."""
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of it."""
+
+    place: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Takes a whole store elsewhere: as a site, to a tracker, to a hub."""
+
+    send: Callable[[Outgoing], list[Sent]]
+    """Whole or not at all, as far as the other side allows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +122,7 @@ def publish(
         UserError: no such format, nothing to publish, or the folder exists or cannot be written.
     """
     publisher: Publisher = registry.load("publishers", form)
-    if folder.exists():
-        raise ConfigError(f"{folder} exists: name a folder that does not, so that nothing mixes")
+    refuse_existing(folder)
     found: dict[str, list[PairFinding]] = {}
     for finding in find_pairs(store, checker, threshold=threshold):
         if model is None or model in finding.model:
@@ -100,27 +132,61 @@ def publish(
         raise ConfigError(
             f"there are no pictures{f' of {model!r}' if model else ''}: models {known}"
         )
+    with whole_folder(folder) as draft:
+        published = [
+            _publish_one(store, checker, publisher, findings, draft, folder, alone=len(found) == 1)
+            for findings in found.values()
+        ]
+        if not any(one.num_pictures for one in published):
+            said = next((one.left_out[0] for one in published if one.left_out), "no picture")
+            raise ConfigError(
+                f"there is nothing that can be published as {form}: {said}; name another format"
+            )
+    return published
+
+
+def refuse_existing(folder: Path) -> None:
+    """Nothing is mixed with what is there.
+
+    Raises:
+        ConfigError: the folder exists.
+    """
+    if folder.exists():
+        raise ConfigError(f"{folder} exists: name a folder that does not, so that nothing mixes")
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside ``folder`` to write into; it takes that name when all is written, or goes.
+
+    Raises:
+        ConfigError: it exists or cannot be written.
+    """
+    refuse_existing(folder)
     try:
         draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
-            published = [
-                _publish_one(
-                    store, checker, publisher, findings, draft, folder, alone=len(found) == 1
-                )
-                for findings in found.values()
-            ]
-            if not any(one.num_pictures for one in published):
-                said = next((one.left_out[0] for one in published if one.left_out), "no picture")
-                raise ConfigError(
-                    f"there is nothing that can be published as {form}: {said}; name another format"
-                )
+            yield draft
             draft.chmod(0o755)
             draft.rename(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written ({error.strerror}): name another") from error
-    return published
+
+
+def audited_pictures(
+    store: Store, checker: str, *, model: str | None = None, threshold: float = 0.5
+) -> list[PublishedPicture]:
+    """The plainly prompted pictures of every pair and model, by model and prompt."""
+    found = find_pairs(store, checker, threshold=threshold)
+    wanted = [one for one in found if model is None or model in one.model]
+    left = noted(store.notes(About.PICTURE))
+    return [
+        shown
+        for one in sorted(wanted, key=lambda one: (one.model, one.pair.prompt))
+        for shown in _shown(store, checker, one, left)
+    ]
 
 
 def _publish_one(
@@ -136,8 +202,10 @@ def _publish_one(
     name = findings[0].model
     inside = Path() if alone else Path(safe_name(name))
     (draft / inside).mkdir(exist_ok=True)
+    left = noted(store.notes(About.PICTURE))
     by_pair = [
-        _shown(store, checker, item) for item in sorted(findings, key=lambda item: item.pair.prompt)
+        _shown(store, checker, item, left)
+        for item in sorted(findings, key=lambda item: item.pair.prompt)
     ]
     taken: list[list[PublishedPicture]] = []
     left_out: list[str] = []
@@ -151,12 +219,21 @@ def _publish_one(
     return Published(name, folder / inside, len(taken), sum(map(len, taken)), tuple(left_out))
 
 
-def _shown(store: Store, checker: str, finding: PairFinding) -> list[PublishedPicture]:
+def _shown(
+    store: Store, checker: str, finding: PairFinding, left: Mapping[tuple[About, str], Noted]
+) -> list[PublishedPicture]:
     """The pictures of a finding, in the order of their seeds; a refusal is none."""
     pictures = zip(finding.evidence, finding.judgement.verdicts, strict=True)
     drawn = store.renders_of(item.spec_key for item in finding.evidence)
     return [
-        PublishedPicture(finding.pair, item, verdict.value, checker, drawn[item.spec_key][1].sha256)
+        PublishedPicture(
+            finding.pair,
+            item,
+            verdict.value,
+            checker,
+            drawn[item.spec_key][1].sha256,
+            left.get((About.PICTURE, item.spec_key), NOTHING),
+        )
         for item, verdict in pictures
         if not item.refused
     ]
@@ -382,7 +459,7 @@ def _imagefolder(
     for number, one in enumerate(one for shown in pairs for one in shown):
         file = f"images/{number:06}.png"
         _save(store, one, folder / file)
-        rows.append({"file_name": file} | _record(one))
+        rows.append({"file_name": file} | record(one))
     _write_lines(folder / "metadata.jsonl", rows)
 
 
@@ -404,7 +481,7 @@ def _parquet(
     }
     rows = [
         {"checker": checker}
-        | _record(one)
+        | record(one)
         | _values(of_checker[one.pair.key, one.evidence.spec_key])
         for shown in pairs
         for checker, of_checker in said.items()
@@ -412,6 +489,7 @@ def _parquet(
     ]
     text, whole, real = pa.string(), pa.int64(), pa.float64()
     types = {"seed": whole, "a_score": real, "b_score": real, "relation_score": real}
+    types |= dict.fromkeys(("tags", "stars", "comments"), pa.list_(text))
     names = rows[0] if rows else {}
     schema = pa.schema({name: types.get(name, text) for name in names})
     buffer = io.BytesIO()
@@ -496,7 +574,7 @@ def _sample(number: int, epoch: int, one: PublishedPicture) -> dict[str, Any]:
         "epoch": epoch,
         "input": one.pair.prompt,
         "target": f"{one.pair.a.name} and {one.pair.b.name}",
-        "metadata": _record(one),
+        "metadata": record(one),
         "scores": {one.checker: score},
     }
 
@@ -522,7 +600,7 @@ def _ended(created: str, pictures: Sequence[PublishedPicture]) -> dict[str, Any]
     }
 
 
-def _record(one: PublishedPicture) -> dict[str, Any]:
+def record(one: PublishedPicture) -> dict[str, Any]:
     """All about a picture that a table says, in the types of JSON."""
     pair = one.pair
     return {
@@ -540,6 +618,7 @@ def _record(one: PublishedPicture) -> dict[str, Any]:
         "concept_pair": pair.as_json(),
         "spec_key": one.evidence.spec_key,
         "sha256": one.sha256,
+        **one.noted.as_record(),
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lcmis import findings
+from lcmis.findings.notes import NOTHING, Noted
 from lcmis.findings.words import percent
 from lcmis.plugins.opening import open_model
 from lcmis.store import Store
@@ -65,6 +66,8 @@ class RepairedPrompt:
     """Of the same candidate on other models."""
     helps_on: tuple[str, ...] = ()
     """Those where it stands among all certificates of the store."""
+    noted: Noted = NOTHING
+    """What people left on it, and on its pair."""
 
     def __post_init__(self) -> None:
         if self.certificate.nomination.pair != self.pair.key:
@@ -132,6 +135,7 @@ def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:
         negative_prompt=spec.negative_prompt,
         seen=found.seen,
         source=source,
+        noted=found.noted,
         adapters=spec.adapters,
         embeddings=spec.embeddings,
         vae=spec.vae,

@@ -75,6 +75,7 @@ def record(one: RepairedPrompt) -> dict[str, Any]:
             }
             for other in one.elsewhere
         ],
+        **one.noted.as_record(),
     }
 
 
@@ -129,13 +130,18 @@ def as_jsonl(repaired: Sequence[RepairedPrompt]) -> bytes:
 
 def as_parquet(repaired: Sequence[RepairedPrompt]) -> bytes:
     """One row a repair, lists as lists."""
-    import pyarrow
     import pyarrow.parquet
 
-    table = pyarrow.Table.from_pylist([record(one) for one in repaired], schema=_schema())
     buffer = io.BytesIO()
-    pyarrow.parquet.write_table(table, buffer)
+    pyarrow.parquet.write_table(repairs_table(repaired), buffer)
     return buffer.getvalue()
+
+
+def repairs_table(repaired: Sequence[RepairedPrompt]) -> pyarrow.Table:
+    """The same as a table of Arrow."""
+    import pyarrow
+
+    return pyarrow.Table.from_pylist([record(one) for one in repaired], schema=_schema())
 
 
 def _schema() -> pyarrow.Schema:
@@ -193,5 +199,6 @@ def _schema() -> pyarrow.Schema:
             "certificate": text,
             **dict.fromkeys(("helps_on", "harms_on"), pa.list_(text)),
             "elsewhere": pa.list_(elsewhere),
+            **dict.fromkeys(("tags", "stars", "comments"), pa.list_(text)),
         }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,6 +90,30 @@ def deck(
         )
         places[kind].append(place)
     return Deck({kind: tuple(sorted(some, key=lot)) for kind, some in sorted(places.items())})
+
+
+def by_worth(cards: Deck) -> dict[Place, int]:
+    """The place of every picture in the order of what its label is worth while there is none.
+
+    Strata are drawn from as if each label that is given agreed with the checker half of the time;
+    within a stratum the lot decides.
+    """
+    counts = dict.fromkeys(cards.strata, 0)
+
+    def next_worth(kind: Stratum) -> float:
+        given = counts[kind]
+        return judge.worth(len(cards.strata[kind]), given // 2, given, kind=kind)
+
+    queue = [(-next_worth(kind), number, kind) for number, kind in enumerate(cards.strata)]
+    heapq.heapify(queue)
+    order: dict[Place, int] = {}
+    while queue:
+        _, number, kind = heapq.heappop(queue)
+        order[cards.strata[kind][counts[kind]]] = len(order)
+        counts[kind] += 1
+        if counts[kind] < len(cards.strata[kind]):
+            heapq.heappush(queue, (-next_worth(kind), number, kind))
+    return order
 
 
 def countable(item: Evidence) -> bool:
@@ -326,6 +351,10 @@ def find_labels(
 ) -> LabelFinding:
     """Hold every checker against labels.
 
+    Left out are those that nobody asked for: who picks out what is wrong, having seen what the
+    checker said, tells nothing of how often it is. A disagreement that was settled counts as it
+    was settled, where somebody was asked.
+
     Which pictures are labelled depends on scores and lots alone, so each labelled one stands for
     its stratum; a checker is taken to err on every model's pictures alike.
 
@@ -338,8 +367,11 @@ def find_labels(
         ConfigError: a label's time cannot be read.
         UnknownNameError: a label's question is not in the store.
     """
-    found = readings(labels)
-    true = Truths(found, question)
+    every = readings(labels)
+    found = [one for one in every if not one.unasked]
+    asked = {(one.render, one.question) for one in found}
+    settled = [one for one in every if one.settles and (one.render, one.question) in asked]
+    true = Truths([*found, *settled], question)
     kind_of = known.cards.strata_of(dict.fromkeys(reading.render for reading in found))
     told = {
         place: true.of(place[0], known.pairs[place[1]])

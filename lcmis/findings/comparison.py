@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from lcmis import findings, judge
 from lcmis.errors import UnknownNameError
+from lcmis.findings import words
+from lcmis.findings.telling import Telling, Tells
 from lcmis.judge import Difference, PairedCounts
 from lcmis.store import Evidence, Store
 from lcmis.types import ConceptPair, Rate, Verdict
@@ -41,8 +44,8 @@ class Discordant:
     only_second: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Tells):
     """What two audits say of the same pairs, picture by picture."""
 
     first: str
@@ -58,6 +61,30 @@ class Comparison:
     """Pairs that only one of the two has drawn."""
     unpaired: int
     """Pictures left out because one of the two is refused or not scored."""
+    notes: tuple[str, ...] = ()
+    """A sentence where the pictures that are compared were not all drawn in one way."""
+
+    def telling(self) -> Telling:
+        """Who is better by how much, and the pairs on which they disagree."""
+        first, second = words.two_names(self.first, self.second)
+        rows = [
+            (
+                one.pair.prompt,
+                f"{one.counts.of_first[0]}/{one.counts.total}",
+                f"{one.counts.of_second[0]}/{one.counts.total}",
+            )
+            for one in self.discordant
+        ]
+        return Telling(
+            words.compared(self, first, second),
+            ("prompt", f"{first} right", f"{second} right"),
+            tuple(rows),
+            f"{first} is right in {words.rate(self.first_right)} of its pictures, {second} in "
+            f"{words.rate(self.second_right)}, over "
+            f"{words.several(self.difference.pairs, 'pair')} and "
+            f"{words.several(self.difference.pictures, 'seed')} that both have; checked by "
+            f"{self.checker}.",
+        )
 
 
 @contextmanager
@@ -117,8 +144,10 @@ def models(store: Store) -> list[str]:
 def compare(first: Audited, second: Audited, *, threshold: float = 0.5) -> Comparison:
     """Compare two audits on the pairs and the places in the order of seeds that both have.
 
-    Counted are as many pictures of each pair as stopping early cannot bias. Two audits by different
-    checkers are compared as they are; :attr:`Comparison.checker` then names both.
+    Counted are as many pictures of each pair as stopping early cannot bias, all of one numerics
+    profile: the one of which the pair has most. Two audits by different checkers, or on different
+    devices, are compared as they are; :attr:`Comparison.checker` and :attr:`Comparison.notes` then
+    say so.
     """
     prefix = min(first.prefix, second.prefix)
     ours, theirs = (_by_pair(side) for side in (first, second))
@@ -138,7 +167,44 @@ def compare(first: Audited, second: Audited, *, threshold: float = 0.5) -> Compa
         discordant=_discordant(first.store, second.store, judged, counts),
         not_shared=len(set(ours) ^ set(theirs)),
         unpaired=sum(map(len, seen.values())) - sum(map(len, judged.values())),
+        notes=_notes(first, second, seen.values()),
     )
+
+
+def _notes(
+    first: Audited, second: Audited, seen: Iterable[Sequence[tuple[Evidence, Evidence]]]
+) -> tuple[str, ...]:
+    """How the compared pictures were drawn, where that was not in one way."""
+    drawn = [
+        (first, first.store.profiles(first.model)),
+        (second, second.store.profiles(second.model)),
+    ]
+    counts = [Counter[str](), Counter[str]()]
+    for places in seen:
+        for place in places:
+            for side, item in enumerate(place):
+                counts[side][drawn[side][1][item.spec_key]] += 1
+    notes = [
+        f"the pictures of {side.model} were drawn in {len(found)} ways: "
+        + ", ".join(f"{count} of {profile}" for profile, count in found.most_common())
+        for (side, _), found in zip(drawn, counts, strict=True)
+        if len(found) > 1
+    ]
+    devices = [sorted({_device(profile) for profile in found}) for found in counts]
+    if not notes and devices[0] != devices[1]:
+        notes.append(
+            f"{first.model} was drawn on {', '.join(devices[0])}, {second.model} on "
+            f"{', '.join(devices[1])}: part of a difference may be theirs"
+        )
+    return tuple(notes)
+
+
+_SHAPE = re.compile(r"-b\d+")
+
+
+def _device(profile: str) -> str:
+    """A profile without the shape of its batches."""
+    return _SHAPE.sub("", profile, count=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +280,22 @@ def right_rate(side: Audited, *, threshold: float = 0.5) -> tuple[Rate, int]:
 
 
 def _by_pair(side: Audited) -> Mapping[str, Sequence[Evidence]]:
-    """Pictures of the audit by pair, in the order of seeds."""
+    """Pictures of the audit by pair, in the order of seeds; each seed of a pair once.
+
+    Where a pair was drawn under several numerics profiles, that of most of its pictures counts.
+    """
     found: dict[str, list[Evidence]] = defaultdict(list)
     for item in side.store.evidence(side.checker, model=side.model):
         if findings.counts_for_pair(item):
             found[item.pair_key].append(item)
-    for items in found.values():
-        items.sort(key=lambda item: item.seed)
+    profiles = side.store.profiles(side.model)
+    one_way = len(set(profiles.values())) < 2
+    for key, items in found.items():
+        if not one_way:
+            counts = Counter(profiles[item.spec_key] for item in items)
+            chosen = max(sorted(counts), key=counts.__getitem__)
+            items = [item for item in items if profiles[item.spec_key] == chosen]
+        found[key] = sorted(items, key=lambda item: item.seed)
     return found
 
 
@@ -234,6 +309,6 @@ def _files(store: Store, items: Iterable[Evidence]) -> dict[str, str]:
     """Where pictures lie, by their spec keys; empty for a refusal."""
     drawn = store.renders_of(item.spec_key for item in items)
     return {
-        key: "" if render.refusal else str(store.image_path(render.sha256))
+        key: "" if render.refusal else store.image_place(render.sha256)
         for key, (_, render) in drawn.items()
     }

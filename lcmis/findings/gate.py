@@ -144,6 +144,7 @@ def _relative(side: Audited, reference: Audited, margin: float, threshold: float
         f"with 95 % confidence; allowed are {margin:+.1%}"
     )
     sentence += _advice(ruling, difference.pairs, worse, margin)
+    sentence += "".join(f"; {note}" for note in compared.notes)
     name = "not worse than the reference"
     return Condition(name, ruling, worse, difference.pairs, margin, sentence)
 

@@ -5,30 +5,30 @@ Labels are facts: none is changed. To take an answer back is one more label that
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
-import io
-import json
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
-from lcmis.machine.files import replacing
+from lcmis.findings.sheets import Imported, Sheet
 from lcmis.store import Store
 from lcmis.types import Label, Question, Render, RenderSpec
 
 YES, NO, UNSURE = "yes", "no", "unsure"
 WITHDRAWN = "withdrawn"
 """Takes back the rater's latest standing answer to the same question about the same picture."""
+UNASKED = "unasked"
+"""In a file of labels, what a rater said of a picture that he chose himself."""
+SETTLED = "settled by "
+"""Goes before the name of whoever ended a disagreement: such an answer decides, and counts among
+no rater's own."""
 LONGEST_NAME = 60
-MOST_NAMED = 20
-"""Lines that cannot be used are named up to this many."""
 
 
 def allowed(question: Question) -> tuple[str, ...]:
@@ -76,6 +76,13 @@ class Reading:
     """In order, those taken back left out: the last one counts, and more than one are repeats."""
     at: str
     """When the last one was given."""
+    unasked: bool = False
+    """Whether the last one was: see :class:`lcmis.types.Label`."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether it ends a disagreement, and speaks for no rater."""
+        return self.rater.startswith(SETTLED)
 
 
 def readings(labels: Iterable[Label]) -> list[Reading]:
@@ -87,47 +94,58 @@ def readings(labels: Iterable[Label]) -> list[Reading]:
         ConfigError: a label's time cannot be read.
     """
     given: dict[tuple[str, str, str], list[Label]] = {}
-    for label in sorted(labels, key=lambda label: _moment(label.at)):
+    for label in sorted(labels, key=lambda label: moment_of(label.at)):
         stack = given.setdefault((label.render, label.question, label.rater), [])
         if label.answer != WITHDRAWN:
             stack.append(label)
         elif stack:
             stack.pop()
     found = [
-        Reading(*key, tuple(label.answer for label in stack), stack[-1].at)
+        Reading(*key, tuple(one.answer for one in stack), stack[-1].at, stack[-1].unasked)
         for key, stack in given.items()
         if stack
     ]
-    return sorted(found, key=lambda reading: _moment(reading.at))
+    return sorted(found, key=lambda reading: moment_of(reading.at))
 
 
-def _moment(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
+    """When a label or a note was given; without a zone, in UTC.
+
+    Raises:
+        ConfigError: the time cannot be read.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(
-            f"a label's time is {text!r}, but it is ISO 8601, such as 2026-11-21T05:00:00+00:00"
+            f"a label's or note's time is {text!r}, but it is ISO 8601, such as "
+            "2026-11-21T05:00:00+00:00"
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def latest(labels: Iterable[Label], rater: str) -> Label | None:
-    """The rater's latest label that stands; None where there is none to take back."""
-    standing: list[Label] = []
-    for label in sorted(labels, key=lambda label: _moment(label.at)):
+def standing(labels: Iterable[Label], rater: str) -> list[Label]:
+    """What a rater said and did not take back, in the order in which it was given."""
+    found: list[Label] = []
+    for label in sorted(labels, key=lambda label: moment_of(label.at)):
         if label.rater != rater:
             continue
         if label.answer != WITHDRAWN:
-            standing.append(label)
+            found.append(label)
             continue
         same = [
             place
-            for place, one in enumerate(standing)
+            for place, one in enumerate(found)
             if (one.render, one.question) == (label.render, label.question)
         ]
         if same:
-            del standing[same[-1]]
-    return standing[-1] if standing else None
+            del found[same[-1]]
+    return found
+
+
+def latest(labels: Iterable[Label], rater: str) -> Label | None:
+    """The rater's latest label that stands; None where there is none to take back."""
+    return next(reversed(standing(labels, rater)), None)
 
 
 def withdrawal(label: Label) -> Label:
@@ -135,10 +153,54 @@ def withdrawal(label: Label) -> Label:
     return dataclasses.replace(label, answer=WITHDRAWN, at=now())
 
 
+def moved(labels: Iterable[Label], rater: str) -> list[Label]:
+    """What gives answers to the person who gave them: each is taken back under the wrong name, and
+    said under the right one at the time when it was said. Nothing is changed.
+
+    Args:
+        labels: that stand; of a question about a picture all that one rater said.
+        rater: whose answers they are.
+
+    Raises:
+        ConfigError: the name is none, or they are that person's already.
+    """
+    name = rater_name(rater)
+    new: list[Label] = []
+    for label in labels:
+        if label.rater == name:
+            raise ConfigError(f"these are {name}'s answers already: choose another name")
+        new += [withdrawal(label), dataclasses.replace(label, rater=name)]
+    return new
+
+
+def instead_of(labels: Iterable[Label], answer: Label) -> list[Label]:
+    """What to keep so that an answer, given now, is this rater's only one to its question: his
+    standing ones are taken back first. :data:`WITHDRAWN` itself only takes back.
+
+    Args:
+        labels: What was said of the picture so far.
+        answer: Its time is left aside.
+    """
+    place = (answer.render, answer.question, answer.rater)
+    mine = [one for one in labels if (one.render, one.question, one.rater) == place]
+    said = next(iter(readings(mine)), None)
+    back = dataclasses.replace(answer, answer=WITHDRAWN)
+    kept = [] if answer.answer == WITHDRAWN else [answer]
+    given = [back] * len(said.answers if said else ()) + kept
+    return [dataclasses.replace(one, at=now()) for one in given]
+
+
 def truths(found: Iterable[Reading]) -> dict[tuple[str, str], str]:
-    """(Picture, question) → what most raters say; ties and those who are unsure decide nothing."""
+    """(Picture, question) → what most raters say; ties and those who are unsure decide nothing.
+
+    Where a disagreement was settled, the latest word on it decides alone.
+    """
     votes: dict[tuple[str, str], Counter[str]] = {}
-    for reading in found:
+    settled = {}
+    for reading in sorted(found, key=lambda reading: moment_of(reading.at)):
+        if reading.settles:
+            settled[reading.render, reading.question] = reading.answers[-1]
+            continue
         if reading.answers[-1] != UNSURE:
             votes.setdefault((reading.render, reading.question), Counter())[
                 reading.answers[-1]
@@ -148,33 +210,64 @@ def truths(found: Iterable[Reading]) -> dict[tuple[str, str], str]:
         (first, most), *others = tally.most_common(2)
         if not others or others[0][1] < most:
             said[place] = first
-    return said
+    said |= settled
+    return {place: answer for place, answer in said.items() if answer != UNSURE}
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A question about a picture to which raters gave different answers."""
+
+    render: str
+    question: str
+    said: tuple[tuple[str, str], ...]
+    """(Rater, his last answer), by the rater's name."""
+    settled: str
+    """What was settled on; empty while nobody did."""
+    settled_by: str
+    """Who did."""
+
+
+def disagreements(found: Iterable[Reading]) -> list[Disagreement]:
+    """Where raters differ, being unsure included; what nobody settled yet comes first."""
+    every: dict[tuple[str, str], dict[str, str]] = {}
+    ended: dict[tuple[str, str], tuple[str, str]] = {}
+    for reading in sorted(found, key=lambda reading: moment_of(reading.at)):
+        place = (reading.render, reading.question)
+        if reading.settles:
+            ended[place] = (reading.answers[-1], reading.rater.removeprefix(SETTLED))
+        else:
+            every.setdefault(place, {})[reading.rater] = reading.answers[-1]
+    differ = [
+        Disagreement(*place, tuple(sorted(said.items())), *ended.get(place, ("", "")))
+        for place, said in every.items()
+        if len(set(said.values())) > 1
+    ]
+    return sorted(differ, key=lambda one: bool(one.settled))
+
+
+def settling(one: Disagreement, answer: str, rater: str) -> Label:
+    """The label that settles a disagreement, given now; a later one settles it anew.
+
+    Raises:
+        ConfigError: no name.
+    """
+    name = rater_name(SETTLED + rater_name(rater))
+    return Label(one.render, one.question, answer, name, now(), unasked=True)
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────
 
-COLUMNS = (
-    "render",
-    "question",
-    "kind",
-    "text",
-    "prompt",
-    "picture",
-    "answer",
-    "rater",
-    "at",
+SHEET = Sheet(
+    "labels",
+    columns=(
+        *("render", "question", "kind", "text", "prompt"),
+        *("picture", "answer", "rater", "at", "unasked"),
+    ),
+    needed=("render", "question", "picture", "answer", "rater", "at"),
+    exported_by="lcmis label --export",
 )
-"""Of a file of labels. ``kind``, ``text`` and ``prompt`` are for people; they are not read back."""
-NEEDED = ("render", "question", "picture", "answer", "rater", "at")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelsImported:
-    """What an import did."""
-
-    added: int
-    known: int
-    """Labels that were there already."""
+"""``kind``, ``text`` and ``prompt`` are for people; files of earlier versions lack ``unasked``."""
 
 
 def export_labels(store: Store, path: Path) -> int:
@@ -186,11 +279,7 @@ def export_labels(store: Store, path: Path) -> int:
     Raises:
         ConfigError: the ending is another one, or the file cannot be written.
     """
-    write = _format(path)[0]
-    rows = list(_rows(store))
-    with replacing(path) as draft:
-        draft.write_text(write(rows), encoding="utf-8", newline="")
-    return len(rows)
+    return SHEET.write(path, list(_rows(store)))
 
 
 def _rows(store: Store) -> Iterator[dict[str, str]]:
@@ -209,10 +298,11 @@ def _rows(store: Store) -> Iterator[dict[str, str]]:
             "answer": label.answer,
             "rater": label.rater,
             "at": label.at,
+            "unasked": UNASKED if label.unasked else "",
         }
 
 
-def import_labels(store: Store, path: Path) -> LabelsImported:
+def import_labels(store: Store, path: Path) -> Imported:
     """Add the labels of a file, all or none; those that are there stay as they are.
 
     Raises:
@@ -220,26 +310,13 @@ def import_labels(store: Store, path: Path) -> LabelsImported:
             store does not have, or of other pixels; each such line is named.
     """
     known = set(store.labels())
-    rows = list(_numbered(path))
-    named = (str(row.get("render")) for _, row in rows)
-    drawn, ask = store.renders_of(named), functools.cache(store.question)
-    found, faults = [], []
-    for number, row in rows:
-        try:
-            found.append(_label(row, drawn, ask))
-        except (ConfigError, UnknownNameError) as error:
-            faults.append(f"line {number}: {error}")
-    if faults:
-        more = len(faults) - MOST_NAMED
-        told = faults[:MOST_NAMED] + ([f"and {more} more lines"] if more > 0 else [])
-        raise ConfigError(
-            f"{path}: nothing was imported, {len(faults)} of {len(faults) + len(found)} labels "
-            "cannot be: mend or take out these lines, or import into the audit that they belong "
-            "to\n  " + "\n  ".join(told)
-        )
+    rows = list(SHEET.read(path))
+    drawn = store.renders_of(str(row.get("render")) for _, row in rows)
+    ask = functools.cache(store.question)
+    found = SHEET.all_of(path, rows, lambda row: _label(row, drawn, ask))
     new = [label for label in dict.fromkeys(found) if label not in known]
     store.add_labels(new)
-    return LabelsImported(added=len(new), known=len(found) - len(new))
+    return Imported(added=len(new), known=len(found) - len(new))
 
 
 def _label(
@@ -247,7 +324,7 @@ def _label(
     drawn: Mapping[str, tuple[RenderSpec, Render]],
     ask: Callable[[str], Question],
 ) -> Label:
-    lacking = [name for name in NEEDED if not isinstance(row.get(name), str) or not row[name]]
+    lacking = [name for name in SHEET.needed if not isinstance(row.get(name), str) or not row[name]]
     if lacking:
         raise ConfigError(f"there is no {' and no '.join(lacking)} in it")
     if row["render"] not in drawn:
@@ -263,10 +340,12 @@ def _label(
     answers = (*allowed(question), WITHDRAWN)
     if row["answer"] not in answers:
         raise ConfigError(f"the answer is {row['answer']!r}, but it is one of {', '.join(answers)}")
-    _moment(row["at"])
-    return Label(
-        spec.key, row["question"], row["answer"], _same(rater_name(row["rater"]), row), row["at"]
-    )
+    moment_of(row["at"])
+    unasked = row.get("unasked") or ""  # files of earlier versions lack it
+    if unasked not in ("", UNASKED):
+        raise ConfigError(f"unasked is {unasked!r}, but it is {UNASKED!r} or empty")
+    rater = _same(rater_name(row["rater"]), row)
+    return Label(spec.key, row["question"], row["answer"], rater, row["at"], unasked == UNASKED)
 
 
 def _same(name: str, row: Mapping[str, Any]) -> str:
@@ -274,56 +353,3 @@ def _same(name: str, row: Mapping[str, Any]) -> str:
     if name != row["rater"]:
         raise ConfigError(f"the rater {row['rater']!r} is stored as {name!r}: write it so")
     return name
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    read = _format(path)[1]
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as text ({error}): name another file") from error
-    try:
-        yield from read(text)
-    except (csv.Error, json.JSONDecodeError) as error:
-        raise ConfigError(f"{path} is no file of labels: {error}; export it anew") from error
-
-
-def _to_csv(rows: Sequence[Mapping[str, str]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _from_csv(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    absent = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-    if absent:
-        raise ConfigError(
-            f"a file of labels has the columns {', '.join(NEEDED)}; this one lacks "
-            f"{', '.join(absent)}: export it with `lcmis label --export`"
-        )
-    for row in reader:
-        yield reader.line_num, row
-
-
-def _to_jsonl(rows: Sequence[Mapping[str, str]]) -> str:
-    return "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
-
-
-def _from_jsonl(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    # Not splitlines: a text may hold other line breaks, which JSON leaves as they are.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            row = json.loads(line)
-            yield number, row if isinstance(row, dict) else {}
-
-
-def _format(path: Path) -> Any:
-    match path.suffix.lower():
-        case ".csv":
-            return _to_csv, _from_csv
-        case ".jsonl":
-            return _to_jsonl, _from_jsonl
-    raise ConfigError(f"{path} is neither .csv nor .jsonl: name a file that ends so")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from lcmis import judge
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.findings.dissent import Dissent, dissents
 from lcmis.findings.likeness import LikenessFinding, find_likenesses
+from lcmis.findings.notes import NOTHING, Noted, noted_on
 from lcmis.findings.pairs import PairFinding, find_pairs
 from lcmis.findings.runs import deciding_checker, last_audit, rule_of
 from lcmis.findings.told import Told, tell
 from lcmis.store import Store
-from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
+from lcmis.types import About, ConceptPair, Failure, Question, Render, RenderSpec, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,16 @@ class AllPairs:
 
     checker: str
     pairs: tuple[PairFinding, ...]
+    left_out: int = 0
+    """How many more there are."""
+
+    def first(self, count: int) -> AllPairs:
+        """The worst so many; 0 is all."""
+        kept = self.pairs[:count] if count else self.pairs
+        return AllPairs(self.checker, kept, self.left_out + len(self.pairs) - len(kept))
+
+    is_failing: bool = field(default=False, metadata={"shown": False})
+    """Whether those were asked for that are decided to fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +44,8 @@ class OnePair:
     findings: tuple[PairFinding, ...]
     likenesses: tuple[LikenessFinding, ...] = ()
     """What checkers measured that decide nothing."""
+    noted: Noted = NOTHING
+    """What people left on the pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,8 @@ class OnePicture:
     scores: tuple[tuple[Question, Score], ...]
     told: tuple[Told, ...] = ()
     """What each checker was asked and said, where that was wanted."""
+    noted: Noted = NOTHING
+    """What people left on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,12 @@ class Dissents:
     checkers: tuple[str, ...]
     """The deciding one first."""
     pictures: tuple[Dissent, ...]
+
+
+ERRORS, FAILING = "errors", "failing"
+"""What could not be drawn or checked, and what a model paints wrong: two things, two words."""
+FAILURES = "failures"
+"""What errors were called once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +95,8 @@ def look_up(
     asked: bool = False,
     disagree: bool = False,
 ) -> AllPairs | OnePair | OnePicture | Dissents | Failures:
-    """Find what a person means: nothing (all pairs), ``failures``, words, a pair, or a picture.
+    """Find what a person means: nothing (all pairs), ``failing``, ``errors``, words, a pair, or a
+    picture.
 
     Args:
         store: The facts.
@@ -89,12 +112,11 @@ def look_up(
         UnknownNameError: nothing is called so.
         ConfigError: a choice that has no effect on what was named.
     """
-    if what == "failures" and (asked or disagree):
+    if what in (ERRORS, FAILURES) and (asked or disagree):
         raise ConfigError(
-            "failures were never judged: leave --asked and --disagree out, or name a pair or "
-            "picture"
+            "errors were never judged: leave --asked and --disagree out, or name a pair or picture"
         )
-    if what == "failures":
+    if what in (ERRORS, FAILURES):
         return Failures(tuple(store.failures()))
     checker_id = deciding_checker(store, checker)
     audit = last_audit(store.runs())
@@ -114,6 +136,11 @@ def look_up(
     if what is None or what == "pairs":
         _refuse_asked(asked)
         return differing(None) if disagree else AllPairs(checker_id, judged(None))
+    if what == FAILING:
+        _refuse_asked(asked)
+        found = tuple(one for one in judged(None) if one.judgement.failing is judge.Decision.FAILS)
+        keys = {one.pair.key for one in found}
+        return differing(keys) if disagree else AllPairs(checker_id, found, is_failing=True)
     told = _told_of(store, what)
     if disagree and len(told) > 1:
         return differing({pair.key for pair in told})
@@ -130,14 +157,16 @@ def look_up(
             raise no_pair from None
         if disagree:
             raise ConfigError("--disagree lists pictures: leave it out, or name a pair") from None
-        path = "" if render.refusal else str(store.image_path(render.sha256))
+        path = "" if render.refusal else store.image_place(render.sha256)
         said = tell(store, render) if asked else ()
-        return OnePicture(spec, render, path, tuple(store.scores(spec.key)), said)
+        left = noted_on(store, About.PICTURE, spec.key)
+        return OnePicture(spec, render, path, tuple(store.scores(spec.key)), said, left)
     _refuse_asked(asked)
     if disagree:
         return differing({pair.key})
     found = judged(pair.key)
-    return OnePair(pair, checker_id, found, find_likenesses(store, found))
+    left = noted_on(store, About.PAIR, pair.key)
+    return OnePair(pair, checker_id, found, find_likenesses(store, found), left)
 
 
 def _refuse_asked(asked: bool) -> None:
@@ -161,8 +190,20 @@ def _told_of(store: Store, what: str) -> list[ConceptPair]:
     pairs = store.pairs()
     if exactly := [pair for pair in pairs if pair.prompt == what]:
         return exactly
-    begins = [re.compile(rf"(?<![a-z0-9]){re.escape(word)}") for word in asked]
-    return [pair for pair in pairs if all(one.search(_said(pair)) for one in begins)]
+    said = [(pair, _said(pair)) for pair in pairs]
+    for words in (asked, [_singular(word) for word in asked]):
+        begins = [re.compile(rf"(?<![a-z0-9]){re.escape(word)}") for word in words]
+        if found := [pair for pair, text in said if all(one.search(text) for one in begins)]:
+            return found
+    return []
+
+
+def _singular(word: str) -> str:
+    """As far as a word and its plural are spelled alike: ``cactus`` finds cacti, and back."""
+    for ending in ("uses", "ies", "es", "us", "i", "y", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word.removesuffix(ending)
+    return word
 
 
 def _said(pair: ConceptPair) -> str:

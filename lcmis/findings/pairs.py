@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lcmis import judge
+from lcmis.findings import words
+from lcmis.findings.telling import Telling, Tells
 from lcmis.store import Evidence, Store
 from lcmis.types import ConceptPair, Rate, Verdict
 
@@ -26,8 +28,8 @@ def counts_for_pair(item: Evidence) -> bool:
     return not (item.of_repair or is_control(item.model))
 
 
-@dataclass(frozen=True, slots=True)
-class PairFinding:
+@dataclass(frozen=True, slots=True, repr=False)
+class PairFinding(Tells):
     """What one model makes of one pair."""
 
     model: str
@@ -48,6 +50,10 @@ class PairFinding:
         """The commonest intruder as a phrase, e.g. ``"mug in 9 of 12"``; empty if none."""
         top = self.intruder
         return "" if top is None else f"{top.name} in {top.count} of {self.judgement.aligned.total}"
+
+    def telling(self) -> Telling:
+        """One row, as `lcmis show` has it."""
+        return tell_pairs(self.pair.prompt, [self])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ def find_pairs(
     threshold: float = 0.5,
     model: str | None = None,
     pair: str | None = None,
-    only: Mapping[ConceptPair, Sequence[str]] | None = None,
+    only: Mapping[ConceptPair, Container[str]] | None = None,
 ) -> list[PairFinding]:
     """Judge every pair of every model from the plainly prompted pictures in the store.
 
@@ -130,9 +136,10 @@ def find_pairs(
     if only is not None and model is not None:
         for key in asked:
             gathered[model, key] = []
-    wanted = None if only is None else {spec for specs in only.values() for spec in specs}
-    for item in store.evidence(checker_id, model=model, pair=pair):
-        if counts_for_pair(item) and (wanted is None or item.spec_key in wanted):
+    counted = {} if only is None else {one.key: keys for one, keys in only.items()}
+    pairs = None if only is None else list(asked)
+    for item in store.evidence(checker_id, model=model, pair=pair, pairs=pairs):
+        if counts_for_pair(item) and (only is None or item.spec_key in counted[item.pair_key]):
             gathered[item.model, item.pair_key].append(item)
     findings = [
         _find(name, asked[key], evidence, rule, threshold)
@@ -170,6 +177,25 @@ def picture(item: Evidence) -> judge.Picture:
         intruder_a=item.intruder_a,
         intruder_b=item.intruder_b,
     )
+
+
+def tell_pairs(title: str, found: Sequence[PairFinding]) -> Telling:
+    """A row a model, with the columns of `lcmis show`."""
+    names = words.short_names(list(dict.fromkeys(one.model for one in found)))
+    rows = [
+        (
+            names[one.model],
+            f"{one.judgement.count(Verdict.ALIGNED)}/{one.judgement.aligned.total}",
+            words.rate(one.judgement.aligned),
+            words.level(one.judgement.levels if one.judgement.aligned.total else None),
+            words.missing(one),
+            one.painted_instead,
+            words.decision(one.judgement.failing),
+        )
+        for one in found
+    ]
+    columns = ("model", "right", "rate", "level", "missing", "painted instead", "verdict")
+    return Telling(title, columns, tuple(rows))
 
 
 def severity(finding: PairFinding) -> tuple[float, float, str]:

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lcmis import judge
+from lcmis.findings.notes import NOTHING, Noted, noted
 from lcmis.findings.pairs import picture, verdict_of
 from lcmis.store import Evidence, Store
 from lcmis.types import (
     CERTIFICATE_BLOCK,
     FIRST_CERTIFICATE_SEED,
+    About,
     Certificate,
     ConceptPair,
     Nomination,
@@ -63,6 +65,8 @@ class RepairFinding:
     """Among all certificates that were found together, those elsewhere included."""
     elsewhere: tuple[RepairFinding, ...] = ()
     """On every other model that drew both prompts on the same seeds, by name."""
+    noted: Noted = NOTHING
+    """What people left on the repair, and on its pair."""
 
     @property
     def model(self) -> str:
@@ -160,7 +164,16 @@ def _certified(
         found[one].append(
             RepairFinding(facts.pairs[one.pair], proof, compared[0][0], pictures, standing)
         )
-    return [dataclasses.replace(own, elsewhere=tuple(others)) for own, *others in found.values()]
+    left = noted(store.notes())
+    return [
+        dataclasses.replace(
+            own,
+            elsewhere=tuple(others),
+            noted=left.get((About.REPAIR, one.key), NOTHING)
+            | left.get((About.PAIR, one.pair), NOTHING),
+        )
+        for one, (own, *others) in found.items()
+    ]
 
 
 Compared = Sequence[tuple[RenderSpec, Evidence, Evidence]]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from lcmis import judge
-from lcmis.findings import RepairFinding, SaidReply
 from lcmis.judge import Decision
 from lcmis.types import (
     NONE_OF_THESE,
@@ -26,6 +26,10 @@ from lcmis.types import (
     Side,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    from lcmis.findings import PairFinding, RepairFinding, SaidReply
+    from lcmis.findings.comparison import Comparison
 
 KEY_LETTERS = 12
 """Of a key that are shown: two of a million pictures begin alike once in 500 stores."""
@@ -184,6 +188,14 @@ def short_names(ids: Sequence[str]) -> dict[str, str]:
     return names
 
 
+def two_names(first: str, second: str) -> tuple[str, str]:
+    """Two ids as short as they stay different; one id twice is told apart as A and B."""
+    if first == second:
+        return f"{short_name(first)} (A)", f"{short_name(second)} (B)"
+    names = short_names([first, second])
+    return names[first], names[second]
+
+
 # ── what was asked and said ──────────────────────────────────────────────────────────────────────
 
 
@@ -284,6 +296,11 @@ def decision(made: Decision) -> str:
             return "unfinished"
 
 
+def standing_word(made: Decision) -> str:
+    """The same where open is enough: ``"fails"``, ``"passes"`` or ``"open"``."""
+    return decision(made) if made in (Decision.FAILS, Decision.PASSES) else "open"
+
+
 def verdict(kind: Verdict, pair: ConceptPair) -> str:
     """What a picture shows: ``"right"``, ``"no tea cup"``."""
     match kind:
@@ -299,6 +316,16 @@ def verdict(kind: Verdict, pair: ConceptPair) -> str:
             return NOT_JUDGED
         case Verdict.REFUSED:
             return "refused"
+
+
+def missing(found: PairFinding) -> str:
+    """Which concepts of a pair are missing from how many pictures: ``"tea cup 3, both 1"``."""
+    counts = {
+        found.pair.a.name: found.judgement.count(Verdict.A_MISSING),
+        found.pair.b.name: found.judgement.count(Verdict.B_MISSING),
+        "both": found.judgement.count(Verdict.BOTH_MISSING),
+    }
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
 
 
 def lacks(kind: Verdict, side: Side) -> bool:
@@ -413,6 +440,22 @@ def elsewhere(found: RepairFinding) -> str:
 def outcome(*, passed: bool, proved: bool) -> str:
     """What a certificate says of a repair: by itself, and among all that were looked at."""
     return "repaired" if proved else "passes alone" if passed else "not repaired"
+
+
+def compared(found: Comparison, first: str, second: str) -> str:
+    """Which of two models is better by how much, in one sentence; the names are as shown."""
+    difference = found.difference
+    if not difference.pairs:
+        return "These two audits share no scored picture: nothing to compare."
+    by = (
+        f"{points(abs(difference.value)).lstrip('+')} percentage points "
+        f"({points(difference.low)} to {points(difference.high)} with 95 % confidence)"
+    )
+    if difference.low > 0:
+        return f"{second} is better by {by}."
+    if difference.high < 0:
+        return f"{first} is better by {by}."
+    return f"No difference can be told: {by}."
 
 
 def controlled(kept: int, among: int) -> str:

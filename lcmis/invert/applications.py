@@ -82,7 +82,7 @@ def examine(inversion: Inversion, picture: Image, wishes: Wishes | None = None) 
         ConfigError: a wish that cannot be fulfilled with these tools, before anything is loaded.
     """
     wishes = wishes or Wishes()
-    _refuse_unfulfillable(inversion, wishes)
+    refuse_unfulfillable(inversion, wishes)
     started = time.monotonic()
     found = inversion.invert(picture)
     plain = inversion.plain(picture)
@@ -111,7 +111,12 @@ def examine(inversion: Inversion, picture: Image, wishes: Wishes | None = None) 
     )
 
 
-def _refuse_unfulfillable(inversion: Inversion, wishes: Wishes) -> None:
+def refuse_unfulfillable(inversion: Inversion, wishes: Wishes) -> None:
+    """Say at once what these tools cannot do.
+
+    Raises:
+        ConfigError: a wish that cannot be fulfilled.
+    """
     if wishes.mask and inversion.denoiser is None:
         raise ConfigError(
             f"--mask looks into the model, but {inversion.no_gradients}: choose another with "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 from lcmis.types import LevelRange, Rate, Verdict
@@ -161,6 +162,7 @@ def two_sided_z(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
+@lru_cache(4096)  # ten thousand pairs have a few hundred counts between them
 def exact_bounds(correct: float, total: float, confidence: float) -> tuple[float, float]:
     """Bounds of a binomial rate that each err in at most half of ``1 - confidence``, whatever the
     true rate; ``total`` above 0 may be an effective number, ``correct`` a part of it.

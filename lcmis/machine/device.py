@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
+import subprocess
 import sys
+from collections.abc import Iterator
 
 from lcmis.errors import ConfigError
 
 DTYPES = ("float32", "float16", "bfloat16")
 OFFLOADS = ("none", "model", "sequential")
+OFFLOADS_OF_PIPELINES = ("none", "encoders", "model", "group", "sequential")
 
 
 def choose_device(asked: str) -> str:
@@ -47,17 +51,81 @@ def choose_dtype(asked: str, device: str) -> str:
     return asked
 
 
-def choose_offload(asked: str, device: str) -> str:
-    """One of :data:`OFFLOADS`.
+def choose_offload(asked: str, device: str, ways: tuple[str, ...] = OFFLOADS) -> str:
+    """One of the ways to rest in main memory.
 
     Raises:
         ConfigError: no such way, or no accelerator to offload from.
     """
-    if asked not in OFFLOADS:
-        raise ConfigError(f"there is no offload {asked!r}: write {', '.join(OFFLOADS)}")
+    if asked not in ways:
+        raise ConfigError(f"there is no offload {asked!r}: write {', '.join(ways)}")
     if asked != "none" and not device.startswith("cuda"):
         raise ConfigError(f'offload = "{asked}" needs an NVIDIA GPU: write none on {device}')
     return asked
+
+
+def accelerator_name(device: str) -> str | None:
+    """What an accelerator is called, e.g. ``"NVIDIA H100 80GB HBM3"``: another kind draws other
+    bits. Empty for a CPU; None where only torch can tell, since GPUs of several kinds, or parts of
+    one, are in this machine.
+    """
+    if device == "mps":
+        return _apple_name()
+    if not device.startswith("cuda"):
+        return ""
+    with _nvml() as library:
+        names = set() if library is None else _gpu_names(library)
+    return names.pop() if len(names) == 1 else None  # which of several is meant, CUDA decides
+
+
+def device_name() -> str:
+    """What this process draws on by itself: the accelerator's name, or ``cpu`` and its kind."""
+    device = choose_device("auto")
+    return accelerator_name(device) or f"{device} {platform.machine()}"
+
+
+def _apple_name() -> str | None:
+    asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip() or None
+
+
+def _gpu_names(library: ctypes.CDLL) -> set[str | None]:
+    """Of all GPUs; None for one that is handed out in parts, or does not say."""
+    names: set[str | None] = set()
+    count = ctypes.c_uint()
+    library.nvmlDeviceGetCount_v2(ctypes.byref(count))
+    for number in range(count.value):
+        handle, name = ctypes.c_void_p(), ctypes.create_string_buffer(96)
+        parted, later = ctypes.c_uint(), ctypes.c_uint()
+        told = (
+            library.nvmlDeviceGetHandleByIndex_v2(number, ctypes.byref(handle)) == 0
+            and library.nvmlDeviceGetName(handle, name, len(name)) == 0
+        )
+        if told:  # a GPU that cannot be parted does not know the question
+            library.nvmlDeviceGetMigMode(handle, ctypes.byref(parted), ctypes.byref(later))
+        names.add(name.value.decode(errors="replace") if told and not parted.value else None)
+    return names
+
+
+@contextlib.contextmanager
+def _nvml() -> Iterator[ctypes.CDLL | None]:
+    """The driver's management library, awake; None where there is none."""
+    try:
+        library = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
+    except OSError:
+        yield None
+        return
+    if library.nvmlInit_v2() != 0:
+        yield None
+        return
+    try:
+        yield library
+    finally:
+        library.nvmlShutdown()
 
 
 def _has_cuda() -> bool:
@@ -66,16 +134,13 @@ def _has_cuda() -> bool:
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
         return False
-    try:
-        library = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
-    except OSError:
-        return False
-    if library.nvmlInit_v2() != 0:
-        return False
     count = ctypes.c_uint()
-    found = library.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0 and count.value > 0
-    library.nvmlShutdown()
-    return found
+    with _nvml() as library:
+        return (
+            library is not None
+            and library.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0
+            and count.value > 0
+        )
 
 
 def _has_mps() -> bool:

@@ -14,6 +14,8 @@ VARIABLES = (
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
     "WANDB_API_KEY",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
 )
 """Of the environment; what they hold is a secret wherever it turns up."""
 LEAST_LETTERS = 6

@@ -91,10 +91,23 @@ def refuse_not_finite(name: str, tensors: Mapping[str, torch.Tensor]) -> None:
         ConfigError: a number is infinite, or none.
     """
     for key, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise ConfigError(
-                f"the tensor {key} of {name} holds numbers that are not finite: copy it again"
-            )
+        for part in _plain(tensor):
+            if part.is_floating_point() and not part.isfinite().all():
+                raise ConfigError(
+                    f"the tensor {key} of {name} holds numbers that are not finite: copy it again"
+                )
+
+
+def _plain(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """What a tensor is made of: itself, or the numbers and scales of one of few bits, such as
+    torchao's, with which little can be computed as it is.
+    """
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    if flatten is None:
+        yield tensor
+        return
+    for name in flatten()[0]:
+        yield from _plain(getattr(tensor, name))
 
 
 BASES = ("diffusion_pytorch_model", "model")

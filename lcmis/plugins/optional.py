@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from lcmis.machine.hub.fetching import Fetch
     from lcmis.plugins.protocols import (
         Arrivals,
+        Bill,
         Checker,
         Denoiser,
         Encoder,
         ImageModel,
         Repairer,
     )
-    from lcmis.types import Exchange, RenderSpec
+    from lcmis.types import Exchange, Question, RenderSpec
 
 
 def price_of(model: ImageModel) -> float | None:
@@ -31,6 +32,17 @@ def spent_by(model: ImageModel | Checker) -> float:
     """``spent``: what its pictures or answers have cost by now, in the same currency; else 0."""
     spent: float = getattr(model, "spent", 0.0)
     return spent
+
+
+def bill_of(
+    checker: Checker, questions: Sequence[Question], width: int, height: int
+) -> Bill | None:
+    """``bill(questions, width, height)``: what it would be asked about one picture of this size,
+    and what that costs at the most; None for one that asks no service.
+    """
+    bill = getattr(checker, "bill", None)
+    found: Bill | None = bill(questions, width, height) if bill else None
+    return found
 
 
 def work_of(model: ImageModel) -> Work:

@@ -101,6 +101,34 @@ class Arrivals(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Bill:
+    """What a service would be asked, and what that costs at the most."""
+
+    questions: int = 0
+    tokens_read: int = 0
+    """Of questions and pictures."""
+    tokens_written: int = 0
+    price: float | None = None
+    """In the currency of the prices that were given; None where none were."""
+
+    def times(self, count: int) -> Bill:
+        """So many pictures of the same kind."""
+        price = None if self.price is None else self.price * count
+        return Bill(
+            self.questions * count, self.tokens_read * count, self.tokens_written * count, price
+        )
+
+    def __add__(self, other: Bill) -> Bill:
+        unknown = self.price is None or other.price is None
+        return Bill(
+            self.questions + other.questions,
+            self.tokens_read + other.tokens_read,
+            self.tokens_written + other.tokens_written,
+            None if unknown else (self.price or 0.0) + (other.price or 0.0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What drawing cost, in rows through the denoiser: one picture, one call; guidance's second
     row is not counted.

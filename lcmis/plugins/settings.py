@@ -68,7 +68,16 @@ class ModelSettings:
     dtype: str = "auto"
     """``float32``, ``float16``, ``bfloat16``; ``auto`` is float32 on a CPU, else bfloat16."""
     offload: str = "none"
-    """``none``, ``model`` or ``sequential``: what rests in main memory between uses."""
+    """``none``, ``encoders``, ``model``, ``group`` or ``sequential``: what rests in main memory
+    between uses."""
+    channels_last: bool | None = None
+    """Whether convolutions compute with the channels innermost."""
+    compiled: str = "none"
+    """``none``, ``regional`` (the denoiser's repeated blocks) or ``whole`` (all of it)."""
+    vae_decoding: str | None = None
+    """``whole``, ``compiled``, ``sliced`` (a picture at a time) or ``tiled`` (parts of one)."""
+    attention_backend: str | None = None
+    """What computes attention, as diffusers calls it, e.g. ``_native_cudnn``."""
     num_inference_steps: int | None = None
     """Denoising steps of one picture."""
     guidance_scale: float | None = None
@@ -216,6 +225,42 @@ class StoppingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ApartSettings:
+    """A model or a checker with workers and devices of its own."""
+
+    name: str
+    """As a model is named, or KIND:NAME of a checker."""
+    count: int = 1
+    """Workers that hold it."""
+    gpus: float = 1.0
+    """Of each; a fraction shares a GPU with others."""
+    memory: float = 0.0
+    """Main memory that each may count on, in GiB; 0 says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersSettings:
+    """Who draws and checks, and on what."""
+
+    count: int = 0
+    """Processes that each draw and check; 0 is this one alone, or one a GPU of a cluster."""
+    ray: str = ""
+    """The address of a Ray cluster, or ``auto`` for the one that this machine is part of; else
+    workers run on this machine."""
+    gpus: float | None = None
+    """Of each; a fraction lets small models share a GPU. One where there are any."""
+    memory: float = 0.0
+    """Main memory that each may count on, in GiB; 0 says nothing."""
+    apart: tuple[ApartSettings, ...] = ()
+    """Models and checkers that have workers of their own, such as a large judge."""
+
+    @property
+    def are_elsewhere(self) -> bool:
+        """Whether there are any but this process."""
+        return bool(self.count or self.ray or self.apart)
+
+
+@dataclass(frozen=True, slots=True)
 class AuditSettings:
     """Everything an audit needs to know, in one value; a run keeps it."""
 
@@ -234,7 +279,8 @@ class AuditSettings:
     store: str = USUAL_STORE
     """A folder, or a database URL together with ``pictures``."""
     pictures: str | None = None
-    """The folder of the pictures, where the store is a database URL."""
+    """Where the pictures lie, if not beside the facts: a folder, or an address such as
+    ``s3://bucket/prefix``."""
     threshold: float = 0.5
     """A concept counts as present from this score on."""
     stopping: StoppingSettings = StoppingSettings()
@@ -242,6 +288,14 @@ class AuditSettings:
     first_seed: int = 0
     """Picture i of every pair is drawn from seed ``first_seed + i``."""
     max_failures: int = 20
-    """So many failed items stop the audit: something other than them is wrong."""
+    """So many failed items stop the audit, if they are also ``max_failure_share`` of all that was
+    tried: something other than them is wrong."""
+    max_failure_share: float = 0.05
+    """In [0, 1]; 0 stops at the number alone."""
+    shard: str = ""
+    """``i/n``: only the i-th of n parts of the pairs, for who has a queue system and no Ray; each
+    part is drawn into a store of its own or into the same database."""
+    workers: WorkersSettings = WorkersSettings()
+    """Who draws and checks: this process, or workers on every device."""
     text_model: TextModelSettings | None = None
     """Asked by commands that repair, propose and evolve; an audit asks none."""

@@ -136,7 +136,14 @@ class Encodings:
     def _encoded(self, rows: tuple[Any, ...], rest: Mapping[str, Any]) -> Any:
         named = ((name, str(value)) for name, value in rest.items() if name != "batch_size")
         key = (rows, tuple(sorted(named)))
-        return self._kept.get(key, lambda: self._own(**self._told(rows, rest)))
+        return self._kept.get(key, lambda: self._encode_anew(rows, rest))
+
+    def _encode_anew(self, rows: tuple[Any, ...], rest: Mapping[str, Any]) -> Any:
+        from lcmis.render.resting import rest_again
+
+        encoded = self._own(**self._told(rows, rest))
+        rest_again(self._pipeline)
+        return encoded
 
     def _told(
         self, rows: Sequence[tuple[tuple[str, str | None], ...]], rest: Mapping[str, Any]

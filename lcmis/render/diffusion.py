@@ -9,10 +9,17 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, InversionError, Refusal, RenderError
-from lcmis.machine.device import choose_device, choose_dtype, choose_offload
+from lcmis.machine.device import (
+    OFFLOADS_OF_PIPELINES,
+    choose_device,
+    choose_dtype,
+    choose_offload,
+)
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
+from lcmis.render.accelerators import profile_of
 from lcmis.render.conditioning import Defaults
+from lcmis.render.execution import Execution, chosen_execution
 from lcmis.render.forms.form import Form
 from lcmis.render.forms.schedulers import refuse_unfit
 from lcmis.render.forms.words import add_tokens, spelled_out
@@ -20,6 +27,7 @@ from lcmis.render.kinds import PipelineKind
 from lcmis.render.known import with_known_numbers
 from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.proved import Proved
+from lcmis.render.rows import in_rows, pins_rows
 from lcmis.render.trunks import Trunks, beginning, sharing
 from lcmis.types import RenderSpec, Stage, stage_starts
 
@@ -41,7 +49,8 @@ class DiffusersModel:
 
     A picture is decided by its spec alone: its noise comes from a CPU generator made freshly from
     its seed, its prompt is encoded by itself, and every batch has the declared shape, the last one
-    padded; so neighbours and place change no bit of it within one numerics profile.
+    padded; so neighbours and place change no bit of it within one numerics profile. Where the place
+    would, on accelerators, it follows from the seed; see :mod:`lcmis.render.rows`.
 
     One engine for all of them: how a pipeline is called is read from its signature, and what it
     tells its denoiser of a prompt is heard in a run that ends before the denoiser does anything
@@ -79,7 +88,7 @@ class DiffusersModel:
 
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
-        self._offload = choose_offload(settings.offload, self._device)
+        self._offload = choose_offload(settings.offload, self._device, OFFLOADS_OF_PIPELINES)
 
         defaults = self._family.defaults()
         steps, guidance, height, width = _all_said(settings, defaults, self._folder)
@@ -93,6 +102,13 @@ class DiffusersModel:
                 f"batch_size = {self.batch_size}, but a {self._folder.class_name} draws one "
                 f"picture at a time: {self._family.own.alone}"
             )
+        self._execution = chosen_execution(
+            settings,
+            name=self.model_id,
+            device=self._device,
+            offload=self._offload,
+            batch_size=self.batch_size,
+        )
         if height % defaults.multiple or width % defaults.multiple or min(height, width) < 1:
             raise ConfigError(
                 f"{self.model_id} draws sizes that are multiples of {defaults.multiple}, not "
@@ -165,8 +181,12 @@ class DiffusersModel:
 
     @property
     def profile(self) -> str:
-        """Numerics profile, e.g. ``"cpu-float32-b16"``."""
-        return f"{self._template.device}-{self._template.dtype}-b{self.batch_size}"
+        """Numerics profile, e.g. ``"cpu-float32-b16"``; what computes otherwise than usual is named
+        behind it, as in ``"cuda-bfloat16-b4-rows-regional"``.
+        """
+        rows = "-rows" if self._pins_rows else ""
+        computed = f"{self._template.dtype}-b{self.batch_size}{rows}{self._execution.mark}"
+        return profile_of(self._device, computed)
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
         """The full specification of one picture under this model's settings.
@@ -208,21 +228,24 @@ class DiffusersModel:
         refused = {spec.key: error for spec in specs if (error := self._negative_refused(spec))}
         readable = [spec for spec in specs if spec.key not in refused]
         if readable and not self._family.own.mixes:
-            self._proofs.settings(readable, self.batch_size)
+            self._proofs.settings(readable, self.batch_size, pinned=self._pins_rows)
         drawn: dict[str, Image | RenderError] = {}
-        for batch in self._batches(readable):
-            drawn |= zip((spec.key for spec in batch), self._draw_batch(batch), strict=True)
+        for rows in self._batches(readable):
+            drawn |= self._draw_batch(rows)
         return [refused.get(spec.key) or drawn[spec.key] for spec in specs]
 
-    def _batches(self, specs: Sequence[RenderSpec]) -> Iterator[list[RenderSpec]]:
+    def _batches(self, specs: Sequence[RenderSpec]) -> Iterator[list[RenderSpec | None]]:
         """Pictures that may share a batch: of one prompt, unless all prompts are of one length."""
         groups: dict[Any, list[RenderSpec]] = {}
         for spec in specs:
             kind = () if self._family.own.mixes else (spec.stages, spec.negative_prompt)
             groups.setdefault(kind, []).append(spec)
         for group in groups.values():
-            for start in range(0, len(group), self.batch_size):
-                yield group[start : start + self.batch_size]
+            yield from in_rows(group, self.batch_size, pinned=self._pins_rows)
+
+    @property
+    def _pins_rows(self) -> bool:
+        return pins_rows(self._device, self.batch_size)
 
     def in_batches_of(self, batch_size: int) -> DiffusersModel:
         """The same model with another batch shape; it shares the weights, which are loaded now."""
@@ -248,9 +271,9 @@ class DiffusersModel:
         return UNetDenoiser(self.model_id, self._device, size, self._differentiable_pipeline)
 
     def _differentiable_pipeline(self) -> Any:
-        if self._dtype == "float32" and self._offload == "none":
+        if (self._dtype, self._offload, self._execution) == ("float32", "none", Execution()):
             return self._pipeline
-        return self._load_pipeline(dtype="float32", offload="none")
+        return self._load_pipeline("float32", "none", Execution())
 
     def _negative_refused(self, spec: RenderSpec) -> RenderError | None:
         """Why a picture's own negative prompt cannot be followed; None if it can."""
@@ -266,10 +289,13 @@ class DiffusersModel:
             return error
         return None
 
-    def _draw_batch(self, specs: list[RenderSpec]) -> list[Image | RenderError]:
+    def _draw_batch(self, rows: list[RenderSpec | None]) -> dict[str, Image | RenderError]:
+        """Draw one batch; gives by its spec's key what came of each row that is none of filler."""
         from lcmis.render.calling import Wording
 
-        padded = specs + [specs[-1]] * (self.batch_size - len(specs))
+        places = [place for place, spec in enumerate(rows) if spec is not None]
+        specs = [spec for spec in rows if spec is not None]
+        padded = [spec or specs[-1] for spec in rows]
         negatives = tuple(spec.negative_prompt for spec in padded)
         seeds = [spec.seed for spec in padded]
         steps = self._template.num_inference_steps
@@ -288,7 +314,7 @@ class DiffusersModel:
             if not self._family.own.mixes and not self._unstaged:
                 self._unstaged = self._proofs.stages(list(rulings.values()))
             if self._unstaged:
-                return [self._stages_refused() for _ in specs]
+                return {spec.key: self._stages_refused() for spec in specs}
             output, clock = self._running.run(
                 last,
                 seeds,
@@ -298,17 +324,18 @@ class DiffusersModel:
                     self._running.denoiser,
                     self.trunks,
                     lambda: [beginning(spec, clock.step, clock.calls) for spec in padded],
-                    len(specs),
+                    places,
                     self._count,
                 ),
             )
             calls = clock.calls
         self._count(Work(alone=calls * len(specs)))
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(padded)
-        return [
-            _picture(spec, pixels, is_flagged)
-            for spec, pixels, is_flagged in zip(specs, _images(output), flagged, strict=False)
-        ]
+        images = _images(output)
+        return {
+            padded[place].key: _picture(padded[place], images[place], flagged[place])
+            for place in places
+        }
 
     def _stages_refused(self) -> RenderError:
         return RenderError(
@@ -397,9 +424,9 @@ class DiffusersModel:
 
     @cached_property
     def _pipeline(self) -> Any:
-        return self._load_pipeline(self._dtype, self._offload)
+        return self._load_pipeline(self._dtype, self._offload, self._execution)
 
-    def _load_pipeline(self, dtype: str, offload: str) -> Any:
+    def _load_pipeline(self, dtype: str, offload: str, execution: Execution) -> Any:
         from lcmis.render.loading import load_pipeline
 
         return load_pipeline(
@@ -408,6 +435,8 @@ class DiffusersModel:
             dtype=dtype,
             offload=offload,
             scheduler=self._template.scheduler,
+            execution=execution,
+            size=(self._template.height, self._template.width),
         )
 
 

@@ -36,11 +36,19 @@ class FamilyFacts:
     :data:`WORKS`, why there is no longest one."""
     size: str
     """Whether pictures have the size that was asked for."""
+    seconds: str = ""
+    """Of one picture, drawn by lcmis and by diffusers alone, and the ratio: ``"0.21 / 0.20 =
+    1.05"``. Measured in one run on tiny pipelines, where all that lcmis adds shows most."""
 
     @property
     def document(self) -> Mapping[str, str]:
         """As it stands in the file."""
-        return {name: getattr(self, name) for name in ASPECTS}
+        return {name: getattr(self, name) for name in (*ASPECTS, "seconds")}
+
+    @property
+    def ratio(self) -> str:
+        """Of the seconds alone."""
+        return self.seconds.rpartition("= ")[2]
 
 
 ASPECTS = ("pipeline", "same", "stages", "guidance", "negative", "batches", "length", "size")

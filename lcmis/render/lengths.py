@@ -122,11 +122,30 @@ class Lengths:
             try:
                 self._skeleton(**self._arguments, **prompts)
             except Ended:
-                pass
+                self._encode(**prompts)
             except FAILINGS as error:
                 if not self._seen:
                     return str(error)
         return ""
+
+    def _encode(self, **prompts: str) -> None:
+        """Hear the prompts' encoding where the pipeline ended before it: where a prior, which has
+        tokenizers of its own, begins to draw first.
+        """
+        encode = getattr(self._skeleton, "encode_prompt", None)
+        if encode is None or self._told:
+            return
+        told = {
+            "device": torch.device("cpu"),
+            "num_images_per_prompt": 1,
+            "do_classifier_free_guidance": True,
+            **prompts,
+        }
+        takes = inspect.signature(encode).parameters
+        try:
+            encode(**{name: value for name, value in told.items() if name in takes})
+        except (Ended, *FAILINGS):
+            return  # what was heard until now has to do
 
     def _reads_of(self, prompt: str) -> list[Read]:
         """What tokenizers were told to cut of it; CLIP's only where there are no others."""
@@ -172,7 +191,7 @@ class Lengths:
             self._listen(tokenizer)
             return part
         if name in self._folder.weighted_components():
-            if library == "transformers" or "text_encoder" in name:
+            if issubclass(kind, transformers.PreTrainedModel) or "text_encoder" in name:
                 config = kind.config_class.from_pretrained(path, local_files_only=True)
                 return TextStandIn(config, class_name, self._seen)
             return StandIn(FrozenDict(self._folder.config(name)), self._seen)

@@ -15,11 +15,13 @@ from safetensors import SafetensorError
 from lcmis.errors import ConfigError
 from lcmis.machine.hub import Located, fetch_weights
 from lcmis.machine.weights import refuse_missing, refuse_unusable, silent
+from lcmis.render.execution import Execution
 from lcmis.render.forms.form import Form, vae_files, vae_folder
 from lcmis.render.forms.single import SingleFile
 from lcmis.render.forms.variants import chosen_variant
 from lcmis.render.forms.words import teach
 from lcmis.render.pipeline_folder import PipelineFolder
+from lcmis.render.resting import encoders, lay_to_rest
 from lcmis.types import Adapter
 
 
@@ -30,11 +32,14 @@ def load_pipeline(
     dtype: str,
     offload: str,
     scheduler: str,
+    execution: Execution,
+    size: tuple[int, int],
 ) -> Any:
     """Load a diffusers pipeline, silent and ready to be called.
 
     Raises:
-        ConfigError: a tensor is missing, a file is damaged, or the device is not there.
+        ConfigError: a tensor is missing, a file is damaged, the device is not there, or a setting
+            has nothing to act on.
     """
     refuse_unusable(device)
     folder, numbers = form.whole_folder(), getattr(torch, dtype)
@@ -64,13 +69,30 @@ def load_pipeline(
         kind = getattr(diffusers, scheduler)
         pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **said)
     pipeline.set_progress_bar_config(disable=True)
+    execution.lay(pipeline, folder.name, size)
+    place(pipeline, device, offload)
+    return pipeline
+
+
+def place(pipeline: Any, device: str, offload: str) -> None:
+    """Put a pipeline's weights where they are to be between uses."""
     if offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
     elif offload == "sequential":
         pipeline.enable_sequential_cpu_offload(device=device)
+    elif offload == "group":
+        pipeline.enable_group_offload(
+            torch.device(device), offload_type="leaf_level", use_stream=True
+        )
+    elif offload == "encoders":
+        resting = encoders(pipeline)
+        for name, part in pipeline.components.items():
+            if isinstance(part, torch.nn.Module) and name not in resting:
+                part.to(device)
+        for part in resting.values():
+            lay_to_rest(part, device)
     else:
         pipeline.to(device)
-    return pipeline
 
 
 def _network(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lcmis.errors import ConfigError, UnknownNameError
+from lcmis.machine.tokenizers import refuse_unread_words
 from lcmis.machine.weights import weight_files
 from lcmis.render.forms.kinds import refuse_other_folders, refuse_other_kinds
 from lcmis.render.forms.quantised import refuse_unreadable
@@ -55,6 +56,7 @@ class PipelineFolder:
                     f"{name} lacks the folder {component!r} that its model_index.json names: "
                     f"copy the model again, whole"
                 )
+            refuse_unread_words(f"{name}/{component}", self._names(component))
 
     def components(self) -> dict[str, tuple[str, str]]:
         """Component to the library and class that it is loaded with."""

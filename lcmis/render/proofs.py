@@ -32,8 +32,14 @@ class Proofs:
 
     # ── settings ─────────────────────────────────────────────────────────────────────────────
 
-    def settings(self, specs: Sequence[RenderSpec], batch_size: int) -> None:
+    def settings(self, specs: Sequence[RenderSpec], batch_size: int, *, pinned: bool) -> None:
         """See that nothing which was set is without effect, and batches without any.
+
+        Args:
+            specs: what is to be drawn.
+            batch_size: of how many rows.
+            pinned: whether a picture's row follows from its seed, so that only its neighbours may
+                change.
 
         Raises:
             ConfigError: one of them is; the sentence names it.
@@ -44,7 +50,9 @@ class Proofs:
                 if spec.negative_prompt.strip():
                     self._once("negative prompts", self._steers_away, spec)
             if batch_size > 1:
-                self._once(f"batches of {batch_size}", partial(self._rows, batch_size), spec)
+                self._once(
+                    f"batches of {batch_size}", partial(self._rows, batch_size, pinned), spec
+                )
 
     def _once(self, what: str, prove: Callable[[RenderSpec], None], spec: RenderSpec) -> None:
         if what in self._seen:
@@ -78,15 +86,22 @@ class Proofs:
         steps = self._template.num_inference_steps
         return self._running.predictions(asked, [0], steps, most=1, guidance_scale=guidance_scale)
 
-    def _rows(self, batch_size: int, spec: RenderSpec) -> None:
-        """One prompt's pictures, in one order and the other: each must be the same bit for bit."""
+    def _rows(self, batch_size: int, pinned: bool, spec: RenderSpec) -> None:
+        """One prompt's pictures in one order and the other, or in their rows among others: each
+        must be the same bit for bit.
+        """
         asked = Wording((spec.prompt,) * batch_size, (spec.negative_prompt,) * batch_size)
         seeds = list(range(batch_size))
-        forward, backward = (
+        others = [seed + batch_size * (seed % 2) for seed in seeds] if pinned else seeds[::-1]
+        first, second = (
             list(tensors(self._running.predictions(asked, order, self._few)))
-            for order in (seeds, seeds[::-1])
+            for order in (seeds, others)
         )
-        if not forward or not same(forward, [said.flip(0) for said in backward]):
+        if pinned:  # every second row has another neighbour, and is itself as before
+            agree = same([said[::2] for said in first], [said[::2] for said in second])
+        else:
+            agree = same(first, [said.flip(0) for said in second])
+        if not first or not agree:
             raise ConfigError(
                 f"{spec.model} draws {batch_size} pictures at once otherwise than each by itself: "
                 f"set batch_size = 1"

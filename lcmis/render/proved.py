@@ -25,14 +25,13 @@ class Proved:
 
     Args:
         model_id: with its revision.
-        profile: device kind, dtype and batch shape.
+        profile: device kind, dtype, batch shape and the accelerator's name.
     """
 
     def __init__(self, model_id: str, profile: str) -> None:
         self._about = {
             "model": model_id,
             "profile": profile,
-            "device": _accelerator(profile),
             "packages": " ".join(f"{name} {version(name)}" for name in DECIDING),
         }
         name = content_key(self._about).replace(":", "-")
@@ -60,12 +59,3 @@ class Proved:
         except (OSError, ValueError, KeyError, TypeError):
             return {}
         return proved if isinstance(proved, dict) else {}
-
-
-def _accelerator(profile: str) -> str:
-    """By its own name, e.g. ``"NVIDIA H100 80GB HBM3"``: another one draws other bits."""
-    if not profile.startswith("cuda"):
-        return ""
-    import torch
-
-    return str(torch.cuda.get_device_name())

@@ -101,7 +101,7 @@ def sharing(
     denoiser: torch.nn.Module,
     trunks: Trunks,
     beginnings: Callable[[], Sequence[Beginning | None]],
-    pictures: int,
+    pictures: Sequence[int],
     tell: Callable[[Work], None],
 ) -> Iterator[None]:
     """Answer for a denoiser whose whole batch has been begun before, while inside.
@@ -114,8 +114,8 @@ def sharing(
     Args:
         denoiser: its weights may rest elsewhere; they are not fetched for what is known.
         trunks: known beginnings, and those that become known.
-        beginnings: of the batch at the present call, filler rows included and last.
-        pictures: how many of its rows are none of those.
+        beginnings: of the batch at the present call, filler rows included.
+        pictures: which of its rows are none of those.
         tell: is told of each call what it cost; of ``alone`` nothing.
     """
     device: torch.device | None = None
@@ -127,7 +127,7 @@ def sharing(
         if known is not None:
             tell(Work(skipped=len(rows)))
             return (known.to(device or _device(told)),)
-        new = [row for row in rows[:pictures] if row not in trunks]
+        new = [rows[place] for place in pictures if rows[place] not in trunks]
         useful = len({row for row in new if row is not None}) + new.count(None)
         said = inner(*told.args, **told.kwargs)
         if _is_one_batch(said, len(rows)):

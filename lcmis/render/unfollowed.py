@@ -18,6 +18,10 @@ DRAWING = (
     "guidance_scale",
     "scheduler",
     "negative_prompt",
+    "channels_last",
+    "compiled",
+    "vae_decoding",
+    "attention_backend",
 )
 
 

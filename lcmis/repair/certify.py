@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ from lcmis.types import (
     Stage,
     Standing,
 )
-from lcmis.workers.here import Studio
+from lcmis.workers import hire
+from lcmis.workers.studio import Studio, batches
 
 
 def prove(
@@ -114,6 +116,10 @@ class CertifyResult:
         return sum(one.standing is not None and one.standing.proved for one in self.proofs)
 
 
+SIDE_BY_SIDE = 32
+"""Proofs whose pictures are made together."""
+
+
 class Certify:
     """Stored nominations with their models resolved, and none of them loaded.
 
@@ -145,10 +151,11 @@ class Certify:
         self.pictures = pictures
         self.watch = watch
         self.judge, *self.guides = [open_checker(entry) for entry in config.checkers]
-        self.studio = Studio(store, config.max_failures)
+        self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         chosen = self._chosen()
         settings = config.models if elsewhere else findings.past_models(store)
-        models = {model.model_id: model for model in reversed([open_model(s) for s in settings])}
+        self._opened = [(open_model(entry), entry) for entry in settings]
+        models = {model.model_id: model for model, _ in reversed(self._opened)}
         self.plan: list[tuple[Nomination, ImageModel]] = []
         for nomination in chosen:
             names = list(models) if elsewhere else [nomination.model]
@@ -160,6 +167,11 @@ class Certify:
             self.plan += [(nomination, models[name]) for name in names]
         self.plan.sort(key=lambda one: one[1].model_id)  # each model is loaded once
         self.studio.together += [self.judge, *dict.fromkeys(model for _, model in self.plan)]
+
+    @property
+    def num_proofs(self) -> int:
+        """Repairs on models that are to be proved."""
+        return len(self.plan)
 
     def _chosen(self) -> list[Nomination]:
         known = self.store.nominations()
@@ -182,10 +194,23 @@ class Certify:
         started = time.monotonic()
         models = list(dict.fromkeys(model.model_id for _, model in self.plan))
         self.store.add_run(provenance(self.config, command, models, [self.judge.checker_id]))
-        proofs: list[Proof] = []
-        for nomination, model in self.plan:
-            self._tell(nomination, model, proofs)
-            proofs.append(self._prove(nomination, model))
+        done: dict[int, Proof] = {}
+
+        def task(place: int) -> None:
+            nomination, model = self.plan[place]
+            self._tell(nomination, model, list(done.values()))
+            done[place] = self._prove(nomination, model)
+
+        self.studio.crew = hire(
+            self.store,
+            self.config.workers,
+            self._opened,
+            zip([self.judge, *self.guides], self.config.checkers, strict=True),
+        )
+        with self.studio:
+            for places in batches(range(len(self.plan)), SIDE_BY_SIDE):
+                self.studio.side_by_side([functools.partial(task, place) for place in places])
+        proofs = [done[place] for place in range(len(self.plan))]
         return CertifyResult(
             proofs=tuple(
                 dataclasses.replace(one, standing=standing)
@@ -242,7 +267,7 @@ class Certify:
 
 
 _NOTHING_JUDGED = (
-    "not one seed gave two pictures that the judge could compare: see `lcmis show failures`"
+    "not one seed gave two pictures that the judge could compare: see `lcmis show errors`"
 )
 
 

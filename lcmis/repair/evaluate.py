@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -37,6 +36,7 @@ from lcmis.types import (
     FIRST_REPAIR_SEED,
     Candidate,
     ConceptPair,
+    Question,
     QuestionKind,
     RenderSpec,
     Seen,
@@ -45,7 +45,8 @@ from lcmis.types import (
     Trial,
     key_number,
 )
-from lcmis.workers.here import Item, Studio
+from lcmis.workers.orders import Wish
+from lcmis.workers.studio import Item, Studio
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -247,9 +248,8 @@ class Evaluation:
             return None
         if not self._affordable([[spec]])[0]:
             raise self._budget.pictures_spent()
-        with closing(studio.draw_missing(model, [(self._pair, spec)])) as drawing:
-            for _ in drawing:
-                self._tell("painting", self.spent)
+        self._tell("painting", self.spent)
+        studio.make([Wish(self._pair, model, (spec,))])
         return None if studio.store.missing([spec]) else studio.load(spec.key)
 
     @cached_property
@@ -376,14 +376,37 @@ def look(
     asked: Sequence[QuestionKind] = ASKED,
 ) -> dict[str, Evidence]:
     """Draw and check what is missing; what the checker says of each picture, by spec key."""
-    questions = [item for item in questions_for(checker, pair) if item.kind in asked]
-    with closing(studio.draw_missing(model, [(pair, spec) for spec in specs])) as drawing:
-        for drawn in drawing:
-            images = {item.spec.key: item.image for item in drawn if item.image is not None}
-            asked_now = [(key, item) for key in images for item in questions]
-            studio.check_missing(checker, asked_now, images)
-    lacking = {spec.key for spec in studio.store.missing(specs)}
-    there = dict.fromkeys(spec.key for spec in specs if spec.key not in lacking)
-    studio.check_missing(checker, [(key, item) for key in there for item in questions], {})
-    evidence = studio.store.evidence(checker.checker_id, model=model.model_id, pair=pair.key)
-    return {item.spec_key: item for item in evidence if item.spec_key in there}
+    return look_at_all(studio, checker, model, {pair: specs}, asked)
+
+
+def look_at_all(
+    studio: Studio,
+    checker: Checker,
+    model: ImageModel,
+    plan: Mapping[ConceptPair, Sequence[RenderSpec]],
+    asked: Sequence[QuestionKind] = ASKED,
+    tell: Callable[[], None] = lambda: None,
+) -> dict[str, Evidence]:
+    """The same for several pairs, whose pictures share batches and workers."""
+    wishes = [
+        Wish(pair, model, tuple(specs), ((checker, _questions(checker, pair, asked)),))
+        for pair, specs in plan.items()
+    ]
+    studio.make(wishes, heard=lambda _: tell())
+    every = [spec for specs in plan.values() for spec in specs]
+    lacking = {spec.key for spec in studio.store.missing(every)}
+    found: dict[str, Evidence] = {}
+    for pair, specs in plan.items():
+        there = {spec.key for spec in specs} - lacking
+        if there:
+            evidence = studio.store.evidence(
+                checker.checker_id, model=model.model_id, pair=pair.key
+            )
+            found |= {item.spec_key: item for item in evidence if item.spec_key in there}
+    return found
+
+
+def _questions(
+    checker: Checker, pair: ConceptPair, asked: Sequence[QuestionKind]
+) -> tuple[Question, ...]:
+    return tuple(item for item in questions_for(checker, pair) if item.kind in asked)

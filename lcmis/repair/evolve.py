@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from lcmis.machine.files import replacing
 from lcmis.plugins.opening import open_checker
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, TextModelSettings
-from lcmis.repair.evaluate import ASKED, SEARCH_SEEDS, look
+from lcmis.repair.evaluate import ASKED, SEARCH_SEEDS, look_at_all
 from lcmis.repair.methods.bigpe import Asked, Evolution, Plan, evolve
 from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Evidence, Store
@@ -38,7 +38,7 @@ from lcmis.types import (
     content_key,
     key_number,
 )
-from lcmis.workers.here import Item
+from lcmis.workers.studio import Item
 
 LEAST_PAIRS = 2
 """On either side: of one pair nothing follows for others."""
@@ -152,6 +152,7 @@ class Evolve:
         self.store = store
         self.settings = settings
         self.watch = watch
+        self._repair = repair
         self.studio = repair.studio
         self.judge = repair.judge
         self.guide = open_checker(settings.score) if settings.score else repair.guide
@@ -171,6 +172,15 @@ class Evolve:
         )
         self._budget = Budget(pictures=settings.budget)
 
+    @property
+    def most_pictures(self) -> int:
+        """That the search and its measurement may draw."""
+        return self.settings.budget + self._measured
+
+    @property
+    def _measured(self) -> int:
+        return 3 * self.settings.fresh * len(self.held_out)
+
     def run(self, command: str = "") -> EvolveResult:
         """Evolve, then measure; pictures and replies in the store are not asked for again.
 
@@ -180,18 +190,20 @@ class Evolve:
         started = time.monotonic()
         checkers = [self.judge.checker_id, self.guide.checker_id]
         self.store.add_run(provenance(self.config, command, [self.model.model_id], checkers))
-        evolution = evolve(
-            self.subjects,
-            self.text_model,
-            self._score,
-            self._attempt,
-            SEARCH_SEEDS,
-            instruction=self.settings.instruction,
-            plan=self.settings.plan,
-            experts=self.experts,
-            dice=random.Random(content_key(tuple(pair.key for pair in self.subjects))),
-        )
-        held_out = self._measure(evolution.first.text, evolution.best.text)
+        self.studio.crew = self._repair.crew()
+        with self.studio:
+            evolution = evolve(
+                self.subjects,
+                self.text_model,
+                self._score,
+                self._attempt,
+                SEARCH_SEEDS,
+                instruction=self.settings.instruction,
+                plan=self.settings.plan,
+                experts=self.experts,
+                dice=random.Random(content_key(tuple(pair.key for pair in self.subjects))),
+            )
+            held_out = self._measure(evolution.first.text, evolution.best.text)
         counts = [one.counts for one in held_out]
         return EvolveResult(
             evolution=evolution,
@@ -280,24 +292,21 @@ class Evolve:
         activity: str,
     ) -> dict[str, Evidence]:
         """Draw all pairs' pictures together, since a batch has room for several, then check."""
-        with closing(self.studio.draw_missing(self.model, plan)) as drawing:
-            for _ in drawing:
-                self._tell(activity)
-        found: dict[str, Evidence] = {}
-        for pair in dict.fromkeys(pair for pair, _ in plan):
-            specs = [spec for owner, spec in plan if owner is pair]
-            found |= look(self.studio, checker, self.model, pair, specs, kinds)
-        return found
+        groups: dict[ConceptPair, list[RenderSpec]] = defaultdict(list)
+        for pair, spec in plan:
+            groups[pair].append(spec)
+        return look_at_all(
+            self.studio, checker, self.model, groups, kinds, lambda: self._tell(activity)
+        )
 
     def _tell(self, activity: str) -> None:
         if self.watch is not None:
-            measured = 3 * self.settings.fresh * len(self.held_out)
             self.watch(
                 EvolveProgress(
                     model=self.model.model_id,
                     activity=activity,
                     pictures=self.studio.drawn,
-                    expected=self.settings.budget + measured,
+                    expected=self.most_pictures,
                 )
             )
 

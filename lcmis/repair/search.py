@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,10 +62,15 @@ from lcmis.types import (
     Trial,
     Verdict,
 )
-from lcmis.workers.here import Studio
+from lcmis.workers import hire
+from lcmis.workers.orders import Crew
+from lcmis.workers.studio import Studio, batches
 
 NUM_REWRITES = 8
 """Prompts that a text model is asked for."""
+ROUND = 8
+"""Pairs that are searched side by side, by any number of workers; what they teach is known from the
+next round on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,7 @@ class Repair:
         asked = self.settings.text_model
         self.text_model = open_text_model(asked) if asked else None
         self.models = [open_model(entry) for entry in config.models]
-        self.studio = Studio(store, config.max_failures)
+        self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         self.failing = self._failing()
         used = [one for one in (self.judge, self.guide, self.guard) if one]
         self.studio.together += [*used, *dict.fromkeys(model for model, _ in self.failing)]
@@ -206,6 +213,17 @@ class Repair:
             return finding.judgement.failing is judge.Decision.FAILS
         return (finding.judgement.level or 0) >= self.settings.level
 
+    @property
+    def num_open(self) -> int:
+        """Failing pairs and models whose search with these settings has not ended yet."""
+        places = ((finding.pair.key, model.model_id) for model, finding in self.failing)
+        return sum(self._nominated(place) is None for place in places)
+
+    @property
+    def most_pictures(self) -> int:
+        """That these searches and their proofs may draw; more than they will."""
+        return self.num_open * (self.settings.budget + 2 * self.settings.certificate)
+
     # ── the work ─────────────────────────────────────────────────────────────────────────────
 
     def run(self, command: str = "") -> RepairResult:
@@ -221,8 +239,10 @@ class Repair:
         checkers = [one.checker_id for one in (self.judge, self.guide, self.guard) if one]
         self.store.add_run(provenance(self.config, command, models, checkers))
         repaired: list[Repaired] = []
-        for model, finding in self.failing:
-            repaired.append(self._repair(model, finding, repaired))
+        self.studio.crew = self.crew()
+        with self.studio:
+            for some in self._rounds():
+                repaired += self._round(some, repaired)
         return RepairResult(
             pairs=tuple(
                 dataclasses.replace(one, standing=standing)
@@ -236,23 +256,64 @@ class Repair:
             drawn=self.studio.drawn,
             seconds=time.monotonic() - started,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
-            work=sum(map(work_of, self.models), Work()),
+            work=sum(map(work_of, self.models), self.studio.work_elsewhere),
         )
+
+    def crew(self) -> Crew:
+        """Who draws and checks."""
+        used = [(self.judge, self.config.checkers[0]), (self.guide, self.config.checkers[1])]
+        return hire(
+            self.store,
+            self.config.workers,
+            zip(self.models, self.config.models, strict=True),
+            used,
+        )
+
+    def _rounds(self) -> Iterator[list[tuple[ImageModel, PairFinding]]]:
+        """What is searched side by side: pairs of one model, since a search may look at what
+        another model drew for the same pair.
+        """
+        for _, group in itertools.groupby(self.failing, key=lambda one: one[0].model_id):
+            yield from map(list, batches(list(group), ROUND))
+
+    def _round(
+        self, some: Sequence[tuple[ImageModel, PairFinding]], before: Sequence[Repaired]
+    ) -> list[Repaired]:
+        """Search and certify these, then learn from all of them."""
+        done: dict[str, Repaired] = {}
+
+        def task(model: ImageModel, finding: PairFinding) -> None:
+            done[finding.pair.key] = self._repair(model, finding, [*before, *done.values()])
+
+        tasks = [functools.partial(task, *one) for one in some]
+        if self.settings.seconds is None:
+            self.studio.side_by_side(tasks)
+        else:  # the seconds of one search are not spent on another's pictures
+            for one in tasks:
+                one()
+        for model, finding in some:
+            self._experience[model.model_id].learn(
+                finding.pair,
+                _lost(finding),
+                self._trials((finding.pair.key, model.model_id)),
+                self.config.threshold,
+            )
+        return [done[finding.pair.key] for _, finding in some]
+
+    def _trials(self, place: tuple[str, str]) -> list[Trial]:
+        return [item for item in self.store.trials(*place) if self._is_ours(item)]
 
     def _repair(
         self, model: ImageModel, finding: PairFinding, before: Sequence[Repaired]
     ) -> Repaired:
         place = (finding.pair.key, model.model_id)
         tell = self._teller(model, finding, before)
+        tell("beginning", 0)
         chosen = self._nominated(place)
         if chosen is None:
             self._search(model, finding, tell)
             chosen = self._nominated(place)
-        trials = [item for item in self.store.trials(*place) if self._is_ours(item)]
-        self._experience[model.model_id].learn(
-            finding.pair, _lost(finding), trials, self.config.threshold
-        )
-        tried = len({item.candidate for item in trials})
+        tried = len({item.candidate for item in self._trials(place)})
         if chosen is None:
             return Repaired(finding, None, tried)
         tell("certifying", self.settings.budget)
@@ -400,7 +461,9 @@ class Repair:
     def _expect(
         self, model: ImageModel, finding: PairFinding
     ) -> Callable[[Candidate], float | None]:
-        """By the pairs that were repaired before this one: searched again, it goes the same way."""
+        """By the pairs of earlier rounds: searched again, and by any number of workers, it goes the
+        same way.
+        """
         known, lost = self._experience[model.model_id], _lost(finding)
         return lambda candidate: known.share(way(finding.pair, lost, candidate))
 

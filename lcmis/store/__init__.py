@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,13 @@ from lcmis.store import documents, schema
 from lcmis.store.asked import RunDoor
 from lcmis.store.connect import sentences
 from lcmis.store.evidence import Evidence
-from lcmis.store.failures import FailureDoor, still_failed
+from lcmis.store.failures import FailureDoor, insert_failure, still_failed
 from lcmis.store.labels import LabelDoor
-from lcmis.store.pictures import Drawn, Listed, PictureDoor
+from lcmis.store.notes import NoteDoor
+from lcmis.store.pictures import Drawn, Listed, PictureDoor, add_drawn, add_links, unlinked
 from lcmis.store.rows import CHUNK
-from lcmis.store.scores import ScoreDoor
-from lcmis.store.searches import SearchDoor
+from lcmis.store.scores import ScoreDoor, add_answers
+from lcmis.store.searches import SearchDoor, add_exchanges
 from lcmis.store.tables import (
     Base,
     DismissalRow,
@@ -28,6 +29,7 @@ from lcmis.store.tables import (
     FailureRow,
     LabelRow,
     NominationRow,
+    NoteRow,
     PairRenderRow,
     PairRow,
     QuestionRow,
@@ -36,6 +38,7 @@ from lcmis.store.tables import (
     ScoreRow,
     TrialRow,
 )
+from lcmis.types import Exchange, Failure, Question, Score
 
 __all__ = ["Drawn", "Evidence", "Growth", "Listed", "Store", "StoreCounts", "picture_hash"]
 
@@ -63,6 +66,7 @@ class Growth:
     renders: int
     scores: int
     labels: int
+    notes: int
     trials: int
     nominations: int
     exchanges: int
@@ -71,12 +75,13 @@ class Growth:
     dismissals: int
 
 
-class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, FailureDoor):
-    """Runs, pairs, pictures, scores, labels and failures of an audit, each kept once and for ever.
+class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, FailureDoor):
+    """Runs, pairs, pictures, scores, labels, notes and failures of an audit, each kept once.
 
-    A path names a folder: facts in ``facts.db``, pictures in ``pictures/``. A URL names a database
-    and needs the folder of its pictures. Any number of readers, in any thread; one writer at a
-    time, the others wait.
+    A path names a folder: facts in ``facts.db``, pictures in ``pictures/`` unless said. A URL names
+    a database and needs the place of its pictures: a folder, or an address such as
+    ``s3://bucket/prefix``. Any number of readers, in any thread; one writer at a time, the others
+    wait.
 
     Args:
         path_or_url: the audit's folder, or a database URL (anything with ``://``).
@@ -89,6 +94,50 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, FailureDoor)
         StoreError: there is no store and none is to be made; it is older or newer than this lcmis,
             another program's, damaged, locked, or out of reach.
     """
+
+    def add_many(
+        self,
+        drawn: Sequence[Drawn] = (),
+        scores: Sequence[Score] = (),
+        questions: Iterable[Question] = (),
+        *,
+        links: Mapping[str, Sequence[str]] | None = None,
+        exchanges: Sequence[Exchange] = (),
+        failures: Sequence[Failure] = (),
+    ) -> None:
+        """Keep facts of many kinds, all of them or none: files first, then one transaction.
+
+        For whoever gathers what several hands made. What is there stays as it is, so that the same
+        facts may come again after a kill.
+
+        Args:
+            drawn: pictures; those with ``num_bytes`` have their files among the pictures already.
+            scores: answers about these pictures, or about others that are in the store.
+            questions: those that were answered.
+            links: pair key → spec keys of pictures drawn for another pair, which are its too.
+            exchanges: what services were asked and said.
+            failures: what failed, counted after all else is there.
+
+        Raises:
+            UnknownNameError: a pair, a picture or a question is not in the store.
+            StoreError: no room or no permission to write.
+            ValueError: a render does not belong to its spec or its image.
+        """
+        if links and not (drawn or scores or exchanges or failures):
+            with self._reading() as connection:
+                if not unlinked(connection, links):
+                    return
+        new, sizes = self._file(drawn)
+        with self._writing() as connection:
+            if drawn:
+                add_drawn(connection, drawn, new, sizes)
+            if links:
+                add_links(connection, links)
+            if scores:
+                add_answers(connection, scores, questions)
+            add_exchanges(connection, exchanges)
+            for failure in failures:
+                insert_failure(connection, failure)
 
     def counts(self) -> StoreCounts:
         """How much is stored."""
@@ -115,6 +164,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, FailureDoor)
             "renders": RenderRow,
             "scores": ScoreRow,
             "labels": LabelRow,
+            "notes": NoteRow,
             "trials": TrialRow,
             "nominations": NominationRow,
             "exchanges": ExchangeRow,
@@ -149,6 +199,9 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, FailureDoor)
         for document, key in self._all(QuestionRow, QuestionRow.key, QuestionRow.document):
             if documents.question(document).key != key:
                 yield f"the question {key} is not what its key says"
+        for note, key in self._kept_notes():
+            if note.key != key:
+                yield f"the note {key} is not what its key says"
         known = set()
         after = 0
         while page := self.renders(after=after, limit=CHUNK):
@@ -163,7 +216,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, FailureDoor)
                         self.image(sha256)
                     except StoreError as error:
                         yield str(error)
-        expected = {self.image_path(sha256) for sha256 in known}
+        expected = {self.image_place(sha256) for sha256 in known}
         for path in self._pictures.files():
             if path not in expected:
                 yield f"{path} belongs to no picture in the store; it can be deleted"

@@ -13,7 +13,8 @@ from lcmis.errors import StoreError
 from lcmis.machine.interrupts import undisturbed
 from lcmis.store import schema
 from lcmis.store.connect import place_of, sentences
-from lcmis.store.images import PictureFolder
+from lcmis.store.images import PictureFiles
+from lcmis.store.places import pictures_at, remember_place, said_place
 
 
 class Door:
@@ -26,19 +27,17 @@ class Door:
         self,
         path_or_url: str | Path,
         *,
-        pictures: Path | None = None,
+        pictures: str | Path | None = None,
         read_only: bool = False,
         create: bool = False,
         wait_seconds: float = 30.0,
     ) -> None:
         place = place_of(path_or_url)
-        if pictures is None:
-            if place.folder is None:
-                raise StoreError(f"{place} says nothing of pictures: name a folder for them too")
-            pictures = place.folder / "pictures"
         self.read_only = read_only
         self._place = str(place)
-        self._pictures = PictureFolder(Path(pictures))
+        self._folder = place.folder
+        if place.folder is None and pictures is None:
+            raise StoreError(f"{place} says nothing of pictures: name a folder for them too")
         with sentences(self._place):
             # Looked at before it is changed in any way: it may be another program's.
             revision = schema.revision_at(place, wait_seconds=wait_seconds)
@@ -53,9 +52,34 @@ class Door:
                 )
             if revision is None:
                 place.make()
+            self._pictures = pictures_at(said_place(place.folder, pictures))
             self._engine = place.engine(read_only=read_only, wait_seconds=wait_seconds)
             if revision is None:
                 schema.upgrade(self._engine)
+        if place.folder is not None and not read_only:
+            remember_place(place.folder, self._pictures)
+
+    @property
+    def pictures(self) -> PictureFiles:
+        """Where the files lie: workers in other processes write to it too."""
+        return self._pictures
+
+    @property
+    def folder(self) -> Path:
+        """Where files that are no facts may lie: the facts' folder, else that of the pictures'.
+
+        Raises:
+            StoreError: neither facts nor pictures lie in a folder of this machine.
+        """
+        if self._folder is not None:
+            return self._folder
+        if not self._pictures.is_local:
+            raise StoreError(
+                f"{self._place} has neither its facts nor its pictures in a folder of this "
+                f"machine, so there is no place for what can be computed again: bring the store "
+                f"into a folder with `lcmis db move`"
+            )
+        return Path(self._pictures.address).parent
 
     def close(self) -> None:
         """Let go of the database."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from sqlalchemy import and_, func, literal, or_, select
+from sqlalchemy import Connection, and_, func, literal, or_, select
 
 from lcmis.machine.secrets import withheld
 from lcmis.store import documents
@@ -20,14 +20,8 @@ class FailureDoor(Door):
 
     def add_failure(self, failure: Failure) -> None:
         """Remember that an item failed; it is listed until it succeeds."""
-        row = dataclasses.asdict(failure) | {"sentence": withheld(failure.sentence)}
-        for name, text in row.items():
-            documents.refuse_broken(text, f"failure.{name}")
         with self._writing() as connection:
-            row["num_scores"] = connection.execute(
-                select(_num_scores(literal(failure.item)))
-            ).scalar_one()
-            insert_new(connection, FailureRow, [row])
+            insert_failure(connection, failure)
 
     def failures(self) -> list[Failure]:
         """The latest failure of each item and stage that has not succeeded since, oldest first."""
@@ -44,6 +38,15 @@ class FailureDoor(Door):
         with self._writing() as connection:
             found = connection.scalars(select(FailureRow.id).where(FailureRow.item == item))
             insert_new(connection, DismissalRow, [{"failure_id": one} for one in found])
+
+
+def insert_failure(connection: Connection, failure: Failure) -> None:
+    """Keep it in a transaction that writes."""
+    row = dataclasses.asdict(failure) | {"sentence": withheld(failure.sentence)}
+    for name, text in row.items():
+        documents.refuse_broken(text, f"failure.{name}")
+    row["num_scores"] = connection.execute(select(_num_scores(literal(failure.item)))).scalar_one()
+    insert_new(connection, FailureRow, [row])
 
 
 def _num_scores(item: Any) -> Any:

@@ -36,6 +36,7 @@ class LabelDoor(Door):
                         "answer": documents.refuse_broken(label.answer, "label.answer"),
                         "rater": documents.refuse_broken(label.rater, "label.rater"),
                         "at": documents.refuse_broken(label.at, "label.at"),
+                        "unasked": label.unasked,
                     }
                     for label in labels
                 ],
@@ -45,7 +46,12 @@ class LabelDoor(Door):
         """What people said, of one picture or of all, in the order of arrival."""
         statement = (
             select(
-                RenderRow.spec_key, QuestionRow.key, LabelRow.answer, LabelRow.rater, LabelRow.at
+                RenderRow.spec_key,
+                QuestionRow.key,
+                LabelRow.answer,
+                LabelRow.rater,
+                LabelRow.at,
+                LabelRow.unasked,
             )
             .join(RenderRow, RenderRow.id == LabelRow.render_id)
             .join(QuestionRow, QuestionRow.id == LabelRow.question_id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,9 @@ class Drawn:
     spec: RenderSpec
     render: Render
     image: Image | None
-    """None for a refusal."""
+    """None for a refusal, and where the file was written elsewhere."""
+    num_bytes: int | None = None
+    """Of the file, where another process has written it to the store's pictures already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,11 @@ class PictureDoor(Door):
             known = ids_of(connection, RenderRow.spec_key, RenderRow.id, keys)
         return [spec for spec, key in zip(specs, keys, strict=True) if key not in known]
 
+    def present(self, spec_keys: Sequence[str]) -> set[str]:
+        """Those of some spec keys that have a render."""
+        with self._reading() as connection:
+            return set(ids_of(connection, RenderRow.spec_key, RenderRow.id, spec_keys))
+
     def add_renders(self, drawn: Sequence[Drawn]) -> None:
         """Keep pictures and what they show of: files first, then all rows in one transaction.
 
@@ -72,6 +80,16 @@ class PictureDoor(Door):
             StoreError: no room or no permission to write.
             ValueError: a render does not belong to its spec or its image.
         """
+        new, sizes = self._file(drawn)
+        with self._writing() as connection:
+            add_drawn(connection, drawn, new, sizes)
+
+    def _file(self, drawn: Sequence[Drawn]) -> tuple[dict[str, Drawn], dict[str, int]]:
+        """Write the files of those that are not there, before any row speaks of them.
+
+        Returns:
+            The new ones by their keys, and the sizes of their files by their hashes.
+        """
         new: dict[str, Drawn] = {}
         for item in drawn:
             if item.spec.key != item.render.spec_key:
@@ -80,38 +98,18 @@ class PictureDoor(Door):
         with self._reading() as connection:
             for key in ids_of(connection, RenderRow.spec_key, RenderRow.id, list(new)):
                 del new[key]
-        sizes = self._pictures.write(
-            {item.render.sha256: _image_of(item) for item in new.values() if item.render.sha256}
+        sizes = {
+            item.render.sha256: item.num_bytes
+            for item in new.values()
+            if item.num_bytes is not None
+        }
+        return new, sizes | self._pictures.write(
+            {
+                item.render.sha256: _image_of(item)
+                for item in new.values()
+                if item.render.sha256 and item.num_bytes is None
+            }
         )
-        specs = {key: documents.document(item.spec) for key, item in new.items()}
-        with self._writing() as connection:
-            models = intern(connection, ModelRow, (item.spec.model for item in new.values()))
-            insert_new(
-                connection,
-                RenderRow,
-                [
-                    _render_row(item)
-                    | {
-                        "model_id": models[item.spec.model],
-                        "num_bytes": sizes.get(item.render.sha256, 0),
-                    }
-                    for item in new.values()
-                ],
-            )
-            renders = ids_of(connection, RenderRow.spec_key, RenderRow.id, list(new))
-            insert_new(
-                connection,
-                SpecRow,
-                [
-                    _spec_row(item.spec) | {"render_id": renders[key], "document": specs[key]}
-                    for key, item in new.items()
-                ],
-            )
-            wanted: dict[str, list[str]] = {}
-            for item in drawn:
-                wanted.setdefault(item.pair_key, []).append(item.render.spec_key)
-            for pair_key, spec_keys in wanted.items():
-                _link(connection, pair_key, spec_keys)
 
     def link(self, pair_key: str, spec_keys: Sequence[str]) -> None:
         """Say that pictures which are there, drawn for another pair, are this pair's too.
@@ -120,7 +118,7 @@ class PictureDoor(Door):
             UnknownNameError: the pair or a picture is not in the store.
         """
         with self._writing() as connection:
-            _link(connection, pair_key, spec_keys)
+            add_links(connection, {pair_key: spec_keys})
 
     def render(self, key_prefix: str) -> tuple[RenderSpec, Render]:
         """The picture of this spec key, or of one that begins so.
@@ -189,6 +187,38 @@ class PictureDoor(Door):
                 for row in connection.execute(statement)
             ]
 
+    def pairs_of(self, spec_key: str) -> list[str]:
+        """Keys of the pairs that a picture was drawn for, in the order in which they came."""
+        with self._reading() as connection:
+            return list(
+                connection.scalars(
+                    select(PairRow.key)
+                    .join(PairRenderRow, PairRenderRow.pair_id == PairRow.id)
+                    .join(RenderRow, RenderRow.id == PairRenderRow.render_id)
+                    .where(RenderRow.spec_key == spec_key)
+                    .order_by(PairRow.id)
+                )
+            )
+
+    def hashes(self) -> dict[str, str]:
+        """The SHA-256 of each picture's pixels by its spec key; empty where it was refused."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                select(RenderRow.spec_key, RenderRow.sha256).order_by(RenderRow.id)
+            )
+            return {row[0]: row[1] for row in rows}
+
+    def profiles(self, model: str) -> dict[str, str]:
+        """The numerics profile of each picture of a model, by its spec key."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                select(RenderRow.spec_key, SpecRow.profile)
+                .join(SpecRow, SpecRow.render_id == RenderRow.id)
+                .join(ModelRow, ModelRow.id == RenderRow.model_id)
+                .where(ModelRow.name == model)
+            )
+            return {row[0]: sys.intern(row[1]) for row in rows}
+
     def image(self, sha256: str) -> Image:
         """The picture of this hash, RGB, its pixels verified.
 
@@ -206,8 +236,16 @@ class PictureDoor(Door):
         return self._pictures.read_file(sha256)
 
     def image_path(self, sha256: str) -> Path:
-        """Where the picture of this hash lies, a WebP file."""
+        """Where the picture of this hash lies, a WebP file; a copy of it where that is a bucket.
+
+        Raises:
+            StoreError: it lies in a bucket, and is missing there or cannot be had.
+        """
         return self._pictures.path(sha256)
+
+    def image_place(self, sha256: str) -> str:
+        """The path or the address at which the picture of this hash lies, for people."""
+        return self._pictures.place(sha256)
 
     def models(self) -> list[str]:
         """Ids of all models that have drawn something."""
@@ -268,16 +306,87 @@ def _render(row: Any) -> Render:
     return Render(row.spec_key, row.sha256, row.seconds, row.device, row.refusal)
 
 
-def _link(connection: Connection, pair_key: str, spec_keys: Sequence[str]) -> None:
-    number = connection.scalar(select(PairRow.id).where(PairRow.key == pair_key))
-    if number is None:
-        raise UnknownNameError(f"no pair in the store has the key {pair_key!r}; add it first")
-    renders = known_ids(connection, RenderRow, spec_keys)
+def add_drawn(
+    connection: Connection,
+    drawn: Sequence[Drawn],
+    new: Mapping[str, Drawn],
+    sizes: Mapping[str, int],
+) -> None:
+    """Add the rows of pictures whose files are there, and link all of them to their pairs.
+
+    Args:
+        connection: in a transaction that writes.
+        drawn: all pictures that came.
+        new: those of them that may lack a row, by their keys.
+        sizes: of their files in bytes, by their hashes.
+
+    Raises:
+        UnknownNameError: a pair is not in the store.
+    """
+    specs = {key: documents.document(item.spec) for key, item in new.items()}
+    models = intern(connection, ModelRow, (item.spec.model for item in new.values()))
+    insert_new(
+        connection,
+        RenderRow,
+        [
+            _render_row(item)
+            | {
+                "model_id": models[item.spec.model],
+                "num_bytes": sizes.get(item.render.sha256, 0),
+            }
+            for item in new.values()
+        ],
+    )
+    renders = ids_of(connection, RenderRow.spec_key, RenderRow.id, list(new))
+    insert_new(
+        connection,
+        SpecRow,
+        [
+            _spec_row(item.spec) | {"render_id": renders[key], "document": specs[key]}
+            for key, item in new.items()
+        ],
+    )
+    wanted: dict[str, list[str]] = {}
+    for item in drawn:
+        wanted.setdefault(item.pair_key, []).append(item.render.spec_key)
+    add_links(connection, wanted)
+
+
+def add_links(connection: Connection, wanted: Mapping[str, Iterable[str]]) -> None:
+    """Say of pairs, by their keys, that pictures which are there are theirs.
+
+    Raises:
+        UnknownNameError: a pair or a picture is not in the store.
+    """
+    links = unlinked(connection, wanted)
     insert_new(
         connection,
         PairRenderRow,
-        [{"pair_id": number, "render_id": render_id} for render_id in renders.values()],
+        [{"pair_id": pair, "render_id": render} for pair, render in sorted(links)],
     )
     checkers = connection.scalars(select(CheckerRow.id)).all()
-    said = answered(connection, checkers, renders.values())
-    match_questions(connection, {(render_id, question_id) for _, render_id, question_id in said})
+    said = answered(connection, checkers, sorted({render for _, render in links}))
+    match_questions(connection, {(render, question) for _, render, question in said})
+
+
+def unlinked(connection: Connection, wanted: Mapping[str, Iterable[str]]) -> set[tuple[int, int]]:
+    """The numbers of pairs and pictures that belong together, and are not said to yet.
+
+    Raises:
+        UnknownNameError: a pair or a picture is not in the store.
+    """
+    pairs = ids_of(connection, PairRow.key, PairRow.id, list(wanted))
+    for pair_key in wanted:
+        if pair_key not in pairs:
+            raise UnknownNameError(f"no pair in the store has the key {pair_key!r}; add it first")
+    renders = known_ids(connection, RenderRow, (key for keys in wanted.values() for key in keys))
+    links = {(pairs[pair], renders[key]) for pair, keys in wanted.items() for key in keys}
+    for some in chunks(list(renders.values())):
+        links.difference_update(
+            connection.execute(
+                select(PairRenderRow.pair_id, PairRenderRow.render_id).where(
+                    PairRenderRow.render_id.in_(some)
+                )
+            ).tuples()
+        )
+    return links

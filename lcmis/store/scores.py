@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, select
@@ -11,13 +11,23 @@ from lcmis.errors import UnknownNameError
 from lcmis.store import documents
 from lcmis.store.door import Door
 from lcmis.store.evidence import Evidence, answered, evidence_of, gather, match_questions
-from lcmis.store.rows import add_questions, ids_of, insert_new, intern, known_ids, pair_id
+from lcmis.store.rows import (
+    CHUNK,
+    add_questions,
+    chunks,
+    ids_of,
+    insert_new,
+    intern,
+    known_ids,
+    pair_id,
+)
 from lcmis.store.tables import (
     BoxRow,
     CheckerRow,
     ModelRow,
     OptionRow,
     PairRenderRow,
+    PairRow,
     QuestionRow,
     RenderRow,
     ScoreRow,
@@ -38,10 +48,7 @@ class ScoreDoor(Door):
         self, checker_id: str, asked: Sequence[tuple[str, Question]]
     ) -> list[tuple[str, Question]]:
         """Those (spec key, question) that this checker has said nothing to yet, in order."""
-        names: dict[Question, str] = {}
-        for _, question in asked:
-            if question not in names:
-                names[question] = question.key
+        names = {id(question): question.key for _, question in asked}  # keys are remembered
         with self._reading() as connection:
             checker = _number(connection, checker_id)
             if checker == NOBODY:
@@ -56,10 +63,11 @@ class ScoreDoor(Door):
                 connection, QuestionRow.key, QuestionRow.id, list(set(names.values()))
             )
             said = answered(connection, [checker], renders.values())
+        numbers = {place: questions.get(name) for place, name in names.items()}
         return [
             (spec_key, question)
             for spec_key, question in asked
-            if (checker, renders.get(spec_key), questions.get(names[question])) not in said
+            if (checker, renders.get(spec_key), numbers[id(question)]) not in said
         ]
 
     def add_scores(self, scores: Sequence[Score], questions: Iterable[Question]) -> None:
@@ -75,95 +83,25 @@ class ScoreDoor(Door):
         Raises:
             UnknownNameError: a picture or a question is not in the store.
         """
-        together: dict[tuple[str, str, str], list[Score]] = {}
-        for score in scores:
-            together.setdefault((score.checker, score.render, score.question), []).append(score)
         with self._writing() as connection:
-            add_questions(connection, questions)
-            renders = known_ids(connection, RenderRow, (score.render for score in scores))
-            asked_ids = known_ids(connection, QuestionRow, (score.question for score in scores))
-            checkers = intern(connection, CheckerRow, (score.checker for score in scores))
-            options = intern(connection, OptionRow, (score.answer.option for score in scores))
-            said = answered(connection, checkers.values(), renders.values())
-            rows, boxes = [], []
-            for (checker, render, question), answers in together.items():
-                place_of = {
-                    "checker_id": checkers[checker],
-                    "render_id": renders[render],
-                    "question_id": asked_ids[question],
-                }
-                if tuple(place_of.values()) in said:
-                    continue
-                for place, score in enumerate(sorted(answers, key=_likeliest_first)):
-                    answer = score.answer
-                    here = {**place_of, "option_id": options[answer.option]}
-                    rows.append(
-                        here
-                        | {
-                            "place": place,
-                            "value": None if answer.value is None else float(answer.value),
-                            "mass": float(answer.mass),
-                            "reason": documents.refuse_broken(answer.reason, "answer.reason"),
-                        }
-                    )
-                    if answer.box is not None:
-                        boxes.append(here | _box_columns(answer.box))
-            insert_new(connection, ScoreRow, rows)
-            insert_new(connection, BoxRow, boxes)
-            match_questions(
-                connection,
-                {(renders[score.render], asked_ids[score.question]) for score in scores},
-            )
+            add_answers(connection, scores, questions)
 
     def scores(self, spec_key: str) -> list[tuple[Question, Score]]:
         """All that every checker said of a picture, by checker and question, likeliest first."""
+        one = select(RenderRow.id).where(RenderRow.spec_key == spec_key).scalar_subquery()
         with self._reading() as connection:
             rows = connection.execute(
-                select(
-                    QuestionRow.document,
-                    QuestionRow.key,
-                    CheckerRow.name,
-                    OptionRow.name.label("option"),
-                    ScoreRow.value,
-                    ScoreRow.reason,
-                    ScoreRow.mass,
-                    BoxRow.x1,
-                    BoxRow.y1,
-                    BoxRow.x2,
-                    BoxRow.y2,
-                    BoxRow.words,
-                )
-                .join(CheckerRow, CheckerRow.id == ScoreRow.checker_id)
-                .join(QuestionRow, QuestionRow.id == ScoreRow.question_id)
-                .join(OptionRow, OptionRow.id == ScoreRow.option_id)
-                .outerjoin(
-                    BoxRow,
-                    and_(
-                        BoxRow.checker_id == ScoreRow.checker_id,
-                        BoxRow.render_id == ScoreRow.render_id,
-                        BoxRow.question_id == ScoreRow.question_id,
-                        BoxRow.option_id == ScoreRow.option_id,
-                    ),
-                )
-                .where(
-                    ScoreRow.checker_id.in_(select(CheckerRow.id)),
-                    ScoreRow.render_id
-                    == select(RenderRow.id).where(RenderRow.spec_key == spec_key).scalar_subquery(),
-                )
-                .order_by(ScoreRow.checker_id, ScoreRow.question_id, ScoreRow.place)
+                _SCORES.where(
+                    ScoreRow.checker_id.in_(select(CheckerRow.id)), ScoreRow.render_id == one
+                ).order_by(ScoreRow.checker_id, ScoreRow.question_id, ScoreRow.place)
             )
-            return [
-                (
-                    documents.question(row.document),
-                    Score(
-                        spec_key,
-                        row.name,
-                        row.key,
-                        Answer(row.value, row.option, row.reason, row.mass, _box_of(row)),
-                    ),
-                )
-                for row in rows
-            ]
+            return [_said(row) for row in rows]
+
+    def all_scores(self) -> Iterator[tuple[Question, Score]]:
+        """The same of every picture, in no order that means anything; read as it is asked for."""
+        with self._reading() as connection:
+            for row in connection.execution_options(yield_per=CHUNK).execute(_SCORES):
+                yield _said(row)
 
     def question(self, key: str) -> Question:
         """The question of this key.
@@ -183,9 +121,17 @@ class ScoreDoor(Door):
         *,
         model: str | None = None,
         pair: str | None = None,
+        pairs: Sequence[str] | None = None,
         from_seed: int = 0,
     ) -> list[Evidence]:
         """One line for each picture of each pair, by model, pair and seed, from a seed on.
+
+        Args:
+            checker_id: who was asked.
+            model: only of this one.
+            pair: only of the pair of this key, of a key that begins so, or of this prompt.
+            pairs: only of the pairs of these keys; those that are not there are passed over.
+            from_seed: from this one on.
 
         Raises:
             UnknownNameError: the pair is not in the store.
@@ -198,7 +144,13 @@ class ScoreDoor(Door):
                 statement = statement.where(ModelRow.name == model)
             if pair is not None:
                 statement = statement.where(PairRenderRow.pair_id == pair_id(connection, pair))
-            return gather(connection, statement)
+            if pairs is None:
+                return gather(connection, statement)
+            numbers = ids_of(connection, PairRow.key, PairRow.id, pairs)
+            found: list[Evidence] = []
+            for some in chunks([numbers[key] for key in sorted(numbers)]):
+                found += gather(connection, statement.where(PairRenderRow.pair_id.in_(some)))
+        return sorted(found, key=lambda one: (one.model, one.pair_key))
 
     def evidence_table(self, checker_id: str) -> EvidenceTable:
         """The same of all pictures of all pairs as whole columns, for those who judge all at once:
@@ -213,6 +165,88 @@ class ScoreDoor(Door):
         """Ids of all checkers that have said something."""
         with self._reading() as connection:
             return list(connection.scalars(select(CheckerRow.name).order_by(CheckerRow.name)))
+
+
+_SCORES = (
+    select(
+        RenderRow.spec_key,
+        QuestionRow.document,
+        QuestionRow.key,
+        CheckerRow.name,
+        OptionRow.name.label("option"),
+        ScoreRow.value,
+        ScoreRow.reason,
+        ScoreRow.mass,
+        BoxRow.x1,
+        BoxRow.y1,
+        BoxRow.x2,
+        BoxRow.y2,
+        BoxRow.words,
+    )
+    .select_from(ScoreRow)
+    .join(RenderRow, RenderRow.id == ScoreRow.render_id)
+    .join(CheckerRow, CheckerRow.id == ScoreRow.checker_id)
+    .join(QuestionRow, QuestionRow.id == ScoreRow.question_id)
+    .join(OptionRow, OptionRow.id == ScoreRow.option_id)
+    .outerjoin(
+        BoxRow,
+        and_(
+            BoxRow.checker_id == ScoreRow.checker_id,
+            BoxRow.render_id == ScoreRow.render_id,
+            BoxRow.question_id == ScoreRow.question_id,
+            BoxRow.option_id == ScoreRow.option_id,
+        ),
+    )
+)
+
+
+def _said(row: Any) -> tuple[Question, Score]:
+    answer = Answer(row.value, row.option, row.reason, row.mass, _box_of(row))
+    return documents.question(row.document), Score(row.spec_key, row.name, row.key, answer)
+
+
+def add_answers(
+    connection: Connection, scores: Sequence[Score], questions: Iterable[Question]
+) -> None:
+    """As :meth:`ScoreDoor.add_scores`, in a transaction that writes."""
+    together: dict[tuple[str, str, str], list[Score]] = {}
+    for score in scores:
+        together.setdefault((score.checker, score.render, score.question), []).append(score)
+    add_questions(connection, questions)
+    renders = known_ids(connection, RenderRow, (score.render for score in scores))
+    asked_ids = known_ids(connection, QuestionRow, (score.question for score in scores))
+    checkers = intern(connection, CheckerRow, (score.checker for score in scores))
+    options = intern(connection, OptionRow, (score.answer.option for score in scores))
+    said = answered(connection, checkers.values(), renders.values())
+    rows, boxes = [], []
+    for (checker, render, question), answers in together.items():
+        place_of = {
+            "checker_id": checkers[checker],
+            "render_id": renders[render],
+            "question_id": asked_ids[question],
+        }
+        if tuple(place_of.values()) in said:
+            continue
+        for place, score in enumerate(sorted(answers, key=_likeliest_first)):
+            answer = score.answer
+            here = {**place_of, "option_id": options[answer.option]}
+            rows.append(
+                here
+                | {
+                    "place": place,
+                    "value": None if answer.value is None else float(answer.value),
+                    "mass": float(answer.mass),
+                    "reason": documents.refuse_broken(answer.reason, "answer.reason"),
+                }
+            )
+            if answer.box is not None:
+                boxes.append(here | _box_columns(answer.box))
+    insert_new(connection, ScoreRow, rows)
+    insert_new(connection, BoxRow, boxes)
+    match_questions(
+        connection,
+        {(renders[score.render], asked_ids[score.question]) for score in scores},
+    )
 
 
 def _number(connection: Connection, checker_id: str) -> int:

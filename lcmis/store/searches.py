@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
 
 from lcmis.store import documents
 from lcmis.store.door import Door
@@ -68,14 +70,8 @@ class SearchDoor(Door):
 
     def add_exchange(self, exchange: Exchange) -> None:
         """Keep what a text model or a checker behind an API was asked and what it said."""
-        row = {
-            "request": exchange.request,
-            "model": exchange.model,
-            "reason": exchange.reason,
-            "document": documents.document(exchange),
-        }
         with self._writing() as connection:
-            insert_new(connection, ExchangeRow, [row])
+            add_exchanges(connection, [exchange])
 
     def replies(self, request: str) -> list[str]:
         """All that was ever said to a request, oldest first; what failed is left out."""
@@ -120,3 +116,20 @@ class SearchDoor(Door):
                 .limit(limit)
             )
             return [(row.id, documents.exchange(row.document)) for row in rows]
+
+
+def add_exchanges(connection: Connection, exchanges: Sequence[Exchange]) -> None:
+    """Keep them in a transaction that writes."""
+    insert_new(
+        connection,
+        ExchangeRow,
+        [
+            {
+                "request": exchange.request,
+                "model": exchange.model,
+                "reason": exchange.reason,
+                "document": documents.document(exchange),
+            }
+            for exchange in exchanges
+        ],
+    )

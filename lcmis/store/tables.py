@@ -16,6 +16,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -269,6 +270,31 @@ class LabelRow(Base):
     answer: Mapped[str]
     rater: Mapped[str]
     at: Mapped[str]
+    unasked: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class NoteRow(Base):
+    """A word that a person left on a picture, a pair or a repair."""
+
+    __tablename__ = "notes"
+    __table_args__ = (
+        CheckConstraint("about IN ('picture', 'pair', 'repair')", name="about_something"),
+        CheckConstraint("kind IN ('comment', 'tag', 'star')", name="known_kind"),
+        CheckConstraint(
+            "(text = '') = (kind = 'star' OR withdraws != '')", name="words_where_they_belong"
+        ),
+        Index(None, "about", "subject", "id"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    about: Mapped[str]
+    subject: Mapped[str]
+    kind: Mapped[str]
+    text: Mapped[str]
+    rater: Mapped[str]
+    at: Mapped[str]
+    withdraws: Mapped[str]
+    """Key of the note that is taken back, or empty; it may come later, from another machine."""
 
 
 class FailureRow(Base):

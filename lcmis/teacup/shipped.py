@@ -10,6 +10,7 @@ from typing import TypeVar
 from lcmis.check.clip import ClipChecker
 from lcmis.check.vqa import VqaChecker
 from lcmis.invert.e2t.writer import EmbeddingToText
+from lcmis.machine.device import choose_device
 from lcmis.machine.paths import shipped
 from lcmis.plugins.protocols import KnownCase
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
@@ -17,7 +18,7 @@ from lcmis.render.diffusion import DiffusersModel
 from lcmis.text.local import LocalModel
 from lcmis.types import Question, QuestionKind
 
-Number = TypeVar("Number", int, float)
+Said = TypeVar("Said", bool, int, float, str)
 
 STEPS = 12
 GUIDANCE = 3.0
@@ -85,13 +86,19 @@ def known_cases() -> Iterator[KnownCase]:
 
 
 def _model(name: str, settings: ModelSettings) -> DiffusersModel:
+    batch_size = _unless_said(settings.batch_size, BATCH)
+    on_cpu = choose_device(settings.device) == "cpu"
+    decoding = "sliced" if on_cpu and batch_size > 1 else "whole"
     return DiffusersModel(
         dataclasses.replace(
             settings,
             name=str(shipped("data") / "teacup" / name),
             num_inference_steps=_unless_said(settings.num_inference_steps, STEPS),
             guidance_scale=_unless_said(settings.guidance_scale, GUIDANCE),
-            batch_size=_unless_said(settings.batch_size, BATCH),
+            batch_size=batch_size,
+            # two cores draw a third more so; another order of sums, and at most one of 255 apart
+            channels_last=_unless_said(settings.channels_last, on_cpu),
+            vae_decoding=_unless_said(settings.vae_decoding, decoding),
         )
     )
 
@@ -100,7 +107,7 @@ def _writer(name: str) -> EmbeddingToText:
     return EmbeddingToText(str(shipped("data") / "teacup" / name))
 
 
-def _unless_said(said: Number | None, usual: Number) -> Number:
+def _unless_said(said: Said | None, usual: Said) -> Said:
     return usual if said is None else said
 
 

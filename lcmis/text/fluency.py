@@ -15,6 +15,7 @@ from lcmis.machine.hub import (
     refuse_file,
     refuse_no_safetensors,
 )
+from lcmis.machine.tokenizers import refuse_unread_words
 from lcmis.machine.weights import refuse_missing, refuse_unusable, silent
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def load_causal(located: Located, device: str, dtype: str = "float32") -> tuple[
 
     refuse_unusable(device)
     refuse_file(located)
+    refuse_unread_words(located.name, located.names())
     refuse_no_safetensors(located)
     folder = fetch_weights(located)
     try:

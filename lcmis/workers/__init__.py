@@ -1,1 +1,42 @@
 """Who draws and checks: the hands of every run, whatever is to be made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lcmis.plugins.protocols import Checker, ImageModel
+from lcmis.plugins.settings import CheckerSettings, ModelSettings, WorkersSettings
+from lcmis.store import Store
+from lcmis.workers.here import Here
+from lcmis.workers.orders import Crew
+
+__all__ = ["hire"]
+
+
+def hire(
+    store: Store,
+    settings: WorkersSettings,
+    models: Iterable[tuple[ImageModel, ModelSettings]],
+    checkers: Iterable[tuple[Checker, CheckerSettings]],
+) -> Crew:
+    """The process itself, or workers on every device that is asked for.
+
+    Args:
+        store: where everything goes.
+        settings: how many workers, and where.
+        models: how each model is opened elsewhere; one that is not among them draws here.
+        checkers: the same of checkers.
+
+    Raises:
+        ConfigError: workers are asked for, and there is no Ray, or not what they need.
+    """
+    if not settings.are_elsewhere:
+        return Here(store)
+    from lcmis.workers.ray import Ray
+
+    return Ray(
+        store,
+        settings,
+        {model.model_id: how for model, how in models},
+        {checker.checker_id: how for checker, how in checkers},
+    )

@@ -1,241 +1,187 @@
-"""Draws what is missing, asks what is unanswered, and records what fails."""
+"""Orders run in this process: drawn in the main thread, checked in another beside it."""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TypeVar
+import queue
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from PIL.Image import Image
-
-from lcmis.errors import (
-    CheckError,
-    ItemError,
-    OutOfBudget,
-    Refusal,
-    RenderError,
-    ServiceClosed,
-    TooManyFailures,
-)
-from lcmis.machine.interrupts import undisturbed
 from lcmis.plugins.optional import flight_of, load, remarks_of
-from lcmis.plugins.protocols import Arrival, AsksService, Checker, ImageModel
-from lcmis.render import draw, in_trunk_order
-from lcmis.store import Drawn, Store, picture_hash
-from lcmis.types import Answer, ConceptPair, Failure, Question, Render, RenderSpec, Score
+from lcmis.plugins.protocols import Arrival, Arrivals, Checker, ImageModel
+from lcmis.store import Store
+from lcmis.workers.orders import CheckOrder, Delivery, DrawOrder, Order, Painted, ask, paint
 
-Item = TypeVar("Item")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-
-def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Cut a sequence into pieces of ``size``, the last one as long as it comes."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+CHECKS = 2
+"""Orders to check that may lie before the checkers; until there is room, nothing is drawn."""
 
 
-class Studio:
-    """Brings pictures and answers into a store; one for each run of a command."""
+class Here:
+    """The crew of one.
 
-    def __init__(
-        self, store: Store, max_failures: int, together: Sequence[ImageModel | Checker] = ()
-    ) -> None:
-        self.store = store
-        self.together = list(together)
-        """What is loaded before the first picture is drawn here: what cannot be costs none."""
-        self.drawn = 0
-        """Pictures drawn here; those that lay in the store are not counted."""
-        self.failed: set[str] = set()
-        """Keys of items that failed here."""
-        self._max_failures = max_failures
+    What draws is in the main thread, so that Ctrl-C ends it in the midst of a picture.
+    """
 
-    def draw_missing(
-        self, model: ImageModel, plan: Sequence[tuple[ConceptPair, RenderSpec]]
-    ) -> Generator[list[Drawn], None, None]:
-        """Draw and keep what the store lacks; gives each batch, or what has come of a service, once
-        it is kept. Whoever may leave it early closes it, so that what had come by then is kept too.
-        """
-        owner = {spec.key: pair for pair, spec in plan}
-        todo = in_trunk_order(self.store.missing([spec for _, spec in plan]))
-        lacking = {spec.key for spec in todo}
-        while todo and self.together:
-            load(self.together.pop(0))
-        there: dict[str, list[str]] = defaultdict(list)
-        for pair, spec in plan:
-            if spec.key not in lacking:
-                there[pair.key].append(spec.key)
-        for pair_key, spec_keys in there.items():
-            self.store.link(pair_key, spec_keys)
-        flight = flight_of(model, todo) if todo else None
-        if flight is not None:
-            kept: set[str] = set()
-            try:
-                for landed in flight:
-                    drawn = self._keep_arrivals(model, owner, landed)
-                    kept |= {one.spec.key for one in landed}
-                    yield drawn
-            finally:  # whoever ends it, with Ctrl-C or else: what had come is kept
-                late = [one for one in flight.stop() if one.spec.key not in kept]
-                self._keep_arrivals(model, owner, late, is_last=True)
+    draws_ahead = False
+    told = ""
+
+    def __init__(self, store: Store) -> None:
+        self.left_out: list[str] = []
+        self._store = store
+        self._models: dict[str, ImageModel] = {}
+        self._checkers: dict[str, Checker] = {}
+        self._order: DrawOrder | None = None
+        self._last = ""
+        self._flights = _Flights()
+        self._checking: dict[Future[Delivery], CheckOrder] = {}
+        self._answered: queue.SimpleQueue[Future[Delivery]] = queue.SimpleQueue()
+        self._hand: ThreadPoolExecutor | None = None
+
+    def begin(self, plugins: Sequence[ImageModel | Checker]) -> None:
+        """Load them, in order."""
+        for plugin in plugins:
+            load(plugin)
+
+    def know(self, models: Mapping[str, ImageModel], checkers: Mapping[str, Checker]) -> None:
+        """Be told of what orders may name."""
+        self._models |= models
+        self._checkers |= checkers
+
+    def checks_too(self, model: str, checker: str) -> bool:
+        """Nobody: checkers have a hand of their own."""
+        return False
+
+    def wanted(self, ready: Mapping[str, int]) -> str | None:
+        """One after another; the model that drew last, as long as it has something to do."""
+        if self._order is not None or self._flights.is_under_way or not ready:
+            return None
+        if len(self._checking) > CHECKS:
+            return None
+        return self._last if self._last in ready else next(iter(ready))
+
+    def batch_size(self, model: str) -> int | None:
+        """The model's own; a service is asked for all at once."""
+        plugin = self._models[model]
+        return None if hasattr(plugin, "flight") else plugin.batch_size
+
+    def takes_check(self, checker: str) -> bool:
+        """As long as few wait."""
+        return len(self._checking) <= CHECKS
+
+    def give(self, order: Order) -> None:
+        """Begin to check it, or remember to draw it."""
+        if isinstance(order, DrawOrder):
+            self._last, self._order = order.model, order
             return
-        for batch in batches(todo, model.batch_size):
-            started, closed = time.monotonic(), None
-            pictures: Sequence[Image | RenderError | None]
-            try:
-                pictures = draw(model, batch)
-            except ServiceClosed as error:
-                pictures, closed = error.drawn or [None] * len(batch), error
-            seconds = (time.monotonic() - started) / len(batch)
-            drawn = self._keep_arrivals(
-                model,
-                owner,
-                [
-                    Arrival(spec, picture, seconds)
-                    for spec, picture in zip(batch, pictures, strict=True)
-                    if picture is not None
-                ],
-            )
-            if closed is not None:
-                raise closed
-            yield drawn
+        if self._hand is None:
+            self._hand = ThreadPoolExecutor(1, "lcmis-checker")
+        future = self._hand.submit(self._check, order)
+        self._checking[future] = order
+        future.add_done_callback(self._answered.put)
 
-    def _keep_arrivals(
-        self,
-        model: ImageModel,
-        owner: Mapping[str, ConceptPair],
-        arrivals: Sequence[Arrival],
-        *,
-        is_last: bool = False,
-    ) -> list[Drawn]:
-        """Keep what a model gave; gives what is a picture or a refusal.
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is drawn, to be drawn or checked."""
+        return bool(self._order or self._flights.is_under_way or self._checking)
 
-        Raises:
-            TooManyFailures: one too many in this run, unless these are the last.
-        """
-        drawn, failed = [], {}
-        with undisturbed():
-            for one in arrivals:
-                if isinstance(one.drawn, RenderError) and not isinstance(one.drawn, Refusal):
-                    failed[one.spec.key] = str(one.drawn)
-                else:
-                    drawn.append(drawn_as(owner[one.spec.key], one.spec, one.drawn, one.seconds))
-            self.store.add_renders(drawn)
-            for remark in remarks_of(model):
-                self.store.add_exchange(remark)
-            self.drawn += len(drawn)
-        for key, sentence in failed.items():
-            with contextlib.suppress(*([TooManyFailures] if is_last else [])):
-                self.fail(key, "render", sentence)
-        return drawn
+    @property
+    def has_idle(self) -> bool:
+        """Whether nothing is done at all: what is checked may bring more to be drawn with it."""
+        return not self.is_busy
 
-    def check_missing(
-        self,
-        checker: Checker,
-        asked: Sequence[tuple[str, Question]],
-        images: Mapping[str, Image],
-    ) -> None:
-        """Ask a checker what it has not answered yet, (spec key, question) by (spec key, question).
+    def reports(self) -> list[Delivery]:
+        """Draw what is to be drawn, or wait for what is checked."""
+        if self._flights.is_under_way:
+            return [*self._heard(), *self._flights.landed()]
+        if self._order is not None:
+            order, self._order = self._order, None
+            model = self._models[order.model]
+            if not self._flights.begins(model, order):
+                return [paint(model, order), *self._heard()]
+            return self._flights.landed()
+        return [self._heard_of(self._answered.get()), *self._heard()]
 
-        Pictures that are not among ``images`` are read from the store.
-        """
-        if isinstance(checker, AsksService):
-            checker.kept = self.store
-        taken = [(key, question) for key, question in asked if checker.takes(question)]
-        todo = self.store.unscored(checker.checker_id, taken)
-        by_picture: dict[str, list[tuple[str, Question]]] = defaultdict(list)
-        for item in todo:
-            by_picture[item[0]].append(item)
-        for some in batches(list(by_picture.values()), 32):
-            self._score(checker, [item for items in some for item in items], images)
+    def stop(self) -> list[Delivery]:
+        """What had come of a service, and what was being checked."""
+        self._order = None
+        late = self._flights.stop()
+        if self._hand is not None:
+            self._hand.shutdown(cancel_futures=True)
+            self._hand = None
+        ended = [one for one in self._checking if not one.cancelled()]
+        late += [one.result() for one in ended if one.exception() is None]
+        self._checking.clear()
+        self._answered = queue.SimpleQueue()
+        return late
 
-    def _score(
-        self,
-        checker: Checker,
-        asked: Sequence[tuple[str, Question]],
-        images: Mapping[str, Image],
-    ) -> None:
-        loaded = {key: images.get(key) or self.load(key) for key in dict.fromkeys(dict(asked))}
-        seen = [(loaded[key], key, question) for key, question in asked]
-        shown = [(image, key, question) for image, key, question in seen if image is not None]
+    def close(self) -> None:
+        """Nobody to let go."""
+
+    def _check(self, order: CheckOrder) -> Delivery:
+        images = dict(order.images)
+        for key, sha256 in order.stored.items():
+            images[key] = self._store.image(sha256)
+        said, unsaid = ask(self._checkers[order.checker], order.asked, images)
+        return Delivery(order, said=tuple(said), unsaid=tuple(unsaid))
+
+    def _heard(self) -> list[Delivery]:
+        heard = []
+        while not self._answered.empty():
+            heard.append(self._heard_of(self._answered.get()))
+        return heard
+
+    def _heard_of(self, future: Future[Delivery]) -> Delivery:
+        del self._checking[future]
+        return future.result()
+
+
+class _Flights:
+    """Pictures that a service draws in the background, one order at a time."""
+
+    def __init__(self) -> None:
+        self._model: ImageModel | None = None
+        self._order: DrawOrder | None = None
+        self._flight: Arrivals | None = None
+        self._coming: Iterator[list[Arrival]] | None = None
+        self._reported: set[str] = set()
+
+    @property
+    def is_under_way(self) -> bool:
+        return self._flight is not None
+
+    def begins(self, model: ImageModel, order: DrawOrder) -> bool:
+        """Whether this model draws in the background; it then does."""
+        self._flight = flight_of(model, order.specs)
+        if self._flight is None:
+            return False
+        self._model, self._order, self._reported = model, order, set()
+        self._coming = iter(self._flight)
+        return True
+
+    def landed(self) -> list[Delivery]:
+        """What has come since; nothing at the end."""
+        assert self._coming is not None
         try:
-            answers = checker.score(
-                [image for image, _, _ in shown], [question for _, _, question in shown]
-            )
-        except CheckError as error:
-            if error.answers:
-                self._keep(checker, shown, error.answers)
-                for key, sentence in {shown[i][1]: why for i, why in error.failed.items()}.items():
-                    self.fail(key, "check", sentence)
-                return
-            if len(loaded) == 1:
-                self.fail(next(iter(loaded)), "check", str(error))
-                return
-            for one in loaded:  # the others must not suffer for the one that cannot be read
-                self._score(checker, [item for item in asked if item[0] == one], images)
-            return
-        self._keep(checker, shown, answers)
+            arrivals = next(self._coming)
+        except StopIteration:
+            return self.stop()
+        return [self._report(arrivals)]
 
-    def _keep(
-        self,
-        checker: Checker,
-        shown: Sequence[tuple[Image, str, Question]],
-        answers: Sequence[tuple[Answer, ...]],
-    ) -> None:
-        self.store.add_scores(
-            [
-                Score(key, checker.checker_id, question.key, answer)
-                for (_, key, question), given in zip(shown, answers, strict=True)
-                for answer in given
-            ],
-            {question for _, _, question in shown},
-        )
+    def stop(self) -> list[Delivery]:
+        """What had come and was not reported."""
+        if self._flight is None:
+            return []
+        arrivals = self._flight.stop()
+        late = self._report([one for one in arrivals if one.spec.key not in self._reported])
+        self._flight = self._coming = None
+        return [late] if late.painted or late.remarks else []
 
-    def collect(
-        self, key: str, stage: str, what: str, source: Callable[[], Iterable[Item]]
-    ) -> list[Item]:
-        """What a source yields until it fails or has spent a budget: that much stands.
-
-        A failure is recorded under ``key`` and ``stage``, with ``what`` was attempted.
-        """
-        found: list[Item] = []
-        try:
-            for item in source():
-                found.append(item)
-        except OutOfBudget:
-            pass  # who goes on to spend is told
-        except ItemError as error:
-            self.fail(key, stage, f"{what}: {error}")
-        return found
-
-    def load(self, spec_key: str) -> Image | None:
-        """A picture from the store; None for one that the model refused to draw."""
-        _, render = self.store.render(spec_key)
-        return None if render.refusal else self.store.image(render.sha256)
-
-    def fail(self, item: str, stage: str, sentence: str) -> None:
-        """Record that an item failed.
-
-        Raises:
-            TooManyFailures: one too many in this run.
-        """
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.store.add_failure(Failure(item, stage, sentence, now))
-        self.failed.add(item)
-        if len(self.failed) >= self._max_failures:
-            raise TooManyFailures(
-                f"{len(self.failed)} items failed, the last because {sentence.rstrip('.')}; all "
-                f"else is kept: mend the cause and run the same command again, or raise "
-                f"max_failures"
-            )
-
-
-def drawn_as(
-    pair: ConceptPair, spec: RenderSpec, picture: Image | RenderError, seconds: float
-) -> Drawn:
-    """What a model gave for a spec, on its way into the store."""
-    if isinstance(picture, RenderError):
-        return Drawn(pair.key, spec, Render(spec.key, "", seconds, spec.device, str(picture)), None)
-    render = Render(spec.key, picture_hash(picture), seconds, spec.device)
-    return Drawn(pair.key, spec, render, picture)
+    def _report(self, arrivals: Sequence[Arrival]) -> Delivery:
+        assert self._order is not None
+        assert self._model is not None
+        self._reported |= {one.spec.key for one in arrivals}
+        painted = [Painted(one.spec, one.seconds, one.drawn) for one in arrivals]
+        return Delivery(self._order, tuple(painted), remarks=tuple(remarks_of(self._model)))

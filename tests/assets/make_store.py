@@ -18,6 +18,7 @@ from lcmis.store import Drawn, Store, picture_hash, schema
 from lcmis.types import (
     FIRST_REPAIR_SEED,
     NONE_OF_THESE,
+    About,
     Adapter,
     Answer,
     Box,
@@ -29,6 +30,8 @@ from lcmis.types import (
     Intruder,
     Label,
     Nomination,
+    Note,
+    NoteKind,
     Question,
     QuestionKind,
     Render,
@@ -86,6 +89,15 @@ BOXED = Score(
     DRAWN.key, "detect:owl@1", FOUND.key, Answer(0.25, box=Box(0.125, 0.25, 0.5, 1.0, "teacup"))
 )
 LABEL = Label(DRAWN.key, PRESENT.key, "no", "ann", "2026-01-02T03:04:05Z")
+POINTED_OUT = dataclasses.replace(LABEL, rater="bob", unasked=True)
+NOTE = Note(
+    About.PICTURE,
+    DRAWN.key,
+    NoteKind.COMMENT,
+    "the handle is there,\nhalf of it",
+    "ann",
+    "2026-01-02T03:04:05Z",
+)
 FAILURE = Failure("k1:lost", "render", "out of memory at 8x8", "2026-01-02T03:04:05Z")
 CANDIDATE = Candidate((Stage("a tea cup", 0.25), Stage(PAIR.prompt)), "glass")
 TRIAL = Trial(
@@ -147,6 +159,8 @@ def fill(store: Store) -> None:
     store.add_nomination(NAMED)
     store.add_exchange(EXCHANGE)
     store.add_scores([BOXED], [FOUND])
+    store.add_notes([NOTE])
+    store.add_labels([POINTED_OUT])
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import Render
 
 ALL_LOADED = """(count) => {
-    const shown = [...document.querySelectorAll('[data-testid="stImage"] img')];
+    const shown = [...document.querySelectorAll('.lcmis-shot img')];
     return shown.length >= count && shown.every((one) => one.complete && one.naturalWidth > 0);
 }"""
 THUMBNAILS = 60

@@ -38,6 +38,8 @@ METHODS = (
     "rewrite",
     "moce",
     "moce-replicate",
+    "ordered",
+    "alternating",
     "proxies",
     "bigpe",
     "arpo",

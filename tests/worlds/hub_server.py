@@ -39,6 +39,8 @@ class Model:
     allowed: tuple[str, ...] = ()
     """Tokens that may have it."""
     disabled: bool = False
+    xet: bool = False
+    """Whether its large files are said to lie in Xet storage, which this server does not speak."""
     sizes: dict[str, int] = field(default_factory=dict)
     """Files of zeros that need no disk."""
 
@@ -295,9 +297,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._note(path, 200)
             return self._file(name, snapshot, file, commit | {"ETag": f'"{git}"'})
         self._note(path, 302)
+        xet = {
+            "X-Xet-Hash": sha,
+            "X-Xet-Refresh-Route": f"{self.hub.address}/api/models/{name}/xet-read-token/main",
+        }
         return self._send(
             302,
             commit
+            | (xet if self.hub.models[name].xet else {})
             | {
                 "X-Linked-Size": str(size),
                 "X-Linked-ETag": f'"{sha}"',

@@ -12,7 +12,7 @@ from lcmis.plugins.settings import CheckerSettings, RemoteSettings
 from lcmis.store import Store
 from lcmis.text.prompts import wordings_hash
 from lcmis.types import Score
-from lcmis.workers.here import Studio
+from lcmis.workers.orders import ask
 from worlds import small_store
 from worlds.chat_server import chat_server, completion, odds, question_in, words
 from worlds.small_store import BROAD, COKE, HOSTILE, make_spec
@@ -47,7 +47,6 @@ def fill(folder: Path) -> Path:
         chat_server(_by_count) as counted,
         Store(folder) as store,
     ):
-        studio = Studio(store, 100)
         asked = [
             (make_spec(COKE, BROAD, seed).key, question)
             for seed in SEEDS
@@ -62,7 +61,17 @@ def fill(folder: Path) -> Path:
             checker.checker_id = checker.checker_id.replace(
                 checker.checker_id.partition("/")[0], "openai:judges.example"
             )
-            studio.check_missing(checker, asked, {})
+            checker.kept = store
+            images = {key: store.image(store.render(key)[1].sha256) for key, _ in asked}
+            said, _ = ask(checker, asked, images)
+            store.add_scores(
+                [
+                    Score(one.spec_key, one.checker, one.question.key, a)
+                    for one in said
+                    for a in one.answers
+                ],
+                {one.question for one in said},
+            )
         said = [one for one in store.scores(PICTURE.key) if "org/odds" in one[1].checker]
         store.add_scores(
             [Score(score.render, LOCAL, score.question, score.answer) for _, score in said],

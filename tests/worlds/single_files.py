@@ -158,6 +158,137 @@ def t5(tensors: Tensors) -> Tensors:
     }
 
 
+def _swapped(tensor: torch.Tensor) -> torch.Tensor:
+    """Scale before shift, or the other way round."""
+    return torch.cat(tensor.chunk(2)[::-1])
+
+
+def _together(tensors: Tensors, *keys: str) -> Tensors:
+    """Query, key, value and what else stands in one tensor there, weights and biases."""
+    return {
+        kind: torch.cat([tensors[f"{key}.{kind}"] for key in keys]) for kind in ("weight", "bias")
+    }
+
+
+_FLUX = {
+    "time_text_embed.timestep_embedder.linear_1": "time_in.in_layer",
+    "time_text_embed.timestep_embedder.linear_2": "time_in.out_layer",
+    "time_text_embed.text_embedder.linear_1": "vector_in.in_layer",
+    "time_text_embed.text_embedder.linear_2": "vector_in.out_layer",
+    "time_text_embed.guidance_embedder.linear_1": "guidance_in.in_layer",
+    "time_text_embed.guidance_embedder.linear_2": "guidance_in.out_layer",
+    "context_embedder": "txt_in",
+    "x_embedder": "img_in",
+    "proj_out": "final_layer.linear",
+    "norm_out.linear": "final_layer.adaLN_modulation.1",
+}
+_FLUX_DOUBLE = {
+    "norm1.linear": "img_mod.lin",
+    "norm1_context.linear": "txt_mod.lin",
+    "ff.net.0.proj": "img_mlp.0",
+    "ff.net.2": "img_mlp.2",
+    "ff_context.net.0.proj": "txt_mlp.0",
+    "ff_context.net.2": "txt_mlp.2",
+    "attn.to_out.0": "img_attn.proj",
+    "attn.to_add_out": "txt_attn.proj",
+    "attn.norm_q": "img_attn.norm.query_norm",
+    "attn.norm_k": "img_attn.norm.key_norm",
+    "attn.norm_added_q": "txt_attn.norm.query_norm",
+    "attn.norm_added_k": "txt_attn.norm.key_norm",
+}
+_FLUX_SINGLE = {
+    "norm.linear": "modulation.lin",
+    "proj_out": "linear2",
+    "attn.norm_q": "norm.query_norm",
+    "attn.norm_k": "norm.key_norm",
+}
+_SD3 = {
+    "pos_embed.proj": "x_embedder.proj",
+    "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
+    "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
+    "time_text_embed.text_embedder.linear_1": "y_embedder.mlp.0",
+    "time_text_embed.text_embedder.linear_2": "y_embedder.mlp.2",
+    "context_embedder": "context_embedder",
+    "proj_out": "final_layer.linear",
+    "norm_out.linear": "final_layer.adaLN_modulation.1",
+}
+_SD3_BLOCK = {
+    "attn.to_out.0": "x_block.attn.proj",
+    "attn.to_add_out": "context_block.attn.proj",
+    "norm1.linear": "x_block.adaLN_modulation.1",
+    "norm1_context.linear": "context_block.adaLN_modulation.1",
+    "ff.net.0.proj": "x_block.mlp.fc1",
+    "ff.net.2": "x_block.mlp.fc2",
+    "ff_context.net.0.proj": "context_block.mlp.fc1",
+    "ff_context.net.2": "context_block.mlp.fc2",
+}
+_TOLD, _SEEN = ("add_q_proj", "add_k_proj", "add_v_proj"), ("to_q", "to_k", "to_v")
+
+
+def _plain(tensors: Tensors, start: str, names: Mapping[str, str]) -> Tensors:
+    """What has another name and is the same; a norm's weight is called its scale there."""
+    found = {}
+    for key, tensor in tensors.items():
+        module, _, kind = key.removeprefix(start).rpartition(".")
+        if key.startswith(start) and module in names:
+            found[f"{names[module]}.{'scale' if '_norm' in names[module] else kind}"] = tensor
+    return found
+
+
+def flux(tensors: Tensors) -> Tensors:
+    """As Black Forest Labs hand it out: no prefix, attention in one tensor, shift before scale."""
+    found = _plain(tensors, "", _FLUX)
+    for kind in ("weight", "bias"):
+        place = f"final_layer.adaLN_modulation.1.{kind}"
+        found[place] = _swapped(found[place])
+    for block in _blocks(tensors, "transformer_blocks."):
+        start, to = f"transformer_blocks.{block}.", f"double_blocks.{block}."
+        found |= {f"{to}{key}": one for key, one in _plain(tensors, start, _FLUX_DOUBLE).items()}
+        for name, parts in (("img", _SEEN), ("txt", _TOLD)):
+            merged = _together(tensors, *(f"{start}attn.{part}" for part in parts))
+            found |= {f"{to}{name}_attn.qkv.{kind}": one for kind, one in merged.items()}
+    for block in _blocks(tensors, "single_transformer_blocks."):
+        start, to = f"single_transformer_blocks.{block}.", f"single_blocks.{block}."
+        found |= {f"{to}{key}": one for key, one in _plain(tensors, start, _FLUX_SINGLE).items()}
+        parts = [*(f"{start}attn.{part}" for part in _SEEN), f"{start}proj_mlp"]
+        merged = _together(tensors, *parts)
+        found |= {f"{to}linear1.{kind}": one for kind, one in merged.items()}
+    return found
+
+
+def sd3(tensors: Tensors) -> Tensors:
+    """As Stability AI hand it out; the last block tells the words nothing more."""
+    found = _plain(tensors, "", _SD3) | {"pos_embed": tensors["pos_embed.pos_embed"]}
+    blocks = _blocks(tensors, "transformer_blocks.")
+    for block in blocks:
+        start, to = f"transformer_blocks.{block}.", f"joint_blocks.{block}."
+        found |= {f"{to}{key}": one for key, one in _plain(tensors, start, _SD3_BLOCK).items()}
+        for name, parts in (("x", _SEEN), ("context", _TOLD)):
+            merged = _together(tensors, *(f"{start}attn.{part}" for part in parts))
+            found |= {f"{to}{name}_block.attn.qkv.{kind}": one for kind, one in merged.items()}
+    last = f"joint_blocks.{blocks[-1]}.context_block.adaLN_modulation.1"
+    for kind in ("weight", "bias"):
+        for place in (f"final_layer.adaLN_modulation.1.{kind}", f"{last}.{kind}"):
+            found[place] = _swapped(found[place])
+    return {f"model.diffusion_model.{key}": one for key, one in found.items()}
+
+
+def _blocks(tensors: Tensors, start: str) -> list[int]:
+    numbers = {key.removeprefix(start).split(".")[0] for key in tensors if key.startswith(start)}
+    return sorted(map(int, numbers))
+
+
+TRANSFORMERS: Mapping[str, Callable[[Tensors], Tensors]] = {"flux": flux, "sd3": sd3}
+"""Families whose published file holds the transformer alone, or is taken so."""
+
+
+def transformer(family: str, folder: Path, file: Path) -> Path:
+    """The transformer of a tiny pipeline under its authors' names, in one file."""
+    named = TRANSFORMERS[family](weights(folder, "transformer"))
+    save_file({key: one.contiguous() for key, one in named.items()}, file)
+    return file
+
+
 LAYOUTS: Mapping[str, Mapping[str, Callable[[Tensors], Tensors]]] = {
     "sd": {"unet": unet, "vae": vae, "text_encoder": clip("cond_stage_model.transformer.")},
     "sdxl": {

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from diffusers import (
     AutoencoderKL,
-    DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
@@ -20,60 +17,22 @@ from diffusers import (
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
-    UNet2DConditionModel,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import (
     CLIPConfig,
     CLIPImageProcessor,
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    T5Config,
-    T5EncoderModel,
-    T5Tokenizer,
 )
 
-
-def clip_tokenizer() -> CLIPTokenizer:
-    """CLIP's own byte-pair tokenizer with its first thousand merges."""
-    path = Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
-    lines = gzip.decompress(path.read_bytes()).decode().split("\n")[1:1001]
-    merges = [tuple(line.split()) for line in lines]
-    letters = list(open_clip.tokenizer.bytes_to_unicode().values())
-    words = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    vocab = {word: index for index, word in enumerate(words)}
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
-
-
-def t5_tokenizer() -> T5Tokenizer:
-    """One token a letter."""
-    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
-    letters = [(chr(code), -3.0) for code in range(33, 127)]
-    return T5Tokenizer(vocab=special + letters, extra_ids=0)
-
-
-def _clip_config(tokenizer: CLIPTokenizer, width: int = 32) -> CLIPTextConfig:
-    return CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=2 * width,
-        projection_dim=width,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=77,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-
-
-def _t5_encoder(tokenizer: T5Tokenizer) -> T5EncoderModel:
-    return T5EncoderModel(
-        T5Config(vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
-    )
+from worlds.tiny_parts import (
+    clip,
+    clip_tokenizer,
+    multistep,
+    projected_clip,
+    t5,
+    t5_tokenizer,
+    unet,
+)
 
 
 def _vae(**overrides: Any) -> AutoencoderKL:
@@ -87,34 +46,15 @@ def _vae(**overrides: Any) -> AutoencoderKL:
     )
 
 
-def _unet(**overrides: Any) -> UNet2DConditionModel:
-    return UNet2DConditionModel(
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        sample_size=16,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        **overrides,
-    )
-
-
-def _scheduler() -> DPMSolverMultistepScheduler:
-    return DPMSolverMultistepScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
-    )
-
-
 def stable_diffusion() -> StableDiffusionPipeline:
     """Stable Diffusion 1: one CLIP encoder."""
     tokenizer = clip_tokenizer()
     return StableDiffusionPipeline(
         vae=_vae(),
-        text_encoder=CLIPTextModel(_clip_config(tokenizer)),
+        text_encoder=clip(tokenizer),
         tokenizer=tokenizer,
-        unet=_unet(cross_attention_dim=32, attention_head_dim=8),
-        scheduler=_scheduler(),
+        unet=unet(cross_attention_dim=32, attention_head_dim=8),
+        scheduler=multistep(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -124,14 +64,13 @@ def stable_diffusion() -> StableDiffusionPipeline:
 def stable_diffusion_xl() -> StableDiffusionXLPipeline:
     """Stable Diffusion XL: two CLIP encoders, a pooled vector and picture sizes."""
     tokenizer = clip_tokenizer()
-    config = _clip_config(tokenizer)
     return StableDiffusionXLPipeline(
         vae=_vae(),
-        text_encoder=CLIPTextModel(config),
-        text_encoder_2=CLIPTextModelWithProjection(config),
+        text_encoder=clip(tokenizer),
+        text_encoder_2=projected_clip(tokenizer),
         tokenizer=tokenizer,
         tokenizer_2=clip_tokenizer(),
-        unet=_unet(
+        unet=unet(
             cross_attention_dim=64,
             attention_head_dim=(2, 4),
             use_linear_projection=True,
@@ -139,22 +78,21 @@ def stable_diffusion_xl() -> StableDiffusionXLPipeline:
             addition_time_embed_dim=8,
             projection_class_embeddings_input_dim=32 + 6 * 8,
         ),
-        scheduler=_scheduler(),
+        scheduler=multistep(),
     )
 
 
 def stable_diffusion_3() -> StableDiffusion3Pipeline:
     """Stable Diffusion 3: two CLIP encoders and a T5."""
-    tokenizer, t5 = clip_tokenizer(), t5_tokenizer()
-    config = _clip_config(tokenizer)
+    tokenizer, letters = clip_tokenizer(), t5_tokenizer()
     return StableDiffusion3Pipeline(
         vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06),
-        text_encoder=CLIPTextModelWithProjection(config),
-        text_encoder_2=CLIPTextModelWithProjection(config),
-        text_encoder_3=_t5_encoder(t5),
+        text_encoder=projected_clip(tokenizer),
+        text_encoder_2=projected_clip(tokenizer),
+        text_encoder_3=t5(letters),
         tokenizer=tokenizer,
         tokenizer_2=clip_tokenizer(),
-        tokenizer_3=t5,
+        tokenizer_3=letters,
         transformer=SD3Transformer2DModel(
             sample_size=16,
             patch_size=1,
@@ -173,13 +111,13 @@ def stable_diffusion_3() -> StableDiffusion3Pipeline:
 
 def flux(guidance_embeds: bool = False) -> FluxPipeline:
     """FLUX.1: CLIP for the pooled vector, T5 for the text; schnell, or dev where guided."""
-    tokenizer, t5 = clip_tokenizer(), t5_tokenizer()
+    tokenizer, letters = clip_tokenizer(), t5_tokenizer()
     return FluxPipeline(
         vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06),
-        text_encoder=CLIPTextModel(_clip_config(tokenizer)),
-        text_encoder_2=_t5_encoder(t5),
+        text_encoder=clip(tokenizer),
+        text_encoder_2=t5(letters),
         tokenizer=tokenizer,
-        tokenizer_2=t5,
+        tokenizer_2=letters,
         transformer=FluxTransformer2DModel(
             patch_size=1,
             in_channels=16,
@@ -198,10 +136,10 @@ def flux(guidance_embeds: bool = False) -> FluxPipeline:
 
 def pixart() -> PixArtSigmaPipeline:
     """PixArt-Sigma: a family for which the house has no class."""
-    t5 = t5_tokenizer()
+    letters = t5_tokenizer()
     return PixArtSigmaPipeline(
-        tokenizer=t5,
-        text_encoder=_t5_encoder(t5),
+        tokenizer=letters,
+        text_encoder=t5(letters),
         vae=AutoencoderKL(
             block_out_channels=[32] * 4,
             down_block_types=["DownEncoderBlock2D"] * 4,
@@ -223,7 +161,7 @@ def pixart() -> PixArtSigmaPipeline:
             norm_eps=1e-6,
             use_additional_conditions=False,
         ),
-        scheduler=_scheduler(),
+        scheduler=multistep(),
     )
 
 

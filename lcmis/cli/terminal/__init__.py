@@ -8,6 +8,7 @@ import enum
 import functools
 import json
 import math
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from lcmis.cli.terminal.piped import spoken
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import AllPairs, Dissents, Failures, OnePair, OnePicture, words
 from lcmis.findings.likeness import LikenessFinding
@@ -42,9 +44,10 @@ from lcmis.types import QuestionKind, Verdict
 if TYPE_CHECKING:
     from lcmis.audit.doctor import Finding
     from lcmis.audit.replay import Replay
-    from lcmis.audit.run import AuditResult, ModelPlan, Watch
+    from lcmis.audit.run import AuditResult, Judging, ModelPlan, Watch
     from lcmis.audit.run import Progress as AuditProgress
     from lcmis.findings import ModelFinding, PairFinding
+    from lcmis.findings.notes import Noted
     from lcmis.machine.hub.fetching import Fetch
     from lcmis.plugins.settings import AuditSettings
     from lcmis.repair.evaluate import RepairProgress
@@ -88,7 +91,7 @@ def progress(*, quiet: bool = False) -> Iterator[Watch | None]:
         return
 
     def doing(now: AuditProgress) -> str:
-        failed = f", {several(now.failures, 'failure')}" if now.failures else ""
+        failed = f", {several(now.failures, 'error')}" if now.failures else ""
         return f"{now.activity}; {now.decided} of {several(now.pairs, 'pair')} decided{failed}"
 
     with lines() as move:
@@ -110,8 +113,29 @@ def repair_progress(*, quiet: bool = False) -> Iterator[RepairWatch | None]:
 
 
 @contextlib.contextmanager
+def embedding(encoder: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
+    """A line while an encoder looks at pictures; nothing where the output is for a script."""
+    if quiet:
+        yield None
+        return
+    with lines() as move:
+        yield lambda done, expected: move(encoder, done, expected, "looking")
+
+
+@contextlib.contextmanager
 def lines() -> Iterator[Callable[[str, int, int, str], None]]:
-    """Bars that are moved by model, pictures, pictures expected, and what happens now."""
+    """Bars that are moved by model, pictures, pictures expected, and what happens now; lines now
+    and then where no terminal shows a bar.
+    """
+    if not stderr_console().is_terminal:
+        with spoken() as said:
+            yield lambda model, pictures, expected, doing: said.move(
+                words.short_name(model),
+                several(pictures, "picture"),
+                doing,
+                f" of about {expected:,}",
+            )
+        return
     bars = Progress(
         SpinnerColumn(),
         TextColumn("[bold]{task.fields[model]}"),
@@ -174,7 +198,7 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
         console.print(f"This run cost about {result.spent:.2f}, by the prices you gave.")
     for sentence in result.notes:
         console.print(f"[dim]{escape(sentence)}[/]")
-    print_failures(result.failures)
+    print_errors(result.failures)
     where = in_store(store)
     print_next(
         (f"lcmis dashboard{where}", "to look at the pictures"),
@@ -201,12 +225,12 @@ def say(sentence: str) -> None:
     console.print(Text(sentence), soft_wrap=True)
 
 
-def print_failures(count: int) -> None:
-    """How many items failed, and what becomes of them; nothing where none did."""
+def print_errors(count: int) -> None:
+    """How much could not be drawn or checked, and what becomes of it; nothing where nothing."""
     if count:
         console.print(
-            f"[yellow]{several(count, 'item')} failed[/], to be tried again by the same command; "
-            f"`lcmis show failures` tells more."
+            f"[yellow]{several(count, 'error')}[/], to be tried again by the same command; "
+            f"`lcmis show errors` tells more."
         )
 
 
@@ -273,7 +297,7 @@ def print_pairs(
 
 def _pair_row(finding: PairFinding) -> list[Cell]:
     judgement, top = finding.judgement, finding.intruder
-    missing = _missing(finding)
+    missing = words.missing(finding)
     nobody: Cell = Text("none of the suspects", style="not bold dim") if missing else ""
     total = judgement.aligned.total
     return [
@@ -285,15 +309,6 @@ def _pair_row(finding: PairFinding) -> list[Cell]:
         nobody if top is None else f"{top.name} ×{top.count}",
         Text(words.decision(judgement.failing), style=COLOURS[judgement.failing]),
     ]
-
-
-def _missing(finding: PairFinding) -> str:
-    counts = {
-        finding.pair.a.name: finding.judgement.count(Verdict.A_MISSING),
-        finding.pair.b.name: finding.judgement.count(Verdict.B_MISSING),
-        "both": finding.judgement.count(Verdict.BOTH_MISSING),
-    }
-    return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
 
 
 # ── a plan ───────────────────────────────────────────────────────────────────────────────────────
@@ -336,11 +351,30 @@ def print_plan(plans: Sequence[ModelPlan], config: AuditSettings) -> None:
             console.print(
                 f"{escape(names[plan.model])} costs about {mean:.2f}, from {low:.2f} to {high:.2f}."
             )
+        for judging in plan.judging:
+            console.print(escape(_judging(names[plan.model], judging)))
         for sentence in plan.notes:
             console.print(f"{escape(names[plan.model])}: {escape(sentence)}")
         for sentence in plan.refused:
             console.print(f"[yellow]left out:[/] {escape(sentence)}")
     _print_fetches(list(dict.fromkeys(fetch for plan in plans for fetch in plan.fetches)))
+
+
+def _judging(model: str, judging: Judging) -> str:
+    """What a service would be asked of a model's pictures, and what that costs at the most."""
+    low, mean, high = judging.least, judging.expected, judging.most
+    said = (
+        f"{words.short_name(judging.checker)} is asked about "
+        f"{several(mean.questions, 'question')} of pictures by {model}, from {low.questions:,} to "
+        f"{high.questions:,}: up to {mean.tokens_read:,} tokens read and "
+        f"{mean.tokens_written:,} written"
+    )
+    if mean.price is None or low.price is None or high.price is None:
+        return f"{said}; give its prices with --checker-price, to see what that costs."
+    return (
+        f"{said}, which cost up to {mean.price:.2f}, and from {low.price:.2f} to {high.price:.2f} "
+        f"by how many pictures are needed."
+    )
 
 
 def _print_fetches(fetches: Sequence[Fetch]) -> None:
@@ -532,9 +566,16 @@ def print_found(found: object) -> None:
 
 @print_found.register
 def _(found: AllPairs) -> None:
-    if not found.pairs:
+    if not found.pairs and found.is_failing:
+        console.print("[green]No pair is decided to fail.[/]")
+    elif not found.pairs:
         console.print("No model has drawn any of these pairs yet: run `lcmis audit`.")
     print_pairs(found.pairs)
+    if found.left_out:
+        console.print(
+            f"[dim]… and {several(found.left_out, 'more pair')}: --limit 0 lists all, words from "
+            f"a prompt find some[/]"
+        )
     _print_moved(found.pairs)
     console.print(f"[dim]judged by {escape(found.checker)}[/]")
 
@@ -544,6 +585,14 @@ def _(found: OnePair) -> None:
     print_pair(found.findings, found.pair)
     _print_moved(found.findings)
     print_likenesses(found.likenesses, found.pair)
+    _print_left(found.noted)
+
+
+def _print_left(noted: Noted) -> None:
+    if noted:
+        from lcmis.cli.terminal.notes import print_noted
+
+        print_noted(noted)
 
 
 def _print_moved(found: Sequence[PairFinding]) -> None:
@@ -554,6 +603,7 @@ def _print_moved(found: Sequence[PairFinding]) -> None:
 @print_found.register
 def _(found: OnePicture) -> None:
     print_picture(found.spec, found.render, found.scores, found.path)
+    _print_left(found.noted)
     if found.told:
         from lcmis.cli.terminal.told import print_told
 
@@ -574,13 +624,15 @@ def _(found: Dissents) -> None:
 @print_found.register
 def _(found: Failures) -> None:
     if not found.failures:
-        console.print("[green]Nothing has failed.[/]")
+        console.print("[green]No errors: all that was asked for was drawn and checked.[/]")
     for failure in found.failures:
         console.print(
-            f"[dim]{words.moment(failure.at)}[/] {failure.stage} [dim]{failure.item}[/]: "
+            f"[dim]{words.moment(failure.at)}[/] {failure.stage} "
+            f"[dim]{escape(words.short_key(failure.item))}[/]: "
             f"{escape(letters.visible(failure.sentence))}",
             soft_wrap=True,
         )
+    console.print("[dim]Pairs that a model paints wrong: `lcmis show failing`.[/]")
 
 
 # ── plugs, health, replay ────────────────────────────────────────────────────────────────────────
@@ -617,9 +669,26 @@ def print_replay(replay: Replay) -> None:
 # ── for scripts ──────────────────────────────────────────────────────────────────────────────────
 
 
+@contextlib.contextmanager
+def paged() -> Iterator[None]:
+    """What is printed meanwhile goes through the reader's pager, if this is a terminal and it is
+    longer than one.
+    """
+    if not (console.is_terminal and sys.stdin.isatty()):
+        yield
+        return
+    os.environ.setdefault("LESS", "FRX")  # colours pass, and what fits is just printed
+    with console.pager(styles=True):
+        yield
+
+
 def print_json(value: Any) -> None:
-    """A result as JSON on standard output."""
-    sys.stdout.write(as_json(value))
+    """A result as JSON on standard output, written as it is made: a large one is never whole in
+    memory.
+    """
+    for part in _parts(value):
+        sys.stdout.write(part)
+    sys.stdout.write("\n")
 
 
 def as_json(value: Any) -> str:
@@ -627,15 +696,49 @@ def as_json(value: Any) -> str:
 
     Letters that would act on a terminal are escaped, so that a reader of JSON gets them back.
     """
-    lines = json.dumps(_plain(value), indent=2, ensure_ascii=False).split("\n")
-    return "".join(f"{line if line.isprintable() else _harmless(line)}\n" for line in lines)
+    return "".join(_parts(value)) + "\n"
+
+
+def _parts(value: Any, margin: str = "\n") -> Iterator[str]:
+    """JSON with an indent of two, piece by piece; small branches in one."""
+    plain = _shallow(value)
+    if isinstance(plain, dict):
+        named = [(f"{_spelled(str(name))}: ", item) for name, item in plain.items()]
+        brackets = "{}"
+    elif isinstance(plain, list | tuple):
+        named, brackets = [("", item) for item in plain], "[]"
+    else:
+        yield _spelled(plain)
+        return
+    if not named:
+        yield brackets
+        return
+    inner = f"{margin}  "
+    before = brackets[0] + inner
+    for name, item in named:
+        if isinstance(item, str | int | float) or item is None:
+            yield f"{before}{name}{_spelled(_shallow(item))}"
+        else:
+            yield before + name
+            yield from _parts(item, inner)
+        before = f",{inner}"
+    yield margin + brackets[1]
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _spelled(value: Any) -> str:
+    text = _encode(value)
+    return text if text.isprintable() else _harmless(text)
 
 
 def _harmless(line: str) -> str:
     return "".join(json.dumps(one)[1:-1] if letters.acts(one) else one for one in line)
 
 
-def _plain(value: Any) -> Any:
+def _shallow(value: Any) -> Any:
+    """One level of it in JSON's kinds; what is inside stays as it is."""
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, PurePath):
@@ -647,11 +750,9 @@ def _plain(value: Any) -> Any:
             if item.metadata.get("shown", True)
         }
         keyed = {name: getattr(value, name) for name in DERIVED if hasattr(value, name)}
-        return {name: _plain(item) for name, item in (keyed | fields).items()}
+        return keyed | fields
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return dict(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -22,7 +22,7 @@ COLOURS = {Ruling.PASS: "green", Ruling.FAIL: "red", Ruling.UNDECIDED: "yellow"}
 
 def print_comparison(found: Comparison, limit: int) -> None:
     """Who is better and by how much, then where they disagree."""
-    first, second = _told_apart(found.first, found.second)
+    first, second = words.two_names(found.first, found.second)
     difference = found.difference
     if not difference.pairs:
         console.print("[yellow]These two audits share no scored picture: nothing to compare.[/]")
@@ -37,7 +37,7 @@ def print_comparison(found: Comparison, limit: int) -> None:
         [second, rate_cell(found.second_right), str(difference.only_second)],
     ]
     console.print(Grid(columns, rows))
-    console.print(_in_words(found, first, second))
+    console.print(f"[bold]{escape(words.compared(found, first, second))}[/]")
     noticed = (
         f"a true difference of {words.percent(difference.detectable)} % would have been noticed "
         f"with 80 % power"
@@ -54,6 +54,8 @@ def print_comparison(found: Comparison, limit: int) -> None:
         console.print(
             f"[dim]Without a scored counterpart: {several(found.unpaired, 'picture')}.[/]"
         )
+    for note in found.notes:
+        console.print(f"[yellow]{escape(note)}.[/]")
     if found.discordant and limit > 0:
         console.print(_discordant(found, first, second, limit))
         if len(found.discordant) > limit:
@@ -61,19 +63,6 @@ def print_comparison(found: Comparison, limit: int) -> None:
                 f"[dim]… and {several(len(found.discordant) - limit, 'more pair')}: --limit[/]"
             )
         console.print("[dim]--json names the files of the pictures on which they disagree.[/]")
-
-
-def _in_words(found: Comparison, first: str, second: str) -> str:
-    difference = found.difference
-    by = (
-        f"{words.points(abs(difference.value)).lstrip('+')} percentage points "
-        f"({words.points(difference.low)} to {words.points(difference.high)} with 95 % confidence)"
-    )
-    if difference.low > 0:
-        return f"[bold]{escape(second)} is better by {by}.[/]"
-    if difference.high < 0:
-        return f"[bold]{escape(first)} is better by {by}.[/]"
-    return f"[bold]No difference can be told: {by}.[/]"
 
 
 def _discordant(found: Comparison, first: str, second: str, limit: int) -> Grid:
@@ -102,11 +91,3 @@ def print_gates(gates: Sequence[Gate]) -> None:
                 f"  [{COLOURS[condition.ruling]}]{condition.ruling}[/]  {condition.name}: "
                 f"{escape(condition.sentence)}."
             )
-
-
-def _told_apart(first: str, second: str) -> tuple[str, str]:
-    """Short names, as long as it takes to be different."""
-    if first == second:
-        return f"{words.short_name(first)} (A)", f"{words.short_name(second)} (B)"
-    names = words.short_names([first, second])
-    return names[first], names[second]

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.text import Text
 
 from lcmis.cli.terminal import console
+from lcmis.cli.terminal.piped import spoken
 from lcmis.cli.terminal.tables import Cell, Column, Grid
 from lcmis.findings import words
 from lcmis.findings.words import several
@@ -31,6 +32,14 @@ def inversion_progress(*, quiet: bool = False) -> Iterator[Watch | None]:
     """One line while methods are at work; nothing where the output is for a script."""
     if quiet:
         yield None
+        return
+    if not stderr_console().is_terminal:
+        with spoken() as said:
+            yield lambda now: said.move(
+                escape(now.activity),
+                f"{now.done} of {several(now.methods, 'method')}",
+                escape(now.detail[:60]),
+            )
         return
     bars = Progress(
         SpinnerColumn(),

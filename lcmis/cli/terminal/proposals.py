@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from lcmis import judge
 from lcmis.cli.terminal import PROMPT, console, print_next
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import words
@@ -15,7 +16,7 @@ from lcmis.findings.words import several
 from lcmis.machine.console import stderr_console
 
 if TYPE_CHECKING:
-    from lcmis.audit.proposals import ProposeResult, RoundResult
+    from lcmis.audit.proposals import Propose, ProposeResult, RoundResult
 
 SHOWN = 12
 """Pairs of the last rounds that are listed."""
@@ -30,6 +31,30 @@ def announce(*, quiet: bool) -> Callable[[str], None]:
             errors.print(f"[dim]{escape(sentence)}[/]")
 
     return say
+
+
+def cost_of_rounds(started: Propose) -> str:
+    """What rounds of proposals will draw, and what they begin with."""
+    settings, first = started.settings, started.cost()
+    rounds = f"{several(settings.rounds, 'round')} of about {several(settings.count, 'pair')}"
+    if not settings.audits:
+        return f"{rounds} are asked for; nothing is drawn."
+    each = judge.expected_pictures(started.rule).mean
+    drawn = round(settings.rounds * settings.count * each * len(started.models))
+    told = f"{rounds}: about {several(drawn, 'picture')} to draw"
+    if first.expected:
+        told += (
+            f", after about {first.expected:,} more of {several(first.pairs, 'pair')} that it "
+            f"begins with and that are not decided yet"
+        )
+    elif not settings.audits_first:
+        known = len(started.measured(started.seeds))
+        told += (
+            f"; it begins with {several(known, 'pair')} that this store has measured"
+            if known
+            else "; no pair is measured yet, so the first round is not guided"
+        )
+    return f"{told}."
 
 
 def print_proposals(result: ProposeResult) -> None:

@@ -66,22 +66,30 @@ class Album:
                 reason="the file of this picture is missing or damaged: `lcmis db check` says "
                 "which, and a copy of the store restores it"
             )
-        data = _shrunk(image)
+        data = _shrunk(image, SIDE)
         if self.num_bytes + len(data) > self.most_bytes:
             self.left_out += 1
             return Copy(reason="left out to keep this file small: `lcmis dashboard` shows it")
         self.num_bytes += len(data)
-        width, height = _size(image)
-        text = base64.b64encode(data).decode()
-        return Copy(f"data:image/webp;base64,{text}", width, height)
+        return _copy(image, data, SIDE)
 
 
-def _size(image: Image) -> tuple[int, int]:
-    scale = min(1.0, SIDE / max(image.size))
+def copy_of(image: Image, side: int = SIDE) -> Copy:
+    """A copy whose longer side has so many pixels at the most."""
+    return _copy(image, _shrunk(image, side), side)
+
+
+def _copy(image: Image, data: bytes, side: int) -> Copy:
+    text = base64.b64encode(data).decode()
+    return Copy(f"data:image/webp;base64,{text}", *_size(image, side))
+
+
+def _size(image: Image, side: int) -> tuple[int, int]:
+    scale = min(1.0, side / max(image.size))
     return max(1, round(image.width * scale)), max(1, round(image.height * scale))
 
 
-def _shrunk(image: Image) -> bytes:
+def _shrunk(image: Image, side: int) -> bytes:
     file = io.BytesIO()
-    image.resize(_size(image)).save(file, format="WEBP", quality=QUALITY, method=4)
+    image.resize(_size(image, side)).save(file, format="WEBP", quality=QUALITY, method=4)
     return file.getvalue()

@@ -19,10 +19,13 @@ from lcmis.findings import (
     RepairFinding,
     Told,
     calibration,
+    short,
     words,
 )
+from lcmis.findings.boxes import Frame, by_detector, frames
 from lcmis.findings.calibration import LabelFinding
-from lcmis.findings.words import controlled
+from lcmis.findings.notes import Noticed, find_notes
+from lcmis.findings.short import ModelOutcome, Phrase
 from lcmis.judge import Decision
 from lcmis.store import Evidence, Store, StoreCounts
 from lcmis.types import ConceptPair, Failure, Rate, Run, Side, Verdict
@@ -39,6 +42,8 @@ NAMES = 12
 """Rows, and columns, of the matrix of what is painted instead."""
 RUNS = 20
 FAILURES = 30
+NOTED = 100
+"""Things with notes; those with a star come first."""
 DISSENTS = 60
 """Pictures that checkers see differently."""
 
@@ -110,9 +115,23 @@ class ModelPart:
         return len(self.finding.decided(decision))
 
     @property
-    def controlled(self) -> str:
-        """How many of those that fail still do when all pairs are looked at together."""
-        return controlled(self.finding.num_surely_failing, self.finding.num_looked_at)
+    def outcome(self) -> ModelOutcome:
+        """What a report begins with."""
+        found, named = self.finding, self.commonest
+        return ModelOutcome(
+            name=self.name,
+            aligned=found.aligned,
+            decided={kind: self.decided(kind) for kind in Decision},
+            surely_failing=found.num_surely_failing,
+            looked_at=found.num_looked_at,
+            pictures=found.pictures,
+            unscored=found.count(Verdict.UNSCORED),
+            refused=found.count(Verdict.REFUSED),
+            painted=named.painted if named else "",
+            asked=named.asked if named else "",
+            painted_pictures=named.pictures if named else 0,
+            painted_pairs=named.pairs if named else 0,
+        )
 
     @property
     def failing(self) -> tuple[PairFinding, ...]:
@@ -140,6 +159,8 @@ class Shot:
     """What stands in the place of what is missing; empty if nobody can name it."""
     told: tuple[Told, ...] = ()
     """What each checker was asked of it and said, where there is room for that."""
+    frames: tuple[Frame, ...] = ()
+    """What the first detector found on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +236,10 @@ class Report:
     """Pictures that checkers see differently."""
     num_dissents: int
     """Those without room counted too."""
+    noted: tuple[Noticed, ...]
+    """What people left on pictures, pairs and repairs, those with a star first."""
+    num_noted: int
+    """Those without room counted too."""
     num_pictures: int
     """That travel with the report."""
     picture_bytes: int
@@ -228,16 +253,20 @@ class Report:
         return bool(whole and whole.is_calibrated)
 
     @property
-    def passed(self) -> int:
-        """Repairs whose certificate passed, each looked at alone."""
-        return sum(repair.found.certificate.passed for repair in self.repairs)
+    def tells_levels(self) -> bool:
+        """Whether the level of any pair is known: of few pictures nearly all are possible."""
+        return any(one.surely for model in self.models for one in model.levels)
 
     @property
-    def controlled(self) -> str:
-        """How many of those still do when all certificates are looked at together."""
-        standings = [repair.found.standing for repair in self.repairs]
-        proved = sum(one.proved for one in standings)
-        return controlled(proved, standings[0].among if standings else 0)
+    def in_short(self) -> tuple[tuple[Phrase, ...], ...]:
+        """The answer: a paragraph for each model, and one for the repairs."""
+        found = [repair.found for repair in self.repairs]
+        return (
+            *(short.model(model.outcome) for model in self.models),
+            short.repairs(
+                [one.standing.proved for one in found], [one.certificate.passed for one in found]
+            ),
+        )
 
 
 def gather(
@@ -273,9 +302,10 @@ def gather(
         _model(store, name, names[name], [checker_id, *others], rule, threshold) for name in models
     )
     album = Album(store)
-    cases = tuple(_cases(store, parts, album, worst))
+    cases = tuple(_cases(store, parts, album, worst, [checker_id, *others], threshold))
     differing = findings.dissents(store, [checker_id, *others], threshold=threshold)
     repairs = _repairs(store, checker_id, threshold, names, album, worst)
+    noticed = find_notes(store)
     return Report(
         checker=checker_id,
         threshold=threshold,
@@ -294,6 +324,8 @@ def gather(
         checkers=(checker_id, *others),
         dissents=tuple(differing[:DISSENTS]),
         num_dissents=len(differing),
+        noted=tuple(noticed[:NOTED]),
+        num_noted=len(noticed),
         num_pictures=album.num_pictures,
         picture_bytes=album.num_bytes,
         left_out=album.left_out,
@@ -350,7 +382,9 @@ def _patterns(pairs: Iterable[PairFinding], rule: judge.StoppingRule | None) -> 
         for name, group in grouped.items()
         if name
     ]
-    return tuple(sorted(made, key=lambda one: (one.aligned.value, one.name)))
+    return tuple(
+        sorted(made, key=lambda one: (-one.failing / one.pairs, one.aligned.value, one.name))
+    )
 
 
 def _substitutions(pairs: Iterable[PairFinding]) -> tuple[Substitution, ...]:
@@ -403,7 +437,12 @@ def _commonest(names: Counter[str]) -> tuple[str, ...]:
 
 
 def _cases(
-    store: Store, parts: Sequence[ModelPart], album: Album, worst: int
+    store: Store,
+    parts: Sequence[ModelPart],
+    album: Album,
+    worst: int,
+    checkers: Sequence[str],
+    threshold: float,
 ) -> Iterable[WorstPair]:
     """The worst pairs, by the model that draws each worst."""
     every = [(part, found) for part in parts for found in part.finding.pairs]
@@ -416,17 +455,24 @@ def _cases(
     for key in islice(dict.fromkeys(found.pair.key for _, found in ranked), worst):
         drawn = [(part, found) for part, found in every if found.pair.key == key]
         rows = [
-            ShotRow(part.name, found, tuple(_shots(store, found, album))) for part, found in drawn
+            ShotRow(part.name, found, tuple(_shots(store, found, album, checkers, threshold)))
+            for part, found in drawn
         ]
         yield WorstPair(drawn[0][1].pair, tuple(rows))
 
 
-def _shots(store: Store, found: PairFinding, album: Album) -> Iterable[Shot]:
+def _shots(
+    store: Store, found: PairFinding, album: Album, checkers: Sequence[str], threshold: float
+) -> Iterable[Shot]:
     judged = zip(found.evidence, found.judgement.verdicts, strict=True)
     for item, verdict in islice(judged, SEEDS_SHOWN):
         _, render = store.render(item.spec_key)
         shot = _shot(item, verdict, found.pair, album)
-        yield replace(shot, told=findings.tell(store, render))
+        seen = by_detector(store.scores(item.spec_key))
+        first = next((seen[checker] for checker in checkers if checker in seen), [])
+        yield replace(
+            shot, told=findings.tell(store, render), frames=tuple(frames(first, threshold))
+        )
 
 
 def _shot(item: Evidence, verdict: Verdict, pair: ConceptPair, album: Album) -> Shot:

@@ -15,7 +15,7 @@ from lcmis import __version__
 from lcmis.export.report.contents import Report
 from lcmis.findings import RepairFinding, Told, words
 from lcmis.findings.words import outcome
-from lcmis.judge import UNNAMED, Decision
+from lcmis.judge import FEW_LABELS, UNNAMED, Decision
 from lcmis.machine import letters
 from lcmis.types import Answer, Verdict
 
@@ -44,15 +44,19 @@ def _rendered(environment: Environment, template: str, report: Report, **beside:
         Verdict=Verdict,
         Decision=Decision,
         UNNAMED=UNNAMED,
+        FEW_LABELS=FEW_LABELS,
         UNKNOWN_WORDS=words.UNKNOWN_WORDS,
         **beside,
     )
 
 
-@lru_cache(maxsize=2)
-def _environment(*, autoescape: bool) -> Environment:
+def environment_of(package: str, *, autoescape: bool = True) -> Environment:
+    """Templates of a package, in which letters that act are spelled out: of pages, or of Markdown.
+
+    Rates, counts, moments and decisions are said by the filters that bear their names.
+    """
     environment = Environment(
-        loader=PackageLoader("lcmis.export.report"),
+        loader=PackageLoader(package),
         autoescape=autoescape,
         finalize=_shown if autoescape else _shown_in_markdown,
         undefined=StrictUndefined,
@@ -62,25 +66,33 @@ def _environment(*, autoescape: bool) -> Environment:
     )
     environment.filters.update(
         rate=words.rate,
-        percent=words.percent,
-        p_value=words.p_value,
         several=words.several,
+        decision=words.decision,
+        short_key=words.short_key,
+        moment=words.moment,
         rule=words.rule,
         counted=words.counted,
         certificate=words.certificate,
+    )
+    return environment
+
+
+@lru_cache(maxsize=2)
+def _environment(*, autoescape: bool) -> Environment:
+    environment = environment_of("lcmis.export.report", autoescape=autoescape)
+    environment.filters.update(
+        percent=words.percent,
+        p_value=words.p_value,
         verdict=words.verdict,
         elsewhere=words.elsewhere,
         standing=words.standing,
         outcome=_outcome,
-        moment=words.moment,
         reply=words.reply,
         asking=words.asking,
         answered=words.answered,
         beside=words.beside,
         surely=_surely,
-        decision=words.decision,
         score=words.score,
-        short_key=words.short_key,
         shade=_shade,
         megabytes=words.megabytes,
     )

@@ -105,7 +105,8 @@ def _download(listing: Listing, paths: Sequence[str]) -> None:
 
 def _download_one(listing: Listing, path: str, meter: type) -> str:
     import httpx2
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
 
     for tries in itertools.count(1):
         try:
@@ -115,7 +116,22 @@ def _download_one(listing: Listing, path: str, meter: type) -> str:
         except httpx2.NetworkError:  # reset within a file: all else is tried again below us
             if tries == RESUMED:
                 raise
+        except (HfHubHTTPError, RuntimeError, ValueError) as error:
+            if constants.HF_HUB_DISABLE_XET or not _is_of_xet(error):
+                raise
+            # some mirrors and proxies pass on that a file lies in Xet storage, and not the storage
+            constants.HF_HUB_DISABLE_XET = True
     raise AssertionError("the loop ends by itself")
+
+
+def _is_of_xet(error: Exception) -> bool:
+    """Whether Xet storage failed, from which huggingface_hub downloads where hf_xet is installed:
+    what it raises itself is a RuntimeError, and its tokens come from an address of their own.
+    """
+    response = getattr(error, "response", None)
+    return isinstance(error, RuntimeError) or (
+        response is not None and "/xet-" in str(response.request.url)
+    )
 
 
 def room_for_models() -> float:

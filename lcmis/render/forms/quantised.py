@@ -31,6 +31,8 @@ MODULES = {
 OURS = {
     "bitsandbytes": "quantised",
     "gguf": "gguf",
+    "compressed-tensors": "quantised",
+    "sentencepiece": "sentencepiece",
     "torchao": "quantised",
     "torchsde": "schedulers",
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lcmis.errors import TextModelError
 from lcmis.plugins.settings import TextModelSettings
 from lcmis.teacup.phrasebook import instructions, painting, seeing, wordings
-from lcmis.teacup.phrasebook.asked import Eyes, TemplateRead
+from lcmis.teacup.phrasebook.asked import Onlooker, TemplateRead
 from lcmis.text.prompts import wording
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Phrasebook:
     sees_images = True
 
     def __init__(self, settings: TextModelSettings | None = None) -> None:
-        self._eyes = Eyes()
+        self._eyes = Onlooker()
 
     def complete(
         self,

@@ -24,7 +24,7 @@ class TemplateRead:
     filled: Mapping[str, str]
     """What stands in each of the template's fields."""
     pictures: tuple[Image, ...]
-    eyes: Eyes
+    eyes: Onlooker
 
     def the_picture(self) -> Image:
         """The only one.
@@ -39,7 +39,7 @@ class TemplateRead:
         return self.pictures[0]
 
 
-class Eyes:
+class Onlooker:
     """teacup-clip, loaded when something is first looked at."""
 
     def best(self, picture: Image, phrases: Sequence[str]) -> str:

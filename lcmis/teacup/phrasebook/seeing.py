@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lcmis.errors import TextModelError
 from lcmis.teacup.concepts import WorldConcept
-from lcmis.teacup.phrasebook.asked import Eyes, TemplateRead
+from lcmis.teacup.phrasebook.asked import Onlooker, TemplateRead
 from lcmis.teacup.phrasebook.wordings import pairs_by_phrase, phrases
 from lcmis.teacup.world import BACKGROUNDS, TABLES, noun_phrase
 
@@ -54,7 +54,7 @@ def differences(asked: TemplateRead) -> str:
     return _compared(goal, painted, asked.filled, asked.filled["rejected"].splitlines())
 
 
-def _look(picture: Image, eyes: Eyes) -> Sight:
+def _look(picture: Image, eyes: Onlooker) -> Sight:
     """The pair first: background and table are told apart in its company."""
     subject = eyes.best(picture, phrases())
     said = {

@@ -92,6 +92,7 @@ FAMILIES: Mapping[str, Family] = {
     "sdxl-turbo": Family(clip_families.stable_diffusion_xl_turbo, guidance=0.0),
     "playground": Family(clip_families.playground),
     "lcm": Family(clip_families.latent_consistency),
+    "ldm": Family(clip_families.latent_diffusion, size=64),
     "sd1-pag": Family(clip_families.stable_diffusion_pag),
     "sd1-sag": Family(clip_families.stable_diffusion_sag),
     "sd1-panorama": Family(clip_families.panorama),
@@ -121,6 +122,7 @@ FAMILIES: Mapping[str, Family] = {
         language_families.qwen_image, guided_by="true_cfg_scale", plain={"negative_prompt": " "}
     ),
     "z-image": Family(language_families.z_image),
+    "z-image-omni": Family(language_families.z_image_omni),
     "flux2-dev": Family(language_families.flux2_dev),
     "flux2-klein": Family(language_families.flux2_klein),
     "flux2-klein-distilled": Family(language_families.flux2_klein_distilled, guidance=None),
@@ -158,6 +160,7 @@ FAMILIES: Mapping[str, Family] = {
     "wuerstchen": Family(cascades.wuerstchen, size=128, guided_by="prior_guidance_scale"),
     "kandinsky2.1": Family(cascades.kandinsky21, size=64),
     "kandinsky2.2": Family(cascades.kandinsky22, size=64),
+    "stable-unclip": Family(cascades.stable_unclip),
     "qwen-image-2.1": Family(
         cascades.qwen_image_21, guided_by="true_cfg_scale", plain={"negative_prompt": " "}
     ),
@@ -191,21 +194,17 @@ def _strengthen(component: torch.nn.Module, factor: float) -> None:
 
 
 RETIRED = "diffusers has retired it"
-UNTRIED = "nobody has built a tiny one yet"
 
 UNBUILT: Mapping[str, str] = {
     "AltDiffusionPipeline": RETIRED,
     "AmusedPipeline": RETIRED,
     "Cosmos2TextToImagePipeline": "its safety checker wants a package of its own, and large models",
     "FluxKontextPipeline": "it draws a million pixels whatever is asked, which takes minutes here",
-    "GlmImagePipeline": UNTRIED,
-    "LDMTextToImagePipeline": UNTRIED,
+    "GlmImagePipeline": "its language model draws first, from one seed of the whole machine's",
     "SemanticStableDiffusionPipeline": RETIRED,
     "StableDiffusionParadigmsPipeline": RETIRED,
-    "StableUnCLIPPipeline": UNTRIED,
     "UniDiffuserPipeline": RETIRED,
     "VQDiffusionPipeline": RETIRED,
     "VersatileDiffusionTextToImagePipeline": RETIRED,
-    "ZImageOmniPipeline": UNTRIED,
 }
 """Classes whose signature is that of a text-to-image pipeline, and why no tiny one is tried."""

@@ -19,6 +19,7 @@ from diffusers import (
     QwenImage21Transformer2DModel,
     StableCascadeCombinedPipeline,
     StableCascadeUNet,
+    StableUnCLIPPipeline,
     UnCLIPScheduler,
     WuerstchenCombinedPipeline,
 )
@@ -28,6 +29,7 @@ from diffusers.pipelines.deprecated.wuerstchen import (
     WuerstchenPrior,
 )
 from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, MultilingualCLIP
+from diffusers.pipelines.stable_diffusion import StableUnCLIPImageNormalizer
 from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
@@ -36,18 +38,8 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from worlds.tiny_pipelines import clip_tokenizer
-from worlds.zoo.parts import (
-    TEXT_WIDTH,
-    clip,
-    flow,
-    flux2_vae,
-    movq,
-    projected_clip,
-    qwen3_vl_config,
-    qwen3_vl_processor,
-    unet,
-)
+from worlds.tiny_parts import TEXT_WIDTH, clip, clip_tokenizer, projected_clip, unet
+from worlds.zoo.parts import flow, flux2_vae, movq, qwen3_vl_config, qwen3_vl_processor, vae
 
 
 def _paella() -> PaellaVQModel:
@@ -183,6 +175,27 @@ def _kandinsky_prior() -> dict[str, Any]:
             size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
         ),
     }
+
+
+def stable_unclip() -> StableUnCLIPPipeline:
+    """A prior imagines a picture's summary; a Stable Diffusion draws by it and by the words."""
+    words = clip_tokenizer()
+    prior = _kandinsky_prior()
+    return StableUnCLIPPipeline(
+        prior_tokenizer=words,
+        prior_text_encoder=prior["prior_text_encoder"],
+        prior=prior["prior_prior"],
+        prior_scheduler=prior["prior_scheduler"],
+        image_normalizer=StableUnCLIPImageNormalizer(embedding_dim=TEXT_WIDTH),
+        image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        tokenizer=words,
+        text_encoder=clip(words),
+        unet=unet(
+            class_embed_type="projection", projection_class_embeddings_input_dim=2 * TEXT_WIDTH
+        ),
+        scheduler=DDIMScheduler(beta_start=0.00085, beta_end=0.012, clip_sample=False),
+        vae=vae(),
+    )
 
 
 def kandinsky21() -> KandinskyCombinedPipeline:

@@ -10,6 +10,7 @@ from diffusers import (
     EulerAncestralDiscreteScheduler,
     LatentConsistencyModelPipeline,
     LCMScheduler,
+    LDMTextToImagePipeline,
     StableDiffusionPAGPipeline,
     StableDiffusionPanoramaPipeline,
     StableDiffusionPipeline,
@@ -17,9 +18,14 @@ from diffusers import (
     StableDiffusionXLPAGPipeline,
     StableDiffusionXLPipeline,
 )
+from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import (
+    LDMBertConfig,
+    LDMBertModel,
+)
 
-from worlds.tiny_pipelines import clip_tokenizer
-from worlds.zoo.parts import clip, multistep, projected_clip, unet, vae
+from worlds.tiny_parts import TEXT_WIDTH, clip, clip_tokenizer, multistep, projected_clip, unet
+from worlds.zoo.parts import vae
+from worlds.zoo.tokenizers import bert
 
 
 def _stable_diffusion(kind: Any = StableDiffusionPipeline, **parts: Any) -> Any:
@@ -58,6 +64,27 @@ def latent_consistency() -> LatentConsistencyModelPipeline:
         scheduler=LCMScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
         ),
+    )
+
+
+def latent_diffusion() -> LDMTextToImagePipeline:
+    """Latent diffusion, before it was Stable: words by a BERT of its own."""
+    tokenizer = bert()
+    return LDMTextToImagePipeline(
+        vqvae=vae(4),
+        bert=LDMBertModel(
+            LDMBertConfig(
+                vocab_size=len(tokenizer),
+                encoder_layers=2,
+                encoder_ffn_dim=64,
+                encoder_attention_heads=4,
+                head_dim=8,
+                d_model=TEXT_WIDTH,
+            )
+        ),
+        tokenizer=tokenizer,
+        unet=unet(sample_size=8),
+        scheduler=DDIMScheduler(beta_start=0.00085, beta_end=0.012, clip_sample=False),
     )
 
 

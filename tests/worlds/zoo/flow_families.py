@@ -34,19 +34,17 @@ from diffusers import (
 )
 from transformers import BertConfig, BertModel, UMT5Config, UMT5EncoderModel
 
-from worlds.tiny_pipelines import clip_tokenizer, t5_tokenizer
-from worlds.zoo.parts import (
+from worlds.tiny_parts import (
     TEXT_WIDTH,
     clip,
-    flow,
-    movq,
+    clip_tokenizer,
     multistep,
     projected_clip,
-    shifted_vae,
     t5,
+    t5_tokenizer,
     unet,
-    vae,
 )
+from worlds.zoo.parts import flow, movq, shifted_vae, vae
 from worlds.zoo.tokenizers import bert
 
 

@@ -59,6 +59,7 @@ from diffusers import (
     SanaSprintPipeline,
     SanaTransformer2DModel,
     SCMScheduler,
+    ZImageOmniPipeline,
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
@@ -85,6 +86,9 @@ from transformers import (
     Qwen3Model,
     Qwen3VLForConditionalGeneration,
     Qwen3VLModel,
+    Siglip2ImageProcessor,
+    Siglip2VisionConfig,
+    Siglip2VisionModel,
     SmolLM3Config,
     SmolLM3ForCausalLM,
     T5GemmaConfig,
@@ -92,23 +96,26 @@ from transformers import (
 )
 from transformers.models.t5gemma.modeling_t5gemma import T5GemmaEncoder
 
-from worlds.tiny_pipelines import clip_tokenizer, t5_tokenizer
-from worlds.zoo.flow_families import wan_vae
-from worlds.zoo.parts import (
+from worlds.tiny_parts import (
     TEXT_WIDTH,
     clip,
+    clip_tokenizer,
+    projected_clip,
+    t5,
+    t5_tokenizer,
+    unet,
+)
+from worlds.zoo.flow_families import wan_vae
+from worlds.zoo.parts import (
     deep_compression,
     flow,
     flux2_vae,
     language_config,
-    projected_clip,
     qwen2_vl_processor,
     qwen3_vl_config,
     qwen3_vl_processor,
     qwen25_vl,
     shifted_vae,
-    t5,
-    unet,
     vae,
     video_vae,
 )
@@ -150,6 +157,24 @@ def qwen_image() -> QwenImagePipeline:
     )
 
 
+def _z_image_transformer(**told: Any) -> ZImageTransformer2DModel:
+    return ZImageTransformer2DModel(
+        all_patch_size=(2,),
+        all_f_patch_size=(1,),
+        in_channels=16,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        qk_norm=True,
+        cap_feat_dim=TEXT_WIDTH,
+        axes_dims=[8, 4, 4],
+        axes_lens=[1024, 32, 32],
+        **told,
+    )
+
+
 def z_image() -> ZImagePipeline:
     """Z-Image: one list of prompts, each of its own length."""
     tokenizer = qwen()
@@ -157,21 +182,31 @@ def z_image() -> ZImagePipeline:
         vae=shifted_vae(channels=16),
         text_encoder=Qwen3Model(_qwen3(tokenizer)),
         tokenizer=tokenizer,
-        transformer=ZImageTransformer2DModel(
-            all_patch_size=(2,),
-            all_f_patch_size=(1,),
-            in_channels=16,
-            dim=32,
-            n_layers=2,
-            n_refiner_layers=1,
-            n_heads=2,
-            n_kv_heads=2,
-            qk_norm=True,
-            cap_feat_dim=TEXT_WIDTH,
-            axes_dims=[8, 4, 4],
-            axes_lens=[1024, 32, 32],
-        ),
+        transformer=_z_image_transformer(),
         scheduler=flow(),
+    )
+
+
+def z_image_omni() -> ZImageOmniPipeline:
+    """Z-Image that could be shown pictures too, and here is shown none."""
+    tokenizer = qwen()
+    return ZImageOmniPipeline(
+        vae=shifted_vae(channels=16),
+        text_encoder=Qwen3Model(_qwen3(tokenizer)),
+        tokenizer=tokenizer,
+        transformer=_z_image_transformer(siglip_feat_dim=16),
+        scheduler=flow(),
+        siglip=Siglip2VisionModel(
+            Siglip2VisionConfig(
+                hidden_size=16,
+                intermediate_size=16,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                num_patches=16,
+                patch_size=8,
+            )
+        ),
+        siglip_processor=Siglip2ImageProcessor(patch_size=8, max_num_patches=16),
     )
 
 

@@ -9,16 +9,10 @@ from diffusers import (
     AutoencoderKL,
     AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
-    DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
-    UNet2DConditionModel,
     VQModel,
 )
 from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2VLImageProcessor,
@@ -27,14 +21,10 @@ from transformers import (
     Qwen3VLConfig,
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
-    T5Config,
-    T5EncoderModel,
 )
 
+from worlds.tiny_parts import TEXT_WIDTH
 from worlds.zoo.tokenizers import CHAT, qwen
-
-TEXT_WIDTH = 32
-"""Of every text encoder, and so of what denoisers are told."""
 
 
 def vae(levels: int = 2, channels: int = 4, width: int = 16, **overrides: Any) -> AutoencoderKL:
@@ -116,80 +106,9 @@ def movq() -> VQModel:
     )
 
 
-def unet(**overrides: Any) -> UNet2DConditionModel:
-    """With two levels, one of them told of the text."""
-    given: dict[str, Any] = {
-        "block_out_channels": (32, 64),
-        "layers_per_block": 1,
-        "sample_size": 16,
-        "in_channels": 4,
-        "out_channels": 4,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-        "cross_attention_dim": TEXT_WIDTH,
-        "attention_head_dim": 8,
-    }
-    return UNet2DConditionModel(**given | overrides)
-
-
-def multistep(**overrides: Any) -> DPMSolverMultistepScheduler:
-    """DPM-Solver++ over the noise of Stable Diffusion."""
-    return DPMSolverMultistepScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        steps_offset=1,
-        **overrides,
-    )
-
-
 def flow(**overrides: Any) -> FlowMatchEulerDiscreteScheduler:
     """Euler steps along a flow."""
     return FlowMatchEulerDiscreteScheduler(**overrides)
-
-
-def _clip_config(tokenizer: CLIPTokenizer, **overrides: Any) -> CLIPTextConfig:
-    given: dict[str, Any] = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": TEXT_WIDTH,
-        "intermediate_size": 2 * TEXT_WIDTH,
-        "projection_dim": TEXT_WIDTH,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 77,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    return CLIPTextConfig(**given | overrides)
-
-
-def clip(tokenizer: CLIPTokenizer, **overrides: Any) -> CLIPTextModel:
-    """CLIP's text encoder."""
-    return CLIPTextModel(_clip_config(tokenizer, **overrides))
-
-
-def projected_clip(tokenizer: CLIPTokenizer, **overrides: Any) -> CLIPTextModelWithProjection:
-    """CLIP's text encoder with its summary vector."""
-    return CLIPTextModelWithProjection(_clip_config(tokenizer, **overrides))
-
-
-def t5_config(vocabulary: int, **overrides: Any) -> T5Config:
-    """Two layers of T5."""
-    given: dict[str, Any] = {
-        "vocab_size": vocabulary,
-        "d_model": TEXT_WIDTH,
-        "d_kv": 8,
-        "d_ff": 64,
-        "num_layers": 2,
-        "num_heads": 4,
-    }
-    return T5Config(**given | overrides)
-
-
-def t5(tokenizer: Any, **overrides: Any) -> T5EncoderModel:
-    """T5's encoder."""
-    return T5EncoderModel(t5_config(len(tokenizer), **overrides))
 
 
 def language_config(vocabulary: int) -> dict[str, Any]:

@@ -1,0 +1,310 @@
+"""Which ways of computing pay on this machine: each measured beside the usual one, and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+
+from lcmis.check import questions_for
+from lcmis.errors import ConfigError, RenderError
+from lcmis.machine.device import choose_device
+from lcmis.machine.files import replacing
+from lcmis.plugins.opening import open_model
+from lcmis.plugins.protocols import Checker, ImageModel
+from lcmis.plugins.settings import ModelSettings
+from lcmis.render import draw
+from lcmis.types import ConceptPair, Question, Stage
+
+PAYS = 1.03
+"""How many times as fast a way must be to be taken; less is noise."""
+ROUNDING = "N"
+"""Class of what keeps the mathematics and changes the rounding."""
+EXACT = "E"
+"""Class of what changes no bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computing:
+    """Settings of a model that are tried together."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredWay:
+    """One way of computing, beside the usual one on the same machine in the same minutes."""
+
+    way: Computing
+    profile: str
+    pictures_per_second: float
+    ratio: float
+    """How many times as fast as the usual way, drawn just before and just after it."""
+    first_seconds: float
+    """Of the first batch: what loading and compiling cost once."""
+    equal: int
+    """Pictures of which no bit is another."""
+    pictures: int
+    largest: int
+    """The largest difference of a pixel's value, of 255."""
+    turned: int
+    """Answers to whether a concept is there that are on the other side of the threshold."""
+    answers: int
+    """How many were asked; 0 without a checker."""
+    refusal: str = ""
+    """Why this way cannot be gone here; then nothing was measured."""
+
+    @property
+    def kind(self) -> str:
+        """``E`` where no bit of any picture changed, else ``N``; a third class, what draws another
+        picture, is never tried: it may search, and proves nothing.
+        """
+        return EXACT if self.equal == self.pictures else ROUNDING
+
+
+def ways_of(
+    settings: ModelSettings, device: str, batch_size: int, *, compiled: bool
+) -> list[Computing]:
+    """What is tried on a kind of device, that which most often pays first.
+
+    Args:
+        settings: the user's; what they set is not tried otherwise.
+        device: on which the model draws.
+        batch_size: of the model as it is.
+        compiled: whether to try what takes minutes to compile.
+    """
+    ways = [Computing("channels_last", {"channels_last": True})]
+    if device == "cpu":
+        ways += [Computing("vae_decoding = sliced", {"vae_decoding": "sliced"})]
+    else:
+        ways += [
+            Computing("attention_backend = _native_cudnn", {"attention_backend": "_native_cudnn"}),
+        ]
+    if compiled:
+        ways += [
+            Computing("compiled = regional", {"compiled": "regional"}),
+            Computing(
+                "compiled = whole, VAE too", {"compiled": "whole", "vae_decoding": "compiled"}
+            ),
+        ]
+    ways += [
+        Computing(f"batch_size = {size}", {"batch_size": size})
+        for size in (2 * batch_size, batch_size // 2)
+        if size
+    ]
+    usual = ModelSettings(settings.name)
+    return [
+        way
+        for way in ways
+        if all(getattr(settings, name) == getattr(usual, name) for name in way.settings)
+    ]
+
+
+class Tuning:
+    """Measures one model on this machine.
+
+    Args:
+        settings: as the user has them.
+        pairs: whose prompts are drawn, turn by turn.
+        checker: asked of all pictures whether the concepts are there; None asks nothing.
+        threshold: from which score on one is.
+        compiled: whether to try what takes minutes to compile.
+        seconds: after which no further way is tried.
+        clock: gives seconds.
+
+    Raises:
+        UserError: the model cannot be opened.
+    """
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        pairs: Sequence[ConceptPair],
+        checker: Checker | None = None,
+        *,
+        threshold: float = 0.5,
+        compiled: bool = True,
+        seconds: float = 600.0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.settings = settings
+        self._pairs, self._checker, self._threshold = pairs, checker, threshold
+        self._compiled, self._seconds, self._clock = compiled, seconds, clock
+        self._usual = open_model(settings)
+        self._asked: list[list[bool | None]] = []
+
+    def measure(self) -> Iterator[MeasuredWay]:
+        """Every way by itself, then all together that paid; the usual way comes first."""
+        started = self._clock()
+        device = choose_device(self.settings.device).partition(":")[0]
+        count = 2 * self._usual.batch_size
+        reference, first = self._timed(self._usual, count)
+        pictures, seconds = self._timed(self._usual, count)
+        self._asked = self._answers(pictures)
+        yield self._told(
+            Computing("as it is", {}), self._usual, reference, pictures, [1.0], seconds, first
+        )
+        paid: dict[str, Any] = {}
+        ways = ways_of(self.settings, device, self._usual.batch_size, compiled=self._compiled)
+        for way in ways:
+            if self._clock() - started > self._seconds:
+                return
+            found = self._try(way, reference, count)
+            yield found
+            if found.ratio >= PAYS and not any(name in paid for name in way.settings):
+                paid |= way.settings
+        if sum(1 for _ in paid) > 1 and self._clock() - started <= self._seconds:
+            yield self._try(Computing("together", paid), reference, count)
+
+    def _try(self, way: Computing, reference: Sequence[Image], count: int) -> MeasuredWay:
+        try:
+            model = open_model(dataclasses.replace(self.settings, **way.settings))
+            _, first = self._timed(model, model.batch_size)
+        except ConfigError as error:
+            return MeasuredWay(way, "", 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, str(error))
+        _, before = self._timed(self._usual, count)
+        pictures, once = self._timed(model, count)
+        _, twice = self._timed(model, count)
+        _, after = self._timed(self._usual, count)
+        ratios = [before / once, after / twice]
+        return self._told(way, model, reference, pictures, ratios, (once + twice) / 2, first)
+
+    def _told(
+        self,
+        way: Computing,
+        model: ImageModel,
+        reference: Sequence[Image],
+        pictures: Sequence[Image],
+        ratios: Sequence[float],
+        seconds: float,
+        first: float,
+    ) -> MeasuredWay:
+        import numpy as np
+
+        gaps = [
+            int(np.abs(np.asarray(one, dtype=np.int16) - np.asarray(other, dtype=np.int16)).max())
+            for one, other in zip(reference, pictures, strict=True)
+        ]
+        answers = self._answers(pictures)
+        both = [
+            (one, other)
+            for before, now in zip(self._asked, answers, strict=True)
+            for one, other in zip(before, now, strict=True)
+            if one is not None and other is not None
+        ]
+        return MeasuredWay(
+            way=way,
+            profile=self._spec(model, 0).profile,
+            pictures_per_second=len(pictures) / seconds,
+            ratio=sum(ratios) / len(ratios),
+            first_seconds=first,
+            equal=gaps.count(0),
+            pictures=len(pictures),
+            largest=max(gaps),
+            turned=sum(one != other for one, other in both),
+            answers=len(both),
+        )
+
+    def _spec(self, model: ImageModel, place: int) -> Any:
+        pair = self._pairs[place % len(self._pairs)]
+        return model.spec((Stage(pair.prompt),), place)
+
+    def _timed(self, model: ImageModel, count: int) -> tuple[list[Image], float]:
+        specs = [self._spec(model, place) for place in range(count)]
+        started = self._clock()
+        drawn = draw(model, specs)
+        seconds = self._clock() - started
+        failed = next((one for one in drawn if isinstance(one, RenderError)), None)
+        if failed is not None:
+            raise ConfigError(f"{model.model_id} cannot be measured: {failed}")
+        return [one for one in drawn if not isinstance(one, RenderError)], seconds
+
+    def _answers(self, pictures: Sequence[Image]) -> list[list[bool | None]]:
+        """Of each picture, whether each of its concepts is there; None where nothing was said."""
+        if self._checker is None:
+            return [[] for _ in pictures]
+        checker = self._checker
+        asked: list[tuple[Image, Question]] = []
+        counts = []
+        for place, picture in enumerate(pictures):
+            pair = self._pairs[place % len(self._pairs)]
+            questions = [
+                one
+                for one in questions_for(checker, pair)
+                if one.kind.value.endswith("present") and checker.takes(one)
+            ]
+            counts.append(len(questions))
+            asked += [(picture, question) for question in questions]
+        given = iter(checker.score([one for one, _ in asked], [other for _, other in asked]))
+        return [
+            [
+                None if answer.value is None else answer.value >= self._threshold
+                for _ in range(count)
+                for answer in next(given)
+            ]
+            for count in counts
+        ]
+
+
+def best_of(found: Sequence[MeasuredWay]) -> MeasuredWay:
+    """The fastest way that pays; the usual one, which is the first, where none does."""
+    paying = [one for one in found[1:] if one.ratio >= PAYS]
+    return max(paying, key=lambda one: one.ratio, default=found[0])
+
+
+# ── into a file ──────────────────────────────────────────────────────────────────────────────────
+
+
+def lines_of(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as a file of TOML spells them."""
+    spelled = {True: "true", False: "false"}
+    return [
+        f"{name} = {spelled[value] if isinstance(value, bool) else _quoted(value)}"
+        for name, value in settings.items()
+    ]
+
+
+def write_settings(path: Path, name: str, settings: Mapping[str, Any]) -> None:
+    """Put settings under a model's name in an audit.toml; all else in it stays as it is.
+
+    Raises:
+        ConfigError: the file does not name the model in a table ``[[models]]`` of its own, or
+            cannot be written.
+    """
+    text = path.read_text("utf-8")
+    lines = text.splitlines()
+    starts = [
+        i for i, line in enumerate(lines) if re.fullmatch(r"\s*\[\[models\]\]\s*(#.*)?", line)
+    ]
+    for start in starts:
+        ends = (i for i in range(start + 1, len(lines)) if lines[i].lstrip().startswith("["))
+        end = next(ends, len(lines))
+        named = rf"\s*name\s*=\s*(['\"]){re.escape(name)}\1\s*(#.*)?"
+        at = next((i for i in range(start, end) if re.fullmatch(named, lines[i])), None)
+        if at is None:
+            continue
+        said = [
+            i
+            for i in range(start, end)
+            if any(re.match(rf"\s*{one}\s*=", lines[i]) for one in settings)
+        ]
+        kept = [line for i, line in enumerate(lines[: at + 1]) if i not in said]
+        rest = [line for i, line in enumerate(lines[at + 1 :], at + 1) if i not in said]
+        with replacing(path) as draft:
+            draft.write_text("\n".join([*kept, *lines_of(settings), *rest]) + "\n", "utf-8")
+        return
+    raise ConfigError(
+        f'{path} has no table [[models]] with name = "{name}": write one, with these lines in it: '
+        f"{'; '.join(lines_of(settings))}"
+    )
+
+
+def _quoted(value: Any) -> str:
+    return str(value) if isinstance(value, int | float) else f'"{value}"'

@@ -1,0 +1,73 @@
+"""Progress where no bar can move: a line at first, one now and then, and one at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+from rich.text import Text
+
+from lcmis.machine.console import stderr_console
+
+PAUSE_SECONDS = 15.0
+"""Between two lines, also while nothing is heard from the work: models load for minutes."""
+
+
+class ProgressLines:
+    """What is known of the work, said in lines on standard error."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._now: dict[str, tuple[str, str]] = {}
+
+    def move(self, who: str, done: str, doing: str, expected: str = "") -> None:
+        """Take note; said at once of whom nothing was heard before."""
+        with self._lock:
+            new = who not in self._now
+            if new:
+                self._say_all("; done")
+                self._now.clear()
+            self._now[who] = (done, f"{expected}; {doing}" if doing else expected)
+            if new:
+                self._say_all()
+
+    def tick(self) -> None:
+        """Say how far it is."""
+        with self._lock:
+            self._say_all()
+            if not self._now:
+                self._say("getting ready")
+
+    def end(self) -> None:
+        """The last line of those that were at work."""
+        with self._lock:
+            self._say_all("; done")
+
+    def _say_all(self, ended: str = "") -> None:
+        for who, (done, doing) in self._now.items():
+            self._say(f"{who}: {done}{ended or doing}")
+
+    def _say(self, line: str) -> None:
+        stderr_console().print(Text.from_markup(line), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def spoken(
+    wait: Callable[[threading.Event], bool] = lambda ended: ended.wait(PAUSE_SECONDS),
+) -> Iterator[ProgressLines]:
+    """Lines while something runs; ``wait`` pauses between two and says whether it has ended."""
+    said, ended = ProgressLines(), threading.Event()
+
+    def now_and_then() -> None:
+        while not wait(ended):
+            said.tick()
+
+    speaker = threading.Thread(target=now_and_then, daemon=True)
+    speaker.start()
+    try:
+        yield said
+    finally:
+        ended.set()
+        speaker.join()
+        said.end()

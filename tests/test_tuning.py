@@ -1,0 +1,178 @@
+"""Which ways of computing pay here: tried beside the usual one, told with what they change."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL.Image import Image
+from typer.testing import CliRunner
+from worlds import drawing
+from worlds.drawing import settings_of
+from worlds.toys import pair
+
+from lcmis.audit.config import load_config
+from lcmis.audit.tuning import Computing, MeasuredWay, Tuning, best_of, ways_of, write_settings
+from lcmis.cli import app
+from lcmis.errors import ConfigError
+from lcmis.plugins.settings import ModelSettings
+from lcmis.types import Answer, Question
+
+tiny = drawing.tiny
+PAIRS = [pair("cup", "coke"), pair("dog", "boat")]
+
+
+class Reddish:
+    """Says that all is there where the first pixel is more red than a threshold allows."""
+
+    checker_id = "reddish@1"
+
+    def takes(self, question: Question) -> bool:
+        return question.kind.value.endswith("present")
+
+    def score(self, images: Sequence[Image], questions: Sequence[Question]) -> list[tuple[Answer]]:
+        return [(Answer(float(np.asarray(image)[0, 0, 0]) / 255),) for image in images]
+
+
+def measured(ratio: float, name: str = "a way", **said: object) -> MeasuredWay:
+    usual = MeasuredWay(Computing(name, {name: True}), "p", 1.0, ratio, 1.0, 2, 2, 0, 0, 0)
+    return dataclasses.replace(usual, **said)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[MeasuredWay]:
+    """Of a tiny pipeline under a clock by which all take the same time."""
+    folder = drawing.tiny_pipelines.save("sd", tmp_path_factory.mktemp("tiny") / "sd")
+    ticks = itertools.count(0.0, 1.0)
+    settings = settings_of(folder, batch_size=2, num_inference_steps=2)
+    tuning = Tuning(
+        settings, PAIRS, Reddish(), threshold=0.5, compiled=False, clock=lambda: next(ticks)
+    )
+    return list(tuning.measure())
+
+
+def test_the_usual_way_comes_first_and_every_other_is_told_beside_it(
+    found: list[MeasuredWay],
+) -> None:
+    usual, *others = found
+    assert usual.way.settings == {}
+    assert (usual.kind, usual.largest, usual.turned) == ("E", 0, 0)
+    assert [one.way.name for one in others] == ["channels_last", "vae_decoding = sliced"]
+    assert [one.profile for one in others] == ["cpu-float32-b2-nhwc", "cpu-float32-b2-vae_sliced"]
+    assert all(one.ratio == 1.0 and one.pictures_per_second == 4.0 for one in found)
+    assert all(one.largest <= 2 and one.answers == 8 for one in found)
+
+
+def test_a_way_is_exact_only_if_no_picture_changed(found: list[MeasuredWay]) -> None:
+    assert all((one.kind == "E") == (one.largest == 0) for one in found)
+    assert measured(2.0, equal=1).kind == "N"
+
+
+def test_what_takes_no_less_time_is_not_taken(found: list[MeasuredWay]) -> None:
+    assert best_of(found) is found[0]
+    slow, fast = measured(1.02), measured(1.03)
+    assert best_of([found[0], slow]) is found[0]
+    assert best_of([found[0], slow, fast, measured(0.9)]) is fast
+
+
+def test_a_way_that_cannot_be_gone_is_told_and_the_next_is_tried(
+    tiny: Callable[[str], Path],
+) -> None:
+    settings = settings_of(tiny("sd"), batch_size=1, num_inference_steps=1)
+    tuning = Tuning(settings, PAIRS, compiled=False)
+    refused = next(one for one in tuning.measure() if "sliced" in one.way.name)
+    assert "batches of one are already" in refused.refusal
+    assert best_of([measured(1.0), refused]).refusal == ""
+
+
+def test_nothing_more_is_tried_once_the_time_is_over(tiny: Callable[[str], Path]) -> None:
+    ticks = itertools.count(0.0, 1.0)
+    settings = settings_of(tiny("sd"), batch_size=1, num_inference_steps=1)
+    tuning = Tuning(settings, PAIRS, compiled=False, seconds=4.0, clock=lambda: next(ticks))
+    assert [one.way.name for one in tuning.measure()] == ["as it is"]
+
+
+def test_what_the_user_has_set_is_not_tried_otherwise() -> None:
+    free = ModelSettings("m")
+    assert {"channels_last", "batch_size = 8", "batch_size = 2"} <= {
+        way.name for way in ways_of(free, "cpu", 4, compiled=False)
+    }
+    bound = dataclasses.replace(free, channels_last=False, batch_size=4)
+    names = {way.name for way in ways_of(bound, "cpu", 4, compiled=True)}
+    assert names == {"vae_decoding = sliced", "compiled = regional", "compiled = whole, VAE too"}
+
+
+FILE = """# mine
+pairs = ["teacup"]
+
+[[models]]
+name = "teacup-narrow"  # the damaged one
+batch_size = 4
+# a remark
+
+[[models]]
+name = "teacup-broad"
+
+[[checkers]]
+kind = "teacup-clip"
+"""
+
+
+def test_settings_are_written_under_their_model_and_nothing_else_changes(tmp_path: Path) -> None:
+    path = tmp_path / "audit.toml"
+    path.write_text(FILE)
+    write_settings(path, "teacup-narrow", {"batch_size": 8, "channels_last": True})
+    narrow, broad = load_config(path).models
+    assert (narrow.batch_size, narrow.channels_last) == (8, True)
+    assert (broad.batch_size, broad.channels_last) == (None, None)
+    expected = FILE.replace("batch_size = 4\n", "").replace(
+        "damaged one\n", "damaged one\nbatch_size = 8\nchannels_last = true\n"
+    )
+    assert path.read_text() == expected
+    write_settings(path, "teacup-broad", {"vae_decoding": "sliced"})
+    assert [one.vae_decoding for one in load_config(path).models] == [None, "sliced"]
+
+
+@pytest.mark.parametrize("text", ['models = ["teacup-narrow"]\n', FILE.replace("narrow", "wide")])
+def test_a_file_that_has_no_table_for_the_model_is_left_alone(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "audit.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"no table .*: channels_last = true"):
+        write_settings(path, "teacup-narrow", {"channels_last": True})
+    assert path.read_text() == text
+
+
+def test_the_command_measures_and_says_what_to_set(tiny: Callable[[str], Path]) -> None:
+    folder = str(tiny("sd"))
+    said = CliRunner().invoke(
+        app,
+        [
+            *("tune", "-m", folder, "-p", "teacup", "--limit", "2", "-c", "teacup-clip"),
+            *("--steps", "1", "--size", "32x32", "--batch", "2"),
+            *("--no-compile", "--minutes", "0.001", "--json"),
+        ],
+    )
+    assert said.exit_code == 0, said.output
+    (ways,) = json.loads(said.stdout).values()
+    assert ways[0]["way"] == {"name": "as it is", "settings": {}}
+    assert ways[0]["answers"] == 8
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--minutes", "0"], "--minutes is 0, but it is above 0"),
+        (["--into", "nowhere.toml"], "there is no file nowhere.toml"),
+    ],
+)
+def test_the_command_refuses_what_cannot_be_before_anything_is_drawn(
+    flags: list[str], sentence: str
+) -> None:
+    said = CliRunner().invoke(app, ["tune", *flags])
+    assert isinstance(said.exception, ConfigError)
+    assert sentence in str(said.exception)
