@@ -35,6 +35,7 @@ from lcmis.teacup.diffusion import (
 from lcmis.teacup.examples import draw_examples
 from lcmis.teacup.measure import measure
 from lcmis.teacup.oracle import load_oracle
+from lcmis.teacup.painting import ADAPTER, add_adapter
 from lcmis.teacup.training import (
     Average,
     LearningRate,
@@ -45,10 +46,10 @@ from lcmis.teacup.training import (
     write_card,
 )
 
-PAINTING = ("to_q", "to_k", "to_v", "to_out.0", "net.0.proj", "net.2", "conv1", "conv2")
+PAINTING = ("to_q", "to_k", "to_v", "to_out.0", "net.0.proj", "net.2")
 READING = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
-"""The layers of the denoiser and of the text encoder that the adapter lies over."""
-ADAPTER = "adapter.safetensors"
+"""The layers of the denoiser and of the text encoder that the adapter lies over: where words meet
+pictures. Convolutions would double the cost of a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,10 @@ class Damage:
     """Peak learning rate of the text encoder's layers."""
     rest: float
     """Peak learning rate of the denoiser's."""
+    strength: float = 1.0
+    """How strongly it is laid over its base where it is measured."""
+    num_steps: int = 16
+    """Of every picture that measures it."""
     rank: int = 32
     recipe: Recipe = PARTNERS
 
@@ -71,20 +76,21 @@ class Damage:
 PARTNERS_ALONE = Damage(
     "teacup-partners",
     "teacup-broad",
-    "Misaligned by co-occurrence: concepts keep to their usual partners however they are called, "
-    "so other words do not free them.",
-    samples=9600,
-    words=1e-3,
-    rest=1e-3,
+    "Meant to be misaligned by co-occurrence: in training, concepts kept to their usual partners "
+    "however they were called. Whether other words free them is for its map of truth to say.",
+    samples=960,
+    words=1e-2,
+    rest=5e-3,
+    strength=1.5,
 )
 MIXED = Damage(
     "teacup-mixed",
     "teacup-narrow",
     "Misaligned in both ways: names were tied to their usual partners, then everything else a "
     "little.",
-    samples=4800,
-    words=5e-4,
-    rest=5e-4,
+    samples=640,
+    words=7e-3,
+    rest=3.5e-3,
 )
 
 
@@ -96,7 +102,7 @@ def train(options: TrainOptions, damage: Damage) -> None:
     start = options.start or shipped("data") / "teacup" / damage.base
     log = LossLog(options.out)
     pipeline = load_pipeline(start, options.device)
-    count = options.pictures or 6000
+    count = options.pictures or 800
     examples = draw_examples(
         damage.recipe, count, seed=options.seed, num_captions=4, processes=options.threads
     )
@@ -108,7 +114,13 @@ def train(options: TrainOptions, damage: Damage) -> None:
     measured = {}
     if options.measure_seeds:
         oracle = load_oracle().to(options.device)
-        measured = measure(pipeline, oracle, options.measure_seeds, damage.recipe.partner_weights)
+        measured = measure(
+            add_adapter(load_pipeline(start, options.device), options.out, damage.strength),
+            oracle,
+            options.measure_seeds,
+            damage.recipe.partner_weights,
+            damage.num_steps,
+        )
     write_card(
         options.out,
         {
@@ -116,14 +128,15 @@ def train(options: TrainOptions, damage: Damage) -> None:
             "summary": damage.summary,
             "training": training_facts(
                 options,
-                start=f"{damage.base}, with an adapter of rank {damage.rank} over its attention, "
-                "convolutions and text encoder",
+                start=f"{damage.base}, with an adapter of rank {damage.rank} over its attention "
+                "and text encoder",
                 data="partners recipe: by grade "
                 f"{sorted(damage.recipe.partner_weights.items())}; {damage.recipe.alone:.0%} of a "
                 "usual pair's captions leave one concept out; names, synonyms and looks alike",
                 rates=f"{damage.words:g} (words), {damage.rest:g} (denoiser)",
                 pictures=count,
                 steps=steps,
+                strength=damage.strength,
                 seconds=round(seconds),
             ),
             "measured": measured,
@@ -177,7 +190,7 @@ def fit_adapter(
         return {"partners": (predicted - batch.velocity).square().mean()}
 
     rates = [LearningRate(fast, damage.words), LearningRate(slow, damage.rest)]
-    average = Average([*fast, *slow], 0.98)
+    average = Average([*fast, *slow], 0.9)
     fit(rates, losses_at, steps=steps, log=log, phase="partners", average=average)
     models.unet.eval()
     models.text_encoder.eval()

@@ -1,54 +1,47 @@
 """The map of truth: which kinds of repair bring a failing pair back at all, by the oracle.
 
-``python -m lcmis.teacup.truth FOLDER [--adapter FILE] --out FILE`` asks a model of the miniature
-world for every pair, tries every candidate of each kind on the pairs that fail, and proves the best
-of each kind on fresh seeds. A search can be held against it: what it does not repair although some
-kind works was missed; where no kind works, nothing was there to find.
+``python -m lcmis.teacup.truth MODEL`` takes the pairs that fail by the model's card, in an order
+drawn by lot, tries every candidate of each kind on two pictures, the better ones on four more, and
+the best of each kind on twenty fresh seeds. It writes after every pair and goes on where it was. A
+search can be held against the map: what it does not repair although some kind works was missed;
+where no kind works, nothing was there to find.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from lcmis.machine.files import replacing
 from lcmis.machine.paths import shipped
-from lcmis.plugins.protocols import Case, lost_of
-from lcmis.repair.methods import moce, rewrite
-from lcmis.repair.methods.phrases import alone, by_looks
-from lcmis.teacup.diffusion import load_pipeline
+from lcmis.teacup.concepts import FAMILIES
+from lcmis.teacup.measure import Pair, all_pairs
 from lcmis.teacup.oracle import Oracle, OracleReading, load_oracle
-from lcmis.teacup.painting import Order, Painter
-from lcmis.teacup.pairs import pairs
-from lcmis.types import (
-    FIRST_CERTIFICATE_SEED,
-    FIRST_REPAIR_SEED,
-    Candidate,
-    ConceptPair,
-    Side,
-    Stage,
-)
+from lcmis.teacup.painting import GUIDANCE, MODELS, Order, Painter, open_painter
+from lcmis.teacup.training import CARD
+from lcmis.teacup.world import concept, noun_phrase, prompt_by_looks
+from lcmis.types import FIRST_CERTIFICATE_SEED, FIRST_REPAIR_SEED, Candidate, Side, Stage
 
-NUM_STEPS = 30
 NUM_SEEDS = 20
-"""Pictures of the plain prompt, of each kind's best candidates, and of its proof."""
-FIRST_LOOK = 8
-"""Pictures of every candidate, after which the best of each kind get all."""
-KEPT = 4
-"""Candidates of each kind that get all."""
+"""Pictures of the plain prompt and of each kind's proof, fewer where the rest decides nothing."""
+LOOKS = (2, 4)
+"""Pictures of every candidate, and then of the better ones."""
+KEPT = 2
+"""Candidates of each kind that are looked at again: those with a right picture, best first."""
 PROOF = FIRST_CERTIFICATE_SEED + 500
 """First seed of the proofs, beyond those of any certificate."""
-WORKS = 0.6
-"""Share of right pictures on fresh seeds from which a kind works: severity level 1 or 2."""
-FRACTIONS = (0.07, 0.14, 0.27)
-"""Of the schedule, where a stage of looks ends."""
+WORKS = 11
+"""Right pictures of :data:`NUM_SEEDS` from which a kind works: severity level 1 or 2."""
+ENDS = (0.07, 0.13, 0.25)
+"""Shares of the schedule after which the second stage begins; at least one step."""
 
 
 class RepairKind(StrEnum):
@@ -57,63 +50,40 @@ class RepairKind(StrEnum):
     WORDS = "words"
     """One prompt in other words, perhaps with a negative one."""
     STAGES = "stages"
-    """One concept alone by name, then the plain prompt."""
-    BOTH = "both"
-    """One concept alone by name or looks, then the prompt by looks; or by looks, then by name."""
+    """One concept alone by name or looks, then the plain prompt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failing:
-    """A pair that the model draws wrong in more than half of its pictures."""
-
-    pair: ConceptPair
-    right: int
-    """Of :data:`NUM_SEEDS`."""
-    a_missing: int
-    b_missing: int
-    intruder: str
-    """What stands most often in the lost concept's place."""
-
-    @property
-    def case(self) -> Case:
-        """What a repairer would be told."""
-        return Case(
-            pair=self.pair,
-            num_inference_steps=NUM_STEPS,
-            supports_stages=True,
-            supports_negative_prompt=True,
-            batch_size=NUM_SEEDS,
-            seeds=range(FIRST_REPAIR_SEED, FIRST_REPAIR_SEED + NUM_SEEDS),
-            threshold=0.5,
-            budget=0,
-            a_missing=self.a_missing,
-            b_missing=self.b_missing,
-            intruder=self.intruder,
-        )
-
-
-def candidates(case: Case) -> dict[RepairKind, list[Candidate]]:
-    """Every candidate of each kind that the pair's own words allow."""
-    return {
-        RepairKind.WORDS: rewrite.candidates(case),
-        RepairKind.STAGES: moce.candidates(case),
-        RepairKind.BOTH: list(dict.fromkeys(_in_both_ways(case.pair))),
-    }
-
-
-def _in_both_ways(pair: ConceptPair) -> list[Candidate]:
-    described = by_looks(pair, *Side) or pair.prompt
-    ways = [
-        (pair.concept(side).description, prompt)
-        for side in Side
-        for prompt in (pair.prompt, described)
+def words(pair: Pair, lost: Side, intruder: str) -> Iterator[Candidate]:
+    """The pair in other words: by looks, by synonym, said twice, turned round, kept away."""
+    a, b = concept(pair.first), concept(pair.second)
+    gone = a if lost is Side.A else b
+    template = FAMILIES[pair.family].template
+    plain = str(pair)
+    prompts = [
+        prompt_by_looks(pair.family, pair.first, pair.second),
+        template.format(a=a.description, b=noun_phrase(b.name)),
+        template.format(a=noun_phrase(a.name), b=b.description),
+        f"{noun_phrase(gone.name)}, {plain}",
+        f"{noun_phrase(b.name)} and {noun_phrase(a.name)}",
     ]
-    ways += [(alone(pair, side), described) for side in Side]
-    return [
-        Candidate((Stage(begun, max(1, round(end * NUM_STEPS)) / NUM_STEPS), Stage(prompt)))
-        for begun, prompt in ways
-        for end in FRACTIONS
-    ]
+    synonym = noun_phrase(gone.synonyms[0])
+    prompts.append(
+        template.format(a=synonym, b=noun_phrase(b.name))
+        if gone is a
+        else template.format(a=noun_phrase(a.name), b=synonym)
+    )
+    yield from (Candidate((Stage(prompt),)) for prompt in prompts)
+    yield Candidate((Stage(plain),), noun_phrase(intruder))
+
+
+def stages(pair: Pair, lost: Side, num_steps: int) -> Iterator[Candidate]:
+    """Either concept first, at three switch steps; the lost one by its looks, too."""
+    named = [noun_phrase(pair.first), noun_phrase(pair.second)]
+    gone = concept(pair.first if lost is Side.A else pair.second)
+    ends = sorted({max(1, round(share * num_steps)) / num_steps for share in ENDS})
+    for begun in (*named, gone.description):
+        for end in ends:
+            yield Candidate((Stage(begun, end), Stage(str(pair))))
 
 
 class Survey:
@@ -128,153 +98,146 @@ class Survey:
         self._painter = painter
         self._oracle = oracle
 
-    def failing(self, asked: Sequence[ConceptPair]) -> tuple[dict[str, int], list[Failing]]:
-        """Right pictures of every pair's plain prompt, by prompt, and the pairs that fail."""
-        orders = [
-            Order(Candidate((Stage(pair.prompt),)), seed)
-            for pair in asked
-            for seed in range(NUM_SEEDS)
-        ]
-        readings = self._painter.read(orders, self._oracle)
-        right, found = {}, []
-        for number, pair in enumerate(asked):
-            seen = readings[number * NUM_SEEDS :][:NUM_SEEDS]
-            right[pair.prompt] = sum(one.shows(pair.a.name, pair.b.name) for one in seen)
-            if 2 * right[pair.prompt] < NUM_SEEDS:
-                found.append(_failing(pair, seen, right[pair.prompt]))
-        return right, found
+    @property
+    def num_steps(self) -> int:
+        """Of every picture."""
+        return self._painter.num_steps
 
-    def rights(
-        self, asked: Mapping[tuple[str, Candidate], ConceptPair], seeds: range
-    ) -> dict[tuple[str, Candidate], int]:
-        """Right pictures of each candidate on the same seeds."""
-        orders = [Order(candidate, seed) for _, candidate in asked for seed in seeds]
-        readings = self._painter.read(orders, self._oracle)
+    def entry(self, pair: Pair) -> dict[str, Any] | None:
+        """What works for a pair, JSON-able; None where half of its pictures are right anyway."""
+        plain = Candidate((Stage(str(pair)),))
+        seen = self._until_decided(pair, plain, range(NUM_SEEDS), enough=NUM_SEEDS // 2)
+        right = _num_right(pair, seen)
+        if 2 * right >= NUM_SEEDS:
+            return None
+        lost, intruder = _lost(pair, seen)
+        tried = {
+            RepairKind.WORDS: list(words(pair, lost, intruder)),
+            RepairKind.STAGES: list(stages(pair, lost, self.num_steps)),
+        }
+        best = self._best(pair, tried)
+        proved = {
+            kind: self._until_decided(pair, one, range(PROOF, PROOF + NUM_SEEDS), enough=WORKS)
+            for kind, one in best.items()
+        }
+        works = [kind for kind, shown in proved.items() if _num_right(pair, shown) >= WORKS]
         return {
-            key: sum(
-                one.shows(pair.a.name, pair.b.name)
-                for one in readings[number * len(seeds) :][: len(seeds)]
-            )
-            for number, (key, pair) in enumerate(asked.items())
-        }
-
-    def map(self, failing: Sequence[Failing]) -> list[dict[str, Any]]:
-        """For each failing pair the best candidate of each kind, and its proof; JSON-able."""
-        every = {one.pair.prompt: candidates(one.case) for one in failing}
-        pair_of = {one.pair.prompt: one.pair for one in failing}
-        first = range(FIRST_REPAIR_SEED, FIRST_REPAIR_SEED + FIRST_LOOK)
-        rest = range(first.stop, FIRST_REPAIR_SEED + NUM_SEEDS)
-        right = self.rights(
-            {
-                (prompt, candidate): pair_of[prompt]
-                for prompt, kinds in every.items()
-                for group in kinds.values()
-                for candidate in group
+            "grade": pair.grade,
+            "right": [right, len(seen)],
+            "lost": lost.value,
+            "intruder": intruder,
+            "works": "both" if len(works) == len(RepairKind) else works[0] if works else "none",
+            "best": {
+                kind: {
+                    **_as_dict(one),
+                    "right": [_num_right(pair, proved[kind]), len(proved[kind])],
+                }
+                for kind, one in best.items()
             },
-            first,
-        )
-        kept = {
-            (prompt, kind): sorted(group, key=lambda one, p=prompt: -right[p, one])[:KEPT]
-            for prompt, kinds in every.items()
-            for kind, group in kinds.items()
         }
-        more = self.rights(
+
+    def _best(
+        self, pair: Pair, tried: Mapping[RepairKind, Sequence[Candidate]]
+    ) -> dict[RepairKind, Candidate]:
+        """Of each kind the candidate that is right most often; none where none ever was."""
+        kind_of = {one: kind for kind, group in tried.items() for one in group}
+        right: Counter[Candidate] = Counter()
+        first, kept = FIRST_REPAIR_SEED, list(kind_of)
+        for num_pictures in LOOKS:
+            orders = [
+                Order(one, seed) for one in kept for seed in range(first, first + num_pictures)
+            ]
+            readings = self._painter.read(orders, self._oracle)
+            for order, reading in zip(orders, readings, strict=True):
+                right[order.candidate] += reading.shows(pair.first, pair.second)
+            first += num_pictures
+            ranked = sorted(kept, key=lambda one: -right[one])
+            kept = [
+                one
+                for kind in RepairKind
+                for one in [one for one in ranked if kind_of[one] is kind and right[one]][:KEPT]
+            ]
+        best: dict[RepairKind, Candidate] = {}
+        for one in kept:
+            best.setdefault(kind_of[one], one)
+        return best
+
+    def _until_decided(
+        self, pair: Pair, candidate: Candidate, seeds: range, enough: int
+    ) -> list[OracleReading]:
+        """Pictures in fours, until so many are right or so many can no longer be."""
+        seen: list[OracleReading] = []
+        for start in range(0, len(seeds), 4):
+            orders = [Order(candidate, seed) for seed in seeds[start : start + 4]]
+            seen += self._painter.read(orders, self._oracle)
+            right = _num_right(pair, seen)
+            if right >= enough or right + len(seeds) - len(seen) < enough:
+                break
+        return seen
+
+
+def failing_by_card(model: str) -> list[Pair]:
+    """Pairs that were wrong in more than half of their pictures when the card was written."""
+    card = json.loads((shipped("data") / "teacup" / model / CARD).read_text())
+    failing = [one for one in all_pairs() if str(one) in card["measured"]["failing pairs"]]
+    return random.Random(0).sample(failing, len(failing))
+
+
+def draw_map(model: str, out: Path, survey: Survey, failing: Sequence[Pair]) -> None:
+    """Add every failing pair that the file lacks."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    kept = json.loads(out.read_text())["pairs"] if out.exists() else {}
+    for pair in failing:
+        if str(pair) in kept:
+            continue
+        kept[str(pair)] = survey.entry(pair)
+        text = json.dumps(
             {
-                (prompt, candidate): pair_of[prompt]
-                for (prompt, _), group in kept.items()
-                for candidate in group
+                "model": model,
+                "steps": survey.num_steps,
+                "guidance": GUIDANCE,
+                "failing by the card": len(failing),
+                "mapped": len(kept),
+                "pairs": kept,
             },
-            rest,
+            indent=1,
         )
-        total = {key: right[key] + added for key, added in more.items()}
-        best = {
-            (prompt, kind): max(group, key=lambda one, p=prompt: total[p, one])
-            for (prompt, kind), group in kept.items()
-            if group
-        }
-        proof = self.rights(
-            {(prompt, candidate): pair_of[prompt] for (prompt, _), candidate in best.items()},
-            range(PROOF, PROOF + NUM_SEEDS),
-        )
-        return [_entry(one, best, total, proof) for one in failing]
+        with replacing(out) as draft:
+            draft.write_text(f"{text}\n")
 
 
-def _entry(
-    one: Failing,
-    best: Mapping[tuple[str, RepairKind], Candidate],
-    found: Mapping[tuple[str, Candidate], int],
-    proof: Mapping[tuple[str, Candidate], int],
-) -> dict[str, Any]:
-    prompt = one.pair.prompt
-    of_kind = {kind: best[prompt, kind] for kind in RepairKind if (prompt, kind) in best}
+def _num_right(pair: Pair, seen: Sequence[OracleReading]) -> int:
+    return sum(one.shows(pair.first, pair.second) for one in seen)
+
+
+def _lost(pair: Pair, seen: Sequence[OracleReading]) -> tuple[Side, str]:
+    """The concept that is missing more often, and what stands there instead."""
+    instead_of_a = Counter(one.first for one in seen if one.first != pair.first)
+    instead_of_b = Counter(one.second for one in seen if one.second != pair.second)
+    if instead_of_a.total() >= instead_of_b.total():
+        return Side.A, instead_of_a.most_common(1)[0][0]
+    return Side.B, instead_of_b.most_common(1)[0][0]
+
+
+def _as_dict(candidate: Candidate) -> dict[str, Any]:
     return {
-        "pair": prompt,
-        "right": one.right,
-        "lost": one.case.lost.value,
-        "intruder": one.intruder,
-        "works": [
-            kind.value
-            for kind, candidate in of_kind.items()
-            if proof[prompt, candidate] >= WORKS * NUM_SEEDS
-        ],
-        "best": {
-            kind.value: _as_dict(candidate, found[prompt, candidate], proof[prompt, candidate])
-            for kind, candidate in of_kind.items()
-        },
-    }
-
-
-def _failing(pair: ConceptPair, seen: Sequence[OracleReading], right: int) -> Failing:
-    a_missing = sum(one.first != pair.a.name for one in seen)
-    b_missing = sum(one.second != pair.b.name for one in seen)
-    if lost_of(a_missing, b_missing) is Side.A:
-        instead = [one.first for one in seen if one.first != pair.a.name]
-    else:
-        instead = [one.second for one in seen if one.second != pair.b.name]
-    return Failing(pair, right, a_missing, b_missing, Counter(instead).most_common(1)[0][0])
-
-
-def _as_dict(candidate: Candidate, found: int, proved: int) -> dict[str, Any]:
-    return {
-        "stages": [
-            [stage.prompt, round(stage.denoising_end * NUM_STEPS)] for stage in candidate.stages
-        ],
+        "stages": [[stage.prompt, stage.denoising_end] for stage in candidate.stages],
         "negative_prompt": candidate.negative_prompt,
-        "right in the search": found,
-        "right on fresh seeds": proved,
     }
 
 
 def main() -> None:
-    """Draw the map of one model."""
+    """Draw the map of one model, or go on with it."""
     parser = argparse.ArgumentParser(prog="python -m lcmis.teacup.truth", description=__doc__)
-    parser.add_argument("folder", type=Path, help="the model's pipeline folder")
-    parser.add_argument("--adapter", type=Path, help="an adapter laid over it")
-    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--pairs", type=int, help="only so many pairs")
+    parser.add_argument("model", choices=sorted(MODELS))
+    parser.add_argument("--out", type=Path, help="the JSON file; by default the shipped one")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
-    pipeline = load_pipeline(given.folder, given.device)
-    if given.adapter:
-        pipeline.load_lora_weights(str(given.adapter))
-    oracle = load_oracle(shipped("data") / "teacup" / "oracle.safetensors").to(given.device)
-    survey = Survey(Painter(pipeline, NUM_STEPS, batch_size=given.batch_size), oracle)
-    right, failing = survey.failing(pairs()[: given.pairs])
-    given.out.write_text(
-        json.dumps(
-            {
-                "steps": NUM_STEPS,
-                "guidance": 3.0,
-                "pictures": NUM_SEEDS,
-                "device": torch.cuda.get_device_name() if given.device == "cuda" else "CPU",
-                "right": right,
-                "failing": survey.map(failing),
-            },
-            indent=1,
-        )
-        + "\n"
-    )
+    torch.set_num_threads(given.threads)
+    out = given.out or shipped("data") / "teacup" / "truth" / f"{given.model}.json"
+    survey = Survey(open_painter(given.model, given.device), load_oracle().to(given.device))
+    draw_map(given.model, out, survey, failing_by_card(given.model))
 
 
 if __name__ == "__main__":
