@@ -33,7 +33,7 @@ from lcmis.findings.features import (
 )
 from lcmis.findings.short import ModelOutcome
 from lcmis.store import Growth, Store
-from lcmis.types import ConceptPair, Failure, Question, Run
+from lcmis.types import ConceptPair, Failure, Question, Run, Shift
 
 CONTROLS = ("checker", "threshold")
 """Choices of the sidebar, by their names in the address."""
@@ -261,6 +261,16 @@ def runs() -> list[Run]:
 @st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
 def _runs(opened: Opened, count: int) -> list[Run]:
     return list(reversed(opened.store.runs()))
+
+
+def shifts() -> list[Shift]:
+    """What workers of every run did, oldest first."""
+    return _shifts(_here(), growth().shifts)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
+def _shifts(opened: Opened, count: int) -> list[Shift]:
+    return opened.store.shifts()
 
 
 def failures() -> list[Failure]:

@@ -563,10 +563,23 @@ function answering(target) {
 function answer(card, what) {
   card.dataset.answer = what;
   card.querySelector(".lcmis-marks").textContent = TOLD[what];
+  counted();
 }
 
-function unanswered() {
-  for (const card of document.querySelectorAll("[data-lcmis-answering] .lcmis-card:not([data-answer])")) answer(card, "yes");
+function unanswered(grid) {
+  return [...grid.querySelectorAll(".lcmis-card:not([data-answer])")];
+}
+
+function counted() {
+  const grid = document.querySelector("[data-lcmis-answering]");
+  const button = document.querySelector("[data-lcmis-keep]");
+  if (!grid || !button || button.dataset.busy) return;
+  const given = grid.querySelectorAll(".lcmis-card[data-answer]").length;
+  const words = given === 0 ? "No answers yet" : given === 1 ? "Keep this answer" : `Keep these ${given} answers`;
+  if (button.textContent !== words) button.textContent = words;
+  button.disabled = given === 0;
+  const rest = unanswered(grid).length === 0;
+  for (const one of document.querySelectorAll("[data-lcmis-rest]")) one.disabled = rest;
 }
 
 async function keepAnswers(button) {
@@ -574,11 +587,13 @@ async function keepAnswers(button) {
   const line = document.querySelector("[data-lcmis-told]");
   if (!grid || button.disabled) return;
   const answers = {};
-  for (const card of grid.querySelectorAll(".lcmis-card")) answers[card.dataset.picture] = card.dataset.answer;
+  for (const card of grid.querySelectorAll(".lcmis-card[data-answer]")) answers[card.dataset.picture] = card.dataset.answer;
   button.disabled = true;
+  button.dataset.busy = "yes";
   line.textContent = "…";
   const found = await fetched("/answers", { question: grid.dataset.lcmisAnswering, rater: grid.dataset.rater, answers });
-  button.disabled = false;
+  delete button.dataset.busy;
+  counted();
   if (found.sentence) {
     line.textContent = found.sentence;
     return;
@@ -592,7 +607,10 @@ addEventListener("click", (event) => {
   const button = event.target.closest && event.target.closest("[data-lcmis-keep]");
   if (button) keepAnswers(button);
   const here = answering(event.target);
-  if (here) answer(here.card, TURN[here.card.dataset.answer] || "no");
+  if (here) answer(here.card, TURN[here.card.dataset.answer] || "yes");
+  const rest = event.target.closest && event.target.closest("[data-lcmis-rest]");
+  const grid = rest && document.querySelector("[data-lcmis-answering]");
+  if (grid) for (const card of unanswered(grid)) answer(card, rest.dataset.lcmisRest);
 });
 
 addEventListener("keydown", (event) => {
@@ -615,9 +633,9 @@ if (!window.lcmisLightbox) {
   new MutationObserver(() => {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; reachable(); sized(); unanswered(); });
+    requestAnimationFrame(() => { waiting = false; reachable(); sized(); counted(); });
   }).observe(document.body, { childList: true, subtree: true });
   reachable();
   sized();
-  unanswered();
+  counted();
 }

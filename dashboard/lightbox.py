@@ -120,10 +120,14 @@ def cards(shown: Sequence[Card], *, question: str = "", rater: str = "") -> str:
     return f'<ul class="lcmis-grid" data-side="{USUAL_SIDE}"{asks}>{every}</ul>'
 
 
-def keeper(words: str) -> str:
-    """The button that keeps the answers of a grid, and where it says what went wrong, as HTML."""
+def keeper() -> str:
+    """Buttons that answer all that has no answer yet, the one that keeps the answers of a grid, and
+    where it says what went wrong, as HTML.
+    """
     return (
-        f'<div class="lcmis-keeper"><button type="button" data-lcmis-keep>{html.escape(words)}'
+        '<div class="lcmis-keeper"><button type="button" class="lcmis-rest" data-lcmis-rest="yes">'
+        'All others: yes</button><button type="button" class="lcmis-rest" data-lcmis-rest="no">'
+        'All others: no</button><button type="button" data-lcmis-keep disabled>No answers yet'
         '</button><span role="status" data-lcmis-told></span></div>'
     )
 

@@ -44,7 +44,7 @@ from lcmis.export import report
 from lcmis.findings import calibration, comparison
 from lcmis.store import Store
 from lcmis.store.columns import EvidenceTable
-from lcmis.types import Exchange, Label, Run, Side, Verdict
+from lcmis.types import Exchange, Label, Run, Shift, Side, Verdict
 
 import guard  # isort: skip
 import looks  # isort: skip
@@ -764,6 +764,45 @@ def test_money_is_the_price_times_the_pictures(tmp_path: Path) -> None:
     app = opened(tmp_path, "runs")
     spent = next(frame.value for frame in app.dataframe if "Spent" in frame.value)
     assert spent["Spent"].tolist() == [20 * 0.25]
+
+
+def shifts(run_id: str) -> list[Shift]:
+    """Of two workers on two machines; the tenth has died once, and one worker draws here."""
+    at = ["2026-11-21T03:01:00Z", "2026-11-21T03:02:00Z"]
+    drew = [
+        Shift(run_id, f"worker {number}", f"node-{number}", "H100", BROAD, moment, 60.0, 45.0, 30)
+        for number in (2, 10)
+        for moment in at
+    ]
+    judged = Shift(run_id, "worker 2", "node-2", "H100", "vqa:j@1", at[0], 60.0, 12.0, answers=90)
+    died = Shift(run_id, "worker 10", "node-10", "H100", "", at[1], 0.0, 0.0, sentence=HOSTILE)
+    failed = dataclasses.replace(drew[-1], busy=46.0, failures=2, log="/logs/worker-10.log")
+    return [*drew[:-1], failed, judged, died]
+
+
+def test_who_worked_in_a_run_and_what_it_cost_is_shown(tmp_path: Path) -> None:
+    small_store.fill(tmp_path)
+    settings = {**small_store.SETTINGS, "models": [{"name": "m", "hosted": {"price": 0.25}}]}
+    with Store(tmp_path) as store:
+        run = Run("r2", "2026-11-21T03:00:00Z", "lcmis audit", json.dumps(settings), "{}", "", "c")
+        store.add_run(dataclasses.replace(run, models=(BROAD,)))
+        store.add_many(shifts=shifts("r2"))
+        store.add_many(shifts=shifts("r2"))  # a fact is kept once
+    app = opened(tmp_path, "runs")
+    told = {metric.label: (metric.value, metric.delta) for metric in app.metric}
+    assert told["Workers"] == ("2", "2 machines")
+    assert told["Pictures drawn"] == ("120", "90 answers")
+    assert told["Device time"] == ("3 min", "80 % busy")
+    assert (told["Failures"][0], told["Spent"][0]) == ("2", "30.00")
+    table = next(frame.value for frame in app.dataframe if "Worker" in frame.value)
+    assert table["Worker"].tolist() == ["worker 2", "worker 10"]
+    assert table["Busy"].round(2).tolist() == [85.0, 75.83]
+    assert table["A minute"].tolist() == [30.0, 30.0]
+    assert table["What befell it"].tolist() == ["", HOSTILE]
+    assert table["Log"].tolist() == ["", "/logs/worker-10.log"]
+    every = next(frame.value for frame in app.dataframe if "Device time" in frame.value)
+    assert every["Pictures"].tolist()[0] == 120
+    assert every["Spent"].tolist()[0] == 30.0
 
 
 def test_another_store_in_the_same_place_is_read_anew_and_one_that_went_is_told(

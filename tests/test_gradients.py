@@ -67,6 +67,80 @@ class TestStableDiffusionDenoiser(DenoiserContract):
         return denoiser
 
 
+@pytest.fixture(scope="module")
+def xl_folder(tmp_path_factory):
+    return tiny_pipelines.save("sdxl", tmp_path_factory.mktemp("sdxl"))
+
+
+@pytest.fixture(scope="module")
+def xl(xl_folder):
+    return model(xl_folder).denoiser()
+
+
+class TestStableDiffusionXLDenoiser(DenoiserContract):
+    @pytest.fixture
+    def denoiser(self, xl):
+        return xl
+
+
+def test_two_encoders_and_their_summary_are_read_as_the_pipeline_reads_them(xl_folder, xl):
+    pipeline = diffusers.StableDiffusionXLPipeline.from_pretrained(xl_folder, local_files_only=True)
+    for prompt in ("", "a cup", "a tea cup of iced coke"):
+        text, _, summary, _ = pipeline.encode_prompt(
+            prompt, device="cpu", do_classifier_free_guidance=False
+        )
+        ours = xl.read(prompt, padded=True)
+        width = text.shape[-1]
+        assert torch.allclose(ours[..., :width], text, atol=1e-5)
+        assert torch.allclose(ours[:, 0, width:], summary, atol=1e-5)
+        assert torch.allclose(ours[:, -1, width:], summary, atol=1e-5)
+
+
+def test_the_loss_of_sdxl_is_that_of_its_u_net_told_summary_and_sizes(xl_folder, xl):
+    pipeline = diffusers.StableDiffusionXLPipeline.from_pretrained(xl_folder, local_files_only=True)
+    latents = xl.latents(contract_pictures()[0])
+    ours = xl.loss(
+        latents, xl.read("a cup", padded=True), torch.Generator().manual_seed(3), samples=3
+    )
+    dice = torch.Generator().manual_seed(3)
+    times = torch.randint(0, 1000, (3,), generator=dice)
+    noise = torch.randn(3, *latents.shape[1:], generator=dice)
+    text, _, summary, _ = pipeline.encode_prompt(
+        "a cup", device="cpu", do_classifier_free_guidance=False
+    )
+    sizes = pipeline._get_add_time_ids((32, 48), (0, 0), (32, 48), torch.float32, 32)
+    kept = signal_kept(times)
+    with torch.no_grad():
+        predicted = pipeline.unet(
+            kept.sqrt() * latents + (1 - kept).sqrt() * noise,
+            times,
+            text.expand(3, -1, -1),
+            added_cond_kwargs={
+                "text_embeds": summary.expand(3, -1),
+                "time_ids": sizes.expand(3, -1),
+            },
+        ).sample
+    assert ours.item() == pytest.approx((predicted - noise).square().mean().item(), rel=1e-4)
+
+
+def test_sdxl_recomputes_its_layers_and_the_gradients_stay_the_same(xl):
+    latents = xl.latents(contract_pictures()[1])
+    found = []
+    for recomputes in (True, False):
+        unet = xl._pipeline.unet
+        change = "enable" if recomputes else "disable"
+        getattr(unet, f"{change}_gradient_checkpointing")()
+        words = xl.vocabulary()[[3, 4]][None].requires_grad_()
+        loss = xl.loss(
+            latents, xl.read_embeddings(words, padded=True), torch.Generator().manual_seed(1)
+        )
+        found.append(torch.autograd.grad(loss, words)[0])
+    xl._pipeline.unet.enable_gradient_checkpointing()
+    assert torch.allclose(*found, atol=1e-7)
+    assert found[0][..., :32].abs().sum() > 0
+    assert found[0][..., 32:].abs().sum() > 0
+
+
 # ── encoders ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -208,11 +282,11 @@ def test_embeddings_without_padding_are_padded_by_their_last_vector(denoiser):
 
 
 def test_gradients_need_a_pipeline_that_they_go_through(tmp_path):
-    for family in ("sdxl", "sd3", "flux"):
+    for family in ("sd3", "flux"):
         other = DiffusersModel(
             ModelSettings(str(tiny_pipelines.save(family, tmp_path / family)), device="cpu")
         )
-        with pytest.raises(InversionError, match="give a Stable Diffusion 1 or 2 model"):
+        with pytest.raises(InversionError, match="give a Stable Diffusion 1, 2 or XL model"):
             denoiser_of(other)
 
 

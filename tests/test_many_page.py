@@ -94,11 +94,13 @@ def test_disagreements_are_settled_on_one_screen(folder: Path) -> None:
     with Store(folder) as store:
         store.add_labels([given("yes", "ann"), given("no", "bob")])
     app = pages.opened(folder, "many", rater="eve", tab="Settle")
+    assert "Are you eve?" in pages.said(app), "a name in an address is nobody's word"
+    next(one for one in app.button if one.label == "Label as eve").click().run()
     assert "ann: Yes · bob: No" in pages.said(app)
     button = next(one for one in app.button if one.label == "No")
     button.click().run()
     assert not app.exception
-    assert "Nothing to settle: 1 disagreements were" in pages.said(app)
+    assert "Nothing to settle: 1 disagreement settled" in pages.said(app)
     with Store(folder, read_only=True) as store:
         assert store.labels()[-1].rater == "settled by eve"
 
@@ -119,21 +121,35 @@ def test_a_grid_is_answered_by_clicks_and_keys_and_kept_by_its_button(
     with pages.started() as browser, pages.visited(browser, url) as page:
         page.goto("/many?rater=ann")
         pages.settled(page, "Label many")
+        page.get_by_role("button", name="Label as ann").click()
         cards = page.locator("[data-lcmis-answering] .lcmis-card")
-        cards.first.locator(".lcmis-marks").get_by_text("yes").wait_for()
+        cards.first.wait_for()
+        assert page.get_by_role("textbox").count() == 0, "no field takes the keys"
         shown = [one.get_attribute("data-picture") for one in cards.all()]
         assert page.get_by_text("vqa:judge says").count() == 0, "nothing of the checker is told"
+        assert page.get_by_role("button", name="No answers yet").is_disabled()
+        cards.nth(0).click()
         cards.nth(0).click()
         cards.nth(1).focus()
         page.keyboard.press("u")
         page.keyboard.press("y")
         with page.expect_response("**/answers"):
-            page.get_by_role("button", name=f"Keep these {len(shown)} answers").click()
-        page.locator(f"[data-picture='{shown[0]}'][data-answer='no']").wait_for(state="detached")
+            page.get_by_role("button", name="Keep these 3 answers").click()
+        page.locator("[data-answer]").first.wait_for(state="detached")
         with Store(folder, read_only=True) as store:
             kept = {one.render: one.answer for one in store.labels()}
         assert [kept[key] for key in shown[:3]] == ["no", "unsure", "yes"]
-        assert set(kept) == set(shown)
+        assert set(kept) == set(shown[:3]), "what nobody answered is not kept"
+        left = [one.get_attribute("data-picture") for one in cards.all()]
+        asked = page.locator("[data-lcmis-answering]").get_attribute("data-lcmis-answering")
+        cards.nth(0).click()
+        page.get_by_role("button", name="All others: no").click()
+        with page.expect_response("**/answers"):
+            page.get_by_role("button", name=f"Keep these {len(left)} answers").click()
+        page.locator("[data-answer]").first.wait_for(state="detached")
+        with Store(folder, read_only=True) as store:
+            kept = {one.render: one.answer for one in store.labels() if one.question == asked}
+        assert [kept[key] for key in left] == ["yes", *["no"] * (len(left) - 1)]
         axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
         page.wait_for_selector(pages.STILL)
         faults = axe.run(page).response["violations"]

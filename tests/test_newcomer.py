@@ -17,7 +17,7 @@ from lcmis.audit.run import Audit, Cost
 from lcmis.cli import GROUPS, app
 from lcmis.cli.examples import EXAMPLES
 from lcmis.cli.terminal.costs import to_draw
-from lcmis.cli.terminal.piped import spoken
+from lcmis.cli.terminal.piped import Pace, spoken
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.propose.catalogue import to_toml
 from lcmis.store import Store
@@ -194,6 +194,15 @@ def test_lines_are_said_at_first_now_and_then_and_at_the_end(capsys):
         "other: 0 pictures; drawing",
     ]
     assert lines[-1] == "other: 0 pictures; done"
+
+
+def test_lines_say_how_fast_it_goes_and_how_long_it_takes():
+    clock = iter([0.0, 4.9, 10.0, 10.0])
+    pace = Pace(lambda: next(clock))
+    assert pace.told("toy", 10, 100) == ""
+    assert pace.told("toy", 30, 100) == ""  # too early to tell
+    assert pace.told("toy", 60, 100) == "; 5.0 pictures/s, 8 s left"
+    assert pace.told("toy", 110, 100) == "; 10.0 pictures/s, 0 s left"
 
 
 def test_before_anything_is_known_a_line_says_that_it_is_at_work(capsys):

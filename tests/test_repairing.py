@@ -217,7 +217,7 @@ REPLIES = {
 
 
 @pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
-@pytest.mark.parametrize("method", ["portfolio", "proxies", "bigpe"])
+@pytest.mark.parametrize("method", ["portfolio", "proxies", "bigpe", "opt2i", "craft"])
 def test_a_text_model_that_says_nothing_of_use_is_a_failure_and_the_repair_goes_on(
     audited, method, reply
 ):

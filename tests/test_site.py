@@ -8,13 +8,16 @@ from urllib.parse import unquote
 
 import pytest
 from worlds import repair_store, small_store
-from worlds.small_store import COKE, HOSTILE
+from worlds.small_store import BROAD, COKE, HOSTILE, make_spec
 
 from lcmis.errors import ConfigError
 from lcmis.export.destinations import SITE
 from lcmis.export.publish import Outgoing
-from lcmis.findings import deciding_checker
+from lcmis.findings import deciding_checker, notes
 from lcmis.store import Store
+from lcmis.types import About, NoteKind
+
+DRAWN = make_spec(COKE, BROAD, 0).key
 
 
 def sent(folder, place, **chosen):
@@ -25,7 +28,17 @@ def sent(folder, place, **chosen):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    sent(small_store.fill(folder / "audit"), folder / "public")
+    audit = small_store.fill(folder / "audit")
+    with Store(audit) as store:
+        (first,) = [one.key for one in store.pairs() if one.prompt == COKE.prompt]
+        store.add_notes(
+            [
+                notes.written(About.PAIR, first, NoteKind.TAG, "oddly glassy", "ann"),
+                notes.written(About.PICTURE, DRAWN, NoteKind.STAR, "", "bob"),
+                notes.written(About.PICTURE, DRAWN, NoteKind.COMMENT, f"half {HOSTILE}", "ann"),
+            ]
+        )
+    sent(audit, folder / "public")
     return folder / "public"
 
 
@@ -95,6 +108,15 @@ def test_the_data_of_the_grid_is_ascii_and_reads_as_json(site):
         assert (site / data["pages"][pair]).is_file()
         assert data["models"][model] in ("broad", "narrow")
     assert "</script" not in text
+
+
+def test_what_people_wrote_stands_beside_the_thing_and_is_found(site):
+    (page,) = [one for one in pages(site) if "oddly glassy" in Page(one).said]
+    assert COKE.prompt in Page(page).said
+    assert re.search(r"★ bob\s*ann: half ", Page(page).said)
+    data = json.loads((site / "data.js").read_text("ascii")[len("window.SITE = ") : -2])
+    (said,) = {one[-1] for one in data["pictures"] if one[-1]}
+    assert said.startswith("★ bob · ann: half ")
 
 
 def test_every_page_forbids_what_comes_from_elsewhere(site):
@@ -208,7 +230,7 @@ def test_from_the_disk_the_grid_filters_and_hostile_text_stays_text(page, site):
     assert right == page.locator("#grid figure.right").count() > 0
     page.select_option("select[name=right]", "")
     page.fill("input[type=search]", "evil")
-    assert page.locator("#grid figure").count() == 4
+    assert page.locator("#grid figure").count() == 5, "four of a pair, and one with a comment"
     assert page.locator("#grid img[src*=evil], #grid a[href*=evil]").count() == 0
 
 

@@ -460,6 +460,8 @@ def test_every_released_database_opens_with_all_it_held(
         assert store.labels() == [maker.LABEL, *pointed_out]
         noted = [maker.NOTE] * (asset.stem > "schema-0004")  # notes came with the fifth
         assert store.notes() == noted
+        worked = [maker.SHIFT] * (asset.stem > "schema-0005")  # shifts came with the sixth
+        assert store.shifts() == store.shifts("run-1") == worked
         assert store.failures() == [maker.FAILURE]
         tried = asset.stem > "schema-0001"  # repairs came with the second schema
         assert store.trials(maker.PAIR.key, "model@1") == [maker.TRIAL] * tried

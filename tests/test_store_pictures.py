@@ -172,6 +172,33 @@ def test_what_a_killed_process_left_is_no_fault_and_is_swept_by_the_next_writer(
     assert elsewhere.exists(), "nobody can tell from here whether its process lives"
 
 
+def test_what_lies_there_longer_than_its_writer_lives_is_swept(folder: Path) -> None:
+    draft = killed(folder / "pictures")
+    older = draft.with_name(re.sub(r"-\d+-", f"-{os.getpid()}-", draft.name))
+    draft.rename(older)  # another process has this number by now
+    os.utime(older, (0, 0))
+    PictureFolder(folder / "pictures").leave("mark")
+    assert not older.exists()
+
+
+def test_whoever_has_died_and_is_not_buried_writes_no_more(folder: Path) -> None:
+    draft = killed(folder / "pictures")
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        draft.rename(draft.with_name(re.sub(r"-\d+-", f"-{child.pid}-", draft.name)))
+        PictureFolder(folder / "pictures").write({})
+        assert list((folder / "pictures" / DRAFTS).iterdir()) == []
+
+
+def test_a_run_that_ends_sweeps_what_those_left_who_died_while_it_ran(folder: Path) -> None:
+    pictures = PictureFolder(folder / "pictures")
+    pictures.leave("mark")
+    (folder / "pictures" / DRAFTS / "mark").rename(folder / "mark")
+    draft = killed(folder / "pictures")
+    pictures.take_away("mark")
+    assert not draft.exists()
+
+
 def test_a_disk_that_breaks_under_a_folder_is_a_sentence(tmp_path: Path, monkeypatch) -> None:
     image = make_picture(0)
     whole, folders = os.fsync, []

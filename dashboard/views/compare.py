@@ -273,10 +273,9 @@ def _card(
     ]
     dividers.between(renders, (sides[0].words, sides[1].words), (alts[0], alts[1]), stores)
     badges = [looks.verdict_badge(verdict, pair) for verdict in verdicts]
-    st.markdown(f"{badges[0]} | {badges[1]}")
+    st.markdown(f"{badges[0]} | {badges[1]}  \n:small[seed {rows[0]['seed']}]")
     with st.container(horizontal=True, gap="small"):
-        for side, render, row in zip(sides, renders, rows, strict=True):
-            label = f"seed {row['seed']}"
+        for label, side, render in zip(("left", "right"), sides, renders, strict=True):
             if side.place == facts.place():
                 st.page_link(
                     "views/picture.py",
@@ -285,8 +284,6 @@ def _card(
                     query_params=facts.address(pair=pair.key, picture=render.spec_key),
                     width="content",
                 )
-            else:
-                st.caption(label, width="content")
 
 
 main()

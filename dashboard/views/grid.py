@@ -55,7 +55,7 @@ def _filters(kind: str) -> Wanted:
     names = words.short_names(facts.grid_pictures(kind)["model"].cat.categories.tolist())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = choices.words(
-            width=170,
+            width=150,
             help_text="Shows pictures whose pair has each of these words in its prompt or kind.",
         )
         models = choices.several(
@@ -63,7 +63,7 @@ def _filters(kind: str) -> Wanted:
             list(names),
             names=names,
             key="models",
-            width=190,
+            width=170,
             help_text="Image models that painted the picture.",
         )
         verdicts = choices.several(
@@ -71,18 +71,18 @@ def _filters(kind: str) -> Wanted:
             [verdict.value for verdict in VERDICTS],
             names={verdict.value: name for verdict, name in VERDICTS.items()},
             key="verdicts",
-            width=210,
+            width=180,
             help_text="What the checker at the left sees in the picture.",
         )
         intruders = choices.several(
             "Painted instead",
             facts.intruders(kind),
             key="intruders",
-            width=200,
+            width=180,
             help_text=looks.HELP_INTRUDER,
             placeholder="anything",
         )
-        order = choices.named("Order", ORDERS, key="order", width=230, help_text=HELP_WORTH)
+        order = choices.named("Order", ORDERS, key="order", width=220, help_text=HELP_WORTH)
     more = _more()
     return Wanted(
         text=text,
@@ -175,15 +175,15 @@ def _turn(keys: Any, first: int, total: int) -> None:
     last = min(first + PER_PAGE, len(keys))
     with st.container(horizontal=True, vertical_alignment="center"):
         if len(keys) > PER_PAGE:
-            if st.button(
+            st.button(
                 "Before",
                 icon=":material/chevron_left:",
                 type="tertiary",
                 shortcut="k",
                 disabled=first == 0,
-            ):
-                st.query_params["from"] = str(keys[max(0, first - PER_PAGE)])
-                st.rerun()
+                on_click=_begin_with,
+                args=(keys[max(0, first - PER_PAGE)],),
+            )
             _next(keys, first, "above")
         of = "" if len(keys) == total else f", of {total:,}, that pass"
         shown = f"{first + 1:,} to {last:,} of " if len(keys) > PER_PAGE else ""
@@ -202,16 +202,21 @@ def _turn(keys: Any, first: int, total: int) -> None:
 
 def _next(keys: Any, first: int, place: str) -> None:
     there = first + PER_PAGE < len(keys)
-    if st.button(
+    st.button(
         "After",
         icon=":material/chevron_right:",
         type="tertiary",
         shortcut="j" if place == "above" else None,
         disabled=not there,
         key=f"after-{place}",
-    ):
-        st.query_params["from"] = str(keys[first + PER_PAGE])
-        st.rerun()
+        on_click=_begin_with,
+        args=(keys[first + PER_PAGE] if there else "",),
+    )
+
+
+def _begin_with(key: str) -> None:
+    """Before the page is drawn again, so that it is drawn once."""
+    st.query_params["from"] = str(key)
 
 
 def _cards(shown: Any, first: int, wanted: Wanted) -> None:

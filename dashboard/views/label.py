@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections import Counter
 
 import altair as alt
 import facts
 import labelling
 import looks
 import pandas as pd
+import raters
 import shots
 import streamlit as st
 from labelling import RaterRecord
@@ -35,7 +34,6 @@ from lcmis.findings.labels import (
     latest,
     moved,
     now,
-    rater_name,
     readings,
     standing,
     withdrawal,
@@ -43,9 +41,6 @@ from lcmis.findings.labels import (
 from lcmis.store import Store
 from lcmis.types import NONE_OF_THESE, ConceptPair, Label, Question, QuestionKind, Rate, Score, Side
 
-RATER, CONFIRMED = "rater", "confirmed_rater"
-"""In the address, where anybody may write it; and what this visitor has confirmed."""
-LONGEST_WRITTEN = 200
 LEAST_REPEATS = 10  # questions that came twice, before a share of them says something
 MOST_GIVEN = 8  # rows of a table, before it gets a scroll bar of its own
 KEYS = {YES: "y", NO: "n", UNSURE: "u"}
@@ -86,7 +81,7 @@ def main() -> None:
         st.info("This dashboard was started with --no-labels: labels can be looked at, not given.")
         _standing("")
         return
-    rater = _rater()
+    rater = raters.chosen()
     if not rater:
         _standing("")
         return
@@ -101,96 +96,6 @@ def _labelling(rater: str) -> None:
             st.error(plain(trouble), icon=":material/error:")
         _ask(rater)
     _standing(rater)
-
-
-# ── who labels ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _rater() -> str:
-    """Who labels in this browser; empty until somebody has said so and confirmed it.
-
-    While keys answer questions there is no field on the page that could take them.
-    """
-    said = st.query_params.get(RATER, "")
-    if said and st.session_state.get(CONFIRMED) == said:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"Labelling as **{plain(said)}**", width="content")
-            st.button("Somebody else", type="tertiary", on_click=_nobody)
-        return said
-    with looks.user_errors_shown():
-        _confirm(said) if said else _choose()
-    return ""
-
-
-def _confirm(said: str) -> None:
-    """A name that was written, or came with the address: is it that of who sits here?"""
-    try:
-        name = rater_name(said)
-    except UserError:
-        st.button("Another name", on_click=_nobody)
-        raise
-    known = _answers_by()
-    st.header(f"Are you {plain(name)}?")
-    if name in known:
-        told = f"**{plain(name)}** has given {words.several(known[name], 'answer')} here."
-    else:
-        told = f"Nobody called **{plain(name)}** has labelled here yet."
-        near = difflib.get_close_matches(name.casefold(), [one.casefold() for one in known])
-        alike = [one for one in known if one.casefold() in near]
-        told += f" Did you mean {plain(' or '.join(alike))}?" if alike else ""
-    st.markdown(told)
-    with st.container(horizontal=True):
-        st.button(f"Label as {plain(name)}", on_click=_begin, args=(name,))
-        for other in known:
-            if other != name:
-                _known(other, known[other])
-        st.button("Another name", type="tertiary", on_click=_nobody)
-
-
-def _choose() -> None:
-    """Nobody has said a name: those who have labelled here, and a field for others."""
-    known = _answers_by()
-    st.header("Who labels?")
-    st.caption("The name is kept with every answer, so that people can be compared.")
-    if known:
-        with st.container(horizontal=True):
-            for name, count in known.items():
-                _known(name, count)
-    with st.form("new rater", width=320, border=False):
-        st.text_input(
-            "Somebody new" if known else "Your name",
-            key="written",
-            placeholder="Name or initials",
-            max_chars=LONGEST_WRITTEN,
-        )
-        st.form_submit_button("Go on", on_click=_written)
-
-
-def _known(name: str, count: int) -> None:
-    st.button(
-        f"I am {plain(name)} ({words.several(count, 'answer')})", on_click=_begin, args=(name,)
-    )
-
-
-def _answers_by() -> dict[str, int]:
-    """How many answers of each rater stand, who gave most first."""
-    found = readings(facts.store().labels())
-    return dict(Counter(reading.rater for reading in found).most_common())
-
-
-def _written() -> None:
-    if name := str(st.session_state["written"]).strip():
-        st.query_params[RATER] = name
-
-
-def _begin(name: str) -> None:
-    st.session_state[CONFIRMED] = name
-    st.query_params[RATER] = name
-
-
-def _nobody() -> None:
-    st.session_state.pop(CONFIRMED, None)
-    st.query_params.pop(RATER, None)
 
 
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────

@@ -8,14 +8,15 @@ import facts
 import labelling
 import lightbox
 import looks
+import raters
 import shots
 import streamlit as st
 from looks import plain
 
 from lcmis.errors import UserError
-from lcmis.findings import calibration, labels
+from lcmis.findings import calibration, labels, words
 from lcmis.findings.calibration import LabelledAudit
-from lcmis.findings.labels import Disagreement, Reading, rater_name
+from lcmis.findings.labels import Disagreement, Reading
 from lcmis.store import Store
 from lcmis.types import ConceptPair, Question, QuestionKind, Side
 
@@ -38,13 +39,9 @@ def main() -> None:
     if not st.secrets.get("labels", True):
         st.info("This dashboard was started with --no-labels: labels can be looked at, not given.")
         return
-    name = st.text_input(
-        "Your name", key="rater", bind="query-params", placeholder="Name or initials", width=260
-    )
-    if not name.strip():
-        st.info("Write your name above, then the first pictures come.")
+    rater = raters.chosen()
+    if not rater:
         return
-    rater = rater_name(name)
     found = labels.readings(facts.store().labels())
     grid, settle = st.tabs(
         ["Answer a grid", "Settle"], key="tab", on_change="rerun", bind="query-params"
@@ -93,9 +90,10 @@ def _grid(rater: str, found: list[Reading]) -> None:
         st.caption(GUIDELINE)
         st.caption(
             "A click on a picture turns its answer: yes, no, cannot tell. With the keyboard `y`, "
-            "`n` and `u` answer and go on. Nothing is kept before you press the button."
+            "`n` and `u` answer and go on. Nothing is kept before you press the button, and a "
+            "picture without an answer comes again."
         )
-        st.html(lightbox.keeper(f"Keep these {len(keys)} answers"))
+        st.html(lightbox.keeper())
         # Pressed by the page itself once all is kept.
         st.button("Next pictures", key="many-next", type="tertiary")
     with right:
@@ -155,12 +153,16 @@ def _settle(rater: str, found: list[Reading]) -> None:
     waiting = [one for one in every if not one.settled]
     if not waiting:
         done = len(every)
-        st.success(f"Nothing to settle: {done:,} disagreements were." if done else "All agree.")
+        st.success(
+            f"Nothing to settle: {words.several(done, 'disagreement')} settled."
+            if done
+            else "All agree."
+        )
         return
     st.caption(
-        f"{len(waiting):,} of {len(every):,} disagreements wait. What is settled on decides in "
-        "place of all that was said; everybody's own answers stay, and their agreement is told as "
-        "it was."
+        f"{len(waiting):,} of {words.several(len(every), 'disagreement')} to settle. What is "
+        "settled on decides in place of all that was said; everybody's own answers stay, and their "
+        "agreement is told as it was."
     )
     grid = st.grid("auto", min_column_width=220, gap="small")
     for one in waiting[:AT_ONCE]:

@@ -130,8 +130,8 @@ def _table(shown: list[RepairFinding], num_all: int, num_shown: int) -> list[Rep
         "repaired": st.column_config.CheckboxColumn(
             "Repaired", help=proofs.HELP_CERTIFICATE, width=68
         ),
-        "prompt": word("Plain prompt", width=165),
-        "candidate": word("Repaired prompt", width=200),
+        "prompt": word("Plain prompt", width=150),
+        "candidate": word("Repaired prompt", width=190),
         "name": word("Model", width=110),
         "method": word("Method", width=78),
         "before": share("Before"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import defaultdict
 
 import choices
 import facts
@@ -15,7 +16,8 @@ import streamlit as st
 
 from lcmis import findings, judge
 from lcmis.findings import words
-from lcmis.types import Run
+from lcmis.findings.work import Worked, by_run, by_worker, spent
+from lcmis.types import Run, Shift
 
 RECENT_SECONDS = 600.0
 PER_PAGE = 30
@@ -26,6 +28,7 @@ def main() -> None:
     st.title("Runs")
     names = words.short_names(facts.models())
     _progress()
+    _workers()
     _decided(names)
     _refusals(names)
     _errors()
@@ -81,6 +84,80 @@ def _progress() -> None:
             st.altair_chart(looks.growth_chart(table), alt="Pictures over the last minutes")
         else:
             st.caption(f"Nothing has been added since you began to look. {facts.how_to_fill()}")
+
+
+def _workers() -> None:
+    """Who worked in a run, how busy each device was, and what befell it."""
+    told = facts.shifts()
+    runs = {one.run_id: one for one in facts.runs()}
+    worked = [run_id for run_id in runs if any(one.run_id == run_id for one in told)]
+    if not worked:
+        return
+    st.header(
+        "Who worked",
+        help="Every minute a run keeps what each of its workers did since the last one. What a "
+        "worker says beside its work is in its log, on its own machine.",
+    )
+    run_id = st.selectbox(
+        "Run",
+        worked,
+        format_func=lambda one: f"{words.moment(runs[one].started_at)}, {runs[one].command}",
+        key="run_worked",
+    )
+    mine = [one for one in told if one.run_id == run_id]
+    whole, each = by_run(mine)[run_id], by_worker(mine)
+    cost = spent(mine, _prices(runs[run_id]))
+    share = "" if whole.busy_share is None else f"{words.percent(whole.busy_share)} % busy"
+    with st.container(horizontal=True):
+        for label, value, note in (
+            ("Workers", f"{len(each):,}", words.several(len(whole.nodes), "machine")),
+            ("Pictures drawn", f"{whole.pictures:,}", f"{whole.answers:,} answers"),
+            ("Device time", words.duration(whole.busy), share),
+            ("Failures", f"{whole.failures:,}", ""),
+            *([("Spent", f"{cost:,.2f}", "by your price")] if cost is not None else []),
+        ):
+            st.metric(
+                label,
+                value,
+                delta=note or None,
+                delta_arrow="off",
+                delta_color="off",
+                border=True,
+            )
+    st.dataframe(
+        pd.DataFrame([_worker_row(one) for one in each]),
+        hide_index=True,
+        height="content" if len(each) < 12 else 420,
+        column_config={
+            "Busy": st.column_config.ProgressColumn(
+                format="%.0f %%",
+                min_value=0,
+                max_value=100,
+                help="Of the time since its first work, how much its device worked.",
+            ),
+            "A minute": st.column_config.NumberColumn(format="%.1f", help="Pictures."),
+            "Pictures": st.column_config.NumberColumn(format="localized"),
+            "Answers": st.column_config.NumberColumn(format="localized"),
+            "Failures": st.column_config.NumberColumn(format="localized"),
+            "What befell it": st.column_config.TextColumn(width="medium"),
+            "Log": st.column_config.TextColumn(width="medium"),
+        },
+    )
+
+
+def _worker_row(one: Worked) -> dict[str, object]:
+    return {
+        "Worker": one.worker or "the command itself",
+        "Machine": ", ".join(one.nodes),
+        "Device": ", ".join(one.devices),
+        "Busy": None if one.busy_share is None else 100 * one.busy_share,
+        "Pictures": one.pictures,
+        "A minute": one.per_minute,
+        "Answers": one.answers,
+        "Failures": one.failures,
+        "What befell it": "; ".join(one.sentences),
+        "Log": ", ".join(one.logs),
+    }
 
 
 def _decided(names: dict[str, str]) -> None:
@@ -262,11 +339,18 @@ def _every_run() -> None:
     if not runs:
         st.caption("No run is recorded: these pictures did not come from `lcmis audit`.")
         return
+    told: dict[str, list[Shift]] = defaultdict(list)
+    for shift in facts.shifts():
+        told[shift.run_id].append(shift)
+    worked = by_run(facts.shifts())
     table = pd.DataFrame(
         [
             (
                 words.moment(run.started_at),
                 run.command,
+                worked[run.run_id].pictures if run.run_id in worked else None,
+                words.duration(worked[run.run_id].busy) if run.run_id in worked else "",
+                spent(told[run.run_id], _prices(run)),
                 ", ".join(run.models),
                 ", ".join(run.checkers),
                 run.device,
@@ -279,6 +363,9 @@ def _every_run() -> None:
         columns=[
             "Started (UTC)",
             "Command",
+            "Pictures",
+            "Device time",
+            "Spent",
             "Models",
             "Checkers",
             "Device",
@@ -293,6 +380,12 @@ def _every_run() -> None:
         lazy=True,
         column_config={
             "Command": st.column_config.TextColumn(width="medium"),
+            "Pictures": st.column_config.NumberColumn(
+                format="localized", help="That this run drew; those it found are not counted."
+            ),
+            "Spent": st.column_config.NumberColumn(
+                format="%.2f", help="By the price of one picture in its configuration."
+            ),
             "Revision": st.column_config.TextColumn(help="Of lcmis itself, in git."),
             "Versions": st.column_config.TextColumn(width="large"),
         },

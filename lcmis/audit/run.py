@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import operator
 import time
@@ -14,19 +15,33 @@ from lcmis.audit.controls import BLANK, MISMATCHED, control_spec, missing_contro
 from lcmis.audit.pairs import Chosen, chosen_pairs
 from lcmis.audit.planned import Planned
 from lcmis.audit.provenance import provenance
+from lcmis.audit.settled import (
+    WORST,
+    AuditSummary,
+    Settled,
+    growth_of,
+    made_from,
+    probes,
+    recall,
+    remember,
+)
 from lcmis.check import questions_for
 from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import ModelFinding, PairFinding
+from lcmis.findings.summary import summarise
 from lcmis.machine.hub.fetching import Fetch
 from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.optional import bill_of, fetches_of, may_decide, notes_of, price_of, spent_by
 from lcmis.plugins.protocols import Bill, Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Growth, Store
-from lcmis.types import ConceptPair, Question, RenderSpec, Stage
+from lcmis.types import ConceptPair, Question, RenderSpec, Run, Stage
 from lcmis.workers import hire
 from lcmis.workers.orders import Delivery, DrawOrder, Wish
-from lcmis.workers.studio import Studio
+from lcmis.workers.studio import Studio, batches
+
+ASKED_AT_ONCE = 256
+"""Controls that lie in the store, of which it is seen at once what is to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +50,7 @@ class Progress:
 
     model: str
     activity: str
-    """What happens now: ``"drawing"`` or ``"checking"``, and by how many workers."""
+    """What happens now: ``"drawing"`` or ``"checking"``, or how many workers do what."""
     pictures: int
     """Of this model, in the store now."""
     expected: int
@@ -69,6 +84,18 @@ class AuditResult:
         """The worst pairs over all models."""
         every = [finding for model in self.models for finding in model.pairs]
         return sorted(every, key=findings.severity)[:count]
+
+    def summary(self, worst: int = WORST) -> AuditSummary:
+        """The same as counts, with so many of each model's pairs that do not pass."""
+        return AuditSummary(
+            tuple(summarise(model, worst) for model in self.models),
+            self.checkers,
+            self.drawn,
+            self.seconds,
+            self.failures,
+            self.spent,
+            self.notes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +172,8 @@ class Audit:
         self.store = store
         self.watch = watch
         chosen = Chosen(tuple(pairs)) if pairs else chosen_pairs(config)
+        self._is_configured = not pairs
+        """Whether the plan follows from the configuration alone."""
         self.pairs, self.sets = chosen.pairs, chosen.sets
         self.models = [open_model(settings) for settings in config.models]
         self.checkers = [open_checker(settings) for settings in config.checkers]
@@ -157,6 +186,10 @@ class Audit:
         self._judged: tuple[Growth, dict[str, list[PairFinding]]] | None = None
         """Under way, by model and pair."""
         self._last: _State | None = None
+        self._activity = "drawing"
+        self._first: set[str] = set()
+        """Pairs that may miss their first picture by the first model; controls are made of it."""
+        self._controls: Iterator[list[Wish]] | None = None
         self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         for kind, ids in (
             ("model", [model.model_id for model in self.models]),
@@ -285,10 +318,10 @@ class Audit:
             TooManyFailures: ``max_failures`` items failed in this run.
         """
         started = time.monotonic()
-        models = [model.model_id for model in self.models]
-        checkers = [checker.checker_id for checker in self.checkers]
         before = self._standing()
-        self.store.add_run(provenance(self.config, command, models, checkers))
+        run = start_of(self.config, command, self.models, self.checkers)
+        self.store.add_run(run)
+        self.studio.run_id = run.run_id
         self.store.add_pairs(self.pairs)
         unfinished = [one for one in self.models if any(map(_is_open, before[one.model_id]))]
         self.studio.together = [*self.checkers, *unfinished]
@@ -303,9 +336,28 @@ class Audit:
                 for key, sentence in self._readable(model)[1].items():
                     self.studio.leave_out(key, "render", sentence)
             worked_on = self._audit(before)
-            self._check_controls()
         settled = {name: found for name, found in before.items() if name not in worked_on}
-        return self._result(time.monotonic() - started, settled)
+        growth = growth_of(self.store)
+        result = self._result(time.monotonic() - started, settled)
+        if growth == growth_of(self.store):  # nobody else added anything that it was not told of
+            self._remember(result, growth, run.run_id)
+        return result
+
+    def _remember(self, result: AuditResult, growth: Growth, run_id: str) -> None:
+        """Where nothing is left to do, say so to the next run."""
+        refused: set[str] = set()
+        first = []
+        for model in self.models:
+            readable, unreadable = self._readable(model)
+            refused |= unreadable.keys()
+            first += [readable[0].prompt] if readable else []
+        is_open = any(map(_is_open, (pair for model in result.models for pair in model.pairs)))
+        probed = probes(self.config, self.models, first)
+        if is_open or probed is None or self.studio.failed - refused or not self._is_configured:
+            return
+        named = made_from(self.config, self.models, self.checkers)
+        found = dataclasses.replace(result.summary(), drawn=0, spent=0.0)
+        remember(self.config, self.store, Settled(named, probed, run_id, growth, found, self.sets))
 
     def result(self) -> AuditResult:
         """What the store says now about the pairs, models and settings of this audit."""
@@ -358,8 +410,13 @@ class Audit:
             todo.sort(key=lambda pair: order[pair.key])
             items += [_PairLook(model, pair, self.rule.block) for pair in todo]
         self._clear_failures({pair.pair.key for found in before.values() for pair in found})
+        self._first = {item.pair.key for item in items if item.model is self.models[0]}
         self.studio.work_on(
-            map(self._wish, items), self._next_looks, self._likely_looks, self._heard
+            map(self._wish, items),
+            self._next_looks,
+            self._likely_looks,
+            self._heard,
+            self._controls_now,
         )
         return {item.model.model_id for item in items}
 
@@ -421,7 +478,11 @@ class Audit:
         """What the rule asks for once these pictures are there; the others are decided."""
         groups: dict[tuple[str, int], list[_PairLook]] = defaultdict(list)
         for wish in done:
+            if any(spec.model != wish.model.model_id for spec in wish.specs):
+                continue  # a control, after which nothing comes
             look = self._looks.pop((wish.model.model_id, wish.pair.key))
+            if look.model is self.models[0]:
+                self._first.discard(look.pair.key)
             groups[look.model.model_id, look.seen].append(look)
         wishes = []
         for (model_id, seen), looks in groups.items():
@@ -434,6 +495,7 @@ class Audit:
                     )
                 else:
                     self._states[model_id].undecided -= 1
+            self._tell(self._activity, self._states[model_id])
         return wishes
 
     def _likely_looks(self) -> Iterator[Wish]:
@@ -450,8 +512,8 @@ class Audit:
             self._last = state
         if self._last is not None:
             activity = "checking" if isinstance(report.order, DrawOrder) else "drawing"
-            on = self.studio.crew.told
-            self._tell(f"{activity} by {on}" if on else activity, self._last)
+            self._activity = self.studio.crew.told or activity
+            self._tell(self._activity, self._last)
 
     def _asked_of(self, pair: ConceptPair) -> tuple[tuple[Checker, tuple[Question, ...]], ...]:
         """All that is asked about a picture of a pair."""
@@ -463,7 +525,15 @@ class Audit:
 
     # ── controls ─────────────────────────────────────────────────────────────────────────────
 
-    def _check_controls(self) -> None:
+    def _controls_now(self) -> list[Wish]:
+        """The next few, once every pair has its first picture or never will."""
+        if self._first:
+            return []
+        if self._controls is None:
+            self._controls = self._controls_in_parts()
+        return next(self._controls, [])
+
+    def _controls_in_parts(self) -> Iterator[list[Wish]]:
         """Ask the same questions of a blank picture and of a picture of something else.
 
         What remains is what a checker says when nothing of the pair is there.
@@ -472,21 +542,22 @@ class Audit:
         first = {pair: self._specs_of(model, pair, 1)[0] for pair in self._readable(model)[0]}
         lacking = {spec.key for spec in self.store.missing(list(first.values()))}
         first = {pair: spec for pair, spec in first.items() if spec.key not in lacking}
-        for drawn in missing_controls(self.studio, first):
-            self.store.add_renders(drawn)
         controls = {
             control_spec(kind, pair, like): pair
             for pair, like in first.items()
             for kind in (BLANK, MISMATCHED)
         }
         lacking = {spec.key for spec in self.store.missing(list(controls))}
-        self.studio.make(
-            [
-                Wish(pair, model, (spec,), self._asked_of(pair))
-                for spec, pair in controls.items()
-                if spec.key not in lacking
-            ]
-        )
+        there = [(spec, pair) for spec, pair in controls.items() if spec.key not in lacking]
+        for some in batches(there, ASKED_AT_ONCE):
+            yield [self._control(pair, spec) for spec, pair in some]
+        by_key = {pair.key: pair for pair in first}
+        for drawn in missing_controls(self.studio, first):
+            self.store.add_renders(drawn)
+            yield [self._control(by_key[one.pair_key], one.spec) for one in drawn]
+
+    def _control(self, pair: ConceptPair, spec: RenderSpec) -> Wish:
+        return Wish(pair, self.models[0], (spec,), self._asked_of(pair))
 
     # ── the plan, minus the store ────────────────────────────────────────────────────────────
 
@@ -506,10 +577,10 @@ class Audit:
 
     def _specs_until_refused(self, model: ImageModel, pair: ConceptPair) -> Iterator[RenderSpec]:
         """A folder of finished pictures ends before the cap: what there is counts."""
-        first = self.config.first_seed
+        first, stages = self.config.first_seed, (Stage(pair.prompt),)
         for seed in range(first, first + self.rule.cap):
             try:
-                yield model.spec((Stage(pair.prompt),), seed)
+                yield model.spec(stages, seed)
             except RenderError:
                 if seed == first:
                     raise
@@ -555,6 +626,38 @@ class Audit:
                 failures=len(self.studio.failed),
             )
         )
+
+
+def start_of(
+    config: AuditSettings, command: str, models: Sequence[ImageModel], checkers: Sequence[Checker]
+) -> Run:
+    """That an audit of these was started now."""
+    return provenance(
+        config,
+        command,
+        [model.model_id for model in models],
+        [checker.checker_id for checker in checkers],
+    )
+
+
+def settled_audit(config: AuditSettings, store: Store, command: str = "") -> Settled | None:
+    """What an audit concluded that has nothing left to do, without working it out again; None
+    where anything has changed since, and :class:`Audit` must be asked.
+
+    The start is kept, as that of every audit.
+
+    Raises:
+        UserError: a model or a checker cannot be opened as the configuration has it.
+    """
+    started = time.monotonic()
+    models = [open_model(settings) for settings in config.models]
+    checkers = [open_checker(settings) for settings in config.checkers]
+    found = recall(config, store, models, checkers)
+    if found is None:
+        return None
+    store.add_run(start_of(config, command, models, checkers))
+    seconds = time.monotonic() - started
+    return dataclasses.replace(found, summary=dataclasses.replace(found.summary, seconds=seconds))
 
 
 def _is_open(found: PairFinding) -> bool:

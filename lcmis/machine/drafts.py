@@ -15,6 +15,9 @@ import psutil
 
 _NAME = re.compile(r"\..*\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.tmp", re.DOTALL)
 
+CLOCKS_APART_SECONDS = 60.0
+"""That a disk on the network may be behind or ahead."""
+
 
 def draft_name(name: str) -> str:
     """For a file that will be called ``name``; no two writers, on any machine, share one."""
@@ -28,13 +31,25 @@ def sweep(files: Iterable[Path]) -> None:
     """
     for file in files:
         found = _NAME.fullmatch(file.name)
-        if (
-            found
-            and found["machine"] == _machine()
-            and not psutil.pid_exists(int(found["process"]))
-        ):
+        if found and found["machine"] == _machine() and not _writes(int(found["process"]), file):
             with contextlib.suppress(OSError):  # another one was quicker, or owns it
                 file.unlink()
+
+
+def _writes(process: int, file: Path) -> bool:
+    """Whether the process that began this file still lives, and no later one has its number."""
+    try:
+        found = psutil.Process(process)
+        began = found.create_time()
+        is_dead = found.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
+    try:
+        return not is_dead and began <= file.stat().st_mtime + CLOCKS_APART_SECONDS
+    except OSError:
+        return False
 
 
 def _machine() -> str:

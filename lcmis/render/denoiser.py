@@ -129,13 +129,11 @@ class UNetDenoiser:
         clean = latents.expand(samples, -1, -1, -1)
         noisy = self._schedule.add_noise(clean, noise, steps)
         texts = len(embeddings)
-        predicted = self._pipeline.unet(
+        predicted = self._predicted(
             noisy.repeat(texts, 1, 1, 1),
             steps.repeat(texts),
-            encoder_hidden_states=self._as_long_as_drawn(embeddings).repeat_interleave(
-                samples, dim=0
-            ),
-        ).sample
+            self._as_long_as_drawn(embeddings).repeat_interleave(samples, dim=0),
+        )
         wanted = self._wanted(clean, noise, steps).repeat(texts, 1, 1, 1)
         losses = (predicted - wanted).square().flatten(1).mean(1).view(texts, samples).mean(1)
         return losses[0] if texts == 1 else losses
@@ -157,7 +155,7 @@ class UNetDenoiser:
         shape = (noisy.shape[2], noisy.shape[3])
         text = self.read(prompt, padded=True).expand(len(WATCHED), -1, -1)
         with _watched(self._pipeline.unet) as seen:
-            self._pipeline.unet(noisy, steps, encoder_hidden_states=text)
+            self._predicted(noisy, steps, text)
         maps = torch.stack([_as_map(scores, shape) for scores in seen]).mean(0)
         offsets = self._pipeline.tokenizer(prompt, return_offsets_mapping=True).offset_mapping
         words: dict[str, list[int]] = {}
@@ -182,11 +180,7 @@ class UNetDenoiser:
         """
         noisy, steps = self._noised(picture)
         asked, *instead = (
-            self._pipeline.unet(
-                noisy,
-                steps,
-                encoder_hidden_states=self.read(said, padded=True).expand(len(steps), -1, -1),
-            ).sample
+            self._predicted(noisy, steps, self.read(said, padded=True).expand(len(steps), -1, -1))
             for said in (prompt, *others)
         )
         changes = [(one - asked).abs().mean((0, 1)) for one in instead]
@@ -208,7 +202,20 @@ class UNetDenoiser:
         pipeline = self._load()
         for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
             part.requires_grad_(False)
+        self._prepare(pipeline)
         return pipeline
+
+    def _prepare(self, pipeline: Any) -> None:
+        """What else a family needs before its parts are used."""
+
+    def _predicted(
+        self, noisy: torch.Tensor, steps: torch.Tensor, embeddings: torch.Tensor
+    ) -> torch.Tensor:
+        """What the U-Net makes of noised latents and of texts with padding, one for each."""
+        predicted: torch.Tensor = self._pipeline.unet(
+            noisy, steps, encoder_hidden_states=embeddings
+        ).sample
+        return predicted
 
     @cached_property
     def _schedule(self) -> Any:

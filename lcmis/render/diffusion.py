@@ -263,12 +263,14 @@ class DiffusersModel:
         if not self._family.is_differentiable:
             raise InversionError(
                 f"gradients do not reach the prompt of {self.model_id}, a "
-                f"{self._folder.class_name}: give a Stable Diffusion 1 or 2 model"
+                f"{self._folder.class_name}: give a Stable Diffusion 1, 2 or XL model"
             )
         from lcmis.render.denoiser import UNetDenoiser
+        from lcmis.render.denoiser_pair import TwoEncoderDenoiser
 
+        kind = TwoEncoderDenoiser if self._family.has_two_encoders else UNetDenoiser
         size = (self._template.height, self._template.width)
-        return UNetDenoiser(self.model_id, self._device, size, self._differentiable_pipeline)
+        return kind(self.model_id, self._device, size, self._differentiable_pipeline)
 
     def _differentiable_pipeline(self) -> Any:
         if (self._dtype, self._offload, self._execution) == ("float32", "none", Execution()):

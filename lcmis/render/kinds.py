@@ -277,13 +277,22 @@ class PipelineKind:
 
     @property
     def is_differentiable(self) -> bool:
-        """Whether :class:`lcmis.render.denoiser.UNetDenoiser` can take it apart: with CLIP's text
-        encoder alone, since a vector beside the text is no function of what the U-Net attends to.
+        """Whether a denoiser of ours can take it apart: a U-Net that is told by CLIP's text encoder
+        alone (:class:`lcmis.render.denoiser.UNetDenoiser`), or by two of them
+        (:class:`lcmis.render.denoiser_pair.TwoEncoderDenoiser`).
         """
+        encoder = self.folder.components().get("text_encoder")
+        known = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
         return (
-            self.folder.class_name == "StableDiffusionPipeline"
-            and self.folder.components()["text_encoder"][1] == "CLIPTextModel"
+            self.folder.class_name in known
+            and encoder is not None
+            and encoder[1] == "CLIPTextModel"
         )
+
+    @property
+    def has_two_encoders(self) -> bool:
+        """Whether the U-Net is told by two text encoders beside each other."""
+        return self.folder.class_name == "StableDiffusionXLPipeline"
 
     @cached_property
     def max_sequence_length(self) -> int | None:

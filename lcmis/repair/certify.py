@@ -193,7 +193,9 @@ class Certify:
         """
         started = time.monotonic()
         models = list(dict.fromkeys(model.model_id for _, model in self.plan))
-        self.store.add_run(provenance(self.config, command, models, [self.judge.checker_id]))
+        this_run = provenance(self.config, command, models, [self.judge.checker_id])
+        self.store.add_run(this_run)
+        self.studio.run_id = this_run.run_id
         done: dict[int, Proof] = {}
 
         def task(place: int) -> None:

@@ -189,7 +189,9 @@ class Evolve:
         """
         started = time.monotonic()
         checkers = [self.judge.checker_id, self.guide.checker_id]
-        self.store.add_run(provenance(self.config, command, [self.model.model_id], checkers))
+        this_run = provenance(self.config, command, [self.model.model_id], checkers)
+        self.store.add_run(this_run)
+        self.studio.run_id = this_run.run_id
         self.studio.crew = self._repair.crew()
         with self.studio:
             evolution = evolve(

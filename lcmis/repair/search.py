@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +45,7 @@ from lcmis.repair import references
 from lcmis.repair.certify import prove, refuse_too_few, stand_together
 from lcmis.repair.evaluate import SEARCH_SEEDS, Bench, Evaluation, RepairProgress
 from lcmis.repair.methods import ranked
-from lcmis.repair.methods.ways import Experience, way
+from lcmis.repair.methods.ways import Evidence, Experience, way
 from lcmis.repair.references import Reference
 from lcmis.store import Store
 from lcmis.text import asking
@@ -178,7 +177,7 @@ class Repair:
         self.failing = self._failing()
         used = [one for one in (self.judge, self.guide, self.guard) if one]
         self.studio.together += [*used, *dict.fromkeys(model for model, _ in self.failing)]
-        self._experience: dict[str, Experience] = defaultdict(Experience)
+        self._experience = Experience()
 
     def _failing(self) -> list[tuple[ImageModel, PairFinding]]:
         """Pairs to repair, worst first, model by model.
@@ -237,7 +236,9 @@ class Repair:
         started = time.monotonic()
         models = [model.model_id for model in self.models]
         checkers = [one.checker_id for one in (self.judge, self.guide, self.guard) if one]
-        self.store.add_run(provenance(self.config, command, models, checkers))
+        this_run = provenance(self.config, command, models, checkers)
+        self.store.add_run(this_run)
+        self.studio.run_id = this_run.run_id
         repaired: list[Repaired] = []
         self.studio.crew = self.crew()
         with self.studio:
@@ -292,9 +293,10 @@ class Repair:
             for one in tasks:
                 one()
         for model, finding in some:
-            self._experience[model.model_id].learn(
+            self._experience.learn(
+                model.model_id,
                 finding.pair,
-                _lost(finding),
+                _evidence(finding),
                 self._trials((finding.pair.key, model.model_id)),
                 self.config.threshold,
             )
@@ -464,8 +466,10 @@ class Repair:
         """By the pairs of earlier rounds: searched again, and by any number of workers, it goes the
         same way.
         """
-        known, lost = self._experience[model.model_id], _lost(finding)
-        return lambda candidate: known.share(way(finding.pair, lost, candidate))
+        known, seen = self._experience, _evidence(finding)
+        return lambda candidate: known.share(
+            model.model_id, seen, way(finding.pair, seen.lost, candidate)
+        )
 
     def _teller(
         self, model: ImageModel, finding: PairFinding, before: Sequence[Repaired]
@@ -579,8 +583,8 @@ def _missing(finding: PairFinding) -> tuple[int, int]:
     return missing(Verdict.A_MISSING) + both, missing(Verdict.B_MISSING) + both
 
 
-def _lost(finding: PairFinding) -> Side:
-    return lost_of(*_missing(finding))
+def _evidence(finding: PairFinding) -> Evidence:
+    return Evidence(lost_of(*_missing(finding)), intruded=finding.intruder is not None)
 
 
 def _refuse_impossible(settings: RepairSettings) -> None:

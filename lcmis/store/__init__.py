@@ -12,14 +12,13 @@ from sqlalchemy.orm import InstrumentedAttribute
 from lcmis.errors import StoreError
 from lcmis.machine.pictures import picture_hash
 from lcmis.store import documents, schema
-from lcmis.store.asked import RunDoor
+from lcmis.store.asked import RunDoor, add_shifts
 from lcmis.store.connect import sentences
 from lcmis.store.evidence import Evidence
 from lcmis.store.failures import FailureDoor, insert_failure, still_failed
 from lcmis.store.labels import LabelDoor
 from lcmis.store.notes import NoteDoor
 from lcmis.store.pictures import Drawn, Listed, PictureDoor, add_drawn, add_links, unlinked
-from lcmis.store.rows import CHUNK
 from lcmis.store.scores import ScoreDoor, add_answers
 from lcmis.store.searches import SearchDoor, add_exchanges
 from lcmis.store.tables import (
@@ -36,9 +35,10 @@ from lcmis.store.tables import (
     RenderRow,
     RunRow,
     ScoreRow,
+    ShiftRow,
     TrialRow,
 )
-from lcmis.types import Exchange, Failure, Question, Score
+from lcmis.types import Exchange, Failure, Question, Score, Shift
 
 __all__ = ["Drawn", "Evidence", "Growth", "Listed", "Store", "StoreCounts", "picture_hash"]
 
@@ -60,6 +60,7 @@ class Growth:
     """How many facts of each kind are kept. Facts are only added: equal growth, equal store."""
 
     runs: int
+    shifts: int
     pairs: int
     links: int
     """Pictures linked to pairs: two pairs of one prompt share theirs."""
@@ -104,6 +105,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
         links: Mapping[str, Sequence[str]] | None = None,
         exchanges: Sequence[Exchange] = (),
         failures: Sequence[Failure] = (),
+        shifts: Sequence[Shift] = (),
     ) -> None:
         """Keep facts of many kinds, all of them or none: files first, then one transaction.
 
@@ -117,13 +119,14 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
             links: pair key → spec keys of pictures drawn for another pair, which are its too.
             exchanges: what services were asked and said.
             failures: what failed, counted after all else is there.
+            shifts: what workers did.
 
         Raises:
             UnknownNameError: a pair, a picture or a question is not in the store.
             StoreError: no room or no permission to write.
             ValueError: a render does not belong to its spec or its image.
         """
-        if links and not (drawn or scores or exchanges or failures):
+        if links and not (drawn or scores or exchanges or failures or shifts):
             with self._reading() as connection:
                 if not unlinked(connection, links):
                     return
@@ -138,6 +141,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
             add_exchanges(connection, exchanges)
             for failure in failures:
                 insert_failure(connection, failure)
+            add_shifts(connection, shifts)
 
     def counts(self) -> StoreCounts:
         """How much is stored."""
@@ -159,6 +163,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
         """How many facts of each kind there are; asked every few seconds, so it is quick."""
         tables = {
             "runs": RunRow,
+            "shifts": ShiftRow,
             "pairs": PairRow,
             "links": PairRenderRow,
             "renders": RenderRow,
@@ -203,19 +208,15 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
             if note.key != key:
                 yield f"the note {key} is not what its key says"
         known = set()
-        after = 0
-        while page := self.renders(after=after, limit=CHUNK):
-            after = page[-1].position
-            for listed in page:
-                if listed.spec.key != listed.render.spec_key:
-                    yield f"the spec {listed.render.spec_key} is not what its key says"
-                sha256 = listed.render.sha256
-                if sha256 and sha256 not in known:
-                    known.add(sha256)
-                    try:
-                        self.image(sha256)
-                    except StoreError as error:
-                        yield str(error)
+        for key, sha256, document in self._kept_specs():
+            if documents.spec_key(document) != key:
+                yield f"the spec {key} is not what its key says"
+            if sha256 and sha256 not in known:
+                known.add(sha256)
+                try:
+                    self.image(sha256)
+                except StoreError as error:
+                    yield str(error)
         expected = {self.image_place(sha256) for sha256 in known}
         for path in self._pictures.files():
             if path not in expected:

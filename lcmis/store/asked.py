@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from lcmis.machine.secrets import withheld
 from lcmis.store import documents
 from lcmis.store.door import Door
 from lcmis.store.rows import insert_new, pair_id
-from lcmis.store.tables import PairRow, RunRow
-from lcmis.types import ConceptPair, Run
+from lcmis.store.tables import PairRow, RunRow, ShiftRow
+from lcmis.types import ConceptPair, Run, Shift
 
 MAY_HOLD_SECRETS = ("command", "config")
 """Of a run: a database's address may stand there. Looked at on the way out, too, for what an lcmis
 kept that did not look."""
+
+_SHIFT = tuple(field.name for field in dataclasses.fields(Shift))
 
 
 class RunDoor(Door):
@@ -52,6 +54,20 @@ class RunDoor(Door):
                 for row in rows.mappings()
             ]
 
+    def shifts(self, run_id: str | None = None) -> list[Shift]:
+        """What workers did, oldest first; of one run, if it is named."""
+        statement = select(*(getattr(ShiftRow, name) for name in _SHIFT)).order_by(ShiftRow.id)
+        if run_id is not None:
+            statement = statement.where(ShiftRow.run_id == run_id)
+        with self._reading() as connection:
+            return [Shift(*row) for row in connection.execute(statement)]
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether this run was started on this very database."""
+        with self._reading() as connection:
+            found = connection.scalar(select(RunRow.id).where(RunRow.run_id == run_id))
+            return found is not None
+
     def add_pairs(self, pairs: Iterable[ConceptPair]) -> None:
         """Keep concept pairs; one that is there stays as it is, its source included."""
         rows = []
@@ -72,8 +88,15 @@ class RunDoor(Door):
     def pairs(self) -> list[ConceptPair]:
         """Every pair, in the order of arrival."""
         with self._reading() as connection:
-            texts = connection.scalars(select(PairRow.document).order_by(PairRow.id))
-            return [documents.pair(text) for text in texts]
+            rows = connection.execute(select(PairRow.key, PairRow.document).order_by(PairRow.id))
+            return [self._pair_of(row[0], row[1]) for row in rows]
+
+    def _pair_of(self, key: str, text: str) -> ConceptPair:
+        """One that was read before is not read again: what a key names never changes."""
+        found = self._read_pairs.get(key)
+        if found is None:
+            found = self._read_pairs[key] = documents.pair(text)
+        return found
 
     def pair(self, key_prefix: str) -> ConceptPair:
         """The pair of this key, of a key that begins so, or of exactly this prompt.
@@ -84,3 +107,14 @@ class RunDoor(Door):
         with self._reading() as connection:
             found = select(PairRow.document).where(PairRow.id == pair_id(connection, key_prefix))
             return documents.pair(connection.execute(found).scalar_one())
+
+
+def add_shifts(connection: Connection, shifts: Sequence[Shift]) -> None:
+    """Keep what workers did in a transaction that writes; what is there stays as it is."""
+    rows = [dataclasses.asdict(one) | {"key": one.key} for one in shifts]
+    for row in rows:
+        row["sentence"] = withheld(row["sentence"])
+        for name, value in row.items():
+            if isinstance(value, str):
+                documents.refuse_broken(value, f"shift.{name}")
+    insert_new(connection, ShiftRow, rows)

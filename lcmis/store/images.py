@@ -218,6 +218,7 @@ class PictureFolder:
         Raises:
             StoreError: it cannot be written.
         """
+        self._sweep()
         mark = self.root / DRAFTS / name
         try:
             mark.parent.mkdir(parents=True, exist_ok=True)
@@ -230,8 +231,10 @@ class PictureFolder:
         return (self.root / DRAFTS / name).exists()
 
     def take_away(self, name: str) -> None:
-        """A mark that has done its work."""
+        """A mark that has done its work, and what those left who died since it was put there."""
         (self.root / DRAFTS / name).unlink(missing_ok=True)
+        self._swept = False
+        self._sweep()
 
     def _write_whole(
         self, path: Path, content: Content, fill: Callable[[Content, IO[bytes]], object]

@@ -33,6 +33,7 @@ from lcmis.store.tables import (
     RenderRow,
     RunRow,
     ScoreRow,
+    ShiftRow,
     SpecRow,
     TrialRow,
 )
@@ -127,6 +128,7 @@ class _Transfer:
         for table in (ModelRow, CheckerRow, OptionRow, PairRow, QuestionRow):
             self._named(table)
         self._rows(RunRow, {})
+        self._rows(ShiftRow, {})
         self._pictures()
         self._rows(PairRenderRow, {"pair_id": PairRow, "render_id": RenderRow})
         self._rows(PairQuestionRow, {"pair_id": PairRow, "question_id": QuestionRow})

@@ -53,6 +53,32 @@ class RunRow(Base):
     checkers: Mapped[str] = mapped_column(server_default="[]")
 
 
+class ShiftRow(Base):
+    """What one worker of a run did for a while; about a run by its id, so that stores merge."""
+
+    __tablename__ = "shifts"
+    __table_args__ = (
+        CheckConstraint("(plugin = '') = (sentence != '')", name="work_or_sentence"),
+        CheckConstraint("pictures >= 0 AND answers >= 0 AND failures >= 0", name="counts"),
+        Index(None, "run_id", "id"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    run_id: Mapped[str]
+    worker: Mapped[str]
+    node: Mapped[str]
+    device: Mapped[str]
+    plugin: Mapped[str]
+    at: Mapped[str]
+    seconds: Mapped[float]
+    busy: Mapped[float]
+    pictures: Mapped[int]
+    answers: Mapped[int]
+    failures: Mapped[int]
+    log: Mapped[str]
+    sentence: Mapped[str]
+
+
 class PairRow(Base):
     """A concept pair; the document gives the value back, the columns are for asking."""
 

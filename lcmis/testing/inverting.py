@@ -293,7 +293,7 @@ def _assert_slope(
     slope = gradient.norm()
     assert slope.isfinite()
     assert slope > 0, "no gradient reaches the vectors"
-    step = 0.004 * at.norm() * gradient / slope
+    step = 0.0005 * at.norm() * gradient / slope
     with_step, without = (value(at + sign * step).sum().detach() for sign in (1, -1))
     measured = (with_step - without) / (2 * step.norm())
     assert abs(measured - slope) <= 0.03 * slope, (float(measured), float(slope))

@@ -12,7 +12,7 @@ from lcmis.errors import ProposalError, TextModelError
 from lcmis.plugins.protocols import TextModel
 from lcmis.text.prompts import wording
 from lcmis.text.prompts.shapes import TEXT, Schema, several, whole
-from lcmis.text.words import one_line
+from lcmis.text.words import one_line, places
 from lcmis.types import ConceptPair, Side, Stage
 
 if TYPE_CHECKING:
@@ -326,6 +326,139 @@ def stages(model: TextModel, pair: ConceptPair, num_steps: int) -> tuple[Stage, 
         Stage(prompt, 1.0 if end == num_steps else end / num_steps)
         for prompt, end in zip([*prompts[:-1], pair.prompt], ends, strict=True)
     )
+
+
+# ── prompts that were tried ──────────────────────────────────────────────────────────────────────
+
+MAX_LEVEL = 5
+"""Of visual detail, as R2F counts it."""
+
+
+def improve(
+    model: TextModel, pair: ConceptPair, tried: Iterable[tuple[str, float]], count: int
+) -> list[str]:
+    """Up to ``count`` prompts unlike those that were tried, which are shown with their scores.
+
+    Args:
+        model: any text model.
+        pair: what is to be painted.
+        tried: prompts with scores in [0, 1], the best last.
+        count: how many to ask for, from 1 up; what comes beyond is passed over.
+
+    Raises:
+        TextModelError: no reply.
+        ProposalError: the reply cannot be used, or holds no new prompt.
+
+    Source: Mañas et al., "Improving Text-to-Image Consistency via Automatic Prompt Optimization"
+    (OPT2I), arXiv 2403.17804 (a history of prompts with scores, in rising order); wording ours.
+    """
+    shown = [(one_line(prompt), score) for prompt, score in tried]
+    asked = wording("improve").format(
+        **_named(pair),
+        tried=_lines(
+            json.dumps({"prompt": prompt, "score": round(100 * score)}, ensure_ascii=False)
+            for prompt, score in shown
+        ),
+        count=count,
+    )
+    return _new_prompts(model, asked, [pair.prompt, *(prompt for prompt, _ in shown)], count)
+
+
+def mend(
+    model: TextModel,
+    pair: ConceptPair,
+    prompt: str,
+    unmet: Sequence[Side],
+    count: int,
+    intruder: str = "",
+) -> list[str]:
+    """Up to ``count`` prompts, each with one change to a prompt of which something is not seen.
+
+    Raises:
+        TextModelError: no reply.
+        ProposalError: the reply cannot be used, or changes nothing.
+
+    Source: CRAFT, flymy-ai, technical report, 2026 (questions that a picture fails, and edits aimed
+    at them); Pryzant et al., ProTeGi, EMNLP 2023 (faults in words, edits against them); wording
+    ours.
+    """
+    names = {side: one_line(pair.concept(side).name) for side in Side}
+    asked = wording("mend").format(
+        **_named(pair),
+        written=one_line(prompt),
+        unmet=", ".join(names[side] for side in unmet) or "the two together",
+        met=", ".join(name for side, name in names.items() if side not in unmet) or "nothing",
+        intruder=one_line(intruder) or "not known",
+        count=count,
+    )
+    return _new_prompts(model, asked, [prompt], count)
+
+
+def avoid(
+    model: TextModel, pair: ConceptPair, seen: Iterable[str], count: int, intruder: str = ""
+) -> list[str]:
+    """Up to ``count`` things that a picture should not show, none of which a pair asks for.
+
+    Args:
+        model: any text model.
+        pair: what is to be painted.
+        seen: captions of what was painted; may be none.
+        count: how many to ask for, from 1 up; what comes beyond is passed over.
+        intruder: what is painted instead, if that is known.
+
+    Raises:
+        TextModelError: no reply.
+        ProposalError: the reply cannot be used, or holds nothing that may be left out.
+
+    Source: the idea of NPC, a verifier, a captioner and a proposer of negative prompts; wording
+    ours.
+    """
+    asked = wording("avoid").format(
+        **_named(pair),
+        intruder=one_line(intruder) or "not known",
+        seen=_lines(map(one_line, seen)),
+        count=count,
+    )
+    said = _phrases(_answer(model, asked, whole(avoid=several(minItems=1)))["avoid"])
+    wanted = [one.name for one in (pair.a, pair.b)]
+    found = [one for one in said if not any(places(one, name) for name in wanted)]
+    if not found:
+        raise ProposalError(f"{model.model_id} named nothing that a picture may be without")
+    return found[:count]
+
+
+def frequent(model: TextModel, pair: ConceptPair) -> tuple[str, int]:
+    """A prompt for something common that looks alike, and the level of the detail that differs.
+
+    Raises:
+        TextModelError: no reply.
+        ProposalError: the reply cannot be used, or repeats the pair's prompt.
+
+    Source: Park et al., R2F, arXiv 2410.22376 (a frequent concept and a level of visual detail from
+    1 to 5 for each rare one); wording ours.
+    """
+    asked = wording("frequent").format(**_named(pair))
+    schema = whole(prompt=TEXT, level={"type": "integer", "minimum": 1, "maximum": MAX_LEVEL})
+    answer = _answer(model, asked, schema)
+    prompt = _sound(model, one_line(answer["prompt"]), MAX_PROMPT_LETTERS, "prompt")
+    if prompt.casefold() == one_line(pair.prompt).casefold():
+        raise ProposalError(f"{model.model_id} gave the pair's own prompt as the common one")
+    return prompt, int(answer["level"])
+
+
+def _new_prompts(model: TextModel, asked: str, known: Iterable[str], count: int) -> list[str]:
+    """Prompts of a reply that were not known, each one line and none twice."""
+    tried = {one_line(prompt).casefold() for prompt in known}
+    found = []
+    for prompt in map(
+        one_line, _answer(model, asked, whole(prompts=several(minItems=1)))["prompts"]
+    ):
+        if 0 < len(prompt) <= MAX_PROMPT_LETTERS and prompt.casefold() not in tried:
+            tried.add(prompt.casefold())
+            found.append(prompt)
+    if not found:
+        raise ProposalError(f"{model.model_id} gave no new prompt")
+    return found[:count]
 
 
 def _named(pair: ConceptPair) -> dict[str, str]:

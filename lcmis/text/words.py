@@ -94,6 +94,34 @@ def places(text: str, words: str) -> list[Span]:
     return spans
 
 
+LONGEST_RUN = 6
+"""Words with none between them that joins others; a sentence that lists looks has no more."""
+_JOINS = frozenset(
+    re.findall(
+        r"\w+",
+        "a an the and or but of in on at by to from with without for as into onto over under near "
+        "next beside behind before between inside outside upon above below is are be has have that "
+        "which whose who it its this these some no not than then while where first second",
+    )
+)
+_TORN = re.compile(r"\d[^\W\d]|[^\W\d]\d|[^\w\s,.;:!?'’()&-]|_")
+
+
+def is_salad(prompt: str) -> bool:
+    """Whether a prompt is words thrown together, as a search by gradients leaves them: a long run
+    of words that nothing joins, or signs and digits within words.
+
+    A rule of thumb for English, and no language model: what it takes for a sentence may be none.
+    """
+    if _TORN.search(prompt):
+        return True
+    run = longest = 0
+    for word in re.findall(r"[\w'’-]+|[,.;:!?]", prompt.casefold()):
+        run = 0 if word in _JOINS or not word[0].isalnum() else run + 1
+        longest = max(longest, run)
+    return longest > LONGEST_RUN
+
+
 def _lowered(text: str) -> str:
     """In small letters, each in its place: ``İ`` alone would become two."""
     return text.lower() if text.isascii() else "".join(letter.lower()[0] for letter in text)

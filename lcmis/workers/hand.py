@@ -125,6 +125,7 @@ class Hand:
             said=tuple(said),
             unsaid=tuple(unsaid),
             worker=self._name,
+            seconds=seconds,
         )
 
     def _check(self, order: CheckOrder) -> Delivery:
@@ -140,7 +141,9 @@ class Hand:
         TALK.info(
             "%s asked %s %d times in %.2f s", self._name, order.checker, len(order.asked), seconds
         )
-        return Delivery(order, said=tuple(said), unsaid=tuple(unsaid), worker=self._name)
+        return Delivery(
+            order, said=tuple(said), unsaid=tuple(unsaid), worker=self._name, seconds=seconds
+        )
 
     def _ask(
         self, order: DrawOrder, images: Mapping[str, Image]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import queue
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -15,6 +17,8 @@ from lcmis.workers.orders import CheckOrder, Delivery, DrawOrder, Order, Painted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+AT_ONCE = 32
+"""Pictures from the store that one order asks about."""
 CHECKS = 2
 """Orders to check that may lie before the checkers; until there is room, nothing is drawn."""
 
@@ -35,6 +39,8 @@ class Here:
         self._checkers: dict[str, Checker] = {}
         self._order: DrawOrder | None = None
         self._last = ""
+        self._device = ""
+        """On which was drawn last."""
         self._flights = _Flights()
         self._checking: dict[Future[Delivery], CheckOrder] = {}
         self._answered: queue.SimpleQueue[Future[Delivery]] = queue.SimpleQueue()
@@ -75,6 +81,7 @@ class Here:
         """Begin to check it, or remember to draw it."""
         if isinstance(order, DrawOrder):
             self._last, self._order = order.model, order
+            self._device = order.specs[0].device
             return
         if self._hand is None:
             self._hand = ThreadPoolExecutor(1, "lcmis-checker")
@@ -88,9 +95,13 @@ class Here:
         return bool(self._order or self._flights.is_under_way or self._checking)
 
     @property
-    def has_idle(self) -> bool:
+    def runs_low(self) -> bool:
         """Whether nothing is done at all: what is checked may bring more to be drawn with it."""
         return not self.is_busy
+
+    def check_size(self, pictures: int) -> int:
+        """As many as may lie in memory together."""
+        return AT_ONCE
 
     def reports(self) -> list[Delivery]:
         """Draw what is to be drawn, or wait for what is checked."""
@@ -103,6 +114,14 @@ class Here:
                 return [paint(model, order), *self._heard()]
             return self._flights.landed()
         return [self._heard_of(self._answered.get()), *self._heard()]
+
+    def whereabouts(self, worker: str) -> tuple[str, str, str]:
+        """Of this process; what it says it prints."""
+        return platform.node(), self._device, ""
+
+    def troubles(self) -> list[tuple[str, str]]:
+        """It would be dead."""
+        return []
 
     def stop(self) -> list[Delivery]:
         """What had come of a service, and what was being checked."""
@@ -124,8 +143,10 @@ class Here:
         images = dict(order.images)
         for key, sha256 in order.stored.items():
             images[key] = self._store.image(sha256)
+        started = time.monotonic()
         said, unsaid = ask(self._checkers[order.checker], order.asked, images)
-        return Delivery(order, said=tuple(said), unsaid=tuple(unsaid))
+        seconds = time.monotonic() - started
+        return Delivery(order, said=tuple(said), unsaid=tuple(unsaid), seconds=seconds)
 
     def _heard(self) -> list[Delivery]:
         heard = []

@@ -103,6 +103,8 @@ class Delivery:
     remarks: tuple[Exchange, ...] = ()
     work: Work = NO_WORK
     worker: str = ""
+    seconds: float = 0.0
+    """That the worker's device was busy with it."""
     closed: ServiceClosed | None = None
     """Why no more comes of its kind, once what came is kept."""
 
@@ -148,8 +150,14 @@ class Crew(Protocol):
         ...
 
     @property
-    def has_idle(self) -> bool:
-        """Whether somebody has nothing to do, and no order given before will change that."""
+    def runs_low(self) -> bool:
+        """Whether somebody has nothing to do, or soon will have: then it is time to look for more,
+        to fill no batch, or to guess.
+        """
+        ...
+
+    def check_size(self, pictures: int) -> int:
+        """Pictures of one order to check, where so many are to be asked about."""
         ...
 
     @property
@@ -160,6 +168,14 @@ class Crew(Protocol):
     @property
     def left_out(self) -> list[str]:
         """Who kept failing and works no more, a sentence each."""
+        ...
+
+    def whereabouts(self, worker: str) -> tuple[str, str, str]:
+        """The node, the device and the log of whoever has this name."""
+        ...
+
+    def troubles(self) -> list[tuple[str, str]]:
+        """Who died or was left out since the last call, and why."""
         ...
 
     @property
@@ -202,6 +218,7 @@ def paint(model: ImageModel, order: DrawOrder) -> Delivery:
         ),
         remarks=tuple(remarks_of(model)),
         work=work_of(model) - before,
+        seconds=seconds,
         closed=closed,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 import socket
 import time
@@ -25,12 +26,21 @@ from lcmis.workers.hand import Hand, Hello, Trouble
 from lcmis.workers.here import Here
 from lcmis.workers.orders import Delivery, DrawOrder, Order, Painted, Unsaid
 
-IN_FLIGHT = 2
-"""Orders that one worker has at once: one on its device, one before or behind it."""
+HANDS = 3
+"""Orders that a worker works on at once: one on its device, others before or behind it."""
+IN_HAND_SECONDS = 2.0
+"""Work that lies before a device: longer than this process ever takes to hand out more."""
+MOST_IN_HAND = 16
+LEAST_IN_HAND = 2
+"""Orders of one worker, of whatever length: one on its device, and one that follows at once."""
+CHECKED_AT_ONCE = (4, 32)
+"""Pictures of one order to check: few where all devices would not get one, many where all do."""
 DEATHS = 6
 """So many in a row, and a worker is left out."""
 LOSSES = 4
 """So many workers died over one order, and it has failed."""
+ACTIVITIES = ("drawing", "checking", "waiting", "beginning")
+"""What a worker may be doing, as it is told."""
 PATIENCE_SECONDS = 180.0
 """For a place in the cluster, where nobody is at work."""
 GREETING_SECONDS = 60.0
@@ -56,17 +66,42 @@ class _Worker:
     greeting: Any = None
     """What it is waited for to say first."""
     pictures: int = 0
+    seconds: float | None = None
+    """That an order takes, as seen of the last ones."""
 
     def __str__(self) -> str:
         return f"{self.name} on {self.node or 'no node yet'}"
 
     @property
     def has_room(self) -> bool:
-        return self.is_ready and len(self.orders) < IN_FLIGHT
+        return self.is_ready and len(self.orders) < self.depth
 
     @property
-    def is_idle(self) -> bool:
-        return self.is_ready and not self.orders
+    def depth(self) -> int:
+        """Orders it may have, so that it has something to do until somebody looks after it."""
+        if self.seconds is None:
+            return LEAST_IN_HAND
+        wanted = 1 + math.ceil(IN_HAND_SECONDS / max(self.seconds, 1e-3))
+        return max(LEAST_IN_HAND, min(MOST_IN_HAND, wanted))
+
+    @property
+    def runs_low(self) -> bool:
+        return self.is_ready and len(self.orders) < LEAST_IN_HAND
+
+    @property
+    def activity(self) -> str:
+        """One of :data:`ACTIVITIES`."""
+        if not self.is_ready:
+            return "beginning"
+        order = next(iter(self.orders.values()), None)
+        if order is None:
+            return "waiting"
+        return "drawing" if isinstance(order, DrawOrder) else "checking"
+
+    def took(self, seconds: float) -> None:
+        """Learn how long an order takes; the last ones count most."""
+        before = seconds if self.seconds is None else self.seconds
+        self.seconds = before + (seconds - before) / 4
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +144,7 @@ class Ray:
         self._store = store
         self._settings = settings
         self._named = (dict(models), dict(checkers))
+        self._versions = versions()
         beside = Path(store.pictures.address).parent if store.pictures.is_local else Path()
         self._log_folder = beside / "logs"
         self._patience = patience
@@ -119,6 +155,7 @@ class Ray:
         self._again: deque[Order] = deque()
         self._come: list[Delivery] = []
         """What was heard and not reported yet."""
+        self._troubles: list[tuple[str, str]] = []
         self._lost: Counter[int] = Counter()
         """How many workers died over an order, by its identity."""
         self._chosen: _Worker | None = None
@@ -254,12 +291,12 @@ class Ray:
 
     def _hire(self, worker: _Worker) -> None:
         self._log_folder.mkdir(parents=True, exist_ok=True)
-        log = self._log_folder.absolute() / f"{worker.name.replace(' ', '-')}.log"
+        log = self._log_of(worker)
         pool = worker.pool
         options: dict[str, Any] = {
             "num_cpus": 0 if pool.gpus else 1,
             "num_gpus": pool.gpus,
-            "max_concurrency": IN_FLIGHT,
+            "max_concurrency": HANDS,
             "max_restarts": 0,
         }
         if pool.memory:
@@ -270,6 +307,9 @@ class Ray:
         )
         worker.is_ready = False
         worker.greeting = worker.actor.hello.remote(self._probe)
+
+    def _log_of(self, worker: _Worker) -> Path:
+        return self._log_folder.absolute() / f"{worker.name.replace(' ', '-')}.log"
 
     # ── who does what ────────────────────────────────────────────────────────────────────────
 
@@ -345,18 +385,36 @@ class Ray:
         return bool(self._here.is_busy or self._again or any(one.orders for one in self._workers()))
 
     @property
-    def has_idle(self) -> bool:
-        """Whether a worker waits for an order."""
+    def runs_low(self) -> bool:
+        """Whether a worker waits for an order, or will as soon as its last one is done."""
         if not self._pools or not self._workers():
-            return self._here.has_idle
-        return not self._again and any(one.is_idle for one in self._workers())
+            return self._here.runs_low
+        return not self._again and any(one.runs_low for one in self._workers())
+
+    def check_size(self, pictures: int) -> int:
+        """So that everybody who is able gets some."""
+        least, most = CHECKED_AT_ONCE
+        return max(least, min(most, pictures // (LEAST_IN_HAND * max(1, len(self._workers())))))
+
+    def whereabouts(self, worker: str) -> tuple[str, str, str]:
+        """Of one of these, or of this process."""
+        for one in self._workers():
+            if one.name == worker:
+                return one.node, one.device, str(self._log_of(one))
+        return self._here.whereabouts(worker)
+
+    def troubles(self) -> list[tuple[str, str]]:
+        """Who died or was left out since the last call, and why."""
+        troubles, self._troubles = self._troubles, []
+        return troubles
 
     @property
     def told(self) -> str:
-        """How many work, of how many, and how fast."""
-        every = self._workers()
-        ready = [one for one in every if one.is_ready]
-        return f"{len(ready)} of {len(every)} workers on {len({one.node for one in ready})} nodes"
+        """How many do what, and where."""
+        counts = Counter(one.activity for one in self._workers() if not one.is_out)
+        nodes = len({one.node for one in self._workers() if one.is_ready})
+        does = ", ".join(f"{counts[name]} {name}" for name in ACTIVITIES if counts[name])
+        return does + (f", on {nodes} nodes" if nodes > 1 else "")
 
     @property
     def draws_ahead(self) -> bool:
@@ -397,25 +455,37 @@ class Ray:
         ready, _ = self._ray.wait(every, num_returns=1, timeout=seconds)
         if ready:
             ready, _ = self._ray.wait(every, num_returns=len(every), timeout=0)
-        for ref in ready:
+        for ref, said in self._got(ready):
             worker = pending.get(ref) or greetings[ref]
             if ref not in worker.orders and ref is not worker.greeting:
                 continue  # it died over another order, and this one is given out again
-            try:
-                said = self._ray.get(ref)
-            except self._ray.exceptions.RayActorError as error:
-                self._come += self._bury(worker, _first_line(error))
-                continue
-            if ref in worker.orders:
+            if isinstance(said, Exception):
+                self._come += self._bury(worker, _first_line(said))
+            elif ref in worker.orders:
                 self._come.append(self._heard(worker, worker.orders[ref], said))
                 del worker.orders[ref]
             else:
                 self._greeted(worker, said)
 
+    def _got(self, ready: Sequence[Any]) -> list[tuple[Any, Any]]:
+        """What these say, all at once; the death of whoever cannot say anything any more."""
+        try:
+            return list(zip(ready, self._ray.get(list(ready)), strict=True))
+        except self._ray.exceptions.RayActorError:
+            pass
+        got = []
+        for ref in ready:
+            try:
+                got.append((ref, self._ray.get(ref)))
+            except self._ray.exceptions.RayActorError as error:
+                got.append((ref, error))
+        return got
+
     def _heard(self, worker: _Worker, order: Order, said: Delivery | Trouble) -> Delivery:
         if isinstance(said, Trouble):
             raise ConfigError(f"{worker}: {said.sentence}")
         worker.deaths = 0
+        worker.took(said.seconds)
         worker.pictures += len(said.painted)
         self._lost.pop(id(order), None)
         return dataclasses.replace(said, order=order)
@@ -429,7 +499,7 @@ class Ray:
             self._refuse(worker, f"cannot begin: {said.sentence}")
             return
         worker.node, worker.device = said.node, said.device
-        if other := _other_versions(said):
+        if other := _other_versions(said, self._versions):
             self._refuse(
                 worker,
                 f"has other versions: {', '.join(other)}; install the same everywhere, since they "
@@ -494,6 +564,7 @@ class Ray:
         worker.is_ready = False
         self._since = time.monotonic()
         if worker.deaths < DEATHS:
+            self._troubles.append((worker.name, f"it died, and another took its place: {why}"))
             self._hire(worker)
         else:
             self._leave_out(worker, f"it died {DEATHS} times without a result; the last: {why}")
@@ -502,6 +573,7 @@ class Ray:
     def _leave_out(self, worker: _Worker, why: str) -> None:
         worker.is_out, worker.is_ready = True, False
         self.left_out.append(f"{worker} is left out: {why}")
+        self._troubles.append((worker.name, f"it is left out: {why}"))
         self._ray.kill(worker.actor)
 
     def _refuse_nobody(self) -> None:
@@ -556,9 +628,8 @@ class Ray:
             self._ray.shutdown()
 
 
-def _other_versions(said: Hello) -> list[str]:
+def _other_versions(said: Hello, ours: Mapping[str, str]) -> list[str]:
     """What a worker has otherwise, with what is here."""
-    ours = versions()
     return [
         f"{name} {said.versions.get(name, 'missing')} (here {ours[name]})"
         for name in ours

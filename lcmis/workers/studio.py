@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import ConceptPair, Failure, Question, Render, RenderSpec, Score
 from lcmis.workers.here import Here
 from lcmis.workers.orders import Asked, CheckOrder, Crew, Delivery, DrawOrder, Painted, Wish
+from lcmis.workers.shifts import Shifts
 from lcmis.workers.turns import Turns
 from lcmis.workers.writer import Parcel, StoreWriter
 
@@ -25,15 +27,20 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Item = TypeVar("Item")
-AT_ONCE = 32
-"""Pictures from the store that one order asks about."""
-DONE = 256
-"""Wishes that are done before anybody asks what follows from them, while there is work."""
+FOLLOWED = 64
+"""Wishes of which it is asked at once what follows from them; then who has drawn is heard again."""
+SHARE = 0.1
+"""Of the time that may go into asking what follows, as long as everybody has enough to do."""
+PAUSE_SECONDS = 2.0
+"""Until it is asked again at the latest, so that whoever watches sees what is decided."""
 
 Then = Callable[[Sequence[Wish]], Iterable[Wish]]
 """What is wished for once these are done."""
 Guess = Callable[[], Iterable[Wish]]
 """What is likely to be wished for next, the likeliest first."""
+Spare = Callable[[], Sequence[Wish]]
+"""What can be made at any time from now on, a part of it at every call; nothing where there is none
+yet, and nothing at the end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +85,8 @@ class Studio:
         """Keys of items that failed here, or were left out."""
         self._counted: set[str] = set()
         """Those that tell of something else that is wrong."""
+        self.run_id = ""
+        """Under which it is kept who did what; nothing is where no run is recorded."""
         self._max_failures = max_failures
         self._share = share
         self._floor: _Floor | None = None
@@ -123,6 +132,7 @@ class Studio:
         then: Then | None = None,
         guess: Guess | None = None,
         heard: Callable[[Delivery], None] | None = None,
+        spare: Spare | None = None,
     ) -> None:
         """Work until nothing is wished for any more.
 
@@ -132,16 +142,18 @@ class Studio:
             guess: asked where somebody would have nothing to do; what is drawn ahead counts only
                 if it is then wished for.
             heard: told of all that came, once it is on its way into the store.
+            spare: asked where somebody would have nothing to do, before anything is guessed.
         """
         with StoreWriter(self.store) as writer:
             floor = _Floor(self, writer)
             self._floor = floor
             try:
-                floor.run(wishes, then, guess, heard)
+                floor.run(wishes, _Asks(then, guess, heard, spare))
             finally:
                 with undisturbed():
                     for late in self.crew.stop():
                         floor.keep(late, is_last=True)
+                    floor.keep_shifts()
                 self._floor = None
 
     def collect(
@@ -195,6 +207,16 @@ class Studio:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Asks:
+    """Who is asked and told as the work goes on; :meth:`Studio.work_on` says of what."""
+
+    then: Then | None
+    guess: Guess | None
+    heard: Callable[[Delivery], None] | None
+    spare: Spare | None
+
+
 class _Floor:
     """One stretch of work: what is open, what is ready, what is under way."""
 
@@ -209,45 +231,67 @@ class _Floor:
         self._waiting: dict[_Place, list[_Open]] = {}
         """Who waits for an answer."""
         self._checks: dict[str, deque[CheckOrder]] = defaultdict(deque)
-        self._done: list[Wish] = []
+        self._done: deque[tuple[int, Wish]] = deque()
+        """With the number of parcels that must be in the store before anybody is told."""
+        self._next_follow = 0.0
+        self._shifts = Shifts(studio.run_id, studio.crew)
         self._ahead: dict[str, Delivery | None] = {}
         """What nobody has asked for yet, by its key; None while it is under way."""
 
-    def run(
-        self,
-        wishes: Iterable[Wish],
-        then: Then | None,
-        guess: Guess | None,
-        heard: Callable[[Delivery], None] | None,
-    ) -> None:
+    def run(self, wishes: Iterable[Wish], asks: _Asks) -> None:
         self._admit(wishes)
         while True:
             self._hand_out()
-            if self._done and (
-                len(self._done) >= DONE or self._crew.has_idle or not any(self._ready.values())
-            ):
-                self._admit(self._follow(then))
+            if self._is_time_to_follow():
+                self._follow(asks.then)
                 continue
-            if self._crew.has_idle:
+            if self._needs_more:
                 self._hand_out(partly=True)
-                if guess is not None and self._crew.draws_ahead and self._crew.has_idle:
-                    self._draw_ahead(guess)
+                if self._needs_more and asks.spare is not None and (more := asks.spare()):
+                    self._admit(more)
+                    continue
+                if self._crew.runs_low and self._crew.draws_ahead and asks.guess is not None:
+                    self._draw_ahead(asks.guess)
             if not (self._crew.is_busy or any(self._ready.values()) or any(self._checks.values())):
                 return
             for report in self._crew.reports():
                 self.keep(report)
-                if heard is not None:
-                    heard(report)
+                if asks.heard is not None:
+                    asks.heard(report)
 
     # ── wishes ───────────────────────────────────────────────────────────────────────────────
 
-    def _follow(self, then: Then | None) -> Iterable[Wish]:
-        done, self._done = self._done, []
-        self.writer.settle()
-        return () if then is None else then(done)
+    @property
+    def _needs_more(self) -> bool:
+        return self._crew.runs_low or not self._crew.is_busy
 
-    def _admit(self, wishes: Iterable[Wish]) -> None:
-        """Find out what is missing, for all of them at once."""
+    def _is_time_to_follow(self) -> bool:
+        """As soon as somebody needs more to do, and else so seldom that it costs little."""
+        if not self._done:
+            return False
+        return self._needs_more or (
+            self._done[0][0] <= self.writer.written and time.monotonic() >= self._next_follow
+        )
+
+    def _follow(self, then: Then | None) -> None:
+        """Ask what is wished for after what is done, as far as all of it is in the store."""
+        started = time.monotonic()
+        if self._needs_more:
+            self.writer.settle()
+        some: list[Wish] = []
+        while self._done and self._done[0][0] <= self.writer.written and len(some) < FOLLOWED:
+            some.append(self._done.popleft()[1])
+        if then is not None:
+            self._admit(then(some), goes_on=True)
+        ended = time.monotonic()
+        self._next_follow = ended + min(PAUSE_SECONDS, (ended - started) / SHARE)
+
+    def _admit(self, wishes: Iterable[Wish], *, goes_on: bool = False) -> None:
+        """Find out what is missing, for all of them at once.
+
+        What goes on with something begun comes before what is not begun: so one after the other is
+        brought to its end, and not everything at last.
+        """
         opened = [_Open(wish) for wish in wishes]
         if not opened:
             return
@@ -270,7 +314,7 @@ class _Floor:
                     if key not in self._owners and key not in self._ahead:
                         fresh[key] = spec
                     self._owners.setdefault(key, []).append(one)
-        self._make_ready(list(fresh.values()))
+        self._make_ready(list(fresh.values()), comes_first=goes_on)
         for report in [self._ahead.get(key) for key in specs if self._ahead.get(key)]:
             assert report is not None
             self.keep(report)
@@ -286,7 +330,7 @@ class _Floor:
                 checker.kept = self._store
         self._crew.know(models, checkers)
 
-    def _make_ready(self, specs: Sequence[RenderSpec]) -> None:
+    def _make_ready(self, specs: Sequence[RenderSpec], *, comes_first: bool) -> None:
         together = self._studio.together
         if specs and together:
             self._crew.begin(together)
@@ -296,14 +340,17 @@ class _Floor:
             by_model[spec.model].append(spec)
         for model, some in by_model.items():
             ready = self._ready.setdefault(model, deque())
-            ready.extend(some)
+            if comes_first:
+                ready.extendleft(reversed(some))
+            else:
+                ready.extend(some)
             if any(len(spec.stages) > 1 for spec in some):
                 self._ready[model] = deque(in_trunk_order(list(ready)))
 
     def _close(self, one: _Open) -> None:
         if not (one.pictures or one.answers or one.is_done):
             one.is_done = True
-            self._done.append(one.wish)
+            self._done.append((self.writer.brought, one.wish))
 
     # ── questions ────────────────────────────────────────────────────────────────────────────
 
@@ -323,7 +370,7 @@ class _Floor:
             for one, item in items:
                 if item in unanswered and self._await(one, checker_id, item):
                     fresh[item[0]].append(item)
-            for keys in batches(list(fresh), AT_ONCE):
+            for keys in batches(list(fresh), self._crew.check_size(len(fresh))):
                 renders = self._store.renders_of(keys)
                 hashes = {key: render.sha256 for key, (_, render) in renders.items()}
                 self._to_check(
@@ -413,7 +460,7 @@ class _Floor:
                 by_model[spec.model].append((wish, spec))
         for model, some in by_model.items():
             for batch in batches(some, self._crew.batch_size(model) or 1):
-                if not self._crew.has_idle or self._crew.wanted({model: len(batch)}) is None:
+                if not self._crew.runs_low or self._crew.wanted({model: len(batch)}) is None:
                     break
                 specs = tuple(spec for _, spec in batch)
                 self._ahead |= dict.fromkeys(spec.key for spec in specs)
@@ -431,6 +478,9 @@ class _Floor:
         """
         failed = [(one.spec_key, "check", one.sentence) for one in report.unsaid]
         with undisturbed():
+            self._shifts.heard(report)
+            if self._shifts.is_due:
+                self.keep_shifts()
             if isinstance(report.order, DrawOrder):
                 report = self._lay_aside(report)
             owners = {one.spec.key: self._owners.pop(one.spec.key) for one in report.painted}
@@ -455,6 +505,11 @@ class _Floor:
                 self._studio.fail(*item)
         if report.closed is not None and not is_last:
             raise report.closed
+
+    def keep_shifts(self) -> None:
+        """Send what everybody has done on its way into the store."""
+        if shifts := self._shifts.ended():
+            self.writer.bring(Parcel(shifts=shifts))
 
     def _lay_aside(self, report: Delivery) -> Delivery:
         """What is left of a report without the pictures that nobody has asked for yet."""

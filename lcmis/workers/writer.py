@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from lcmis.store import Drawn, Store
-from lcmis.types import Exchange, Failure, Question, Score
+from lcmis.types import Exchange, Failure, Question, Score, Shift
 
 WAITING = 32
 """Parcels that may wait to be written: who brings more waits for the disk."""
@@ -24,6 +24,7 @@ class Parcel:
     questions: Iterable[Question] = ()
     exchanges: Sequence[Exchange] = ()
     failures: Sequence[Failure] = ()
+    shifts: Sequence[Shift] = ()
 
 
 class StoreWriter:
@@ -37,6 +38,10 @@ class StoreWriter:
         self._waiting: deque[Parcel] = deque()
         self._begun: deque[Future[None]] = deque()
         self._hand = ThreadPoolExecutor(1, "lcmis-writer")
+        self.brought = 0
+        """Parcels so far."""
+        self.written = 0
+        """Of them, those that are in the store."""
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +62,7 @@ class StoreWriter:
         while self._begun and (self._begun[0].done() or len(self._waiting) >= WAITING):
             self._begun.popleft().result()
         self._waiting.append(parcel)
+        self.brought += 1
         self._begun.append(self._hand.submit(self._write))
 
     def _write(self) -> None:
@@ -69,4 +75,6 @@ class StoreWriter:
                 {one for parcel in parcels for one in parcel.questions},
                 exchanges=[one for parcel in parcels for one in parcel.exchanges],
                 failures=[one for parcel in parcels for one in parcel.failures],
+                shifts=[one for parcel in parcels for one in parcel.shifts],
             )
+            self.written += len(parcels)

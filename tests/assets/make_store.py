@@ -39,6 +39,7 @@ from lcmis.types import (
     Run,
     Score,
     Seen,
+    Shift,
     Side,
     Stage,
     Trial,
@@ -137,6 +138,20 @@ NAMED = Nomination(  # as searches of the third schema leave it
     f"{DRAWN.key} by model@1",
 )
 RUN = Run("run-1", "2026-01-02T03:04:05Z", "audit", "{}", '{"lcmis":"0.1.0"}', "abc", "cpu")
+SHIFT = Shift(
+    "run-1",
+    "worker 1",
+    "node-a",
+    "NVIDIA H100",
+    "model@1",
+    "2026-01-02T03:05:05Z",
+    60.0,
+    58.5,
+    240,
+    480,
+    1,
+    "/logs/worker-1.log",
+)
 WITH_IDS = dataclasses.replace(RUN, run_id="run-2", models=("model@1",), checkers=(CHECKER,))
 
 
@@ -161,6 +176,7 @@ def fill(store: Store) -> None:
     store.add_scores([BOXED], [FOUND])
     store.add_notes([NOTE])
     store.add_labels([POINTED_OUT])
+    store.add_many(shifts=[SHIFT])
 
 
 def main() -> None:

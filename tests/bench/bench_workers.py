@@ -7,13 +7,16 @@ that 64 of them fit any machine; orders, scheduling, files and the store are lcm
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -68,9 +71,9 @@ def busy(seconds: float) -> None:
     BUSY.append((worker, start, time.monotonic()))
 
 
-def slow_disk(folder: images.PictureFolder, path: Path, image: Image.Image) -> None:
+def slow_disk(folder: images.PictureFolder, path: Path, content: Image.Image, fill: Any) -> None:
     time.sleep(REST["disk"])
-    written(folder, path, image)
+    written(folder, path, content, fill)
 
 
 written = images.PictureFolder._write_whole
@@ -207,19 +210,65 @@ def kills(folder: Path, wanted: int) -> None:
     print(f"\n{threads.num_killed} workers killed in {number} runs: 0 lost, 0 twice, equal stores")
 
 
+def left_over(folder: Path) -> list[str]:
+    """Files that belong to nothing; a store and its pictures are looked at by :func:`facts`."""
+    usual = ("pairs.toml", "store/facts.db", "store/logs/", "store/pictures/")
+    every = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return [name for name in every if not name.startswith(usual) or name.endswith(".tmp")]
+
+
+def drivers(folder: Path, wanted: int, workers: int = 4) -> None:
+    """The command itself killed as by ``kill -9``, most often early; then the same store."""
+    REST.update(picture=0.01, judge=0.002, disk=0.001)
+    audit(folder / "whole", 4, None, 12)
+    dice, killed, late = random.Random(2), 0, 0
+    while killed < wanted:
+        place = folder / f"driver-{killed}"
+        for _ in range(dice.randrange(1, 4)):
+            moment, begun = dice.choice([0.2, 1.0, 3.0]) * dice.random(), place / "begun"
+            place.mkdir(exist_ok=True)
+            with subprocess.Popen(
+                [sys.executable, __file__, "--child", str(place), "--workers", str(workers)],
+                stdout=subprocess.DEVNULL,
+            ) as child:
+                while child.poll() is None and not begun.exists():
+                    time.sleep(0.02)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(moment)
+                late += child.poll() is not None
+                child.kill()
+            begun.unlink(missing_ok=True)
+            killed += 1
+        audit(place, 4, None, 12)
+        assert facts(place) == facts(folder / "whole"), "another store"
+        assert not (left := left_over(place)), left
+        print(f"  {killed - late} killed so far, the same store, no file left over", flush=True)
+    print(
+        f"\n{killed - late} drivers killed with their workers ({late} had ended before): 0 lost, "
+        f"0 twice, no file left over, equal stores"
+    )
+
+
 if __name__ == "__main__":
     asked = argparse.ArgumentParser()
     asked.add_argument("--scale", type=float, default=5.0)
     asked.add_argument("--kills", type=int, default=100)
     asked.add_argument("--only", default="")
     asked.add_argument("--workers", type=int, nargs="+", default=[1, 8, 64])
+    asked.add_argument("--child", type=Path, help="for the kills of drivers: one audit there")
     given = asked.parse_args()
+    if given.child is not None:
+        REST.update(picture=0.01, judge=0.002, disk=0.001)
+        (given.child / "begun").touch()
+        audit(given.child, given.workers[0], None, 12)
+        sys.exit()
     with tempfile.TemporaryDirectory() as place:
         parts = {
             "waiting": lambda: waiting(Path(place), given.scale, given.workers),
             "gain": lambda: gain(Path(place)),
             "alone": lambda: alone(Path(place)),
             "kills": lambda: kills(Path(place), given.kills),
+            "drivers": lambda: drivers(Path(place), given.kills // 2),
         }
         for name, part in parts.items():
             if given.only in ("", name):

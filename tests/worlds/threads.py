@@ -49,8 +49,8 @@ class Threads:
         ready = [ref for ref in refs if ref in done][:num_returns]
         return ready, [ref for ref in refs if ref not in ready]
 
-    def get(self, ref: Future[Any]) -> Any:
-        return ref.result()
+    def get(self, refs: Future[Any] | list[Future[Any]]) -> Any:
+        return [ref.result() for ref in refs] if isinstance(refs, list) else refs.result()
 
     def kill(self, actor: _Actor) -> None:
         actor.die()

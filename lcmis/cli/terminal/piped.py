@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from rich.text import Text
 
+from lcmis.findings import words
 from lcmis.machine.console import stderr_console
 
 PAUSE_SECONDS = 15.0
 """Between two lines, also while nothing is heard from the work: models load for minutes."""
+
+
+SEEN_SECONDS = 5.0
+"""Before anybody says how fast it goes."""
+
+
+class Pace:
+    """How fast pictures come, and how long the rest will take, since somebody began to look."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: dict[str, tuple[float, int]] = {}
+
+    def told(self, who: str, done: int, expected: int) -> str:
+        """As ``"; 4.2 pictures/s, 3 min left"``; nothing before it can be told."""
+        now = self._clock()
+        since, before = self._first.setdefault(who, (now, done))
+        if done <= before or now - since < SEEN_SECONDS:
+            return ""
+        rate = (done - before) / (now - since)
+        left = words.duration(max(0, expected - done) / rate)
+        return f"; {rate:.1f} pictures/s, {left} left"
 
 
 class ProgressLines:

@@ -18,12 +18,13 @@ from lcmis.errors import ConfigError
 from lcmis.export.report import Report, gather, html
 from lcmis.export.report.contents import ModelPart
 from lcmis.export.report.page import environment_of
-from lcmis.findings import PairFinding, RepairFinding, short, words
+from lcmis.findings import PairFinding, RepairFinding, notes, short, words
 from lcmis.findings.comparison import Audited, Comparison, compare
+from lcmis.findings.notes import Noted
 from lcmis.judge import Decision
 from lcmis.machine import letters
 from lcmis.store import Evidence, Store
-from lcmis.types import ConceptPair, Verdict
+from lcmis.types import About, ConceptPair, Verdict
 
 COMPARED = 6
 """Couples of models that are compared, at the most."""
@@ -60,6 +61,8 @@ class SitePicture:
     key: str
     reason: str = ""
     """Why there is no file."""
+    noted: Noted = notes.NOTHING
+    """What people left on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,8 @@ def write_site(
             f"there are no pictures{f' of {model!r}' if model else ''}: models "
             f"{', '.join(part.finding.model for part in report.models) or 'none: run lcmis audit'}"
         )
-    shelf = _Shelf(store, folder)
+    noted = notes.noted(store.notes())
+    shelf = _Shelf(store, folder, noted)
     rows = [
         PaintedPair(part.name, found, tuple(shelf.shown(found, part.name)))
         for part in parts
@@ -132,11 +136,17 @@ def write_site(
     for row in rows:
         by_pair.setdefault(row.found.pair.key, []).append(row)
     for some in by_pair.values():
-        pages.write(some[0].page, "pair", pair=some[0].found.pair, rows=some)
+        pair = some[0].found.pair
+        said = noted.get((About.PAIR, pair.key), notes.NOTHING)
+        pages.write(some[0].page, "pair", pair=pair, rows=some, noted=said)
     pages.write("pictures.html", "pictures", count=sum(len(row.pictures) for row in rows))
     chosen = {part.finding.model for part in parts}
     changes = [
-        (one.found, list(shelf.changes(one.found)))
+        (
+            one.found,
+            list(shelf.changes(one.found)),
+            noted.get((About.REPAIR, one.found.certificate.nomination.key), notes.NOTHING),
+        )
         for one in report.repairs
         if one.found.model in chosen
     ]
@@ -187,6 +197,7 @@ def _data(rows: Iterable[PaintedPair]) -> str:
                     right,
                     letters.visible(one.caption),
                     one.key,
+                    letters.visible(_words_of(one.noted)),
                 ]
             )
     found = {
@@ -198,12 +209,22 @@ def _data(rows: Iterable[PaintedPair]) -> str:
     return f"window.SITE = {json.dumps(found, separators=(',', ':'))};\n"
 
 
+def _words_of(noted: Noted) -> str:
+    """All that people left on a picture, in one line."""
+    stars = [f"★ {', '.join(noted.stars)}"] if noted.stars else []
+    comments = [f"{note.rater}: {' '.join(note.text.split())}" for note in noted.comments]
+    return " · ".join((*stars, *noted.tags, *comments))
+
+
 class _Shelf:
     """Pictures of a site: each file copied once, as the store keeps it."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(
+        self, store: Store, folder: Path, noted: Mapping[tuple[About, str], Noted]
+    ) -> None:
         self._store = store
         self._folder = folder
+        self._noted = noted
         self._files: dict[str, str] = {}
         self.num_pictures = self.num_bytes = self.missing = 0
 
@@ -275,7 +296,8 @@ class _Shelf:
             reason = "the file of this picture is missing or damaged"
         is_right = verdict is Verdict.ALIGNED if verdict.is_scored else None
         key = words.short_key(item.spec_key)
-        return SitePicture(file, caption, is_right, model, item.seed, key, reason)
+        noted = self._noted.get((About.PICTURE, item.spec_key), notes.NOTHING)
+        return SitePicture(file, caption, is_right, model, item.seed, key, reason, noted)
 
     def _copied(self, sha256: str) -> str:
         if sha256 not in self._files:

@@ -142,7 +142,7 @@ def _needed(tools: Tools) -> tuple[Denoiser, Writer, Encoder]:
     if tools.denoiser is None:
         raise InversionError(
             "editor follows the gradient of the image model, which offers none: "
-            "take a Stable Diffusion 1 or 2 model"
+            "take a Stable Diffusion 1, 2 or XL model"
         )
     if tools.writer is None:
         raise InversionError(

@@ -96,7 +96,7 @@ class Pez:
             if tools.denoiser is None:
                 raise InversionError(
                     "pez was to follow the gradient of the image model, which offers none: "
-                    "take a Stable Diffusion 1 or 2 model, or pez through an encoder"
+                    "take a Stable Diffusion 1, 2 or XL model, or pez through an encoder"
                 )
             guides.append(_ByDenoiser(reference, tools.denoiser, dice))
         return guides

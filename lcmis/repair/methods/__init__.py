@@ -7,7 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from lcmis.plugins.protocols import Case, Evaluate
+from lcmis.text.words import is_salad
 from lcmis.types import Candidate, Seen, Trial
+
+CLEARLY = 0.15
+"""By how much word salad must be more surely right than a sentence, to be chosen."""
 
 
 def ranked(trials: Iterable[Trial], threshold: float) -> list[Candidate]:
@@ -15,7 +19,8 @@ def ranked(trials: Iterable[Trial], threshold: float) -> list[Candidate]:
 
     By the lower end of Wilson's one-sided 95 % interval of being right, so that four of four do not
     beat thirty of thirty-one, and nothing wins by having been tried least; where that is equal by
-    fitness, then by the fewest stages.
+    fitness, then by the fewest stages. Word salad is best only where its lower end is by
+    :data:`CLEARLY` above that of every sentence; otherwise the best sentence goes before it.
     """
     seen: dict[Candidate, dict[int, Seen]] = defaultdict(dict)
     for trial in trials:
@@ -31,7 +36,16 @@ def ranked(trials: Iterable[Trial], threshold: float) -> list[Candidate]:
                 fitness,
                 -len(candidate.stages),
             )
-    return sorted(standing, key=standing.__getitem__, reverse=True)
+    order = sorted(standing, key=standing.__getitem__, reverse=True)
+    sentences = [one for one in order if not _is_salad(one)]
+    if sentences and standing[order[0]][0] - standing[sentences[0]][0] < CLEARLY:
+        order.remove(sentences[0])
+        order.insert(0, sentences[0])
+    return order
+
+
+def _is_salad(candidate: Candidate) -> bool:
+    return any(is_salad(stage.prompt) for stage in candidate.stages)
 
 
 def halve(candidates: Sequence[Candidate], case: Case, evaluate: Evaluate, seeds: int) -> None:

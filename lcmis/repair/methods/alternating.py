@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from lcmis.plugins.protocols import Case, Evaluate
 from lcmis.repair.methods import halve
 from lcmis.repair.methods.phrases import alone, other
+from lcmis.text import asking
 from lcmis.types import Candidate, Stage
 
 LEVELS = (3, 5, 10, 20, 30)
@@ -26,9 +28,10 @@ FREQUENT = 2
 class Alternating:
     """Tries the frequent wordings at every level, the fewest steps first.
 
-    Deviations from the source: the frequent wording is the lost concept with a partner that the
-    pair itself names as usual, or else alone, where the source asks a text model; every level is
-    tried, where the source takes the one that the text model says.
+    With a text model, the frequent wording and the level that it names come first, as in the
+    source. Deviations from it: without one, the frequent wording is the lost concept with a partner
+    that the pair itself names as usual, or else alone; every level is tried, since a text model
+    cannot know where a model of its own kind decides.
     """
 
     seeds: int = 4
@@ -38,7 +41,8 @@ class Alternating:
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         """Search until one is left or the budget ends; none where the model reads no stages."""
-        halve(candidates(case), case, evaluate, self.seeds)
+        named = evaluate.attempt("a frequent wording", partial(_named, case))
+        halve(list(dict.fromkeys([*named, *candidates(case)])), case, evaluate, self.seeds)
 
 
 def candidates(case: Case) -> list[Candidate]:
@@ -46,7 +50,7 @@ def candidates(case: Case) -> list[Candidate]:
     if not case.supports_stages:
         return []
     steps = case.num_inference_steps
-    stops = sorted({max(2, round(stop / OF * steps)) for stop in LEVELS})
+    stops = sorted({_stop(level, steps) for level in range(1, len(LEVELS) + 1)})
     return list(
         dict.fromkeys(
             _in_turn(frequent, case.pair.prompt, stop, steps)
@@ -55,6 +59,27 @@ def candidates(case: Case) -> list[Candidate]:
             for frequent in frequents(case)
         )
     )
+
+
+def _named(case: Case) -> Iterator[Candidate]:
+    """What a text model takes for frequent, up to the step of the level that it says.
+
+    Raises:
+        TextModelError: no reply.
+        ProposalError: the reply cannot be used.
+    """
+    if case.text_model is None or not case.supports_stages:
+        return
+    steps = case.num_inference_steps
+    frequent, level = asking.frequent(case.text_model, case.pair)
+    stop = _stop(level, steps)
+    if stop < steps:
+        yield _in_turn(frequent, case.pair.prompt, stop, steps)
+
+
+def _stop(level: int, steps: int) -> int:
+    """The step at which alternation stops; two wordings take two steps at least."""
+    return max(2, round(LEVELS[level - 1] / OF * steps))
 
 
 def frequents(case: Case) -> list[str]:

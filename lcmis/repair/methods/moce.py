@@ -33,7 +33,8 @@ class Moce:
             a logarithmic scale, as many pictures a probe as it takes to see who leads.
             ``replicate`` is the paper's loop with its rule and momentum.
         first: the concept that comes first alone; by default what a text model says or, without
-            one, the lost concept, and then the other.
+            one, the lost concept, and then the other. Outside of ``replicate`` each is tried by its
+            name and, where that is not enough, by its looks: a name may lead to the damage.
         pictures: of one probe, in ``replicate``.
         threshold: CLIPScore that both concepts must exceed, in ``replicate``.
         distance: difference of CLIPScores that is accepted as balance, in ``replicate``.
@@ -41,8 +42,8 @@ class Moce:
     Deviations from the source: one model draws both stages; ``replicate`` starts its momentum anew
     for every pair, the published code only once, and cuts no description that CLIP cannot read
     whole; outside of ``replicate`` the guide says which concepts are there, two equally bad scores
-    never pass, momentum is off, both orders are tried, and a switch step is accepted when
-    ``enough`` of at least eight pictures are right.
+    never pass, momentum is off, both orders are tried, the first concept also by its looks, and a
+    switch step is accepted when ``enough`` of at least eight pictures are right.
     """
 
     mode: Literal["fork", "bisect", "replicate"] = "fork"
@@ -63,16 +64,24 @@ class Moce:
         return self.mode == "replicate"
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
-        """Search with one concept first, and then with the other if that is not enough."""
+        """Search with one concept first, then with the other, then by looks, until it is enough."""
         if not fine_steps(case.num_inference_steps) or not case.supports_stages:
             return
         if self.needs_likeness and case.likeness_weight is None:
             return
         search = {"fork": self._fork, "bisect": self._bisect, "replicate": self._replicate}
-        orders = [self.first] if self.first else [case.first, other(case.first)]
-        for first in orders[:1] if self.mode == "replicate" else orders:
-            if search[self.mode](_Probe(case, evaluate, first)):
+        for first, opening in self._openings(case):
+            if search[self.mode](_Probe(case, evaluate, first, opening)):
                 return
+
+    def _openings(self, case: Case) -> list[tuple[Side, str]]:
+        """What may come first alone: each concept by its name, then by its looks."""
+        orders = [self.first] if self.first else [case.first, other(case.first)]
+        named = [(side, alone(case.pair, side)) for side in orders]
+        if self.mode == "replicate":
+            return named[:1]
+        looks = [(side, case.pair.concept(side).description) for side in orders]
+        return [*named, *((side, look) for side, look in looks if look)]
 
     def _replicate(self, probe: _Probe) -> bool:
         """The paper's loop: of 40 steps, from 10, between 1 and 19."""
@@ -107,7 +116,8 @@ class Moce:
         """One trunk a seed and branches at several steps; then fewer steps and more seeds."""
         steps = fine_steps(probe.case.num_inference_steps)
         block = min(8, max(4, probe.case.batch_size // len(steps)))
-        probe.extend(steps, block)
+        affordable = probe.case.budget // (len(self._openings(probe.case)) * len(steps))
+        probe.extend(steps, max(2, min(block, affordable)))  # every opening shall have its look
         for rounds, kept in ((2, 2), (3, 1)):
             if probe.is_found(self.enough):
                 return True
@@ -142,9 +152,13 @@ def candidates(case: Case, finest: int | None = None) -> list[Candidate]:
 
 
 def two_stages(case: Case, first: Side, step: int) -> Candidate:
-    """One concept alone for ``step`` denoising steps, then the full prompt."""
-    end = step / case.num_inference_steps
-    return Candidate((Stage(alone(case.pair, first), end), Stage(case.pair.prompt)))
+    """One concept alone, by its name, for ``step`` denoising steps, then the full prompt."""
+    return opened_by(case, alone(case.pair, first), step)
+
+
+def opened_by(case: Case, opening: str, step: int) -> Candidate:
+    """Any words for ``step`` denoising steps, then the full prompt."""
+    return Candidate((Stage(opening, step / case.num_inference_steps), Stage(case.pair.prompt)))
 
 
 def fine_steps(num_inference_steps: int) -> list[int]:
@@ -194,11 +208,12 @@ def _root(leads: Mapping[int, Mapping[int, float]], left_out: int | None) -> flo
 
 
 class _Probe:
-    """Trials of one order of concepts, by switch step and seed."""
+    """Trials of one opening, by switch step and seed."""
 
-    def __init__(self, case: Case, evaluate: Evaluate, first: Side) -> None:
+    def __init__(self, case: Case, evaluate: Evaluate, first: Side, opening: str) -> None:
         self.case = case
         self.first = first
+        self._opening = opening
         self._evaluate = evaluate
         self._seen: dict[int, dict[int, Seen]] = {}
 
@@ -217,7 +232,7 @@ class _Probe:
         if not asked:
             return
         trials = self._evaluate.together(
-            [(two_stages(self.case, self.first, step), seeds) for step, seeds in asked.items()]
+            [(opened_by(self.case, self._opening, step), seeds) for step, seeds in asked.items()]
         )
         for step, trial in zip(asked, trials, strict=True):
             self._seen.setdefault(step, {}).update((item.seed, item) for item in trial.seen)

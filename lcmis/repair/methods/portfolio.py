@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,35 +11,53 @@ import numpy.typing as npt
 
 from lcmis.plugins.opening import open_inverter
 from lcmis.plugins.protocols import Case, Evaluate, Inverter, Tools
-from lcmis.repair.methods import inversion, moce, proxies, rewrite
+from lcmis.repair.methods import alternating, inversion, moce, ordered, proxies, rewrite
 from lcmis.repair.methods.phrases import by_looks, other
+from lcmis.repair.methods.ways import shared, way
 from lcmis.types import Candidate, Side, Stage, key_number
 
 BEST = 3
 """Prompts of each inverter that join the race."""
-FINEST = 2
-"""Switch steps of either order that join the race: the first steps decide what is painted."""
 DRAWS = 2000
 """From the posterior, to ask how likely the leader is the best: known to about 1 %."""
+IN_TURN = 2
+"""Alternations that join the race."""
+LAST = 3
+"""Candidates that the end of a budget is for."""
+SCOUTS = 16
+"""Pictures that tell what kind of candidate helps a pair, if any kind does."""
+MUTE = 3
+"""Pictures of which none could be read that close a candidate."""
+RIVALS = 100
+"""Draws in which a rival may come up."""
+EXPECTED = 0.25
+"""Share of right pictures that a candidate begins with where nobody knows anything."""
+OWN = 0.03
+"""Variance of a candidate's chances that it shares with no other."""
+TOLD = 0.5
+"""Share of what candidates have in common that is left open where other pairs taught something."""
+NOISE = 0.16
+"""Variance of one picture, right or wrong, about its candidate's share of right ones."""
+_Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Portfolio:
-    """Lets all methods' candidates compete, by top-two Thompson sampling of their chances.
+    """Lets all methods' candidates compete: each picture goes where the best one may be.
 
-    Words alone come first: every tool understands them, and the more there is to choose from, the
-    fewer pictures are left to tell luck from merit. Stages and prompts that keep the intruder away
-    join where words have not won, when the race is settled or ``patience`` is out, or at once where
-    they have helped other pairs of the model more; last of all, by the same rule, prompts from a
-    reference picture, which cost seconds of gradients or calls of a text model, and whose picture
-    is the better the more has been tried.
-
-    Chances begin at what candidates built alike were worth for other pairs of the model; where
-    there is no such experience, what one candidate shows is a hint at the others, and they begin at
-    the mean of the whole pool.
+    A candidate that several methods would try is one candidate. All of them begin together, words
+    and stages and both; what one shows is a hint at those that are built alike, so a few pictures
+    tell whether words or stages help a pair, which concept belongs first, and for how long. Chances
+    begin at what candidates built so were worth for other pairs, on this model and on others, where
+    an audit had seen the same. All candidates are drawn on the same seeds. Last of all, where
+    nothing has won when the race is settled or ``patience`` is out, come prompts from a reference
+    picture, which cost seconds of gradients or calls of a text model, and whose picture is the
+    better the more has been tried.
 
     Source: Russo, Operations Research 2020 (top-two Thompson sampling), Algorithm 3, a batch of
-    pictures at a time.
+    pictures at a time; chances as a Gaussian process over candidates (Srinivas et al., ICML 2010),
+    with the shares of right pictures as observations; Krause, Singh, Guestrin, JMLR 2008 (greedily
+    the most telling observations), for the sum of variances.
 
     Args:
         confidence: posterior probability that ends the search, once the leader is so surely within
@@ -48,52 +66,47 @@ class Portfolio:
         top: how often the likeliest best is drawn instead of its rival.
         least: pictures that the leader must have before the search may end.
         enough: share of right pictures, by the leader's posterior mean, that needs no inversion.
-        patience: shares of the budget after which others join.
+        patience: share of the budget after which inversions join.
         at_once: most pictures that are asked for before the chances are looked at again.
-        belief: pictures that experience, or the mean of the pool, counts as.
+        scouting: share of the budget, and at most :data:`SCOUTS` pictures, that go where a picture
+            tells most about all candidates; none where other pairs have taught something.
+        finishing: share of the budget after which only the likeliest few are drawn.
     """
 
     confidence: float = 0.95
     margin: float = 0.1
     top: float = 0.5
     least: int = 8
-    enough: float = 0.8
-    patience: tuple[float, float] = (0.5, 0.75)
+    enough: float = 0.6
+    patience: float = 0.75
     at_once: int = 8
-    belief: float = 1.0
+    scouting: float = 0.25
+    finishing: float = 0.6
 
     repairer_id = "portfolio"
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         """Search until one candidate is as good as the best, or the budget ends."""
         race = _Race(self, case)
-        race.join(rewrite.candidates(case))
-        others = [staged, inverted]
-        if _hope(case, _by_rule(case)) > _hope(case, race.pool):
-            race.join(others.pop(0)(case, evaluate))
-        while race.pool or others:
+        race.join([*rewrite.candidates(case), *staged(case, evaluate), *ordered.candidates(case)])
+        may_invert = True
+        while race.pool or may_invert:
             settled = race.is_settled()
-            if others:
-                waited = race.pictures >= self.patience[-len(others)] * case.budget
-                if not race.pool or ((settled or waited) and race.leader_rate() < self.enough):
-                    race.join(others.pop(0)(case, evaluate))
-                    continue
-            if settled:
+            waited = race.pictures >= self.patience * case.budget
+            if may_invert and (
+                not race.pool or ((settled or waited) and race.leader_rate() < self.enough)
+            ):
+                may_invert = False
+                race.join(inverted(case, evaluate))
+                continue
+            wanted = {} if settled else race.batch()
+            if not wanted:
                 return
-            wanted = race.batch()
             trials = evaluate.together(
                 [(race.pool[arm], race.seeds(arm, count)) for arm, count in wanted.items()]
             )
             for (arm, count), trial in zip(wanted.items(), trials, strict=True):
                 race.learn(arm, count, *trial.right(case.threshold))
-
-
-def _hope(case: Case, candidates: Iterable[Candidate]) -> float:
-    """What experience expects of the best of them; 0 without experience."""
-    return max((case.expect(one) or 0.0 for one in candidates), default=0.0)
-
-
-_Chances = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 class _Race:
@@ -104,20 +117,30 @@ class _Race:
         self._rules = rules
         self._case = case
         self._dice = np.random.default_rng(key_number(case.pair.key))
-        self._right, self._wrong = np.zeros(0), np.zeros(0)
-        self._asked = np.zeros(0, dtype=int)
-        self._expected = np.zeros(0)
+        self._right, self._seen, self._asked = (np.zeros(0, dtype=int) for _ in range(3))
+        self._silent = np.zeros(0, dtype=bool)
+        self._expected, self._told = np.zeros(0), np.zeros(0, dtype=bool)
+        self._shared = np.zeros((0, 0))
 
     def join(self, candidates: Iterable[Candidate]) -> None:
         """Add those that do not run yet."""
         new = [one for one in dict.fromkeys(candidates) if one not in set(self.pool)]
         self.pool += new
-        self._right, self._wrong = (
-            np.append(side, np.zeros(len(new))) for side in (self._right, self._wrong)
+        self._right, self._seen, self._asked = (
+            np.append(counts, np.zeros(len(new), dtype=int))
+            for counts in (self._right, self._seen, self._asked)
         )
-        self._asked = np.append(self._asked, np.zeros(len(new), dtype=int))
+        self._silent = np.append(self._silent, np.ones(len(new), dtype=bool))
         told = [self._case.expect(one) for one in new]
-        self._expected = np.append(self._expected, [np.nan if t is None else t for t in told])
+        self._told = np.append(self._told, [share is not None for share in told])
+        expected = [EXPECTED if share is None else share for share in told]
+        self._expected = np.append(self._expected, expected)
+        ways = [way(self._case.pair, self._case.lost, one) for one in self.pool]
+        self._shared = np.array([[shared(one, two) for two in ways] for one in ways])
+        self._shared = self._shared.reshape(len(ways), len(ways))
+        if self._told.any():
+            self._shared *= TOLD
+        self._shared += OWN * np.eye(len(ways))
 
     @property
     def pictures(self) -> int:
@@ -129,53 +152,98 @@ class _Race:
         return self._case.seeds[self._asked[arm] :][:count]
 
     def learn(self, arm: int, count: int, right: int, seen: int) -> None:
-        """What came of ``count`` pictures; one that cannot be read is not asked again soon."""
+        """What came of ``count`` pictures; what cannot be read is as if wrong, and a candidate of
+        which :data:`MUTE` pictures could not is asked for no more.
+        """
         self._right[arm] += right
-        self._wrong[arm] += seen - right if seen else count
+        self._seen[arm] += seen or count
         self._asked[arm] += count
+        self._silent[arm] &= not seen
 
     def batch(self) -> dict[int, int]:
         """How many pictures of which candidate come next, together one batch of the model."""
+        size = min(self._case.batch_size, self._rules.at_once)
         wanted: dict[int, int] = {}
-        chances = self._chances()
-        for _ in range(min(self._case.batch_size, self._rules.at_once)):
-            arm = self._pick(chances)
+        if not self._open.any():
+            return wanted
+        scouts = min(SCOUTS, self._rules.scouting * self._case.budget)
+        unknown = self.pictures < scouts and not self._told.any()
+        picked = self._scouted(size) if unknown else self._raced(size)
+        for arm in picked:
             if self._asked[arm] + wanted.get(arm, 0) < len(self._case.seeds):
                 wanted[arm] = wanted.get(arm, 0) + 1
         return wanted
 
-    def _pick(self, chances: _Chances) -> int:
-        best = int(self._dice.beta(*chances).argmax())
-        if len(self.pool) == 1 or self._dice.random() < self._rules.top:
-            return best
-        for _ in range(100):
-            rival = int(self._dice.beta(*chances).argmax())
-            if rival != best:
-                return rival
-        return best  # so far ahead that no rival comes up
+    @property
+    def _open(self) -> npt.NDArray[np.bool_]:
+        """Candidates of which a picture may still be asked for."""
+        mute = self._silent & (self._asked >= MUTE)
+        return (self._asked < len(self._case.seeds)) & ~mute
 
-    def _chances(self) -> _Chances:
-        """Each candidate's Beta posterior."""
-        right, wrong = self._right.sum(), self._wrong.sum()
-        mean = (1 + right) / (2 + right + wrong)
-        prior = np.where(np.isnan(self._expected), mean, self._expected)
-        belief = self._rules.belief
-        return belief * prior + self._right, belief * (1 - prior) + self._wrong
+    def _scouted(self, count: int) -> list[int]:
+        """Candidates of which a picture tells most about all of them."""
+        _, left = self._chances()
+        picked = []
+        for _ in range(count):
+            told = (left**2).sum(axis=0) / (left.diagonal() + NOISE)
+            arm = int(np.where(self._open, told, -np.inf).argmax())
+            picked.append(arm)
+            left = left - np.outer(left[arm], left[arm]) / (left[arm, arm] + NOISE)
+        return picked
+
+    def _raced(self, count: int) -> list[int]:
+        """Candidates that may be the best; of the likeliest few alone where the budget is nearly
+        spent, so that the one that is chosen has been seen often enough.
+        """
+        mean = np.where(self._open, self._chances()[0], -np.inf)
+        late = self.pictures >= self._rules.finishing * self._case.budget
+        few = LAST if late else int(self._open.sum())
+        behind = np.argsort(-mean, kind="stable")[few:]
+        picked = []
+        draws = self._drawn(count * (1 + RIVALS))
+        draws[:, behind] = -np.inf
+        for own in draws.argmax(axis=1).reshape(count, 1 + RIVALS).tolist():
+            picked.append(self._pick(own))
+        return picked
+
+    def _pick(self, likeliest: Sequence[int]) -> int:
+        """The best of the first draw, or of the first one after it that has another best; that
+        again if it is so far ahead that no rival comes up.
+        """
+        best, *rivals = likeliest
+        if self._dice.random() < self._rules.top:
+            return best
+        return next((rival for rival in rivals if rival != best), best)
+
+    def _chances(self) -> tuple[_Numbers, _Numbers]:
+        """Posterior mean and covariance of each candidate's share of right pictures."""
+        tried = np.flatnonzero(self._seen)
+        if not len(tried):
+            return self._expected, self._shared
+        shares = self._right[tried] / self._seen[tried]
+        among = self._shared[np.ix_(tried, tried)] + np.diag(NOISE / self._seen[tried])
+        gain = np.linalg.solve(among, self._shared[tried]).T
+        mean = self._expected + gain @ (shares - self._expected[tried])
+        return mean, self._shared - gain @ self._shared[tried]
+
+    def _drawn(self, count: int) -> _Numbers:
+        """Shares of all candidates as they may be, (count, candidates)."""
+        mean, covariance = self._chances()
+        root = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(mean)))
+        return mean + self._dice.standard_normal((count, len(mean))) @ root.T
 
     def leader_rate(self) -> float:
         """Posterior mean of the leader's share of right pictures."""
-        right, wrong = self._chances()
-        return float((right / (right + wrong)).max())
+        return float(self._chances()[0].max())
 
     def is_settled(self) -> bool:
         """Whether the leader is as good as the best, or near it."""
         if not self.pool:
             return False
-        right, wrong = self._chances()
-        leader = int((right / (right + wrong)).argmax())
-        if self._right[leader] + self._wrong[leader] < self._rules.least:
+        leader = int(self._chances()[0].argmax())
+        if self._seen[leader] < self._rules.least:
             return False
-        shares = self._dice.beta(right, wrong, size=(DRAWS, len(self.pool)))
+        shares = self._drawn(DRAWS).clip(0, 1)
         near = shares[:, leader] >= shares.max(axis=1) - self._rules.margin
         return bool(near.mean() >= self._rules.confidence)
 
@@ -215,7 +283,15 @@ def staged(case: Case, evaluate: Evaluate) -> list[Candidate]:
 
 
 def _by_rule(case: Case) -> list[Candidate]:
-    return [*_combined(case), *moce.candidates(case, FINEST)]
+    """Either concept first, by its name and by its looks, at every fine step; two wordings in turn;
+    and what joins words and stages.
+    """
+    pair = case.pair
+    looks = [pair.concept(side).description for side in (case.first, other(case.first))]
+    steps = moce.fine_steps(case.num_inference_steps) if case.supports_stages else []
+    by_looks_first = [moce.opened_by(case, look, step) for look in looks if look for step in steps]
+    in_turn = alternating.candidates(case)[:IN_TURN]
+    return [*_combined(case), *moce.candidates(case), *by_looks_first, *in_turn]
 
 
 def _combined(case: Case) -> list[Candidate]:

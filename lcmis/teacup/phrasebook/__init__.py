@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 ANSWERS: dict[str, Callable[[TemplateRead], str]] = {
     "rewrite": wordings.rewrite,
     "first": wordings.first,
+    "improve": wordings.improve,
+    "mend": wordings.mend,
+    "avoid": wordings.avoid,
+    "frequent": wordings.frequent,
     "caption": wordings.caption,
     "refine": instructions.refine,
     "critique": instructions.critique,

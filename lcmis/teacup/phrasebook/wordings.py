@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from lcmis.errors import TextModelError
@@ -24,6 +24,61 @@ def first(asked: TemplateRead) -> str:
     """Which of two concepts is painted first: the one that holds the other."""
     a, _ = pair(asked.filled["a"], asked.filled["b"])
     return json.dumps({"first": asked.filled["a" if holds(a) else "b"]})
+
+
+def improve(asked: TemplateRead) -> str:
+    """Up to ``count`` prompts for a pair that stand in no line of what was tried.
+
+    Raises:
+        TextModelError: it can say the pair in no other way.
+    """
+    a, b = pair(asked.filled["a"], asked.filled["b"])
+    tried = [
+        json.loads(line)["prompt"] for line in asked.filled["tried"].splitlines() if line != "none"
+    ]
+    return _others(_rewrites(a, b), tried, int(asked.filled["count"]))
+
+
+def mend(asked: TemplateRead) -> str:
+    """Up to ``count`` prompts that say what is not seen in another way than by its name.
+
+    Raises:
+        TextModelError: it can say the pair in no other way.
+    """
+    a, b = pair(asked.filled["a"], asked.filled["b"])
+    unmet = asked.filled["unmet"].split(", ")
+    words = [one for name in unmet if name in known() for one in _wordings_of(known()[name])]
+    prompts = sorted(
+        dict.fromkeys(_rewrites(a, b)), key=lambda one: not any(word in one for word in words)
+    )
+    return _others(prompts, [asked.filled["written"]], int(asked.filled["count"]))
+
+
+def avoid(asked: TemplateRead) -> str:
+    """What was painted instead, and what captions show that was not asked for."""
+    wanted = pair(asked.filled["a"], asked.filled["b"])
+    shown = [
+        one for line in asked.filled["seen"].splitlines() for one in pairs_by_phrase().get(line, ())
+    ]
+    found = [one.name for one in shown if one not in wanted]
+    instead = asked.filled["intruder"]
+    if instead in known() and known()[instead] not in wanted:
+        found.insert(0, instead)
+    if not found:
+        raise TextModelError("the phrasebook sees nothing that was not asked for")
+    return json.dumps({"avoid": list(dict.fromkeys(found))[: int(asked.filled["count"])]})
+
+
+def frequent(asked: TemplateRead) -> str:
+    """The vessel with its usual partner; what tells the rare picture apart is the layout."""
+    a, b = pair(asked.filled["a"], asked.filled["b"])
+    vessel, content = (a, b) if holds(a) else (b, a)
+    family = next(one for one in FAMILIES.values() if vessel in one.first)
+    place = family.first.index(vessel)
+    usual = family.second[place]
+    if usual == content:
+        usual = family.second[place - 1]
+    return json.dumps({"prompt": prompt_of(family.name, vessel.name, usual.name), "level": 1})
 
 
 def caption(asked: TemplateRead) -> str:
@@ -99,3 +154,16 @@ def _rewrites(a: WorldConcept, b: WorldConcept) -> Iterator[str]:
     for first_said, second_said in ((a.description, b.description), (names[a.name], names[b.name])):
         yield f"{second_said} and {first_said}"
         yield f"{first_said} with {second_said}"
+
+
+def _wordings_of(one: WorldConcept) -> list[str]:
+    """Its looks and its other names."""
+    return [one.description, *map(noun_phrase, one.synonyms)]
+
+
+def _others(prompts: Iterable[str], tried: Iterable[str], count: int) -> str:
+    known_before = set(tried)
+    new = [one for one in dict.fromkeys(prompts) if one not in known_before]
+    if not new:
+        raise TextModelError("the phrasebook can say this pair in no other way")
+    return json.dumps({"prompts": new[:count]})

@@ -2,10 +2,10 @@
 // All pictures, sixty at a time; every text is set as text.
 const PAGE = 60, form = document.querySelector("#grid-filter"), grid = document.querySelector("#grid");
 const { prompts, pages, models, pictures } = window.SITE;
-const texts = pictures.map(([, pair, model, seed, , caption, key]) => `${prompts[pair]} ${models[model]} ${seed} ${caption} ${key}`.toLowerCase());
+const texts = pictures.map(([, pair, model, seed, , caption, key, noted]) => `${prompts[pair]} ${models[model]} ${seed} ${caption} ${key} ${noted}`.toLowerCase());
 let start = 0, found = [];
 const make = (tag, text = "") => { const one = document.createElement(tag); one.textContent = text; return one; };
-const figure = ([file, pair, model, seed, right, caption, key]) => {
+const figure = ([file, pair, model, seed, right, caption, key, noted]) => {
   const one = make("figure");
   one.className = ["wrong", "right", "open"][right];
   Object.assign(one.dataset, { model: models[model], seed, pair });
@@ -21,6 +21,7 @@ const figure = ([file, pair, model, seed, right, caption, key]) => {
   const below = make("figcaption"), to = make("a", prompts[pair]);
   to.href = pages[pair];
   below.append(to, make("small", `${"✗✓·"[right]} ${caption} · ${models[model]}, seed ${seed}, ${key}`));
+  if (noted) { const said = make("span", noted); said.className = "noted"; below.append(said); }
   one.append(below);
   return one;
 };
