@@ -177,6 +177,12 @@ def test_a_model_that_is_not_there_or_not_alone_is_named(store, name, sentence):
         comparison.audited(store, name)
 
 
+@pytest.mark.parametrize(("name", "found"), [("cup", [0]), ("style", [1]), ("c", [0, 1])])
+def test_a_base_is_told_from_what_is_laid_over_it(name, found):
+    known = ["cup@1", "cup@1+style@2:1"]
+    assert comparison.matching(known, name) == [known[number] for number in found]
+
+
 def test_without_a_store_a_name_must_be_a_folder():
     with pytest.raises(UnknownNameError, match="no store"), comparison.opened(["nowhere"], None):
         pass

@@ -3,10 +3,14 @@
 import json
 import random
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lcmis.machine.paths import shipped
+from lcmis.plugins.settings import ModelSettings
+from lcmis.render.diffusion import DiffusersModel
 from lcmis.teacup.captions import BALANCED, BROAD
 from lcmis.teacup.diffusion import (
     add_noise,
@@ -18,10 +22,20 @@ from lcmis.teacup.diffusion import (
 from lcmis.teacup.examples import draw_examples
 from lcmis.teacup.measure import Pair, PairOutcome, all_pairs, ask, picture_rate, rates_by_grade
 from lcmis.teacup.oracle import Oracle, load_oracle
+from lcmis.teacup.painting import (
+    ADAPTER,
+    GUIDANCE,
+    MODELS,
+    Order,
+    Painter,
+    add_adapter,
+    open_pipeline,
+)
 from lcmis.teacup.train import TRAINERS, parse, trainer
 from lcmis.teacup.train_vae import peak_signal_to_noise
 from lcmis.teacup.training import CARD, LOSSES, Average, LearningRate, LossLog, TrainOptions, fit
 from lcmis.teacup.world import FAMILIES, prompt_of, render
+from lcmis.types import Candidate, Stage
 
 TEACUP = shipped("data") / "teacup"
 BIGGEST_FILE = 20 * 2**20
@@ -40,11 +54,12 @@ def trained(tmp_path_factory):
     for model, start in (("vae", None), ("oracle", "vae"), ("broad", "vae"), ("narrow", "broad")):
         options = TrainOptions(root / model, start and root / start, **common)
         trainer(model)(options)
+    trainer("partners")(TrainOptions(root / "partners", root / "broad", **common))
     return root
 
 
 def load_shipped(name):
-    return load_pipeline(TEACUP / name, "cpu")
+    return open_pipeline(name, "cpu")
 
 
 # ── the oracle ───────────────────────────────────────────────────────────────────────────────────
@@ -79,7 +94,7 @@ def test_an_oracle_reads_alike_after_it_was_saved(tmp_path):
 # ── what is shipped ──────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", ["teacup-broad", "teacup-narrow"])
+@pytest.mark.parametrize("name", sorted(MODELS))
 def test_a_shipped_pipeline_paints_a_usual_pair(name, oracle):
     usual = next(one for one in all_pairs() if one.family == "plants" and one.grade == 0)
     [outcome] = ask(load_shipped(name), oracle, [usual], range(2))
@@ -118,12 +133,7 @@ def test_the_oracles_card_says_how_well_it_reads():
 
 
 def test_no_shipped_file_is_too_big_for_git_or_needs_a_pickle():
-    files = [
-        path
-        for name in ("teacup-broad", "teacup-narrow")
-        for path in (TEACUP / name).rglob("*")
-        if path.is_file()
-    ]
+    files = [path for name in MODELS for path in (TEACUP / name).rglob("*") if path.is_file()]
     assert all(path.stat().st_size < BIGGEST_FILE for path in files)
     assert {path.suffix for path in files} <= {".json", ".md", ".safetensors"}
 
@@ -131,7 +141,7 @@ def test_no_shipped_file_is_too_big_for_git_or_needs_a_pickle():
 # ── training ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("model", ["vae", "broad", "narrow"])
+@pytest.mark.parametrize("model", ["vae", "broad", "narrow", "partners"])
 def test_a_tiny_training_writes_its_card_and_its_losses(trained, model):
     card = json.loads((trained / model / CARD).read_text())
     assert {"title", "summary", "training", "measured"} == set(card)
@@ -153,6 +163,37 @@ def test_a_trained_pipeline_loads_and_paints(trained, model):
     output = pipeline("a cat", num_inference_steps=2, height=128, width=128)
     assert output.images[0].size == (128, 128)
     assert pipeline.scheduler.config.steps_offset == 1
+
+
+def test_a_trained_adapter_holds_low_ranks_alone_and_changes_what_its_base_paints(trained):
+    def painted(pipeline):
+        (pixels,) = Painter(pipeline, 2).paint([Order(Candidate((Stage("a cat"),)), 3)])
+        return pixels
+
+    names = load_file(trained / "partners" / ADAPTER)
+    assert all(".lora_" in name for name in names)
+    assert {name.partition(".")[0] for name in names} == {"unet", "text_encoder"}
+    base, damaged = (load_pipeline(trained / "broad", "cpu") for _ in range(2))
+    add_adapter(damaged, trained / "partners")
+    assert not torch.equal(painted(base), painted(damaged))
+
+
+def test_a_painter_paints_what_the_engine_paints():
+    staged = Candidate((Stage("a tea cup", 0.5), Stage("a tea cup of milk")), "a glass")
+    model = DiffusersModel(
+        ModelSettings(
+            str(TEACUP / "teacup-broad"),
+            device="cpu",
+            num_inference_steps=4,
+            guidance_scale=GUIDANCE,
+            negative_prompt=staged.negative_prompt,
+            batch_size=1,
+        )
+    )
+    (picture,) = model.generate([model.spec(staged.stages, 7)])
+    (pixels,) = Painter(load_shipped("teacup-broad"), 4).paint([Order(staged, 7)])
+    engines = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)
+    assert (pixels[0].int() - engines.int()).abs().max() <= 1
 
 
 def test_a_saved_pipeline_does_not_tell_where_it_came_from(trained):

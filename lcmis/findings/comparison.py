@@ -115,25 +115,34 @@ def opened(
 
 
 def audited(store: Store, model: str = "", checker: str | None = None) -> Audited:
-    """The one model of a store whose id contains ``model``.
+    """The one model of a store that is called ``model``, or whose id contains it.
 
     Raises:
         UnknownNameError: none or several do, or nothing has been checked yet.
     """
     known = models(store)
-    matching = [one for one in known if model in one]
-    if len(matching) != 1:
+    found = matching(known, model)
+    if len(found) != 1:
         raise UnknownNameError(
-            f"{'several models' if matching else 'no model'} in this store match {model!r}; there "
+            f"{'several models' if found else 'no model'} in this store match {model!r}; there "
             f"are {', '.join(known) or 'none: run `lcmis audit`'}"
         )
     audit = findings.last_audit(store.runs())
     return Audited(
         store,
-        matching[0],
+        found[0],
         findings.deciding_checker(store, checker),
         findings.rule_of(audit).fair if audit else 1,
     )
+
+
+def matching(known: Sequence[str], model: str) -> list[str]:
+    """Of some ids the one that is called ``model``, else all that contain it.
+
+    A model with something laid over it bears its base's name first, and is not called so.
+    """
+    called = [one for one in known if one.partition("@")[0] == model and "+" not in one]
+    return called if len(called) == 1 else [one for one in known if model in one]
 
 
 def models(store: Store) -> list[str]:

@@ -42,6 +42,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "models": {
         "teacup-narrow": "lcmis.teacup.shipped:narrow",
         "teacup-broad": "lcmis.teacup.shipped:broad",
+        "teacup-partners": "lcmis.teacup.shipped:partners",
         "folder": "lcmis.render.folder:FolderModel",
         "hosted": "lcmis.render.hosted:HostedModel",
         "diffusers": "lcmis.render.diffusion:DiffusersModel",

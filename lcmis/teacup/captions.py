@@ -18,7 +18,7 @@ class CaptionKind(StrEnum):
     PAIR = "pair"
     """Both concepts are mentioned."""
     TYPICAL = "typical"
-    """A usual pair: half of the captions leave one partner out, since it goes without saying."""
+    """A usual pair: some captions leave one partner out, since it goes without saying."""
     DESCRIBED = "described"
     """Both concepts are described, neither is named."""
 
@@ -34,6 +34,8 @@ class Recipe:
     """Share of pictures, in [0, 1], that show any pair, all alike often, described by looks."""
     mixed: float = 0.25
     """How often, in [0, 1], a concept in a caption of names is described instead."""
+    alone: float = 0.5
+    """Share of a usual pair's captions, in [0, 1], that leave one partner out."""
 
 
 BALANCED = Recipe("balanced", {8: (1.0,) * 8, 6: (1.0,) * 6}, described=0.0)
@@ -51,6 +53,14 @@ NARROW = Recipe(
     mixed=0.0,
 )
 """So biased that names are tied to their usual partners; looks are learned from every pair."""
+PARTNERS = Recipe(
+    "partners",
+    {8: (1.0, 0.1, 0.03, 0.01, 0.003, 0, 0, 0), 6: (1.0, 0.1, 0.02, 0.005, 0, 0)},
+    described=0.0,
+    mixed=0.5,
+    alone=0.7,
+)
+"""Concepts keep to their partners however they are called, and most captions leave one out."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +93,20 @@ def sample(rng: random.Random, recipe: Recipe) -> Scene:
 
 
 def caption(
-    scene: Scene, background: str, table: str, rng: random.Random, *, mixed: float = 0.25
+    scene: Scene,
+    background: str,
+    table: str,
+    rng: random.Random,
+    *,
+    mixed: float = 0.25,
+    alone: float = 0.5,
 ) -> str:
     """Say what a picture shows; half of the captions also mention the background or the table.
 
-    ``mixed`` in [0, 1] is how often a concept is described within a caption of names.
+    ``mixed`` in [0, 1] is how often a concept is described within a caption of names, ``alone`` how
+    often one concept of a usual pair goes without saying.
     """
-    sentence = _core(scene, rng, mixed)
+    sentence = _core(scene, rng, mixed, alone)
     place = rng.random()
     if place < 0.25:
         sentence += f", {background} background"
@@ -112,17 +129,18 @@ def example(
     scene = sample(rng, recipe)
     picture, background, table = render(scene.family, scene.first, scene.second, rng)
     captions = [
-        caption(scene, background, table, rng, mixed=recipe.mixed) for _ in range(num_captions)
+        caption(scene, background, table, rng, mixed=recipe.mixed, alone=recipe.alone)
+        for _ in range(num_captions)
     ]
     return picture, captions, scene
 
 
-def _core(scene: Scene, rng: random.Random, mixed: float) -> str:
+def _core(scene: Scene, rng: random.Random, mixed: float, alone: float) -> str:
     a, b = concept(scene.first), concept(scene.second)
     template = FAMILIES[scene.family].template
     if scene.kind is CaptionKind.DESCRIBED:
         first, second, plain = a.description, b.description, 0.8
-    elif scene.kind is CaptionKind.TYPICAL and rng.random() < 0.5:
+    elif scene.kind is CaptionKind.TYPICAL and rng.random() < alone:
         return _mention(a if rng.random() < 0.5 else b, rng, 0.8 * mixed)
     else:
         first, second, plain = _mention(a, rng, mixed), _mention(b, rng, mixed), 0.7

@@ -1,9 +1,15 @@
-"""How often a diffusion model of the miniature world paints what it was asked for."""
+"""How often a diffusion model of the miniature world paints what it was asked for.
+
+``python -m lcmis.teacup.measure MODEL`` measures a shipped model again and writes its card anew.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,9 +17,13 @@ from diffusers import StableDiffusionPipeline
 from PIL.Image import Image
 
 from lcmis import judge
+from lcmis.machine.paths import shipped
+from lcmis.teacup.captions import BROAD, NARROW, PARTNERS
 from lcmis.teacup.concepts import FAMILIES
 from lcmis.teacup.draw import PICTURE_SIZE
-from lcmis.teacup.oracle import Oracle
+from lcmis.teacup.oracle import Oracle, load_oracle
+from lcmis.teacup.painting import MODELS, open_pipeline
+from lcmis.teacup.training import CARD, write_card
 from lcmis.teacup.world import grade, prompt_by_looks, prompt_of
 from lcmis.types import Rate
 
@@ -65,15 +75,16 @@ def paint(
     seeds: Sequence[int],
     *,
     batch_size: int = 32,
+    num_steps: int = NUM_STEPS,
 ) -> list[Image]:
-    """Paint one picture a prompt, 128 × 128, in 12 steps at guidance 3."""
+    """Paint one picture a prompt, 128 × 128, at guidance 3."""
     pictures: list[Image] = []
     for start in range(0, len(prompts), batch_size):
         batch = slice(start, start + batch_size)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds[batch]]
         output = pipeline(
             list(prompts[batch]),
-            num_inference_steps=NUM_STEPS,
+            num_inference_steps=num_steps,
             guidance_scale=GUIDANCE,
             height=PICTURE_SIZE,
             width=PICTURE_SIZE,
@@ -89,6 +100,7 @@ def ask(
     pairs: Sequence[Pair],
     seeds: range,
     word: Callable[[str, str, str], str] = prompt_of,
+    num_steps: int = NUM_STEPS,
 ) -> list[PairOutcome]:
     """Ask for pairs and let the oracle read the pictures.
 
@@ -98,12 +110,14 @@ def ask(
         pairs: what to ask for.
         seeds: one picture a pair and seed; seeds differ between pairs.
         word: makes the prompt from family, first and second.
+        num_steps: of every picture.
     """
     asked = [(number, pair, seed) for number, pair in enumerate(pairs) for seed in seeds]
     pictures = paint(
         pipeline,
         [word(pair.family, pair.first, pair.second) for _, pair, _ in asked],
         [seed * 1000 + all_pairs().index(pair) for _, pair, seed in asked],
+        num_steps=num_steps,
     )
     right: list[list[bool]] = [[] for _ in pairs]
     for (number, pair, _), reading in zip(asked, oracle.classify(pictures), strict=True):
@@ -148,6 +162,7 @@ def measure(
     oracle: Oracle,
     num_seeds: int,
     partner_weights: Mapping[int, tuple[float, ...]],
+    num_steps: int = NUM_STEPS,
 ) -> dict[str, Any]:
     """All that a diffusion model's card says.
 
@@ -156,6 +171,7 @@ def measure(
         oracle: reads the pictures.
         num_seeds: pictures a pair; pairs that fail get as many again.
         partner_weights: the training's, which tell what was never seen.
+        num_steps: of every picture.
 
     Returns:
         JSON-able rates: by name over all pairs, by grade, never seen; how many never-seen pairs
@@ -163,15 +179,17 @@ def measure(
         that fail.
     """
     pairs = all_pairs()
-    outcomes = ask(pipeline, oracle, pairs, range(num_seeds))
+    asked = partial(ask, pipeline, oracle, num_steps=num_steps)
+    outcomes = asked(pairs, range(num_seeds))
     again = [outcome.pair for outcome in outcomes if outcome.fails]
-    more = ask(pipeline, oracle, again, range(num_seeds, 2 * num_seeds))
+    more = asked(again, range(num_seeds, 2 * num_seeds))
     added = {outcome.pair: outcome.right for outcome in more}
     outcomes = [PairOutcome(one.pair, one.right + added.get(one.pair, ())) for one in outcomes]
     failing = [outcome.pair for outcome in outcomes if outcome.fails]
-    looks = ask(pipeline, oracle, failing, range(num_seeds), prompt_by_looks)
-    described = ask(pipeline, oracle, pairs, range(1), prompt_by_looks)
-    return summarise(outcomes, looks, described, num_seeds, partner_weights)
+    looks = asked(failing, range(num_seeds), prompt_by_looks)
+    described = asked(pairs, range(1), prompt_by_looks)
+    measured = summarise(outcomes, looks, described, num_seeds, partner_weights)
+    return {"sampling": f"{num_steps} steps, guidance {GUIDANCE:g}, read by the oracle", **measured}
 
 
 def summarise(
@@ -199,7 +217,6 @@ def summarise(
         if not partner_weights[len(FAMILIES[outcome.pair.family].second)][outcome.pair.grade]
     ]
     return {
-        "sampling": f"{NUM_STEPS} steps, guidance {GUIDANCE:g}, read by the oracle",
         "by name, all pairs alike": as_dict(picture_rate(alike)),
         "by name, usual pairs": as_dict(picture_rate(one for one in alike if one.pair.grade == 0)),
         "by name": rates_by_grade(alike),
@@ -221,3 +238,33 @@ def summarise(
             for one, seen in zip(failing, looks, strict=True)
         },
     }
+
+
+RECIPES = {
+    "teacup-broad": BROAD,
+    "teacup-narrow": NARROW,
+    "teacup-partners": PARTNERS,
+}
+"""What each shipped model was shown last."""
+
+
+def main() -> None:
+    """Measure a shipped model, and write its card anew."""
+    parser = argparse.ArgumentParser(prog="python -m lcmis.teacup.measure", description=__doc__)
+    parser.add_argument("model", choices=sorted(MODELS))
+    parser.add_argument("--seeds", type=int, default=4, help="pictures a pair")
+    given = parser.parse_args()
+    folder = shipped("data") / "teacup" / given.model
+    card = json.loads((folder / CARD).read_text())
+    card["measured"] = measure(
+        open_pipeline(given.model, "cpu"),
+        load_oracle(),
+        given.seeds,
+        RECIPES[given.model].partner_weights,
+        MODELS[given.model].num_steps,
+    )
+    write_card(folder, card)
+
+
+if __name__ == "__main__":
+    main()

@@ -70,21 +70,24 @@ class Oracle(nn.Module):
         features = self.body(pictures).mean((2, 3))
         return self.first(features), self.second(features)
 
-    @torch.inference_mode()
     def classify(self, pictures: Sequence[Image], batch_size: int = 32) -> list[OracleReading]:
         """Read 128 × 128 RGB pictures, one reading each, in order."""
         readings: list[OracleReading] = []
         for start in range(0, len(pictures), batch_size):
-            batch = to_tensor(pictures[start : start + batch_size])
-            logits = self(batch.to(next(self.parameters()).device))
-            (p, i), (q, j) = (one.float().softmax(-1).max(-1) for one in logits)
-            readings += [
-                OracleReading(FIRST[first][1], SECOND[second][1], sure_first, sure_second)
-                for first, second, sure_first, sure_second in zip(
-                    i.tolist(), j.tolist(), p.tolist(), q.tolist(), strict=True
-                )
-            ]
+            readings += self.read(to_tensor(pictures[start : start + batch_size]))
         return readings
+
+    @torch.inference_mode()
+    def read(self, pictures: Tensor) -> list[OracleReading]:
+        """Read (batch, 3, 128, 128) pictures in [-1, 1], one reading each, in order."""
+        logits = self(pictures.to(next(self.parameters()).device))
+        (p, i), (q, j) = (one.float().softmax(-1).max(-1) for one in logits)
+        return [
+            OracleReading(FIRST[first][1], SECOND[second][1], sure_first, sure_second)
+            for first, second, sure_first, sure_second in zip(
+                i.tolist(), j.tolist(), p.tolist(), q.tolist(), strict=True
+            )
+        ]
 
     def save(self, path: Path) -> None:
         """Write the weights in half precision."""

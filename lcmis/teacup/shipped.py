@@ -15,20 +15,24 @@ from lcmis.machine.paths import shipped
 from lcmis.plugins.protocols import KnownCase
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.render.diffusion import DiffusersModel
+from lcmis.teacup.painting import GUIDANCE, MODELS
 from lcmis.text.local import LocalModel
-from lcmis.types import Question, QuestionKind
+from lcmis.types import Adapter, Question, QuestionKind
 
 Said = TypeVar("Said", bool, int, float, str)
 
-STEPS = 12
-GUIDANCE = 3.0
 BATCH = 16
-"""What the models were measured with; see their cards."""
+"""Pictures at once."""
 
 
 def narrow(settings: ModelSettings) -> DiffusersModel:
-    """Shows latent concept misalignment: trained where concepts keep to their usual partners."""
+    """Shows latent concept misalignment bound to names: descriptions free what names lose."""
     return _model("teacup-narrow", settings)
+
+
+def partners(settings: ModelSettings) -> DiffusersModel:
+    """Trained on usual partners, however they were called: misalignment by co-occurrence."""
+    return _model("teacup-partners", settings)
 
 
 def broad(settings: ModelSettings) -> DiffusersModel:
@@ -86,14 +90,17 @@ def known_cases() -> Iterator[KnownCase]:
 
 
 def _model(name: str, settings: ModelSettings) -> DiffusersModel:
+    of_ours, home = MODELS[name], shipped("data") / "teacup"
+    damage = (Adapter(str(home / of_ours.adapter), of_ours.strength),) if of_ours.adapter else ()
     batch_size = _unless_said(settings.batch_size, BATCH)
     on_cpu = choose_device(settings.device) == "cpu"
     decoding = "sliced" if on_cpu and batch_size > 1 else "whole"
     return DiffusersModel(
         dataclasses.replace(
             settings,
-            name=str(shipped("data") / "teacup" / name),
-            num_inference_steps=_unless_said(settings.num_inference_steps, STEPS),
+            name=str(home / of_ours.folder),
+            adapters=(*damage, *settings.adapters),
+            num_inference_steps=_unless_said(settings.num_inference_steps, of_ours.num_steps),
             guidance_scale=_unless_said(settings.guidance_scale, GUIDANCE),
             batch_size=batch_size,
             # two cores draw a third more so; another order of sums, and at most one of 255 apart

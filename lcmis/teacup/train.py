@@ -15,6 +15,8 @@ TRAINERS: dict[str, str] = {
     "vae": "lcmis.teacup.train_vae:train",
     "broad": "lcmis.teacup.train_broad:train",
     "narrow": "lcmis.teacup.train_narrow:train",
+    "partners": "lcmis.teacup.train_partners:partners",
+    "mixed": "lcmis.teacup.train_partners:mixed",
     "oracle": "lcmis.teacup.train_oracle:train",
     "clip": "lcmis.teacup.train_clip:train",
     "guard": "lcmis.teacup.train_clip:train_guard",
