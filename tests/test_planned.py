@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from worlds.facts import make_pair, make_spec
 
 from lcmis.audit.planned import Planned
 from lcmis.errors import RenderError
+from lcmis.types import Stage, content_key
 
 PAIR = make_pair()
 
@@ -45,3 +50,17 @@ def test_a_prompt_that_cannot_be_read_is_refused_each_time_it_is_asked_for():
     for _ in range(2):
         with pytest.raises(RenderError, match="too long"):
             planned.first(1)
+
+
+@given(
+    seeds=st.lists(st.integers(0, 2**63 - 1), min_size=2, max_size=5),
+    prompt=st.text(min_size=1).filter(str.strip),
+    odd=st.booleans(),
+)
+def test_pictures_that_differ_in_their_seeds_bear_the_names_of_their_content(seeds, prompt, odd):
+    first = dataclasses.replace(make_spec(PAIR, seeds[0]), stages=(Stage(prompt + '"seed":0,'),))
+    specs = [dataclasses.replace(first, seed=seed, device="elsewhere") for seed in seeds]
+    if odd:
+        specs[1] = dataclasses.replace(specs[1], profile="another", vae="another")
+    found = Planned(iter(specs)).first(len(specs))
+    assert [spec.key for spec in found] == [content_key(spec) for spec in specs]

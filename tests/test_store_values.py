@@ -611,3 +611,22 @@ def test_what_a_database_cannot_do_is_one_sentence(name: str, said: str):
     assert str(told.value) == said
     with pytest.raises(IntegrityError), sentences("here"):
         raise IntegrityError("INSERT", {}, error)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda text: text.replace('"seed":7,', '"seed":8,'),
+        lambda text: text.replace('"seed":7,', '"seed":7.0,'),
+        lambda text: text.replace('"height":', '"height":1'),
+        lambda text: text.replace("cup", "mug"),
+    ],
+)
+def test_the_key_of_a_document_is_that_of_its_spec_and_a_change_shows(changed):
+    specs = [make_spec(PAIR, seed) for seed in (7, 8, 2**40, 0)]
+    for spec in specs:
+        assert documents.spec_key(documents.document(spec)) == spec.key
+    text = documents.document(specs[0])
+    assert changed(text) != text
+    assert documents.spec_key(changed(text)) == documents.spec(changed(text)).key
+    assert documents.spec_key(changed(text)) != specs[0].key or '"seed":7.0' in changed(text)

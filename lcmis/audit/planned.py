@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from lcmis.errors import ItemError
-from lcmis.types import RenderSpec
+from lcmis.types import RenderSpec, Siblings
 
 
 class Planned:
@@ -20,6 +20,7 @@ class Planned:
         self._specs: list[RenderSpec] = []
         self._places: dict[str, int] = {}
         """Of those that are known by their keys."""
+        self._siblings: Siblings | None = None
         self._refusal: ItemError | None = None
 
     def first(self, count: int) -> tuple[RenderSpec, ...]:
@@ -31,10 +32,14 @@ class Planned:
         if self._refusal is not None:
             raise self._refusal
         try:
-            self._specs.extend(islice(self._source, max(0, count - len(self._specs))))
+            fresh = list(islice(self._source, max(0, count - len(self._specs))))
         except ItemError as error:
             self._refusal = error
             raise
+        if fresh:
+            self._siblings = self._siblings or Siblings((self._specs or fresh)[0])
+            self._siblings.name(fresh)
+            self._specs += fresh
         return tuple(self._specs[:count])
 
     def place(self, key: str, below: int) -> int | None:

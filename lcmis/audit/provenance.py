@@ -27,13 +27,18 @@ def provenance(
         run_id=uuid.uuid4().hex,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
-        config=json.dumps(dataclasses.asdict(config), sort_keys=True, default=_withheld),
+        config=withheld_settings(config),
         versions=json.dumps(versions()),
         git_revision=_git_revision(),
         device=f"{platform.system()} {platform.machine()}",
         models=tuple(models),
         checkers=tuple(checkers),
     )
+
+
+def withheld_settings(config: AuditSettings) -> str:
+    """All settings of an audit as JSON; in the place of a key nothing is kept."""
+    return json.dumps(dataclasses.asdict(config), sort_keys=True, default=_withheld)
 
 
 def _withheld(value: object) -> None:

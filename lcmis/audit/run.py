@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import operator
 import time
@@ -14,16 +15,27 @@ from lcmis.audit.controls import BLANK, MISMATCHED, control_spec, missing_contro
 from lcmis.audit.pairs import Chosen, chosen_pairs
 from lcmis.audit.planned import Planned
 from lcmis.audit.provenance import provenance
+from lcmis.audit.settled import (
+    WORST,
+    AuditSummary,
+    Settled,
+    growth_of,
+    made_from,
+    probes,
+    recall,
+    remember,
+)
 from lcmis.check import questions_for
 from lcmis.errors import ConfigError, ItemError, RenderError
 from lcmis.findings import ModelFinding, PairFinding
+from lcmis.findings.summary import summarise
 from lcmis.machine.hub.fetching import Fetch
 from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.optional import bill_of, fetches_of, may_decide, notes_of, price_of, spent_by
 from lcmis.plugins.protocols import Bill, Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Growth, Store
-from lcmis.types import ConceptPair, Question, RenderSpec, Stage
+from lcmis.types import ConceptPair, Question, RenderSpec, Run, Stage
 from lcmis.workers import hire
 from lcmis.workers.orders import Delivery, DrawOrder, Wish
 from lcmis.workers.studio import Studio, batches
@@ -72,6 +84,18 @@ class AuditResult:
         """The worst pairs over all models."""
         every = [finding for model in self.models for finding in model.pairs]
         return sorted(every, key=findings.severity)[:count]
+
+    def summary(self, worst: int = WORST) -> AuditSummary:
+        """The same as counts, with so many of each model's pairs that do not pass."""
+        return AuditSummary(
+            tuple(summarise(model, worst) for model in self.models),
+            self.checkers,
+            self.drawn,
+            self.seconds,
+            self.failures,
+            self.spent,
+            self.notes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +172,8 @@ class Audit:
         self.store = store
         self.watch = watch
         chosen = Chosen(tuple(pairs)) if pairs else chosen_pairs(config)
+        self._is_configured = not pairs
+        """Whether the plan follows from the configuration alone."""
         self.pairs, self.sets = chosen.pairs, chosen.sets
         self.models = [open_model(settings) for settings in config.models]
         self.checkers = [open_checker(settings) for settings in config.checkers]
@@ -292,12 +318,10 @@ class Audit:
             TooManyFailures: ``max_failures`` items failed in this run.
         """
         started = time.monotonic()
-        models = [model.model_id for model in self.models]
-        checkers = [checker.checker_id for checker in self.checkers]
         before = self._standing()
-        this_run = provenance(self.config, command, models, checkers)
-        self.store.add_run(this_run)
-        self.studio.run_id = this_run.run_id
+        run = start_of(self.config, command, self.models, self.checkers)
+        self.store.add_run(run)
+        self.studio.run_id = run.run_id
         self.store.add_pairs(self.pairs)
         unfinished = [one for one in self.models if any(map(_is_open, before[one.model_id]))]
         self.studio.together = [*self.checkers, *unfinished]
@@ -313,7 +337,27 @@ class Audit:
                     self.studio.leave_out(key, "render", sentence)
             worked_on = self._audit(before)
         settled = {name: found for name, found in before.items() if name not in worked_on}
-        return self._result(time.monotonic() - started, settled)
+        growth = growth_of(self.store)
+        result = self._result(time.monotonic() - started, settled)
+        if growth == growth_of(self.store):  # nobody else added anything that it was not told of
+            self._remember(result, growth, run.run_id)
+        return result
+
+    def _remember(self, result: AuditResult, growth: Growth, run_id: str) -> None:
+        """Where nothing is left to do, say so to the next run."""
+        refused: set[str] = set()
+        first = []
+        for model in self.models:
+            readable, unreadable = self._readable(model)
+            refused |= unreadable.keys()
+            first += [readable[0].prompt] if readable else []
+        is_open = any(map(_is_open, (pair for model in result.models for pair in model.pairs)))
+        probed = probes(self.config, self.models, first)
+        if is_open or probed is None or self.studio.failed - refused or not self._is_configured:
+            return
+        named = made_from(self.config, self.models, self.checkers)
+        found = dataclasses.replace(result.summary(), drawn=0, spent=0.0)
+        remember(self.config, self.store, Settled(named, probed, run_id, growth, found, self.sets))
 
     def result(self) -> AuditResult:
         """What the store says now about the pairs, models and settings of this audit."""
@@ -533,10 +577,10 @@ class Audit:
 
     def _specs_until_refused(self, model: ImageModel, pair: ConceptPair) -> Iterator[RenderSpec]:
         """A folder of finished pictures ends before the cap: what there is counts."""
-        first = self.config.first_seed
+        first, stages = self.config.first_seed, (Stage(pair.prompt),)
         for seed in range(first, first + self.rule.cap):
             try:
-                yield model.spec((Stage(pair.prompt),), seed)
+                yield model.spec(stages, seed)
             except RenderError:
                 if seed == first:
                     raise
@@ -582,6 +626,38 @@ class Audit:
                 failures=len(self.studio.failed),
             )
         )
+
+
+def start_of(
+    config: AuditSettings, command: str, models: Sequence[ImageModel], checkers: Sequence[Checker]
+) -> Run:
+    """That an audit of these was started now."""
+    return provenance(
+        config,
+        command,
+        [model.model_id for model in models],
+        [checker.checker_id for checker in checkers],
+    )
+
+
+def settled_audit(config: AuditSettings, store: Store, command: str = "") -> Settled | None:
+    """What an audit concluded that has nothing left to do, without working it out again; None
+    where anything has changed since, and :class:`Audit` must be asked.
+
+    The start is kept, as that of every audit.
+
+    Raises:
+        UserError: a model or a checker cannot be opened as the configuration has it.
+    """
+    started = time.monotonic()
+    models = [open_model(settings) for settings in config.models]
+    checkers = [open_checker(settings) for settings in config.checkers]
+    found = recall(config, store, models, checkers)
+    if found is None:
+        return None
+    store.add_run(start_of(config, command, models, checkers))
+    seconds = time.monotonic() - started
+    return dataclasses.replace(found, summary=dataclasses.replace(found.summary, seconds=seconds))
 
 
 def _is_open(found: PairFinding) -> bool:

@@ -34,12 +34,18 @@ def audit(config: AuditSettings, *, yes: YesOption = False, json: JsonOption = F
 
     Without arguments it audits the two miniature models that come with lcmis.
     """
-    from lcmis.audit.run import Audit
+    from lcmis.audit.run import Audit, settled_audit
     from lcmis.cli import terminal
-    from lcmis.cli.terminal.costs import tell_cost, to_draw
+    from lcmis.cli.terminal.costs import NOTHING_TO_DRAW, tell_cost, to_draw
     from lcmis.cli.terminal.imports import print_sets
 
     with open_store(config.store, config.pictures, create=True) as facts:
+        settled = None if json else settled_audit(config, facts, command_line())
+        if settled is not None:
+            print_sets(settled.sets)
+            tell_cost(NOTHING_TO_DRAW, yes=yes, free=True)
+            terminal.print_summary(settled.summary, config.store)
+            return
         started = Audit(config, facts)
         print_sets(started.sets, quiet=json)
         cost = started.cost()

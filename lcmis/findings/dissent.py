@@ -45,6 +45,8 @@ def dissents(
         UnknownNameError: the pair is not in the store.
     """
     asked = {one.key: one for one in (store.pairs() if pair is None else [store.pair(pair)])}
+    if len(checkers) == 1:  # nobody to differ from
+        return []
     verdicts: dict[tuple[str, str], list[tuple[str, Verdict]]] = defaultdict(list)
     seen: dict[tuple[str, str], tuple[str, int]] = {}
     for checker in checkers:

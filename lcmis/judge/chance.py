@@ -35,6 +35,11 @@ def failing_p(correct: int, total: int, rule: StoppingRule) -> float:
     check_counts(correct, total)
     if rule.decide(correct, total) is not Decision.FAILS:
         return 1.0
+    return _chance_to_look_so_bad(correct, total, rule)
+
+
+@functools.lru_cache(maxsize=4096)
+def _chance_to_look_so_bad(correct: int, total: int, rule: StoppingRule) -> float:
     wrong = passing_rate(rule)
     on_the_way, worse = np.ones(1), 0.0  # probabilities by number correct
     for seen in range(1, total + 1):

@@ -393,6 +393,11 @@ def stopped_interval(
     Raises:
         ValueError: counts that are not 0 <= correct <= total, a confidence outside (0, 1).
     """
+    return _stopped_interval(correct, total, rule, confidence)
+
+
+@functools.lru_cache(maxsize=4096)
+def _stopped_interval(correct: int, total: int, rule: StoppingRule, confidence: float) -> Rate:
     plain = rate(correct, total, confidence=confidence)
     if total == 0 or isinstance(rule, FixedN):
         return Rate(plain.value, plain.low, plain.high, total, stopped=rule.name)

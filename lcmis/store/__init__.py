@@ -19,7 +19,6 @@ from lcmis.store.failures import FailureDoor, insert_failure, still_failed
 from lcmis.store.labels import LabelDoor
 from lcmis.store.notes import NoteDoor
 from lcmis.store.pictures import Drawn, Listed, PictureDoor, add_drawn, add_links, unlinked
-from lcmis.store.rows import CHUNK
 from lcmis.store.scores import ScoreDoor, add_answers
 from lcmis.store.searches import SearchDoor, add_exchanges
 from lcmis.store.tables import (
@@ -209,19 +208,15 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
             if note.key != key:
                 yield f"the note {key} is not what its key says"
         known = set()
-        after = 0
-        while page := self.renders(after=after, limit=CHUNK):
-            after = page[-1].position
-            for listed in page:
-                if listed.spec.key != listed.render.spec_key:
-                    yield f"the spec {listed.render.spec_key} is not what its key says"
-                sha256 = listed.render.sha256
-                if sha256 and sha256 not in known:
-                    known.add(sha256)
-                    try:
-                        self.image(sha256)
-                    except StoreError as error:
-                        yield str(error)
+        for key, sha256, document in self._kept_specs():
+            if documents.spec_key(document) != key:
+                yield f"the spec {key} is not what its key says"
+            if sha256 and sha256 not in known:
+                known.add(sha256)
+                try:
+                    self.image(sha256)
+                except StoreError as error:
+                    yield str(error)
         expected = {self.image_place(sha256) for sha256 in known}
         for path in self._pictures.files():
             if path not in expected:

@@ -62,6 +62,12 @@ class RunDoor(Door):
         with self._reading() as connection:
             return [Shift(*row) for row in connection.execute(statement)]
 
+    def has_run(self, run_id: str) -> bool:
+        """Whether this run was started on this very database."""
+        with self._reading() as connection:
+            found = connection.scalar(select(RunRow.id).where(RunRow.run_id == run_id))
+            return found is not None
+
     def add_pairs(self, pairs: Iterable[ConceptPair]) -> None:
         """Keep concept pairs; one that is there stays as it is, its source included."""
         rows = []
@@ -82,8 +88,15 @@ class RunDoor(Door):
     def pairs(self) -> list[ConceptPair]:
         """Every pair, in the order of arrival."""
         with self._reading() as connection:
-            texts = connection.scalars(select(PairRow.document).order_by(PairRow.id))
-            return [documents.pair(text) for text in texts]
+            rows = connection.execute(select(PairRow.key, PairRow.document).order_by(PairRow.id))
+            return [self._pair_of(row[0], row[1]) for row in rows]
+
+    def _pair_of(self, key: str, text: str) -> ConceptPair:
+        """One that was read before is not read again: what a key names never changes."""
+        found = self._read_pairs.get(key)
+        if found is None:
+            found = self._read_pairs[key] = documents.pair(text)
+        return found
 
     def pair(self, key_prefix: str) -> ConceptPair:
         """The pair of this key, of a key that begins so, or of exactly this prompt.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from lcmis.types import (
     QuestionKind,
     RenderSpec,
     Seen,
+    Siblings,
     Side,
     Stage,
     Trial,
@@ -115,6 +117,25 @@ def spec(text: str) -> RenderSpec:
             "embeddings": tuple(Embedding(**entry) for entry in fields.get("embeddings", ())),
         }
     )
+
+
+_SEED = re.compile(r'"seed":(0|[1-9][0-9]*),')
+
+
+def spec_key(text: str) -> str:
+    """The key of what :func:`document` wrote: of :func:`spec`, which is read once for all pictures
+    that differ in their seeds alone.
+    """
+    found = _SEED.search(text)
+    if found is None:
+        return spec(text).key
+    seed = int(found[1])
+    return _siblings(text[: found.start(1)], text[found.end(1) :]).key(seed)
+
+
+@functools.lru_cache(maxsize=256)
+def _siblings(before: str, after: str) -> Siblings:
+    return Siblings(spec(f"{before}0{after}"))
 
 
 def question(text: str) -> Question:

@@ -15,6 +15,7 @@ from lcmis.store import schema
 from lcmis.store.connect import place_of, sentences
 from lcmis.store.images import PictureFiles
 from lcmis.store.places import pictures_at, remember_place, said_place
+from lcmis.types import ConceptPair
 
 
 class Door:
@@ -56,6 +57,7 @@ class Door:
             self._engine = place.engine(read_only=read_only, wait_seconds=wait_seconds)
             if revision is None:
                 schema.upgrade(self._engine)
+        self._read_pairs: dict[str, ConceptPair] = {}
         if place.folder is not None and not read_only:
             remember_place(place.folder, self._pictures)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,16 @@ from lcmis.machine.pictures import picture_hash
 from lcmis.store import documents
 from lcmis.store.door import Door
 from lcmis.store.evidence import answered, match_questions
-from lcmis.store.rows import chunks, id_by_prefix, ids_of, insert_new, intern, known_ids, pair_id
+from lcmis.store.rows import (
+    CHUNK,
+    chunks,
+    id_by_prefix,
+    ids_of,
+    insert_new,
+    intern,
+    known_ids,
+    pair_id,
+)
 from lcmis.store.tables import (
     CheckerRow,
     ModelRow,
@@ -218,6 +227,20 @@ class PictureDoor(Door):
                 .where(ModelRow.name == model)
             )
             return {row[0]: sys.intern(row[1]) for row in rows}
+
+    def _kept_specs(self) -> Iterator[tuple[str, str, str]]:
+        """Key, hash of the pixels and document of every picture, as they lie there."""
+        rows = select(RenderRow.id, RenderRow.spec_key, RenderRow.sha256, SpecRow.document)
+        rows = rows.join(SpecRow, SpecRow.render_id == RenderRow.id).order_by(RenderRow.id)
+        after = 0
+        while True:
+            with self._reading() as connection:
+                page = connection.execute(rows.where(RenderRow.id > after).limit(CHUNK)).all()
+            if not page:
+                return
+            after = page[-1][0]
+            for _, key, sha256, document in page:
+                yield key, sha256, document
 
     def image(self, sha256: str) -> Image:
         """The picture of this hash, RGB, its pixels verified.

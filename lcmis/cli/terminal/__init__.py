@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     from lcmis.audit.replay import Replay
     from lcmis.audit.run import AuditResult, Judging, ModelPlan, Watch
     from lcmis.audit.run import Progress as AuditProgress
-    from lcmis.findings import ModelFinding, PairFinding
+    from lcmis.audit.settled import AuditSummary
+    from lcmis.findings import PairFinding
     from lcmis.findings.notes import Noted
+    from lcmis.findings.summary import ModelSummary
     from lcmis.machine.hub.fetching import Fetch
     from lcmis.plugins.settings import AuditSettings
     from lcmis.repair.evaluate import RepairProgress
@@ -167,8 +169,13 @@ def lines() -> Iterator[Callable[[str, int, int, str], None]]:
 # ── an audit ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
+def print_result(result: AuditResult, store: str) -> None:
     """The closing tables of an audit: a line a model, then the pairs that fail."""
+    print_summary(result.summary(), store)
+
+
+def print_summary(result: AuditSummary, store: str) -> None:
+    """The same of what was remembered."""
     names = words.short_names([model.model for model in result.models])
     columns = [
         Column(name="model", wraps=True, style="bold"),
@@ -184,10 +191,10 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
         _print_failing(model, names[model.model])
     for model in result.models:
         print_pairs(
-            [pair for pair in model.pairs if pair.judgement.failing is not Decision.PASSES],
+            model.worst,
             title=f"what {names[model.model]} gets wrong",
-            limit=worst,
             show_model=False,
+            left_out=model.num_failing + model.num_open - len(model.worst),
         )
     for model in result.models:
         _print_silence(model, names[model.model])
@@ -207,17 +214,15 @@ def print_result(result: AuditResult, store: str, *, worst: int = 12) -> None:
     )
 
 
-def _model_row(model: ModelFinding, name: str) -> list[Cell]:
-    undecided, unfinished = Decision.UNDECIDED, Decision.CONTINUE
-    others = (other.agreement.share for other in model.second_opinions)
+def _model_row(model: ModelSummary, name: str) -> list[Cell]:
     return [
         name,
         rate_cell(model.aligned),
-        str(len(model.decided(Decision.PASSES))),
-        str(len(model.decided(Decision.FAILS))),
-        str(len(model.decided(undecided)) + len(model.decided(unfinished))),
+        str(model.num_passing),
+        str(model.num_failing),
+        str(model.num_open),
         str(model.pictures),
-        "; ".join(f"{words.percent(share.value)} %" for share in others if share.total),
+        "; ".join(f"{words.percent(one.value)} %" for one in model.second_opinions if one.total),
     ]
 
 
@@ -247,19 +252,19 @@ def print_next(*steps: tuple[str, str]) -> None:
         console.print(f"[dim]{lead}[/] {escape(command)}  [dim]{purpose}[/]", soft_wrap=True)
 
 
-def _print_failing(model: ModelFinding, name: str) -> None:
+def _print_failing(model: ModelSummary, name: str) -> None:
     """How many pairs fail, each decided alone, and how many still do among all."""
-    failing = len(model.decided(Decision.FAILS))
+    failing = model.num_failing
     if failing and model.num_looked_at > 1:
         told = words.controlled(model.num_surely_failing, model.num_looked_at)
         fail = f"{several(failing, 'pair')} {'fails' if failing == 1 else 'fail'}"
         console.print(f"{escape(name)}: {fail} ({told})")
 
 
-def _print_silence(model: ModelFinding, name: str) -> None:
+def _print_silence(model: ModelSummary, name: str) -> None:
     silent = {
-        words.NOT_JUDGED: model.count(Verdict.UNSCORED),
-        "refused by the model": model.count(Verdict.REFUSED),
+        words.NOT_JUDGED: model.num_unscored,
+        "refused by the model": model.num_refused,
     }
     for kind, count in silent.items():
         if count:
@@ -270,7 +275,7 @@ def print_pairs(
     found: Sequence[PairFinding],
     *,
     title: str = "",
-    limit: int | None = None,
+    left_out: int = 0,
     show_model: bool = True,
 ) -> None:
     """Pairs, worst first: how many are right, how bad that is, and what is painted instead."""
@@ -288,12 +293,11 @@ def print_pairs(
         Column(name=""),
     ]
     rows = [
-        [*([names[finding.model]] if show_model else []), *_pair_row(finding)]
-        for finding in found[:limit]
+        [*([names[finding.model]] if show_model else []), *_pair_row(finding)] for finding in found
     ]
     console.print(Grid(columns, rows, title))
-    if limit is not None and len(found) > limit:
-        console.print(f"[dim]… and {len(found) - limit} more[/]\n")
+    if left_out:
+        console.print(f"[dim]… and {left_out} more[/]\n")
 
 
 def _pair_row(finding: PairFinding) -> list[Cell]:

@@ -16,6 +16,8 @@ from lcmis.machine.console import stderr_console
 if TYPE_CHECKING:
     from lcmis.audit.run import Cost
 
+NOTHING_TO_DRAW = "Every pair is decided already: nothing to draw."
+
 
 def tell_cost(
     sentence: str, *, yes: bool, quiet: bool = False, needs_word: str = "", free: bool = False
@@ -55,7 +57,7 @@ def tell_cost(
 def to_draw(cost: Cost) -> str:
     """What an audit will draw."""
     if not cost.most:
-        return "Every pair is decided already: nothing to draw."
+        return NOTHING_TO_DRAW
     by = f" by {several(cost.models, 'model')}" if cost.models > 1 else ""
     return (
         f"About {several(cost.expected, 'picture')} to draw for {several(cost.pairs, 'pair')}{by}, "
