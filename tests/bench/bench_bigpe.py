@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from lcmis import judge
 from lcmis.audit.run import Audit
 from lcmis.judge import PairedCounts
-from lcmis.plugins.settings import AuditSettings, ModelSettings, TextModelSettings
+from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.repair.evolve import Evolve, EvolveResult, EvolveSettings, fresh_seeds
 from lcmis.repair.methods.bigpe import SELECTORS, Plan, Value
 from lcmis.store import Store
@@ -39,6 +39,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = AuditSettings(
             models=(ModelSettings("teacup-narrow", dtype=asked.dtype),),
+            checkers=(CheckerSettings("teacup-judge"), CheckerSettings("teacup-clip")),
+            pairs=("teacup",),
             store=asked.store or folder,
         )
         with Store(config.store, create=True) as store:

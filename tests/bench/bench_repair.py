@@ -101,6 +101,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = AuditSettings(
             models=(ModelSettings(asked.model, dtype=asked.dtype),),
+            checkers=(CheckerSettings("teacup-judge"), CheckerSettings("teacup-clip")),
+            pairs=("teacup",),
             limit=asked.pairs,
             stopping=StoppingSettings(rule="fixed", cap=20),
             store=asked.store or folder,
