@@ -28,7 +28,7 @@ from lcmis.repair.methods import moce, phrases, ranked, rewrite
 from lcmis.repair.methods.moce import Moce
 from lcmis.repair.methods.portfolio import Portfolio, staged
 from lcmis.repair.methods.rewrite import Rewrite
-from lcmis.repair.methods.ways import Evidence, Experience, Opening, Way, shared, way
+from lcmis.repair.methods.ways import Experience, Opening, Symptoms, Way, shared, way
 from lcmis.store import Store
 from lcmis.text.words import is_salad
 from lcmis.types import (
@@ -464,41 +464,41 @@ def test_what_candidates_share_is_a_covariance_and_more_the_more_alike_they_are(
     assert hints[-1] > 0, "how hard a pair is, all of them tell"
 
 
-EVIDENCE = Evidence(Side.A, intruded=True)
+SYMPTOMS = Symptoms(Side.A, intruded=True)
 
 
 def test_experience_counts_every_candidate_once_and_knows_nothing_at_first():
     experience = Experience()
     plain, looks = (Candidate((Stage(said),)) for said in (CUP.prompt, f"{LOOK} of iced coke"))
 
-    def share(model: str, evidence: Evidence, candidate: Candidate) -> float | None:
+    def share(model: str, evidence: Symptoms, candidate: Candidate) -> float | None:
         return experience.share(model, evidence, way(CUP, Side.A, candidate))
 
-    assert share("m@1", EVIDENCE, plain) is None
+    assert share("m@1", SYMPTOMS, plain) is None
     first = [
         trial(plain, *[(0.1, 0.9)] * 20),
         trial(looks, (0.9, 0.9)),
         trial(looks, (0.1, 0.9), first_seed=2**41),
     ]
-    experience.learn("m@1", CUP, EVIDENCE, [*first, *first], 0.5)
+    experience.learn("m@1", CUP, SYMPTOMS, [*first, *first], 0.5)
     mean = (1 + 0.5) / (2 + 2)
     anyway = 3 * mean / 4, (0.5 + 3 * mean) / 4
-    assert share("m@1", EVIDENCE, plain) == pytest.approx(3 * anyway[0] / 4)
-    assert share("m@1", EVIDENCE, looks) == pytest.approx((0.5 + 3 * anyway[1]) / 4)
-    unlike = Evidence(Side.B, intruded=True)
+    assert share("m@1", SYMPTOMS, plain) == pytest.approx(3 * anyway[0] / 4)
+    assert share("m@1", SYMPTOMS, looks) == pytest.approx((0.5 + 3 * anyway[1]) / 4)
+    unlike = Symptoms(Side.B, intruded=True)
     assert share("m@1", unlike, looks) == pytest.approx(anyway[1]), "never seen with this evidence"
     staged_way = Candidate((Stage("a tea cup", 0.1), Stage(CUP.prompt)))
-    assert share("m@1", EVIDENCE, staged_way) == pytest.approx(mean), "a way nobody tried"
+    assert share("m@1", SYMPTOMS, staged_way) == pytest.approx(mean), "a way nobody tried"
 
 
 def test_what_another_model_taught_counts_for_a_quarter():
     experience, looks = Experience(), Candidate((Stage(f"{LOOK} of iced coke"),))
-    experience.learn("m@1", CUP, EVIDENCE, [trial(looks, (0.9, 0.9))], 0.5)
-    told = experience.share("m@2", EVIDENCE, way(CUP, Side.A, looks))
+    experience.learn("m@1", CUP, SYMPTOMS, [trial(looks, (0.9, 0.9))], 0.5)
+    told = experience.share("m@2", SYMPTOMS, way(CUP, Side.A, looks))
     mean = (1 + 0.25) / (2 + 0.25)
     anyway = (0.25 + 3 * mean) / 3.25
     assert told == pytest.approx((0.25 + 3 * anyway) / 3.25)
-    own = experience.share("m@1", EVIDENCE, way(CUP, Side.A, looks))
+    own = experience.share("m@1", SYMPTOMS, way(CUP, Side.A, looks))
     assert own > told > 0.5
 
 

@@ -45,7 +45,7 @@ from lcmis.repair import references
 from lcmis.repair.certify import prove, refuse_too_few, stand_together
 from lcmis.repair.evaluate import SEARCH_SEEDS, Bench, Evaluation, RepairProgress
 from lcmis.repair.methods import ranked
-from lcmis.repair.methods.ways import Evidence, Experience, way
+from lcmis.repair.methods.ways import Experience, Symptoms, way
 from lcmis.repair.references import Reference
 from lcmis.store import Store
 from lcmis.text import asking
@@ -296,7 +296,7 @@ class Repair:
             self._experience.learn(
                 model.model_id,
                 finding.pair,
-                _evidence(finding),
+                _symptoms(finding),
                 self._trials((finding.pair.key, model.model_id)),
                 self.config.threshold,
             )
@@ -466,7 +466,7 @@ class Repair:
         """By the pairs of earlier rounds: searched again, and by any number of workers, it goes the
         same way.
         """
-        known, seen = self._experience, _evidence(finding)
+        known, seen = self._experience, _symptoms(finding)
         return lambda candidate: known.share(
             model.model_id, seen, way(finding.pair, seen.lost, candidate)
         )
@@ -583,8 +583,8 @@ def _missing(finding: PairFinding) -> tuple[int, int]:
     return missing(Verdict.A_MISSING) + both, missing(Verdict.B_MISSING) + both
 
 
-def _evidence(finding: PairFinding) -> Evidence:
-    return Evidence(lost_of(*_missing(finding)), intruded=finding.intruder is not None)
+def _symptoms(finding: PairFinding) -> Symptoms:
+    return Symptoms(lost_of(*_missing(finding)), intruded=finding.intruder is not None)
 
 
 def _refuse_impossible(settings: RepairSettings) -> None:

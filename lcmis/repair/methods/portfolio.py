@@ -34,6 +34,8 @@ EXPECTED = 0.25
 """Share of right pictures that a candidate begins with where nobody knows anything."""
 OWN = 0.03
 """Variance of a candidate's chances that it shares with no other."""
+PROMISING = 0.4
+"""Share of right pictures from which what other pairs taught is where a search begins."""
 TOLD = 0.5
 """Share of what candidates have in common that is left open where other pairs taught something."""
 NOISE = 0.16
@@ -69,7 +71,7 @@ class Portfolio:
         patience: share of the budget after which inversions join.
         at_once: most pictures that are asked for before the chances are looked at again.
         scouting: share of the budget, and at most :data:`SCOUTS` pictures, that go where a picture
-            tells most about all candidates; none where other pairs have taught something.
+            tells most about all candidates; none where something has helped other pairs.
         finishing: share of the budget after which only the likeliest few are drawn.
     """
 
@@ -132,15 +134,20 @@ class _Race:
         )
         self._silent = np.append(self._silent, np.ones(len(new), dtype=bool))
         told = [self._case.expect(one) for one in new]
-        self._told = np.append(self._told, [share is not None for share in told])
+        known = np.array([share is not None for share in told], dtype=bool)
+        self._told = np.append(self._told, known)
         expected = [EXPECTED if share is None else share for share in told]
         self._expected = np.append(self._expected, expected)
         ways = [way(self._case.pair, self._case.lost, one) for one in self.pool]
         self._shared = np.array([[shared(one, two) for two in ways] for one in ways])
         self._shared = self._shared.reshape(len(ways), len(ways))
-        if self._told.any():
+        if self._is_promised():
             self._shared *= TOLD
         self._shared += OWN * np.eye(len(ways))
+
+    def _is_promised(self) -> bool:
+        """Whether something has helped other pairs; that nothing did yet says little."""
+        return bool((self._told & (self._expected >= PROMISING)).any())
 
     @property
     def pictures(self) -> int:
@@ -167,7 +174,7 @@ class _Race:
         if not self._open.any():
             return wanted
         scouts = min(SCOUTS, self._rules.scouting * self._case.budget)
-        unknown = self.pictures < scouts and not self._told.any()
+        unknown = self.pictures < scouts and not self._is_promised()
         picked = self._scouted(size) if unknown else self._raced(size)
         for arm in picked:
             if self._asked[arm] + wanted.get(arm, 0) < len(self._case.seeds):

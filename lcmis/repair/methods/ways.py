@@ -48,7 +48,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Symptoms:
     """What an audit already saw of a pair that fails."""
 
     lost: Side
@@ -106,7 +106,7 @@ class Experience:
         self,
         model: str,
         pair: ConceptPair,
-        evidence: Evidence,
+        evidence: Symptoms,
         trials: Iterable[Trial],
         threshold: float,
     ) -> None:
@@ -121,7 +121,7 @@ class Experience:
                 how = way(pair, evidence.lost, candidate)
                 self._known[model].add(evidence, how, sum(right.values()) / len(right))
 
-    def share(self, model: str, evidence: Evidence, how: Way) -> float | None:
+    def share(self, model: str, evidence: Symptoms, how: Way) -> float | None:
         """How often candidates of this way are expected to be right, in (0, 1), where an audit saw
         this; None if nobody knows anything yet.
 
@@ -154,9 +154,9 @@ class _Known:
     def __init__(self) -> None:
         self.everything = _none()
         self.ways: defaultdict[Way, tuple[float, int]] = defaultdict(_none)
-        self.seen: defaultdict[tuple[Evidence, Way], tuple[float, int]] = defaultdict(_none)
+        self.seen: defaultdict[tuple[Symptoms, Way], tuple[float, int]] = defaultdict(_none)
 
-    def add(self, evidence: Evidence, how: Way, share: float) -> None:
+    def add(self, evidence: Symptoms, how: Way, share: float) -> None:
         self.everything = (self.everything[0] + share, self.everything[1] + 1)
         self.ways[how] = (self.ways[how][0] + share, self.ways[how][1] + 1)
         there = self.seen[evidence, how]
