@@ -27,6 +27,7 @@ from lcmis.types import (
     Render,
     Run,
     Score,
+    Shift,
     Stage,
     Trial,
 )
@@ -109,6 +110,7 @@ def test_no_table_is_forgotten(tmp_path) -> None:
         source.add_run(Run("r1", AT, "audit", "{}", "{}", "", "cpu", ("m@1",), (CHECKER,)))
         candidate = Candidate((Stage(CUP.prompt),), "")
         source.add_trial(Trial(CUP.key, "m@1", "moce", "clip:guide@1", candidate, ()))
+        source.add_many(shifts=[Shift("r1", "worker 1", "here", "cpu", "m@1", AT, 60.0, 59.0, 4)])
         with Store(tmp_path / "to", create=True) as target:
             copy_all(source, target)
 

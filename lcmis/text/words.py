@@ -104,7 +104,10 @@ _JOINS = frozenset(
         "which whose who it its this these some no not than then while where first second",
     )
 )
-_TORN = re.compile(r"\d[^\W\d]|[^\W\d]\d|[^\w\s,.;:!?'’()&-]|_")
+_TORN = re.compile(
+    r"[^\W\d_]\d+[^\W\d_]|\d(?!x\d)[^\W\d_]+\d"  # w0rd and 4k3, but 3D, 35mm and 2x2
+    r"|[^\w\s,.;:!?'’‘\"“”„«»()&/%+°€$£–—-]|_"
+)
 
 
 def is_salad(prompt: str) -> bool:
