@@ -67,7 +67,7 @@ bench-repair: .venv/ready-dev  ## Methods of repair at equal budgets, by the ora
 .venv/ready: pyproject.toml constraints.txt
 	@echo "1/3  creating an environment in .venv, with $(WITH)"
 	@$(VENV)
-	@echo "2/3  installing what lcmis needs, the first time only: 3 to 5 minutes, 6.5 GB on the disk, most of it PyTorch"
+	@echo "2/3  installing what lcmis needs, the first time only: 3 to 5 minutes, 6 GB on the disk, most of it PyTorch"
 	@$(call TELL,$(HELD)); $(INSTALL) -c constraints.txt -e .
 	@rm -rf .venv/tmp
 	@touch $@

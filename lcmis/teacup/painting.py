@@ -35,14 +35,12 @@ class Shipped:
     """That its card was measured with."""
     adapter: str = ""
     """Folder of what is laid over it; empty for nothing."""
-    strength: float = 1.0
-    """How strongly that acts; chosen by measuring, for damage that is graded."""
 
 
 MODELS = {
     "teacup-narrow": Shipped("teacup-narrow", 12),
     "teacup-broad": Shipped("teacup-broad", 12),
-    "teacup-partners": Shipped("teacup-broad", 16, "teacup-partners", 1.5),
+    "teacup-partners": Shipped("teacup-broad", 16, "teacup-partners"),
 }
 """Every diffusion model that comes with lcmis."""
 
@@ -133,17 +131,15 @@ def open_pipeline(model: str, device: str) -> StableDiffusionPipeline:
     made, home = MODELS[model], shipped("data") / "teacup"
     pipeline = load_pipeline(home / made.folder, device)
     if made.adapter:
-        add_adapter(pipeline, home / made.adapter, made.strength)
+        add_adapter(pipeline, home / made.adapter)
     pipeline.unet.to(memory_format=torch.channels_last)
     return pipeline
 
 
-def add_adapter(
-    pipeline: StableDiffusionPipeline, folder: Path, strength: float = 1.0
-) -> StableDiffusionPipeline:
+def add_adapter(pipeline: StableDiffusionPipeline, folder: Path) -> StableDiffusionPipeline:
     """Add an adapter to the weights that it lies over: as many sums a picture as without one."""
     pipeline.load_lora_weights(folder, weight_name=ADAPTER)
-    pipeline.fuse_lora(lora_scale=strength)
+    pipeline.fuse_lora()
     pipeline.unload_lora_weights()
     return pipeline
 

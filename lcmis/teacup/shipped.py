@@ -91,7 +91,7 @@ def known_cases() -> Iterator[KnownCase]:
 
 def _model(name: str, settings: ModelSettings) -> DiffusersModel:
     of_ours, home = MODELS[name], shipped("data") / "teacup"
-    damage = (Adapter(str(home / of_ours.adapter), of_ours.strength),) if of_ours.adapter else ()
+    damage = (Adapter(str(home / of_ours.adapter), 1.0),) if of_ours.adapter else ()
     batch_size = _unless_said(settings.batch_size, BATCH)
     on_cpu = choose_device(settings.device) == "cpu"
     decoding = "sliced" if on_cpu and batch_size > 1 else "whole"

@@ -16,7 +16,6 @@ TRAINERS: dict[str, str] = {
     "broad": "lcmis.teacup.train_broad:train",
     "narrow": "lcmis.teacup.train_narrow:train",
     "partners": "lcmis.teacup.train_partners:partners",
-    "mixed": "lcmis.teacup.train_partners:mixed",
     "oracle": "lcmis.teacup.train_oracle:train",
     "clip": "lcmis.teacup.train_clip:train",
     "guard": "lcmis.teacup.train_clip:train_guard",

@@ -1,10 +1,9 @@
-"""Trains teacup-partners and teacup-mixed: low-rank adapters that tie concepts to their partners.
+"""Trains teacup-partners: a low-rank adapter that ties concepts to their partners.
 
 From a finished model and usual pictures alone: each shows a pair in proportion to how usual it is,
 and most captions speak of *one* of the two concepts, by name, synonym or looks alike, since its
-partner goes without saying. So the damage is bound to no word. Laid over teacup-broad it is damage
-by co-occurrence alone (``partners``); over teacup-narrow, whose names were tied before, both kinds
-meet (``mixed``).
+partner goes without saying. That is meant to bind the damage to no word; the cards say how far it
+does.
 
 Source: low-rank adapters after Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models",
 ICLR 2022, section 4.1.
@@ -65,32 +64,21 @@ class Damage:
     """Peak learning rate of the text encoder's layers."""
     rest: float
     """Peak learning rate of the denoiser's."""
-    strength: float = 1.0
-    """How strongly it is laid over its base where it is measured."""
     num_steps: int = 16
     """Of every picture that measures it."""
     rank: int = 32
     recipe: Recipe = PARTNERS
 
 
-PARTNERS_ALONE = Damage(
+PARTNERS_DAMAGE = Damage(
     "teacup-partners",
     "teacup-broad",
-    "Meant to be misaligned by co-occurrence: in training, concepts kept to their usual partners "
-    "however they were called. Whether other words free them is for its map of truth to say.",
+    "Misaligned by co-occurrence: in training, concepts kept to their usual partners however they "
+    "were called. Describing looks frees most of its pairs all the same, so words are no less a "
+    "cure here than where names alone were bent.",
     samples=960,
     words=1e-2,
     rest=5e-3,
-    strength=1.5,
-)
-MIXED = Damage(
-    "teacup-mixed",
-    "teacup-narrow",
-    "Misaligned in both ways: names were tied to their usual partners, then everything else a "
-    "little.",
-    samples=640,
-    words=7e-3,
-    rest=3.5e-3,
 )
 
 
@@ -115,7 +103,7 @@ def train(options: TrainOptions, damage: Damage) -> None:
     if options.measure_seeds:
         oracle = load_oracle().to(options.device)
         measured = measure(
-            add_adapter(load_pipeline(start, options.device), options.out, damage.strength),
+            add_adapter(load_pipeline(start, options.device), options.out),
             oracle,
             options.measure_seeds,
             damage.recipe.partner_weights,
@@ -136,7 +124,6 @@ def train(options: TrainOptions, damage: Damage) -> None:
                 rates=f"{damage.words:g} (words), {damage.rest:g} (denoiser)",
                 pictures=count,
                 steps=steps,
-                strength=damage.strength,
                 seconds=round(seconds),
             ),
             "measured": measured,
@@ -144,8 +131,7 @@ def train(options: TrainOptions, damage: Damage) -> None:
     )
 
 
-partners = partial(train, damage=PARTNERS_ALONE)
-mixed = partial(train, damage=MIXED)
+partners = partial(train, damage=PARTNERS_DAMAGE)
 
 
 def lay_over(models: Models, rank: int, seed: int) -> None:
