@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar
-from worlds import toys
+from worlds import searches, toys
 from worlds.toys import ToyChecker, ToyModel, pair, repair
 
 from lcmis import judge
@@ -53,19 +53,7 @@ CUP = ConceptPair(
     ("A tea cup of iced coke on a table",),
     (Intruder(Concept("glass"), Side.A, "a glass of iced coke"),),
 )
-CASE = Case(
-    pair=CUP,
-    num_inference_steps=40,
-    supports_stages=True,
-    supports_negative_prompt=True,
-    batch_size=16,
-    seeds=SEARCH_SEEDS,
-    threshold=0.5,
-    budget=120,
-    a_missing=18,
-    b_missing=2,
-    intruder="glass",
-)
+CASE = dataclasses.replace(searches.CASE, pair=CUP, seeds=SEARCH_SEEDS)
 LIKENESS = dataclasses.replace(CASE, likeness_weight=1.0)  # as if scores were CLIPScores
 
 

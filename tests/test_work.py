@@ -9,7 +9,7 @@ from worlds.toys import ToyChecker, ToyModel, pair
 
 from lcmis.check import questions_for
 from lcmis.errors import Refusal, RenderError
-from lcmis.findings.work import by_run, by_worker, spent
+from lcmis.findings.work import by_worker, of_runs, spent, together
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.store import Store
 from lcmis.types import Shift, Stage
@@ -29,7 +29,10 @@ def test_what_one_worker_did_in_a_minute_with_two_plugins_lasted_a_minute():
     assert (one.seconds, one.busy, one.busy_share) == (60.0, 57.0, 57 / 60)
     assert (one.pictures, one.answers, one.failures, one.per_minute) == (100, 7, 2, 100.0)
     other = dataclasses.replace(SHIFT, worker="worker 10", node="another")
-    whole = by_run([SHIFT, judged, other])["r1"]
+    later = dataclasses.replace(SHIFT, run_id="r2")
+    runs = of_runs([SHIFT, judged, later, other])
+    assert runs == {"r1": [SHIFT, judged, other], "r2": [later]}
+    whole = together(runs["r1"])
     assert (whole.seconds, whole.pictures, whole.nodes) == (120.0, 200, ("node", "another"))
     assert [one.worker for one in by_worker([other, SHIFT])] == ["worker 2", "worker 10"]
 

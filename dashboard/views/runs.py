@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import defaultdict
 
 import choices
 import facts
@@ -16,8 +15,8 @@ import streamlit as st
 
 from lcmis import findings, judge
 from lcmis.findings import words
-from lcmis.findings.work import Worked, by_run, by_worker, spent
-from lcmis.types import Run, Shift
+from lcmis.findings.work import Worked, by_worker, of_runs, spent, together
+from lcmis.types import Run
 
 RECENT_SECONDS = 600.0
 PER_PAGE = 30
@@ -88,9 +87,9 @@ def _progress() -> None:
 
 def _workers() -> None:
     """Who worked in a run, how busy each device was, and what befell it."""
-    told = facts.shifts()
+    told = of_runs(facts.shifts())
     runs = {one.run_id: one for one in facts.runs()}
-    worked = [run_id for run_id in runs if any(one.run_id == run_id for one in told)]
+    worked = [run_id for run_id in runs if run_id in told]
     if not worked:
         return
     st.header(
@@ -104,8 +103,8 @@ def _workers() -> None:
         format_func=lambda one: f"{words.moment(runs[one].started_at)}, {runs[one].command}",
         key="run_worked",
     )
-    mine = [one for one in told if one.run_id == run_id]
-    whole, each = by_run(mine)[run_id], by_worker(mine)
+    mine = told[run_id]
+    whole, each = together(mine), by_worker(mine)
     cost = spent(mine, _prices(runs[run_id]))
     share = "" if whole.busy_share is None else f"{words.percent(whole.busy_share)} % busy"
     with st.container(horizontal=True):
@@ -339,10 +338,8 @@ def _every_run() -> None:
     if not runs:
         st.caption("No run is recorded: these pictures did not come from `lcmis audit`.")
         return
-    told: dict[str, list[Shift]] = defaultdict(list)
-    for shift in facts.shifts():
-        told[shift.run_id].append(shift)
-    worked = by_run(facts.shifts())
+    told = of_runs(facts.shifts())
+    worked = {run_id: together(some) for run_id, some in told.items()}
     table = pd.DataFrame(
         [
             (
@@ -350,7 +347,7 @@ def _every_run() -> None:
                 run.command,
                 worked[run.run_id].pictures if run.run_id in worked else None,
                 words.duration(worked[run.run_id].busy) if run.run_id in worked else "",
-                spent(told[run.run_id], _prices(run)),
+                spent(told.get(run.run_id, []), _prices(run)),
                 ", ".join(run.models),
                 ", ".join(run.checkers),
                 run.device,

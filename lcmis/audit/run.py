@@ -20,6 +20,7 @@ from lcmis.audit.settled import (
     AuditSummary,
     Settled,
     growth_of,
+    is_of,
     made_from,
     probes,
     recall,
@@ -650,10 +651,12 @@ def settled_audit(config: AuditSettings, store: Store, command: str = "") -> Set
         UserError: a model or a checker cannot be opened as the configuration has it.
     """
     started = time.monotonic()
+    found = recall(config, store)
+    if found is None:  # and nothing is opened that the audit itself will open
+        return None
     models = [open_model(settings) for settings in config.models]
     checkers = [open_checker(settings) for settings in config.checkers]
-    found = recall(config, store, models, checkers)
-    if found is None:
+    if not is_of(found, config, models, checkers):
         return None
     store.add_run(start_of(config, command, models, checkers))
     seconds = time.monotonic() - started

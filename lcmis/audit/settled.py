@@ -79,27 +79,31 @@ class Settled:
     """Other people's sets among the pairs."""
 
 
-def recall(
-    config: AuditSettings,
-    store: Store,
-    models: Sequence[ImageModel],
-    checkers: Sequence[Checker],
-) -> Settled | None:
-    """What was remembered of this audit, if it still holds; no picture's row is read for it."""
+def recall(config: AuditSettings, store: Store) -> Settled | None:
+    """What was remembered of this audit, as far as the store tells whether it still holds; no
+    picture's row is read for it.
+    """
     file = _file(config, store)
-    if file is None:
+    if file is None or not file.exists():
         return None
     try:
         said = _adapter().validate_json(file.read_bytes())
     except (OSError, ValueError):  # another lcmis's, or nobody's: all is worked out again
         return None
-    stands = (
-        said.made_from == made_from(config, models, checkers)
-        and said.probes == probes(config, models, [one.prompt for one in said.probes])
-        and said.growth == growth_of(store)
-        and store.has_run(said.run_id)
+    return said if said.growth == growth_of(store) and store.has_run(said.run_id) else None
+
+
+def is_of(
+    settled: Settled,
+    config: AuditSettings,
+    models: Sequence[ImageModel],
+    checkers: Sequence[Checker],
+) -> bool:
+    """Whether the plan is still made from the same."""
+    prompts = [one.prompt for one in settled.probes]
+    return settled.made_from == made_from(config, models, checkers) and (
+        settled.probes == probes(config, models, prompts)
     )
-    return said if stands else None
 
 
 def remember(config: AuditSettings, store: Store, settled: Settled) -> None:

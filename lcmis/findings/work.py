@@ -49,16 +49,18 @@ def by_worker(shifts: Sequence[Shift]) -> list[Worked]:
     return [_summed(name, mine[name]) for name in sorted(mine, key=_in_order)]
 
 
-def by_run(shifts: Sequence[Shift]) -> dict[str, Worked]:
-    """All workers of each run together, by its id."""
+def of_runs(shifts: Sequence[Shift]) -> dict[str, list[Shift]]:
+    """The shifts of each run, by its id."""
     mine: dict[str, list[Shift]] = defaultdict(list)
     for shift in shifts:
         mine[shift.run_id].append(shift)
-    found = {}
-    for run_id, some in mine.items():
-        seconds = sum(one.seconds for one in by_worker(some))
-        found[run_id] = dataclasses.replace(_summed("", some), seconds=seconds)
-    return found
+    return dict(mine)
+
+
+def together(shifts: Sequence[Shift]) -> Worked:
+    """All workers of one run."""
+    seconds = sum(one.seconds for one in by_worker(shifts))
+    return dataclasses.replace(_summed("", shifts), seconds=seconds)
 
 
 def spent(shifts: Sequence[Shift], prices: Mapping[str, float]) -> float | None:

@@ -11,8 +11,6 @@ ICLR 2022, section 4.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +20,7 @@ from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from lcmis.machine.paths import shipped
-from lcmis.teacup.captions import PARTNERS, Recipe
+from lcmis.teacup.captions import PARTNERS
 from lcmis.teacup.diffusion import (
     LatentSet,
     Models,
@@ -34,7 +32,7 @@ from lcmis.teacup.diffusion import (
 from lcmis.teacup.examples import draw_examples
 from lcmis.teacup.measure import measure
 from lcmis.teacup.oracle import load_oracle
-from lcmis.teacup.painting import ADAPTER, add_adapter
+from lcmis.teacup.painting import ADAPTER, MODELS, add_adapter
 from lcmis.teacup.training import (
     Average,
     LearningRate,
@@ -51,52 +49,35 @@ READING = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 pictures. Convolutions would double the cost of a step."""
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """One of the models, and how it is made."""
-
-    name: str
-    base: str
-    summary: str
-    samples: int
-    """(picture, noise) samples."""
-    words: float
-    """Peak learning rate of the text encoder's layers."""
-    rest: float
-    """Peak learning rate of the denoiser's."""
-    num_steps: int = 16
-    """Of every picture that measures it."""
-    rank: int = 32
-    recipe: Recipe = PARTNERS
-
-
-PARTNERS_DAMAGE = Damage(
-    "teacup-partners",
-    "teacup-broad",
+NAME = "teacup-partners"
+SUMMARY = (
     "Misaligned by co-occurrence: in training, concepts kept to their usual partners however they "
     "were called. Describing looks frees most of its pairs all the same, so words are no less a "
-    "cure here than where names alone were bent.",
-    samples=960,
-    words=1e-2,
-    rest=5e-3,
+    "cure here than where names alone were bent."
 )
+SAMPLES = 960
+"""(picture, noise) samples."""
+WORDS, REST = 1e-2, 5e-3
+"""Peak learning rates of the text encoder's layers and of the denoiser's."""
+RANK = 32
 
 
-def train(options: TrainOptions, damage: Damage) -> None:
+def partners(options: TrainOptions) -> None:
     """Train an adapter; writes it with its card.
 
     ``start`` is the folder of the base pipeline; by default the shipped one.
     """
-    start = options.start or shipped("data") / "teacup" / damage.base
+    made = MODELS[NAME]
+    start = options.start or shipped("data") / "teacup" / made.folder
     log = LossLog(options.out)
     pipeline = load_pipeline(start, options.device)
     count = options.pictures or 800
     examples = draw_examples(
-        damage.recipe, count, seed=options.seed, num_captions=4, processes=options.threads
+        PARTNERS, count, seed=options.seed, num_captions=4, processes=options.threads
     )
     data = LatentSet.of(examples, pipeline.vae, pipeline.tokenizer, options.device)
-    steps = options.steps(damage.samples)
-    fit_adapter(pipeline, data, damage, options, steps, log)
+    steps = options.steps(SAMPLES)
+    fit_adapter(pipeline, data, options, steps, log)
     seconds = log.seconds
     save_adapter(pipeline, options.out)
     measured = {}
@@ -106,22 +87,22 @@ def train(options: TrainOptions, damage: Damage) -> None:
             add_adapter(load_pipeline(start, options.device), options.out),
             oracle,
             options.measure_seeds,
-            damage.recipe.partner_weights,
-            damage.num_steps,
+            PARTNERS.partner_weights,
+            made.num_steps,
         )
     write_card(
         options.out,
         {
-            "title": damage.name,
-            "summary": damage.summary,
+            "title": NAME,
+            "summary": SUMMARY,
             "training": training_facts(
                 options,
-                start=f"{damage.base}, with an adapter of rank {damage.rank} over its attention "
+                start=f"{made.folder}, with an adapter of rank {RANK} over its attention "
                 "and text encoder",
                 data="partners recipe: by grade "
-                f"{sorted(damage.recipe.partner_weights.items())}; {damage.recipe.alone:.0%} of a "
+                f"{sorted(PARTNERS.partner_weights.items())}; {PARTNERS.alone:.0%} of a "
                 "usual pair's captions leave one concept out; names, synonyms and looks alike",
-                rates=f"{damage.words:g} (words), {damage.rest:g} (denoiser)",
+                rates=f"{WORDS:g} (words), {REST:g} (denoiser)",
                 pictures=count,
                 steps=steps,
                 seconds=round(seconds),
@@ -129,9 +110,6 @@ def train(options: TrainOptions, damage: Damage) -> None:
             "measured": measured,
         },
     )
-
-
-partners = partial(train, damage=PARTNERS_DAMAGE)
 
 
 def lay_over(models: Models, rank: int, seed: int) -> None:
@@ -153,7 +131,6 @@ def lay_over(models: Models, rank: int, seed: int) -> None:
 def fit_adapter(
     pipeline: StableDiffusionPipeline,
     data: LatentSet,
-    damage: Damage,
     options: TrainOptions,
     steps: int,
     log: LossLog,
@@ -161,7 +138,7 @@ def fit_adapter(
     """Lay an adapter over a pipeline and train it; averaged weights stay."""
     models = Models(pipeline.unet, pipeline.text_encoder).to(options.device)
     generator = torch.Generator().manual_seed(options.seed)
-    lay_over(models, damage.rank, options.seed)
+    lay_over(models, RANK, options.seed)
     models.unet.train()
     models.text_encoder.train()
     fast, slow = (_trained(module) for module in (models.text_encoder, models.unet))
@@ -175,7 +152,7 @@ def fit_adapter(
             predicted = models.velocity(batch.noisy, batch.timesteps, ids)
         return {"partners": (predicted - batch.velocity).square().mean()}
 
-    rates = [LearningRate(fast, damage.words), LearningRate(slow, damage.rest)]
+    rates = [LearningRate(fast, WORDS), LearningRate(slow, REST)]
     average = Average([*fast, *slow], 0.9)
     fit(rates, losses_at, steps=steps, log=log, phase="partners", average=average)
     models.unet.eval()

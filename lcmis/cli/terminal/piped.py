@@ -14,8 +14,6 @@ from lcmis.machine.console import stderr_console
 
 PAUSE_SECONDS = 15.0
 """Between two lines, also while nothing is heard from the work: models load for minutes."""
-
-
 SEEN_SECONDS = 5.0
 """Before anybody says how fast it goes."""
 
