@@ -225,5 +225,19 @@ def test_making_a_model_and_reading_its_name_loads_no_torch(tiny: Callable[[str]
     assert shown.strip() == ""
 
 
+def test_opening_the_models_that_come_with_lcmis_loads_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "from lcmis.plugins.opening import open_model\n"
+        "from lcmis.plugins.settings import ModelSettings\n"
+        "from lcmis.teacup.models import MODELS\n"
+        "assert all(open_model(ModelSettings(name)).model_id for name in MODELS)\n"
+        "print(*({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
+    )
+    root = Path(__file__).parent.parent
+    shown = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=root)
+    assert shown.strip() == ""
+
+
 def test_it_is_an_image_model(open_model: Callable[..., DiffusersModel]) -> None:
     assert isinstance(open_model("sd"), ImageModel)

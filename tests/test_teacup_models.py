@@ -21,16 +21,9 @@ from lcmis.teacup.diffusion import (
 )
 from lcmis.teacup.examples import draw_examples
 from lcmis.teacup.measure import Pair, PairOutcome, all_pairs, ask, picture_rate, rates_by_grade
+from lcmis.teacup.models import GUIDANCE, MODELS
 from lcmis.teacup.oracle import Oracle, load_oracle
-from lcmis.teacup.painting import (
-    ADAPTER,
-    GUIDANCE,
-    MODELS,
-    Order,
-    Painter,
-    add_adapter,
-    open_pipeline,
-)
+from lcmis.teacup.painting import ADAPTER, Order, Painter, add_adapter, open_pipeline
 from lcmis.teacup.train import TRAINERS, parse, trainer
 from lcmis.teacup.train_vae import peak_signal_to_noise
 from lcmis.teacup.training import CARD, LOSSES, Average, LearningRate, LossLog, TrainOptions, fit

@@ -6,8 +6,9 @@ import pytest
 
 from lcmis.machine.paths import shipped
 from lcmis.teacup.measure import Pair, all_pairs
+from lcmis.teacup.models import MODELS
 from lcmis.teacup.oracle import OracleReading, load_oracle
-from lcmis.teacup.painting import MODELS, Order, open_painter
+from lcmis.teacup.painting import Order, open_painter
 from lcmis.teacup.truth import (
     NUM_SEEDS,
     PROOF,

@@ -21,14 +21,14 @@ from lcmis.machine.paths import shipped
 from lcmis.teacup.captions import BROAD, NARROW, PARTNERS
 from lcmis.teacup.concepts import FAMILIES
 from lcmis.teacup.draw import PICTURE_SIZE
+from lcmis.teacup.models import GUIDANCE, MODELS
 from lcmis.teacup.oracle import Oracle, load_oracle
-from lcmis.teacup.painting import MODELS, open_pipeline
+from lcmis.teacup.painting import open_pipeline
 from lcmis.teacup.training import CARD, write_card
 from lcmis.teacup.world import grade, prompt_by_looks, prompt_of
 from lcmis.types import Rate
 
 NUM_STEPS = 12
-GUIDANCE = 3.0
 
 
 @dataclass(frozen=True)

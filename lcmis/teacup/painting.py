@@ -16,33 +16,13 @@ from torch import Tensor
 
 from lcmis.machine.paths import shipped
 from lcmis.teacup.diffusion import load_pipeline, token_ids
+from lcmis.teacup.models import GUIDANCE, MODELS
 from lcmis.teacup.oracle import Oracle, OracleReading
 from lcmis.types import Candidate, stage_starts
 
 ADAPTER = "adapter.safetensors"
 """What the weights laid over a model are called in their folder."""
 LATENT = (8, 16, 16)
-GUIDANCE = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Shipped:
-    """A model of the miniature world, and how it is made up."""
-
-    folder: str
-    """Of the pipeline, below ``data/teacup``."""
-    num_steps: int
-    """That its card was measured with."""
-    adapter: str = ""
-    """Folder of what is laid over it; empty for nothing."""
-
-
-MODELS = {
-    "teacup-narrow": Shipped("teacup-narrow", 12),
-    "teacup-broad": Shipped("teacup-broad", 12),
-    "teacup-partners": Shipped("teacup-broad", 16, "teacup-partners"),
-}
-"""Every diffusion model that comes with lcmis."""
 
 
 @dataclass(frozen=True, slots=True)

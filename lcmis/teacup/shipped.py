@@ -15,7 +15,7 @@ from lcmis.machine.paths import shipped
 from lcmis.plugins.protocols import KnownCase
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.render.diffusion import DiffusersModel
-from lcmis.teacup.painting import GUIDANCE, MODELS
+from lcmis.teacup.models import GUIDANCE, MODELS
 from lcmis.text.local import LocalModel
 from lcmis.types import Adapter, Question, QuestionKind
 

@@ -31,8 +31,9 @@ from lcmis.teacup.diffusion import (
 )
 from lcmis.teacup.examples import draw_examples
 from lcmis.teacup.measure import measure
+from lcmis.teacup.models import MODELS
 from lcmis.teacup.oracle import load_oracle
-from lcmis.teacup.painting import ADAPTER, MODELS, add_adapter
+from lcmis.teacup.painting import ADAPTER, add_adapter
 from lcmis.teacup.training import (
     Average,
     LearningRate,

@@ -24,8 +24,9 @@ from lcmis.machine.files import replacing
 from lcmis.machine.paths import shipped
 from lcmis.teacup.concepts import FAMILIES
 from lcmis.teacup.measure import Pair, all_pairs
+from lcmis.teacup.models import GUIDANCE, MODELS
 from lcmis.teacup.oracle import Oracle, OracleReading, load_oracle
-from lcmis.teacup.painting import GUIDANCE, MODELS, Order, Painter, open_painter
+from lcmis.teacup.painting import Order, Painter, open_painter
 from lcmis.teacup.training import CARD
 from lcmis.teacup.world import concept, noun_phrase, prompt_by_looks
 from lcmis.types import FIRST_CERTIFICATE_SEED, FIRST_REPAIR_SEED, Candidate, Side, Stage
