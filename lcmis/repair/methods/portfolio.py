@@ -126,7 +126,8 @@ class _Race:
 
     def join(self, candidates: Iterable[Candidate]) -> None:
         """Add those that do not run yet."""
-        new = [one for one in dict.fromkeys(candidates) if one not in set(self.pool)]
+        running = set(self.pool)
+        new = [one for one in dict.fromkeys(candidates) if one not in running]
         self.pool += new
         self._right, self._seen, self._asked = (
             np.append(counts, np.zeros(len(new), dtype=int))

@@ -16,6 +16,9 @@ BELIEF = 3.0
 """Candidates that the mean of all ways counts as, where a way is told by few."""
 ELSEWHERE = 0.25
 """What a candidate of another model counts as."""
+PAIR, KIND, OPENED, SAID = 0.02, 0.03, 0.1, (0.04, 0.02, 0.01)
+"""Variances of chances: of a pair, of words or stages, of an opening, and of the words for the lost
+concept, for the other one and for what is kept away."""
 
 
 class Opening(StrEnum):
@@ -180,8 +183,3 @@ def shared(one: Way, two: Way) -> float:
     ]
     by_words = sum(variance * same for variance, same in zip(SAID, said, strict=True))
     return PAIR + same_kind * (KIND + by_words) + OPENED * begins * looks
-
-
-PAIR, KIND, OPENED, SAID = 0.02, 0.03, 0.1, (0.04, 0.02, 0.01)
-"""Variances of chances: of a pair, of words or stages, of an opening, and of the words for the lost
-concept, for the other one and for what is kept away."""
