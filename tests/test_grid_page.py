@@ -271,7 +271,7 @@ def page(browser: playwright.Browser, address: str) -> Iterator[playwright.Page]
         visitor.goto("/grid")
         pages.settled(visitor, "Grid")
         visitor.locator(".lcmis-card").nth(27).wait_for()
-        visitor.wait_for_function("document.querySelector('.lcmis-grid').dataset.sized")
+        visitor.wait_for_function("document.querySelector('.lcmis-grid')?.dataset.sized")
         yield visitor
 
 
@@ -280,13 +280,13 @@ def test_the_slider_sizes_at_once_and_no_small_copy_is_stretched(page: playwrigh
     assert "/thumbnail/" in (image.get_attribute("src") or "")
     slider = page.get_by_role("slider", name="Size")
     slider.fill("600")
-    page.wait_for_function("document.querySelector('.lcmis-card').clientWidth > 500")
+    page.wait_for_function("document.querySelector('.lcmis-card')?.clientWidth > 500")
     assert "/picture/" in (image.get_attribute("src") or "")
     page.reload()
     pages.settled(page, "Grid")
-    page.wait_for_function("document.querySelector('.lcmis-card').clientWidth > 500")
+    page.wait_for_function("document.querySelector('.lcmis-card')?.clientWidth > 500")
     slider.fill("80")
-    page.wait_for_function("document.querySelector('.lcmis-card').clientWidth < 100")
+    page.wait_for_function("document.querySelector('.lcmis-card')?.clientWidth < 100")
 
 
 def test_enter_opens_a_card_and_a_star_shows_on_it_at_once(

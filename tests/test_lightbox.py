@@ -58,7 +58,7 @@ def told(page: playwright.Page, what: str) -> None:
 def test_a_click_shows_the_whole_picture_and_arrows_go_on_to_esc(page: playwright.Page) -> None:
     opened(page, 1)
     shown = page.locator(".lcmis-frame img")
-    page.wait_for_function("document.querySelector('.lcmis-frame img').naturalWidth === 64")
+    page.wait_for_function("document.querySelector('.lcmis-frame img')?.naturalWidth === 64")
     assert "/picture/" in (shown.get_attribute("src") or ""), "the file itself, no small copy"
     page.keyboard.press("ArrowRight")
     told(page, "broad, seed 2")
@@ -82,9 +82,9 @@ def test_enter_opens_and_one_to_one_is_a_pixel_a_pixel(page: playwright.Page) ->
     assert fits["width"] > 900
     assert abs(fits["width"] / fits["height"] - 64 / 48) < 0.01
     page.keyboard.press("1")
-    page.wait_for_function("document.querySelector('.lcmis-frame').clientWidth === 64")
+    page.wait_for_function("document.querySelector('.lcmis-frame')?.clientWidth === 64")
     page.keyboard.press("1")
-    page.wait_for_function("document.querySelector('.lcmis-frame').clientWidth > 900")
+    page.wait_for_function("document.querySelector('.lcmis-frame')?.clientWidth > 900")
 
 
 def test_a_key_goes_to_the_same_seed_of_the_other_model_and_back(page: playwright.Page) -> None:

@@ -334,7 +334,9 @@ def test_a_click_on_a_point_brings_its_nearest_and_one_of_them_opens(seen: Path)
         before = page.locator(".lcmis-card").first.get_attribute("data-picture")
         points.first.click(force=True)
         page.wait_for_function(
-            "before => document.querySelector('.lcmis-card').dataset.picture !== before", arg=before
+            "before => ![before, undefined].includes("
+            "document.querySelector('.lcmis-card')?.dataset.picture)",
+            arg=before,
         )
         pages.settled(page, "Nearest")
         assert before is not None
