@@ -55,7 +55,8 @@ class Portfolio:
         margin: difference in the share of right pictures that does not matter.
         top: how often the likeliest best is drawn instead of its rival.
         least: pictures that the leader must have before the search may end.
-        enough: share of right pictures, by the leader's posterior mean, that needs no inversion.
+        enough: share of right pictures, by the leader's posterior mean, that needs no inversion:
+            what one finds is seldom right more often, and it may take minutes.
         patience: share of the budget after which inversions join.
         at_once: most pictures that are asked for before the chances are looked at again.
         finishing: share of the budget after which only the likeliest few are drawn.
@@ -65,7 +66,7 @@ class Portfolio:
     margin: float = 0.1
     top: float = 0.5
     least: int = 8
-    enough: float = 0.3
+    enough: float = 0.05
     patience: float = 0.75
     at_once: int = 4
     finishing: float = 0.6
