@@ -84,15 +84,6 @@ def takes_negative_prompts(model: ImageModel) -> bool:
     return takes
 
 
-def in_batches_of(model: ImageModel, batch_size: int) -> ImageModel:
-    """``in_batches_of(batch_size)``: the same model, settings and weights in batches of another
-    shape, whose specs are of another profile; else the model as it is.
-    """
-    other = getattr(model, "in_batches_of", None)
-    reshaped: ImageModel = other(batch_size) if other else model
-    return reshaped
-
-
 def denoiser_of(model: ImageModel) -> Denoiser | None:
     """``denoiser()``: its parts with gradients, loaded by their first use; else None.
 

@@ -19,6 +19,8 @@ from lcmis.types import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from PIL.Image import Image
 
@@ -444,10 +446,6 @@ def lost_of(a_missing: int, b_missing: int) -> Side:
     return Side.B if b_missing > a_missing else Side.A
 
 
-def _nobody_knows(_candidate: Candidate) -> None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Case:
     """A pair that fails, and what a repairer may know of it and of its model."""
@@ -477,9 +475,13 @@ class Case:
     """For what else a repairer wants to ask."""
     instruction: str = ""
     """How a text model is told to rewrite prompts; empty where nobody evolved one."""
-    expect: Callable[[Candidate], float | None] = field(default=_nobody_knows, repr=False)
-    """The share of right pictures, in (0, 1), that candidates built like this one had for other
-    pairs of the model; None where nobody knows."""
+    expect: (
+        Callable[[Sequence[Candidate]], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]
+        | None
+    ) = field(default=None, repr=False)
+    """What the audit and other pairs tell of candidates: of their shares of right pictures the
+    expected ones, (candidates,), and the covariance, (candidates, candidates). None where nobody
+    knows."""
     reference: Image | None = field(default=None, repr=False)
     """A picture that shows what is asked for, or nearly; None until :meth:`Evaluate.equip`, and
     where nobody has one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -246,13 +245,6 @@ class DiffusersModel:
     @property
     def _pins_rows(self) -> bool:
         return pins_rows(self._device, self.batch_size)
-
-    def in_batches_of(self, batch_size: int) -> DiffusersModel:
-        """The same model with another batch shape; it shares the weights, which are loaded now."""
-        _ = self._pipeline  # so that both have the one
-        other = copy.copy(self)
-        other.batch_size = batch_size
-        return other
 
     def denoiser(self) -> Denoiser:
         """Its parts with gradients, in float32; they are its own where it draws in float32.

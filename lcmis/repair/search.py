@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lcmis import findings, judge
 from lcmis.audit.pairs import chosen_pairs
@@ -45,7 +46,7 @@ from lcmis.repair import references
 from lcmis.repair.certify import prove, refuse_too_few, stand_together
 from lcmis.repair.evaluate import SEARCH_SEEDS, Bench, Evaluation, RepairProgress
 from lcmis.repair.methods import ranked
-from lcmis.repair.methods.ways import Experience, Symptoms, way
+from lcmis.repair.methods.ways import Experience, Symptoms
 from lcmis.repair.references import Reference
 from lcmis.store import Store
 from lcmis.text import asking
@@ -63,13 +64,17 @@ from lcmis.types import (
 )
 from lcmis.workers import hire
 from lcmis.workers.orders import Crew
-from lcmis.workers.studio import Studio, batches
+from lcmis.workers.studio import Studio
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 NUM_REWRITES = 8
 """Prompts that a text model is asked for."""
-ROUND = 8
-"""Pairs that are searched side by side, by any number of workers; what they teach is known from the
-next round on."""
+FIRST_ROUND, ROUND = 4, 8
+"""Pairs that are searched side by side, at first and at most, by any number of workers; what they
+teach is known from the next round on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,10 +277,15 @@ class Repair:
 
     def _rounds(self) -> Iterator[list[tuple[ImageModel, PairFinding]]]:
         """What is searched side by side: pairs of one model, since a search may look at what
-        another model drew for the same pair.
+        another model drew for the same pair; as many as were searched before, since the first ones
+        teach the most.
         """
         for _, group in itertools.groupby(self.failing, key=lambda one: one[0].model_id):
-            yield from map(list, batches(list(group), ROUND))
+            pairs, begun = list(group), 0
+            while pairs[begun:]:
+                size = min(ROUND, max(FIRST_ROUND, begun))
+                yield pairs[begun : begun + size]
+                begun += size
 
     def _round(
         self, some: Sequence[tuple[ImageModel, PairFinding]], before: Sequence[Repaired]
@@ -462,13 +472,17 @@ class Repair:
 
     def _expect(
         self, model: ImageModel, finding: PairFinding
-    ) -> Callable[[Candidate], float | None]:
+    ) -> Callable[[Sequence[Candidate]], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
         """By the pairs of earlier rounds: searched again, and by any number of workers, it goes the
         same way.
         """
-        known, seen = self._experience, _symptoms(finding)
-        return lambda candidate: known.share(
-            model.model_id, seen, way(finding.pair, seen.lost, candidate)
+        plain = finding.judgement.aligned
+        return functools.partial(
+            self._experience.chances,
+            model.model_id,
+            finding.pair,
+            _symptoms(finding),
+            audited=(round(plain.value * plain.total), plain.total),
         )
 
     def _teller(
