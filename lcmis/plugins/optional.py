@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lcmis.plugins.protocols import Work
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
         Arrivals,
         Bill,
         Checker,
+        CorrectingWriter,
         Denoiser,
         Encoder,
         ImageModel,
+        Inverter,
         Repairer,
+        Writer,
     )
     from lcmis.types import Exchange, Question, RenderSpec
 
@@ -167,6 +170,19 @@ def needs_likeness(repairer: Repairer) -> bool:
     """``needs_likeness``: whether it can be guided by likenesses only; else by presences only."""
     needs: bool = getattr(repairer, "needs_likeness", False)
     return needs
+
+
+def reads_table(inverter: Inverter) -> bool:
+    """``reads_table``: whether a table of phrases has an effect on it; else none has."""
+    reads: bool = getattr(inverter, "reads_table", False)
+    return reads
+
+
+def correcting(writer: Writer) -> CorrectingWriter | None:
+    """``corrects`` and ``correct``: the writer, where it looks again by what its texts are read as;
+    else what it writes stands.
+    """
+    return cast("CorrectingWriter", writer) if getattr(writer, "corrects", False) else None
 
 
 def takes_none_below(plug: Callable[..., Checker]) -> bool:

@@ -401,6 +401,34 @@ class Writer(Protocol):
         ...
 
 
+class CorrectingWriter(Writer, Protocol):
+    """A writer that looks again, by what its texts are read as."""
+
+    corrects: bool
+    """Whether it can."""
+
+    def correct(
+        self,
+        embeddings: torch.Tensor,
+        reached: torch.Tensor,
+        texts: Sequence[str],
+        count: int = 1,
+    ) -> list[list[str]]:
+        """Up to ``count`` better texts for each embedding of (n, dim), likeliest first; the n texts
+        were read as ``reached``, (n, dim).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseTable:
+    """Phrases that a prompt can be put together of."""
+
+    subject: tuple[str, ...]
+    medium: tuple[str, ...]
+    flavour: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What an inversion may use; what nobody gave is None."""
@@ -415,6 +443,8 @@ class Tools:
     denoiser: Denoiser | None = None
     writer: Writer | None = None
     text_model: TextModel | None = None
+    phrases: PhraseTable | None = None
+    """The user's own; None is the one that is shipped."""
     seed: int = 0
     """For all that is decided by chance."""
 

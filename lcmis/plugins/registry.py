@@ -88,6 +88,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pez": "lcmis.repair.methods.inversion:pez",
         "pez-denoiser": "lcmis.repair.methods.inversion:pez_through_denoiser",
         "arpo": "lcmis.repair.methods.inversion:arpo",
+        "ph2p": "lcmis.repair.methods.inversion:ph2p",
+        "interrogator": "lcmis.repair.methods.inversion:interrogator",
         "editor": "lcmis.repair.methods.inversion:editor",
     },
     "inverters": {
@@ -96,6 +98,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "arpo-vanilla": "lcmis.invert.methods.arpo:vanilla",
         "pez": "lcmis.invert.methods.pez:Pez",
         "pez-denoiser": "lcmis.invert.methods.pez:through_denoiser",
+        "ph2p": "lcmis.invert.methods.ph2p:Ph2p",
+        "interrogator": "lcmis.invert.methods.interrogator:Interrogator",
         "editor": "lcmis.invert.methods.editor:Editor",
     },
     "writers": {

@@ -78,6 +78,9 @@ class ModelSettings:
     """``whole``, ``compiled``, ``sliced`` (a picture at a time) or ``tiled`` (parts of one)."""
     attention_backend: str | None = None
     """What computes attention, as diffusers calls it, e.g. ``_native_cudnn``."""
+    gradient_checkpointing: bool | None = None
+    """Whether inversions compute the denoiser's layers again as gradients come back: slower by a
+    third, and far less memory; only for models that gradients go through."""
     num_inference_steps: int | None = None
     """Denoising steps of one picture."""
     guidance_scale: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -88,6 +89,12 @@ class DiffusersModel:
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
         self._offload = choose_offload(settings.offload, self._device, OFFLOADS_OF_PIPELINES)
+        self._recomputes = settings.gradient_checkpointing
+        if self._recomputes is not None and not self._family.denoiser_class:
+            raise ConfigError(
+                f"gradient_checkpointing has no effect on {self.model_id}: no gradients go through "
+                f"a {self._folder.class_name}: leave it out"
+            )
 
         defaults = self._family.defaults()
         steps, guidance, height, width = _all_said(settings, defaults, self._folder)
@@ -247,27 +254,37 @@ class DiffusersModel:
         return pins_rows(self._device, self.batch_size)
 
     def denoiser(self) -> Denoiser:
-        """Its parts with gradients, in float32; they are its own where it draws in float32.
+        """Its parts with gradients, in float32, and in bfloat16 where a family is so large that two
+        copies of it would not fit; they are its own where it draws in that.
 
         Raises:
             InversionError: it is none of the pipelines that gradients are known to go through.
         """
-        if not self._family.is_differentiable:
+        module, _, name = self._family.denoiser_class.partition(":")
+        if not name:
             raise InversionError(
                 f"gradients do not reach the prompt of {self.model_id}, a "
-                f"{self._folder.class_name}: give a Stable Diffusion 1, 2 or XL model"
+                f"{self._folder.class_name}: give a Stable Diffusion 1, 2, XL or 3 or a FLUX.1 "
+                f"model"
             )
-        from lcmis.render.denoiser import UNetDenoiser
-        from lcmis.render.denoiser_pair import TwoEncoderDenoiser
+        kind = getattr(importlib.import_module(f"lcmis.render.{module}"), name)
+        reads = self._family.max_sequence_length
+        denoiser: Denoiser = kind(
+            self.model_id,
+            self._device,
+            (self._template.height, self._template.width),
+            lambda: self._differentiable_pipeline(halves=kind.halves),
+            recomputes=self._recomputes,
+            **({} if reads is None else {"reads": reads}),
+        )
+        return denoiser
 
-        kind = TwoEncoderDenoiser if self._family.has_two_encoders else UNetDenoiser
-        size = (self._template.height, self._template.width)
-        return kind(self.model_id, self._device, size, self._differentiable_pipeline)
-
-    def _differentiable_pipeline(self) -> Any:
-        if (self._dtype, self._offload, self._execution) == ("float32", "none", Execution()):
+    def _differentiable_pipeline(self, *, halves: bool) -> Any:
+        dtypes = ("float32", "bfloat16") if halves else ("float32",)
+        if self._dtype in dtypes and (self._offload, self._execution) == ("none", Execution()):
             return self._pipeline
-        return self._load_pipeline("float32", "none", Execution())
+        dtype = self._dtype if self._dtype in dtypes else "float32"
+        return self._load_pipeline(dtype, "none", Execution())
 
     def _negative_refused(self, spec: RenderSpec) -> RenderError | None:
         """Why a picture's own negative prompt cannot be followed; None if it can."""

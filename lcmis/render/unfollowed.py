@@ -22,6 +22,7 @@ DRAWING = (
     "compiled",
     "vae_decoding",
     "attention_backend",
+    "gradient_checkpointing",
 )
 
 
