@@ -16,6 +16,7 @@ from diffusers import (
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
@@ -79,6 +80,27 @@ def stable_diffusion_xl() -> StableDiffusionXLPipeline:
             projection_class_embeddings_input_dim=32 + 6 * 8,
         ),
         scheduler=multistep(),
+    )
+
+
+def stable_diffusion_xl_refiner() -> StableDiffusionXLImg2ImgPipeline:
+    """The refiner of Stable Diffusion XL: the second of its encoders, and an aesthetic score."""
+    return StableDiffusionXLImg2ImgPipeline(
+        vae=_vae(),
+        text_encoder=None,
+        text_encoder_2=projected_clip(clip_tokenizer()),
+        tokenizer=None,
+        tokenizer_2=clip_tokenizer(),
+        unet=unet(
+            cross_attention_dim=32,
+            attention_head_dim=(2, 4),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=32 + 5 * 8,
+        ),
+        scheduler=multistep(),
+        requires_aesthetics_score=True,
     )
 
 
@@ -171,7 +193,7 @@ FAMILIES = {
     "sd3": stable_diffusion_3,
     "flux": flux,
 }
-UNPROVED = {"pixart": pixart}
+UNPROVED = {"pixart": pixart, "refiner": stable_diffusion_xl_refiner}
 
 
 def save(family: str, folder: Path) -> Path:
@@ -185,7 +207,7 @@ def save(family: str, folder: Path) -> Path:
         pipeline = (FAMILIES | UNPROVED)[family]()
     with torch.no_grad():
         for name, component in pipeline.components.items():
-            if name.startswith("text_encoder"):
+            if name.startswith("text_encoder") and component is not None:
                 for parameter in component.parameters():
                     parameter.mul_(3)
             if name in ("unet", "transformer"):  # its last layers start at zero in some families
