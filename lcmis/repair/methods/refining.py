@@ -43,7 +43,7 @@ def candidates(case: Case) -> list[Candidate]:
     """The source's own baseline, then the concept to try first for longer and longer, then the
     other; shares that fall on no step of either model are left out.
     """
-    if StageManner.REFINED not in case.manners:
+    if StageManner.REFINED not in case.manners or not case.supports_stages:
         return []
     prompt = case.pair.prompt
     begun = [(prompt, USUAL)]
