@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         Repairer,
         Writer,
     )
-    from lcmis.types import Exchange, Question, RenderSpec
+    from lcmis.types import Exchange, Question, RenderSpec, StageManner
 
 
 def price_of(model: ImageModel) -> float | None:
@@ -85,6 +85,20 @@ def takes_negative_prompts(model: ImageModel) -> bool:
     """
     takes: bool = getattr(model, "takes_negative_prompts", False)
     return takes
+
+
+def manners_of(model: ImageModel) -> frozenset[StageManner]:
+    """``manners``: in which it can draw a stage, beside being told its prompt, as far as is known
+    until now; else none, and it is never asked for any.
+    """
+    manners: frozenset[StageManner] = getattr(model, "manners", frozenset())
+    return manners
+
+
+def refiner_of(model: ImageModel) -> str:
+    """``refiner``: the id of the model that may draw the last stage; else nothing."""
+    refiner: str = getattr(model, "refiner", "")
+    return refiner
 
 
 def denoiser_of(model: ImageModel) -> Denoiser | None:
@@ -164,6 +178,14 @@ def may_decide(checker: Checker) -> bool:
     """
     decides: bool = getattr(checker, "decides", True)
     return decides
+
+
+def needed_manner(repairer: Repairer) -> StageManner | None:
+    """``needs_manner``: in which all of its candidates are drawn; None where being told a prompt
+    will do, and it is then run with any model.
+    """
+    needed: StageManner | None = getattr(repairer, "needs_manner", None)
+    return needed
 
 
 def needs_likeness(repairer: Repairer) -> bool:

@@ -15,6 +15,7 @@ from lcmis.types import (
     RenderSpec,
     Side,
     Stage,
+    StageManner,
     Trial,
 )
 
@@ -517,6 +518,10 @@ class Case:
     where nobody has one."""
     tools: Tools | None = field(default=None, repr=False)
     """For inversions; None until :meth:`Evaluate.equip`."""
+    manners: frozenset[StageManner] = frozenset()
+    """In which the model can draw a stage, beside being told its prompt."""
+    refiner: str = ""
+    """Id of the model that may draw the last stage, where a stage can be refined."""
     likeness_weight: float | None = None
     """Where the guide measures likeness: what means of its scores are multiplied by; ``threshold``
     then says nothing of them. None where its scores say whether a concept is there."""

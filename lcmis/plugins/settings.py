@@ -104,6 +104,9 @@ class ModelSettings:
     """Which weights of a folder that holds several are loaded, e.g. ``fp16``."""
     embeddings: tuple[Embedding, ...] = ()
     """Words of one's own (textual inversions) that prompts may use."""
+    refiner: str | None = None
+    """Of Stable Diffusion XL: the model that repairs may let draw the last steps, a hub name or a
+    folder. It draws nothing else."""
     hosted: HostedSettings | None = None
     """Only for models behind an API."""
 

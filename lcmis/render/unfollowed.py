@@ -14,6 +14,7 @@ DRAWING = (
     "vae",
     "variant",
     "embeddings",
+    "refiner",
     "num_inference_steps",
     "guidance_scale",
     "scheduler",

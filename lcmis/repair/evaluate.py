@@ -15,6 +15,7 @@ from lcmis.plugins.optional import (
     denoiser_of,
     encoder_of,
     likeness_weight_of,
+    manners_of,
 )
 from lcmis.plugins.protocols import (
     Case,
@@ -350,9 +351,14 @@ def spec_of(model: ImageModel, candidate: Candidate, seed: int) -> RenderSpec:
     """The picture of a candidate; its negative prompt is added to the model's own.
 
     Raises:
-        RenderError: the model cannot read it.
+        RenderError: the model cannot read it, or not draw it in the manner that it asks for.
     """
     spec = model.spec(candidate.stages, seed)
+    if not candidate.manners <= manners_of(model):
+        raise RenderError(
+            f"{model.model_id} can only be told its prompt, and {candidate} asks for more: take a "
+            f"model that draws so"
+        )
     if not candidate.negative_prompt:
         return spec
     negative = ", ".join(filter(None, (spec.negative_prompt, candidate.negative_prompt)))

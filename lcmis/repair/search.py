@@ -27,8 +27,11 @@ from lcmis.plugins.opening import (
 from lcmis.plugins.optional import (
     encoder_of,
     likeness_weight_of,
+    manners_of,
     may_decide,
+    needed_manner,
     needs_likeness,
+    refiner_of,
     takes_negative_prompts,
     work_of,
 )
@@ -58,6 +61,7 @@ from lcmis.types import (
     Nomination,
     Side,
     Stage,
+    StageManner,
     Standing,
     Trial,
     Verdict,
@@ -180,6 +184,7 @@ class Repair:
         self.models = [open_model(entry) for entry in config.models]
         self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         self.failing = self._failing()
+        _refuse_unmannered(self.repairer, [model for model, _ in self.failing])
         used = [one for one in (self.judge, self.guide, self.guard) if one]
         self.studio.together += [*used, *dict.fromkeys(model for model, _ in self.failing)]
         self._experience = Experience()
@@ -455,6 +460,8 @@ class Repair:
             num_inference_steps=spec.num_inference_steps,
             supports_stages=model.supports_stages,
             supports_negative_prompt=takes_negative_prompts(model),
+            manners=manners_of(model),
+            refiner=refiner_of(model),
             batch_size=model.batch_size,
             seeds=SEARCH_SEEDS,
             threshold=self.config.threshold,
@@ -587,6 +594,34 @@ def _refuse_guide(repairer: Repairer, guide: Checker) -> None:
         raise ConfigError(
             f"{guide.checker_id} measures likeness and cannot tell {repairer.repairer_id} whether "
             f"a concept is there: name another second checker, or --method moce-replicate"
+        )
+
+
+_WANTED = {
+    StageManner.TOGETHER: (
+        "follows several prompts at once, as those do that guide a picture beside its negative "
+        "prompt (guidance_scale above 1)"
+    ),
+    StageManner.EXCITED: (
+        "has attention that can be raised: Stable Diffusion 1 or 2 on this machine, with a "
+        "scheduler such as DDIMScheduler"
+    ),
+    StageManner.REFINED: "has a refiner: name one with --refiner, for Stable Diffusion XL",
+}
+"""Who can draw so."""
+
+
+def _refuse_unmannered(repairer: Repairer, models: Sequence[ImageModel]) -> None:
+    """Check that there is a model that the method can ask anything of.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    needed = needed_manner(repairer)
+    if needed and not any(needed in manners_of(model) for model in models):
+        named = ", ".join(dict.fromkeys(model.model_id for model in models))
+        raise ConfigError(
+            f"{repairer.repairer_id} wants a model that {_WANTED[needed]}; {named} is none"
         )
 
 

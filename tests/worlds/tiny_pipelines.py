@@ -16,6 +16,7 @@ from diffusers import (
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
@@ -80,6 +81,27 @@ def stable_diffusion_xl() -> StableDiffusionXLPipeline:
             projection_class_embeddings_input_dim=32 + 6 * 8,
         ),
         scheduler=multistep(),
+    )
+
+
+def stable_diffusion_xl_refiner() -> StableDiffusionXLImg2ImgPipeline:
+    """The refiner of Stable Diffusion XL: the second of its encoders, and an aesthetic score."""
+    return StableDiffusionXLImg2ImgPipeline(
+        vae=_vae(),
+        text_encoder=None,
+        text_encoder_2=projected_clip(clip_tokenizer()),
+        tokenizer=None,
+        tokenizer_2=clip_tokenizer(),
+        unet=unet(
+            cross_attention_dim=32,
+            attention_head_dim=(2, 4),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=32 + 5 * 8,
+        ),
+        scheduler=multistep(),
+        requires_aesthetics_score=True,
     )
 
 
@@ -216,6 +238,7 @@ UNPROVED = {
     "sd3-words": worded_stable_diffusion_3,
     "sd3-words-without-t5": lambda: worded_stable_diffusion_3(with_t5=False),
     "flux-words": worded_flux,
+    "refiner": stable_diffusion_xl_refiner,
 }
 
 
