@@ -260,6 +260,9 @@ def test_opt2i_shows_the_best_in_rising_order_and_draws_again_what_is_right_ofte
     sure = table({"o1": [RIGHT, RIGHT, A], "o2": RIGHT})
     Opt2i(seeds=3, enough=0.67).repair(told_by(Rote(["o1"], ["o2"], ["o3"])), sure)
     assert drawn(sure) == [f"{PLAIN} 0-2", "o1 0-2", "o2 0-2", "o2 3-5"]
+    lone = table({"o1": RIGHT})
+    Opt2i(seeds=1).repair(told_by(Rote(["o1"], ["o2"])), lone)
+    assert drawn(lone) == [f"{PLAIN} 0-0", "o1 0-0", "o1 1-1"]
 
 
 def test_opt2i_ends_with_its_rounds_or_its_prompts_and_shows_none_that_could_not_be_read():
