@@ -532,6 +532,7 @@ def test_a_lead_is_asked_for_until_it_is_sure_or_the_step_is_right():
     assert seeds([0.0]) == 8
     assert seeds([0.2, -0.2]) == 24
     assert seeds([0.2, -0.2], batch_size=4) == 24
+    assert seeds([0.2, -0.2], batch_size=40) == 24
     assert seeds([0.2, 0.2, 0.2, -0.17]) == 16
     assert seeds([0.2, 0.2, 0.2, -0.17], batch_size=8) == 12
     assert seeds([0.2, -0.2], enough=0.0) == 8
