@@ -67,6 +67,7 @@ ROOMS = {
         "lcmis.repair.methods.",
         (
             "test_baselines_digits",
+            "test_ways_digits",
             "test_methods_digits",
             "test_methods_values",
             "test_bigpe",
