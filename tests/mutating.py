@@ -66,6 +66,8 @@ ROOMS = {
     "methods": (
         "lcmis.repair.methods.",
         (
+            "test_baselines_digits",
+            "test_ways_digits",
             "test_methods_digits",
             "test_methods_values",
             "test_bigpe",
@@ -96,7 +98,7 @@ def main() -> None:
     """Makes the changes, tries them, and says what passes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("room", choices=ROOMS)
-    parser.add_argument("--which", default="", help="only changes whose name holds this")
+    parser.add_argument("--which", default="", help="only changes whose name holds one of a,b,c")
     parser.add_argument("--sample", type=int, default=0, help="so many by lot; 0 is all")
     parser.add_argument("--seed", type=int, default=1, help="of the lot")
     parser.add_argument("--part", default="1/1", help="of what is to be tried, e.g. 2/3")
@@ -112,7 +114,12 @@ def main() -> None:
     os.chdir("mutants")
     prefix, files = ROOMS[told.room]
     files = tuple(told.tests.split(",")) if told.tests else files
-    mine = [name for name in _changes() if name.startswith(prefix) and told.which in name]
+    which = told.which.split(",")
+    mine = [
+        name
+        for name in _changes()
+        if name.startswith(prefix) and any(part in name for part in which)
+    ]
     random.Random(told.seed).shuffle(mine)  # cut short, what was tried is a sample all the same
     mine = mine[: told.sample or len(mine)]
     if not told.told:

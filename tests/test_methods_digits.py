@@ -390,11 +390,16 @@ def test_the_papers_loop_stays_within_its_steps_however_few_there_are():
         (6, [2]),
         (8, [2, 3]),
         (20, [5, 8, 10]),
+        (16, [4, 6, 8]),
     ):
         toy = Formula(constant(0.2, 0.4))
         case = dataclasses.replace(CASE, likeness_weight=1.0, num_inference_steps=steps)
         moce.Moce("replicate", pictures=2).repair(case, toy)
         assert [step for step, _ in switches(toy, steps)] == way, steps
+    leading = Formula(constant(0.4, 0.2))
+    case = dataclasses.replace(CASE, likeness_weight=1.0, num_inference_steps=16)
+    moce.Moce("replicate", pictures=2).repair(case, leading)
+    assert [step for step, _ in switches(leading, 16)] == [4, 3, 1]
 
 
 def test_the_papers_loop_accepts_above_its_threshold_and_below_its_distance():
@@ -425,6 +430,19 @@ def test_bisection_keeps_to_whole_steps_also_of_an_odd_number():
     late = Formula(constant(0.2, 0.4))
     moce.Moce("bisect", first=Side.A).repair(dataclasses.replace(CASE, num_inference_steps=6), late)
     assert [step for step, _ in switches(late, 6)] == [2, 3] * 2, "by its name, then by its looks"
+
+
+def test_bisection_goes_on_to_later_steps_where_neither_leads():
+    toy = Formula(constant(0.4, 0.4))
+    moce.Moce("bisect", first=Side.A).repair(CASE, toy)
+    assert [step for step, _ in switches(toy, 40)][:6] == [5, 10, 14, 17, 19, 20]
+
+
+@pytest.mark.parametrize(("batch_size", "seeds"), [(6, 4), (29, 4), (30, 5), (42, 7), (60, 8)])
+def test_a_trunk_has_as_many_seeds_as_its_six_branches_fill_a_batch(batch_size, seeds):
+    toy = Formula(constant(0.2, 0.4))
+    moce.Moce().repair(dataclasses.replace(CASE, batch_size=batch_size, budget=999), toy)
+    assert [some for _, some in toy.asked[0]] == [list(range(100, 100 + seeds))] * 6
 
 
 def test_bisection_ends_where_enough_are_right_and_no_sooner():
@@ -514,6 +532,7 @@ def test_a_lead_is_asked_for_until_it_is_sure_or_the_step_is_right():
     assert seeds([0.0]) == 8
     assert seeds([0.2, -0.2]) == 24
     assert seeds([0.2, -0.2], batch_size=4) == 24
+    assert seeds([0.2, -0.2], batch_size=40) == 24
     assert seeds([0.2, 0.2, 0.2, -0.17]) == 16
     assert seeds([0.2, 0.2, 0.2, -0.17], batch_size=8) == 12
     assert seeds([0.2, -0.2], enough=0.0) == 8

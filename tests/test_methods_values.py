@@ -330,6 +330,27 @@ def test_standing_is_by_the_lower_end_then_by_fitness_then_by_fewer_stages():
     assert ranked([trial(p, *[good] * 4), trial(q, *[good] * 9, bad)], 0.5) == [q, p]
 
 
+def test_word_salad_stands_first_only_where_it_is_clearly_better_than_every_sentence():
+    def of(words: str, right: int, total: int) -> Trial:
+        shown = [(0.9, 0.9)] * right + [(0.1, 0.9)] * (total - right)
+        seen = tuple(Seen(seed, *one) for seed, one in enumerate(shown))
+        return Trial(CUP.key, "m@1", "toy", "clip:g@1", Candidate((Stage(words),)), seen)
+
+    def order(*told: tuple[str, int, int]) -> list[str]:
+        return [str(one) for one in ranked([of(*one) for one in told], 0.5)]
+
+    def low(right: int, total: int) -> float:
+        return stats.binomtest(right, total).proportion_ci(0.90, "wilson").low
+
+    salad, more = (f"cup coke white dark ice {word} small glass" for word in ("drink", "tall"))
+    assert low(4, 4) - low(6, 8) < 0.15 < low(4, 4) - low(5, 7)
+    assert order((salad, 4, 4), ("a cup", 6, 8)) == ["a cup", salad]
+    assert order((salad, 4, 4), ("a cup", 5, 7)) == [salad, "a cup"]
+    three = order((salad, 4, 4), (more, 7, 8), ("a cup", 6, 8), ("a mug", 1, 8))
+    assert three == ["a cup", salad, more, "a mug"]
+    assert order((salad, 1, 4), (more, 2, 4)) == [more, salad]
+
+
 @pytest.mark.parametrize(("right", "total"), [(0, 1), (1, 1), (4, 4), (8, 10), (9, 10), (30, 31)])
 def test_the_lower_end_is_wilsons(right, total):
     from lcmis.repair.methods import _surely_right

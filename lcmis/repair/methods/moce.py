@@ -95,8 +95,7 @@ class Moce:
             low, high = (low, step) if leading > trailing else (step, high)
             if high - low <= 1:
                 return False
-            middle = math.ceil((low + high) / 2) + momentum * last_move
-            step = min(max(middle, 1), max(2, round(0.475 * steps)))
+            step = math.ceil((low + high) / 2) + momentum * last_move
             last_move = -1 if leading > trailing else 1
             uses += 1
             momentum = 1 if uses < 2 else 0
@@ -105,7 +104,7 @@ class Moce:
         """Bisection from ``low`` to half of the steps, finest where the first steps decide."""
         high = probe.case.num_inference_steps // 2 + 1
         while high - low > 1:
-            step = min(max(round(math.sqrt(max(low, 1) * high)), low + 1), high - 1)
+            step = round(math.sqrt(max(low, 1) * high))
             lead = probe.lead(step, self.enough)
             if probe.share(step) >= self.enough:
                 return True

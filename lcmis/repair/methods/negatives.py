@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from lcmis.errors import TextModelError
-from lcmis.plugins.protocols import Case, Evaluate
+from lcmis.plugins.protocols import Case, Evaluate, TextModel
 from lcmis.repair.methods import halve
 from lcmis.repair.methods.phrases import by_looks, other
 from lcmis.text import asking
@@ -44,7 +43,8 @@ class Negatives:
             return
         mined: list[str] = []
         if case.text_model is not None:
-            mined = evaluate.attempt("negatives by a text model", partial(_mined, case, evaluate))
+            asked = partial(_mined, case.text_model, case, evaluate)
+            mined = evaluate.attempt("negatives by a text model", asked)
         halve(candidates(case, mined), case, evaluate, self.seeds)
 
 
@@ -79,7 +79,7 @@ def _of_the_pair(case: Case) -> Iterator[str]:
             yield one.description
 
 
-def _mined(case: Case, evaluate: Evaluate) -> Iterator[str]:
+def _mined(model: TextModel, case: Case, evaluate: Evaluate) -> Iterator[str]:
     """What a text model would leave out, told what the plain prompt's pictures show.
 
     Raises:
@@ -87,11 +87,9 @@ def _mined(case: Case, evaluate: Evaluate) -> Iterator[str]:
         ProposalError: the reply cannot be used.
         OutOfBudget: as it paints what is captioned.
     """
-    if case.text_model is None:
-        raise TextModelError("npc asks a text model for negatives, and no model is named")
     seen: list[str] = []
     tools = evaluate.equip(case, reference=False).tools
-    if case.text_model.sees_images and tools is not None:
+    if model.sees_images and tools is not None:
         pictures = [tools.paint(case.pair.prompt, place) for place in range(CAPTIONED)]
-        seen = [asking.caption(case.text_model, one) for one in pictures if one is not None]
-    yield from asking.avoid(case.text_model, case.pair, seen, PROPOSED, case.intruder)
+        seen = [asking.caption(model, one) for one in pictures if one is not None]
+    yield from asking.avoid(model, case.pair, seen, PROPOSED, case.intruder)
