@@ -201,7 +201,7 @@ def _prompts(nomination: Nomination) -> None:
         if len(told.stages) > 1:
             until = words.percent(stage.denoising_end)
             st.caption(f"Until {until} % of the steps" if stage.denoising_end < 1 else "Then")
-        st.code(stage.prompt, language=None, wrap_lines=True)
+        st.code(stage.said, language=None, wrap_lines=True)
     if told.negative_prompt:
         st.caption("Negative prompt")
         st.code(told.negative_prompt, language=None, wrap_lines=True)

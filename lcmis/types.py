@@ -183,13 +183,86 @@ class ConceptPair(Keyed):
 # ── what is drawn ────────────────────────────────────────────────────────────────────────────────
 
 
+class StageManner(enum.StrEnum):
+    """How a stage is drawn where the model is not simply told its prompt."""
+
+    TOGETHER = "together"
+    """Several prompts are followed at once, their guidance added up."""
+    EXCITED = "excited"
+    """The latents are moved until words that the model looks at least are looked at."""
+    REFINED = "refined"
+    """A second model draws it, from where the first one stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A prompt that is followed beside a stage's own."""
+
+    prompt: str
+    weight: float = 1.0
+    """Of its guidance; below 0 it is steered away from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A prompt, and the fraction of the denoising at which it hands over to the next one."""
+    """A prompt, and the fraction of the denoising at which it hands over to the next one.
+
+    Raises:
+        ValueError: a weight that nothing stands beside or that is not finite, excited words that
+            the prompt does not say, or two manners at once.
+    """
 
     prompt: str
     denoising_end: float = 1.0
     """In (0, 1]; 1.0 is the end of the picture."""
+    beside: tuple[Beside, ...] = ()
+    """Followed at once with the prompt: the noise that is predicted for each, less that for the
+    negative prompt, is added up by weights, and the sum is what guidance strengthens."""
+    weight: float = 1.0
+    """Of the prompt's own guidance, where others stand beside it."""
+    excited: tuple[str, ...] = ()
+    """Words of the prompt: in the first half of the denoising the latents are moved so that the one
+    that is attended to least is attended to more."""
+    refiner: str = ""
+    """The model that draws this stage in the place of the first one, ``name@revision``."""
+
+    def __post_init__(self) -> None:
+        if not (self.beside or self.excited or self.refiner or self.weight != 1):
+            return
+        object.__setattr__(self, "weight", float(self.weight))
+        if self.weight != 1 and not self.beside:
+            raise ValueError(f"the weight {self.weight:g} counts only where prompts stand beside")
+        if not all(math.isfinite(one) for one in (self.weight, *(p.weight for p in self.beside))):
+            raise ValueError("the weights of prompts are finite numbers")
+        if len(self.manners) > 1:
+            raise ValueError(f"a stage is drawn in one manner, not {sorted(self.manners)}")
+        absent = [word for word in self.excited if word not in self.prompt or not word.strip()]
+        if absent:
+            raise ValueError(f"{self.prompt!r} does not say {absent[0]!r}, so it cannot be excited")
+
+    @property
+    def manners(self) -> frozenset[StageManner]:
+        """How it is drawn; none where the model is told its prompt and no more."""
+        if not (self.beside or self.excited or self.refiner):
+            return frozenset()
+        has = {
+            StageManner.TOGETHER: self.beside,
+            StageManner.EXCITED: self.excited,
+            StageManner.REFINED: self.refiner,
+        }
+        return frozenset(manner for manner, given in has.items() if given)
+
+    @property
+    def said(self) -> str:
+        """Everything that it says, as people read it."""
+        if self.beside:
+            parts = (Beside(self.prompt, self.weight), *self.beside)
+            return " AND ".join(
+                one.prompt if one.weight == 1 else f"{one.prompt} :{one.weight:g}" for one in parts
+            )
+        if self.excited:
+            return f"{self.prompt} (attending to {', '.join(self.excited)})"
+        return f"{self.prompt} (drawn by {self.refiner})" if self.refiner else self.prompt
 
 
 def stage_starts(stages: tuple[Stage, ...], num_inference_steps: int) -> dict[int, Stage]:
@@ -204,10 +277,19 @@ def stage_starts(stages: tuple[Stage, ...], num_inference_steps: int) -> dict[in
     return ruling
 
 
+def manners_of_stages(stages: tuple[Stage, ...]) -> frozenset[StageManner]:
+    """All in which some stage is drawn."""
+    return frozenset().union(*(stage.manners for stage in stages))
+
+
 def _refuse_odd_stages(stages: tuple[Stage, ...]) -> None:
     ends = [stage.denoising_end for stage in stages]
     if not ends or ends != sorted(set(ends)) or ends[0] <= 0 or ends[-1] != 1.0:
         raise ValueError(f"stages must rise strictly within (0, 1] and end at 1.0, got {ends}")
+    if len(stages) > 1 and any(stage.excited for stage in stages):
+        raise ValueError("words are excited in a picture of one stage only")
+    if any(stage.refiner for stage in stages[:-1]) or (len(stages) == 1 and stages[0].refiner):
+        raise ValueError("a refiner draws the last of several stages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +366,11 @@ class RenderSpec(Keyed):
             )
         if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:
             raise ValueError(f"guidance is a finite number from 0 up, got {self.guidance_scale}")
+
+    @property
+    def manners(self) -> frozenset[StageManner]:
+        """In which its stages are drawn, beside being told."""
+        return manners_of_stages(self.stages)
 
     @property
     def prompt(self) -> str:
@@ -579,11 +666,16 @@ class Candidate:
         """Named by what the model is told."""
         return content_key(self)
 
+    @property
+    def manners(self) -> frozenset[StageManner]:
+        """In which its stages are drawn, beside being told."""
+        return manners_of_stages(self.stages)
+
     def __str__(self) -> str:
         said = " → ".join(
-            stage.prompt
+            stage.said
             if stage.denoising_end == 1
-            else f"{stage.prompt} (to {stage.denoising_end:.0%})"
+            else f"{stage.said} (to {stage.denoising_end:.0%})"
             for stage in self.stages
         )
         return f"{said} (without: {self.negative_prompt})" if self.negative_prompt else said

@@ -19,7 +19,8 @@ from lcmis.errors import (
     ProposalError,
     TextModelError,
 )
-from lcmis.invert.methods.arpo import Arpo, _Fit, ascend, variants
+from lcmis.invert.methods.arpo import Arpo, ascend, variants
+from lcmis.invert.methods.fit import Fit
 from lcmis.plugins import registry
 from lcmis.plugins.protocols import Tools
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
@@ -198,7 +199,7 @@ def test_descriptions_are_made_one_picture_at_a_time_and_phrases_come_back_as_he
 
 
 def test_the_greedy_choice_takes_the_best_single_change_until_none_is_better():
-    fit = _Fit(ToyEncoder(), halves("rubine", "azure"))
+    fit = Fit(ToyEncoder(), halves("rubine", "azure"))
     assert fit.of("rubine") == pytest.approx(0.5**0.5)
     assert fit.of("rubine, azure") == pytest.approx(1)
     assert fit.of("rubine, lime") == pytest.approx(0.5)

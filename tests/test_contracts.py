@@ -416,6 +416,5 @@ def test_what_a_model_does_not_offer_has_a_default():
     assert optional.work_of(model) == Work()
     assert optional.remarks_of(model) == []
     assert not optional.takes_negative_prompts(model)
-    assert optional.in_batches_of(model, 1) is model
     assert optional.denoiser_of(model) is None
     assert optional.encoder_of(model) is None

@@ -1,5 +1,6 @@
 """Embeddings back to text: the network, its folder, its training, and the shipped writers."""
 
+import dataclasses
 import json
 import unicodedata
 from functools import cache
@@ -14,9 +15,16 @@ from transformers import CLIPTextModel
 from worlds import tiny_pipelines
 
 from lcmis.errors import ConfigError, InversionError, UnknownNameError
-from lcmis.invert.e2t.network import load, make_tokenizer, save
+from lcmis.invert.e2t.network import load, make_tokenizer, save, save_corrector
 from lcmis.invert.e2t.reading import FrozenReader
-from lcmis.invert.e2t.training import Lesson, disturbed, lines_of, shuffled, teach
+from lcmis.invert.e2t.training import (
+    Lesson,
+    disturbed,
+    lines_of,
+    shuffled,
+    teach,
+    teach_correction,
+)
 from lcmis.invert.e2t.writer import EmbeddingToText
 from lcmis.machine.hub import weights_fingerprint
 from lcmis.machine.paths import shipped
@@ -281,3 +289,67 @@ def test_the_shipped_writers_read_their_text_encoders(name):
     measured = json.loads((writer._located.path / "card.json").read_text())["measured"]
     (here, there) = (one["as read"]["the same concepts"] for one in (found, measured))
     assert here["low"] <= there["value"] <= here["high"]  # as good as its card says
+
+
+# ── the corrector ────────────────────────────────────────────────────────────────────────────────
+
+
+HASTY = dataclasses.replace(SMALL, steps=30, max_length=16)
+
+
+@pytest.fixture(scope="module")
+def corrected(reader, tmp_path_factory):
+    """A writer that was taught too little, and a corrector that was taught what it gets wrong."""
+    folder = tmp_path_factory.mktemp("corrected") / "writer"
+    start = teach(reader, shuffled(TEXTS, 0), HASTY, lambda step, loss: None)
+    save(*start, folder)
+    lesson = dataclasses.replace(HASTY, steps=90)
+    network = teach_correction(reader, start, shuffled(TEXTS, 1), lesson, lambda step, loss: None)
+    save_corrector(network, folder)
+    return EmbeddingToText(str(folder))
+
+
+def firsts(found):
+    return [texts[0] if texts else "" for texts in found]
+
+
+def test_a_corrector_brings_back_texts_that_its_writer_missed(reader, corrected):
+    wanted = reader.read(TEXTS)
+    first = firsts(corrected.write(wanted))
+    again = firsts(corrected.correct(wanted, reader.read(first), first))
+    right = [sum(a == b for a, b in zip(TEXTS, found, strict=True)) for found in (first, again)]
+    assert right[1] > right[0]
+
+
+def test_texts_are_corrected_in_a_batch_as_alone(reader, corrected):
+    wanted, first = reader.read(TEXTS), ["a cat", "two", "a red cup, on a table", ""]
+    reached = reader.read(first)
+    together = corrected.correct(wanted, reached, first, 2)
+    alone = [
+        corrected.correct(wanted[[n]], reached[[n]], [first[n]], 2)[0] for n in range(len(first))
+    ]
+    assert together == alone
+    assert corrected.correct(wanted[:0], reached[:0], []) == []
+
+
+def test_a_writer_without_a_corrector_says_how_one_is_trained(reader, folder):
+    writer = EmbeddingToText(str(folder))
+    assert not writer.corrects
+    with pytest.raises(InversionError, match="train corrector"):
+        writer.correct(reader.read(["a"]), reader.read(["a"]), ["a"])
+
+
+def test_a_damaged_corrector_is_refused_in_one_sentence(reader, corrected, tmp_path):
+    for file in corrected._located.path.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "corrector.safetensors").write_bytes(b"nothing")
+    writer = EmbeddingToText(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"the corrector of .* cannot be loaded"):
+        writer.correct(reader.read(["a"]), reader.read(["a"]), ["a"])
+
+
+def test_a_corrector_is_trained_for_its_writers_own_text_encoder(reader, folder):
+    network, tokenizer = load(folder, "tiny")
+    network.shape = dataclasses.replace(network.shape, encodes_like="0" * 16)
+    with pytest.raises(ConfigError, match="name its own text encoder"):
+        teach_correction(reader, (network, tokenizer), shuffled(TEXTS, 0), HASTY, print)

@@ -148,6 +148,51 @@ def test_the_way_starts_at_the_text_and_makes_the_picture_more_expected(tools):
     assert after < before
 
 
+class Corrector:
+    """Writes nonsense, and each time it looks again is one word nearer to what was meant."""
+
+    writer_id, corrects = "corrector@1", True
+
+    def __init__(self, denoiser, meant):
+        self.encodes_like = denoiser.encodes_like
+        self.meant = meant.split()
+        self.looked = 0
+
+    def write(self, embeddings, count=1):
+        return [["xyz"] for _ in embeddings]
+
+    def correct(self, embeddings, reached, texts, count=1):
+        self.looked += 1
+        assert len(embeddings) == len(reached) == len(texts)
+        known = max((text.split() for text in texts), key=self._right)
+        nearer = self.meant[: self._right(known) + 1]
+        return [[" ".join(nearer), "cup " * 200] for _ in texts]
+
+    def _right(self, words):
+        return len(words) if words == self.meant[: len(words)] else 0
+
+
+def test_texts_are_looked_at_again_until_their_vector_is_the_one_that_was_wanted(tools):
+    meant = "a red cat"
+    writer = Corrector(tools.denoiser, meant)
+    wanted = tools.denoiser.pooled(tools.denoiser.read(meant))[0]
+    best, *others = Editor(beams=2)._corrected(wanted, ["xyz"], tools.denoiser, writer)
+    assert best == meant
+    assert len(others) <= 1
+    assert writer.looked <= 6  # it ends when nothing new is nearer
+    once = Corrector(tools.denoiser, meant)
+    kept = Editor(beams=2, corrections=0)._corrected(wanted, ["xyz"], tools.denoiser, once)
+    assert kept == ["xyz"]
+
+
+def test_a_writer_that_corrects_is_asked_to_by_every_snapshot(tools):
+    writer = Corrector(tools.denoiser, "a red cat")
+    found = list(QUICK.invert(REFERENCE, told(tools, writer=writer)))
+    assert found
+    assert writer.looked >= 4
+    assert set(found) <= {"xyz", "a", "a red", "a red cat"}
+
+
 @pytest.mark.parametrize(
     ("missing", "sentence"),
     [

@@ -146,8 +146,7 @@ class Tried:
         return WORKS if acts else "NOT: it changes nothing, without a word"
 
     def batches(self) -> str:
-        again = self.open(batch_size=2)  # or refused
-        model = again.in_batches_of(2)
+        model, again = self.open(batch_size=2), self.open(batch_size=2)  # or refused
         specs = [model.spec((Stage(prompt),), seed) for prompt, seed in
                  ((CUP, 5), (DOGS, 7), (CUP, 6))]  # fmt: skip
         together = [np.asarray(picture) for picture in drawn(model, *specs)]

@@ -131,3 +131,22 @@ def test_help_is_for_a_person(lcmis):
     assert code == 0
     assert "How it is inverted" in out
     assert "What is made of the prompts" in out
+
+
+def test_a_table_of_phrases_is_read_before_anything_else_and_refused_where_none_reads_it(
+    lcmis, picture, tmp_path, monkeypatch
+):
+    table = tmp_path / "own.toml"
+    table.write_text('subject = ["rubine beside azure"]\nmedium = ["photo"]\nflavour = ["lime"]\n')
+    code, _, err = lcmis(picture, *TOOLS, "--method", "errs", "--table", table)
+    assert code == 2
+    assert "--table has no effect on errs: leave it out" in " ".join(err.split())
+    where = "lcmis.invert.methods.interrogator:Interrogator"
+    monkeypatch.setitem(registry.BUILT_IN["inverters"], "interrogator", where)
+    asked = ("--method", "interrogator", "--table")
+    code, _, err = lcmis(picture, *TOOLS, *asked, tmp_path / "missing.toml")
+    assert code == 2
+    assert "name a TOML file" in " ".join(err.split())
+    code, out, _ = lcmis(picture, *TOOLS, *asked, table, "--json")
+    assert code == 0
+    assert json.loads(out)["inverted"][0]["prompt"].startswith("rubine beside azure")

@@ -120,8 +120,8 @@ def test_ids_tell_the_guides_apart():
 def test_a_missing_guide_is_named(encoder, denoiser):
     for through, tools, named in (
         ("encoder", Tools(no_paint, denoiser=denoiser), "open_clip"),
-        ("denoiser", Tools(no_paint, encoder=encoder), "Stable Diffusion 1, 2 or XL"),
-        ("both", Tools(no_paint, encoder=encoder), "Stable Diffusion 1, 2 or XL"),
+        ("denoiser", Tools(no_paint, encoder=encoder), "Stable Diffusion 1, 2, XL or 3"),
+        ("both", Tools(no_paint, encoder=encoder), "Stable Diffusion 1, 2, XL or 3"),
     ):
         with pytest.raises(InversionError, match=named):
             next(Pez(through).invert(contract_pictures()[0], tools))

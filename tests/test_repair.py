@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -28,7 +29,21 @@ from lcmis.repair.methods import moce, phrases, ranked, rewrite
 from lcmis.repair.methods.moce import Moce
 from lcmis.repair.methods.portfolio import Portfolio, staged
 from lcmis.repair.methods.rewrite import Rewrite
-from lcmis.repair.methods.ways import Experience, Opening, Symptoms, Way, shared, way
+from lcmis.repair.methods.ways import (
+    ALIKE,
+    ELSEWHERE,
+    EXPECTED,
+    NOISE,
+    OWN,
+    SAME,
+    UNLIKE,
+    Experience,
+    Opening,
+    Symptoms,
+    Way,
+    shared,
+    way,
+)
 from lcmis.store import Store
 from lcmis.text.words import is_salad
 from lcmis.types import (
@@ -388,8 +403,15 @@ def test_the_portfolio_begins_with_what_helped_other_pairs():
         assert toy.best() == best
         return len(toy.asked)
 
-    told = dataclasses.replace(CASE, expect=lambda one: 0.7 if one == best else 0.05)
-    misled = dataclasses.replace(CASE, expect=lambda one: 0.7 if one == pool[0] else 0.05)
+    def expecting(good: Candidate) -> Case:
+        def expect(pool: Sequence[Candidate]) -> tuple[np.ndarray, np.ndarray]:
+            return np.array([0.7 if one == good else 0.05 for one in pool]), 0.03 * np.eye(
+                len(pool)
+            )
+
+        return dataclasses.replace(CASE, expect=expect)
+
+    told, misled = expecting(best), expecting(pool[0])
     assert spent(told) < 0.75 * spent(CASE)
     assert spent(told) < spent(misled), "what is seen outweighs what was expected"
 
@@ -402,33 +424,33 @@ LOOK = CUP.a.description
     [
         (
             Candidate((Stage(CUP.prompt),)),
-            Way(Opening.NONE, False, 0, False, True, True, False, True, False),
+            Way(Opening.NONE, False, 0, False, True, True, False, True, False, "{prompt}"),
         ),
         (
             Candidate((Stage(f"{LOOK} of Iced Coke"),), "glass"),
-            Way(Opening.NONE, False, 0, True, False, False, True, True, False),
+            Way(Opening.NONE, False, 0, True, False, False, True, True, False, "{prompt}"),
         ),
         (
             Candidate((Stage("tea cup", 0.25), Stage("dark brown drink with ice"))),
-            Way(Opening.LOST, False, -2, False, False, False, False, False, True),
+            Way(Opening.LOST, False, -2, False, False, False, False, False, True, "{other}"),
         ),
         (
             Candidate((Stage(LOOK, 0.1), Stage(CUP.prompt))),
-            Way(Opening.LOST, True, -3, False, True, True, False, True, False),
+            Way(Opening.LOST, True, -3, False, True, True, False, True, False, "{prompt}"),
         ),
         (
             Candidate((Stage("iced coke", 0.5), Stage(CUP.prompt))),
-            Way(Opening.OTHER, False, -1, False, True, True, False, True, False),
+            Way(Opening.OTHER, False, -1, False, True, True, False, True, False, "{prompt}"),
         ),
         (
             Candidate((Stage("a cup of tea", 0.1), Stage("cola", 0.2), Stage(CUP.prompt))),
-            Way(Opening.ELSE, False, -3, False, True, True, False, True, False),
+            Way(Opening.ELSE, False, -3, False, True, True, False, True, False, "{prompt}"),
         ),
         (
             Candidate(
                 (Stage("x", 0.1), Stage(CUP.prompt, 0.2), Stage("x", 0.3), Stage(CUP.prompt))
             ),
-            Way(Opening.TURNS, False, -3, False, True, True, False, True, False),
+            Way(Opening.TURNS, False, -3, False, True, True, False, True, False, "{prompt}"),
         ),
     ],
 )
@@ -458,39 +480,76 @@ def test_what_candidates_share_is_a_covariance_and_more_the_more_alike_they_are(
 SYMPTOMS = Symptoms(Side.A, intruded=True)
 
 
-def test_experience_counts_every_candidate_once_and_knows_nothing_at_first():
-    experience = Experience()
-    plain, looks = (Candidate((Stage(said),)) for said in (CUP.prompt, f"{LOOK} of iced coke"))
-
-    def share(model: str, evidence: Symptoms, candidate: Candidate) -> float | None:
-        return experience.share(model, evidence, way(CUP, Side.A, candidate))
-
-    assert share("m@1", SYMPTOMS, plain) is None
-    first = [
-        trial(plain, *[(0.1, 0.9)] * 20),
-        trial(looks, (0.9, 0.9)),
-        trial(looks, (0.1, 0.9), first_seed=2**41),
-    ]
-    experience.learn("m@1", CUP, SYMPTOMS, [*first, *first], 0.5)
-    mean = (1 + 0.5) / (2 + 2)
-    anyway = 3 * mean / 4, (0.5 + 3 * mean) / 4
-    assert share("m@1", SYMPTOMS, plain) == pytest.approx(3 * anyway[0] / 4)
-    assert share("m@1", SYMPTOMS, looks) == pytest.approx((0.5 + 3 * anyway[1]) / 4)
-    unlike = Symptoms(Side.B, intruded=True)
-    assert share("m@1", unlike, looks) == pytest.approx(anyway[1]), "never seen with this evidence"
-    staged_way = Candidate((Stage("a tea cup", 0.1), Stage(CUP.prompt)))
-    assert share("m@1", SYMPTOMS, staged_way) == pytest.approx(mean), "a way nobody tried"
+def expected(
+    experience: Experience, candidates: list[Candidate], model: str = "m@1", **told: object
+) -> np.ndarray:
+    return experience.chances(model, CUP, told.pop("seen", SYMPTOMS), candidates, **told)[0]
 
 
-def test_what_another_model_taught_counts_for_a_quarter():
+def test_chances_begin_alike_and_what_an_audit_saw_of_the_plain_prompt_tells_of_words_like_it():
+    other_order, looks, staged = (
+        Candidate((Stage("iced coke and a tea cup"),)),
+        Candidate((Stage(f"{LOOK} of iced coke"),)),
+        Candidate((Stage("a tea cup", 0.1), Stage(CUP.prompt))),
+    )
+    pool = [other_order, looks, staged]
+    assert expected(Experience(), pool) == pytest.approx([EXPECTED] * 3)
+    failing = expected(Experience(), pool, audited=(0, 20))
+    assert failing[0] < failing[1] < EXPECTED
+    assert failing[0] < failing[2] < EXPECTED
+    assert (expected(Experience(), pool, audited=(20, 20)) > EXPECTED).all()
+
+
+def test_experience_is_the_posterior_of_what_all_pairs_have_in_common():
+    """One way, seen twice for one pair: the weights are written out."""
+    experience, looks = Experience(), Candidate((Stage(f"{LOOK} of iced coke"),))
+    seen = [trial(looks, (0.9, 0.9)), trial(looks, (0.1, 0.9), first_seed=2**41)]
+    experience.learn("m@1", CUP, SYMPTOMS, [*seen, *seen], 0.5)
+    how = way(CUP, Side.A, looks)
+    common, own = ALIKE * shared(how, how) + SAME, (1 - ALIKE) * shared(how, how)
+    noise = own + OWN + NOISE / 2
+    weight = common / (common + noise)
+    mean, covariance = experience.chances("m@1", CUP, SYMPTOMS, [looks])
+    assert mean == pytest.approx([EXPECTED + weight * (0.5 - EXPECTED)])
+    assert covariance == pytest.approx(np.array([[common * (1 - weight) + own + OWN]]))
+
+
+def test_many_pairs_teach_more_than_one_and_a_candidate_counts_once():
+    looks, plain = (Candidate((Stage(said),)) for said in (f"{LOOK} of iced coke", CUP.prompt))
+    one, many, longer = Experience(), Experience(), Experience()
+    for experience, times, pictures in ((one, 1, 4), (many, 9, 4), (longer, 1, 36)):
+        for _ in range(times):
+            right = trial(looks, *[(0.9, 0.9)] * pictures)
+            experience.learn("m@1", CUP, SYMPTOMS, [right], 0.5)
+    told = [expected(experience, [looks])[0] for experience in (one, longer, many)]
+    assert EXPECTED < told[0] < told[1] < told[2] < 1
+    assert EXPECTED < expected(many, [plain])[0] < told[2], "a hint at what is built alike"
+
+
+def test_what_another_model_or_other_symptoms_taught_counts_for_less():
     experience, looks = Experience(), Candidate((Stage(f"{LOOK} of iced coke"),))
     experience.learn("m@1", CUP, SYMPTOMS, [trial(looks, (0.9, 0.9))], 0.5)
-    told = experience.share("m@2", SYMPTOMS, way(CUP, Side.A, looks))
-    mean = (1 + 0.25) / (2 + 0.25)
-    anyway = (0.25 + 3 * mean) / 3.25
-    assert told == pytest.approx((0.25 + 3 * anyway) / 3.25)
-    own = experience.share("m@1", SYMPTOMS, way(CUP, Side.A, looks))
-    assert own > told > 0.5
+    own = expected(experience, [looks])[0] - EXPECTED
+    elsewhere = expected(experience, [looks], "m@2")[0] - EXPECTED
+    unlike = expected(experience, [looks], seen=Symptoms(Side.A, intruded=False))[0] - EXPECTED
+    assert elsewhere == pytest.approx(ELSEWHERE * own)
+    assert unlike == pytest.approx(UNLIKE * own)
+    assert 0 < elsewhere < unlike < own
+
+
+@pytest.mark.parametrize(
+    ("prompt", "frame"),
+    [
+        (CUP.prompt, "{prompt}"),
+        (f"{LOOK} of Iced Coke on a table", "{prompt} on a table"),
+        ("iced coke and the tea cup", "{other} and {lost}"),
+        ("an iced coke in a teacup", "{other} in {lost}'s synonym"),
+        ("a teacupful of dreams", "a teacupful of dreams"),
+        (f"{CUP.prompt}, {CUP.prompt}: {LOOK}", "{prompt}, {prompt}: {lost}"),
+    ],
+)
+def test_a_frame_is_what_is_left_of_a_prompt_without_its_concepts(prompt, frame):
+    assert way(CUP, Side.A, Candidate((Stage(prompt),))).frame == frame
 
 
 def test_the_portfolio_goes_on_to_the_end_of_its_budget_while_several_may_be_best():
@@ -631,8 +690,11 @@ def test_a_search_begins_with_what_helped_the_round_before(audited, monkeypatch)
         trials = {one.key: store.trials(one.key) for one in (first, second)}
     spent = {key: sum(len(one.seen) for one in found) for key, found in trials.items()}
     assert spent[second.key] < spent[first.key]
-    first_asked = [one.candidate for one in trials[second.key] for _ in one.seen][:8]
-    assert sum(len(one.stages) > 1 for one in first_asked) > 4
+    num_staged = {
+        key: sum(len(one.candidate.stages) > 1 for one in found[:4])
+        for key, found in trials.items()
+    }
+    assert num_staged[second.key] > num_staged[first.key]
 
 
 @pytest.mark.parametrize("method", ["portfolio", "rewrite"])
@@ -688,7 +750,8 @@ def test_certificates_are_read_from_the_facts_alone(made, behaviour):
     with Store(config.store, read_only=True) as store:
         found = find_repairs(store, "toy:reader@1")
         assert find_repairs(store, "toy:guide@1") == []
-    assert [one.certificate for one in found] == [item.certificate for item in result.pairs]
+    certified = {item.finding.pair.key: item.certificate for item in result.pairs}
+    assert {one.pair.key: one.certificate for one in found} == certified, "oldest first"
     for one in found:
         assert one.spec.stages == one.certificate.nomination.candidate.stages
         assert tuple(item.seed for item in one.seen) == one.certificate.seeds

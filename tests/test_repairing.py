@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ class Reader:
     """Says the colours of both halves by their looks, and may paint what it said."""
 
     paints: int = 0
+    only: str = ""
+    """Colour at the left without which nothing is painted."""
     needs_gradients: bool = False
     inverter_id = "reader"
 
@@ -37,7 +40,7 @@ class Reader:
         names = {colour: name for name, colour in COLOURS.items()}
         left, right = (names.get(reference.getpixel((x, 4)), "void") for x in (4, 12))
         prompt = f"the look of {left[::-1]} beside the look of {right[::-1]}"
-        for place in range(self.paints):
+        for place in range(self.paints if self.only in ("", left) else 0):
             assert tools.paint(prompt, place) is not None
         yield prompt
 
@@ -48,6 +51,10 @@ def reader():
 
 def painter():
     return ByInversion(Reader(paints=3))
+
+
+def half_painter():
+    return ByInversion(Reader(paints=3, only="rubine"))
 
 
 def differentiator():
@@ -71,7 +78,7 @@ class Says:
 
 @pytest.fixture(autouse=True)
 def plugs(monkeypatch):
-    for method in ("reader", "painter", "differentiator"):
+    for method in ("reader", "painter", "half_painter", "differentiator"):
         monkeypatch.setitem(registry.BUILT_IN["repairers"], method, f"test_repairing:{method}")
     monkeypatch.setitem(registry.BUILT_IN["text_models"], "says", "test_repairing:Says")
     monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "worlds.toys:ToyWriter")
@@ -178,6 +185,26 @@ def test_what_an_inversion_paints_is_kept_and_paid_for(audited):
     assert [item.certificate for item in short.pairs] == [None, None]
 
 
+class Strict(ToyModel):
+    """Draws in another shape if asked for, and then nothing but that, as diffusion models do."""
+
+    def in_batches_of(self, batch_size):
+        other = copy.copy(self)
+        other.batch_size = batch_size
+        return other
+
+    def generate(self, specs):
+        assert {spec.profile for spec in specs} == {f"cpu-toy-b{self.batch_size}"}
+        return super().generate(specs)
+
+
+def test_what_one_search_paints_is_drawn_beside_the_trials_of_another(audited, monkeypatch):
+    config = audited("right", "deaf")
+    monkeypatch.setitem(registry.BUILT_IN["models"], "toy", "test_repairing:Strict")
+    result = repair(config, method="half_painter")
+    assert result.num_repaired == len(PAIRS)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -222,7 +249,7 @@ def test_a_text_model_that_says_nothing_of_use_is_a_failure_and_the_repair_goes_
     audited, method, reply
 ):
     config = audited("shy")
-    result = repair(config, method=method, text_model=TextModelSettings("says", reply), budget=60)
+    result = repair(config, method=method, text_model=TextModelSettings("says", reply), budget=96)
     assert result.failures == len(PAIRS)
     assert all(said.strip() for _, said in failures(config))
     if method == "portfolio":

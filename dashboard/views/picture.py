@@ -102,9 +102,9 @@ def _recipe(spec: RenderSpec, render: Render) -> None:
     rows = [
         ("Model", spec.model),
         *(
-            (f"Prompt until {percent(stage.denoising_end)} % of the steps", stage.prompt)
+            (f"Prompt until {percent(stage.denoising_end)} % of the steps", stage.said)
             if len(spec.stages) > 1
-            else ("Prompt", stage.prompt)
+            else ("Prompt", stage.said)
             for stage in spec.stages
         ),
         ("Negative prompt", spec.negative_prompt),

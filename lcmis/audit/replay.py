@@ -76,8 +76,7 @@ def _model_of(spec: RenderSpec, store: Store, also: Sequence[ModelSettings]) -> 
     tried = []
     for settings in _likeliest_first(spec, dict.fromkeys([*findings.past_models(store), *also])):
         model = open_model(settings)
-        if model.model_id == spec.model:
-            usual = model.spec(spec.stages, spec.seed)
+        if model.model_id == spec.model and (usual := _usual(model, spec)) is not None:
             if dataclasses.replace(usual, negative_prompt=spec.negative_prompt) == spec:
                 return model
             if (then := _with_numbers_of(spec, usual, settings)) is not None:
@@ -90,6 +89,16 @@ def _model_of(spec: RenderSpec, store: Store, also: Sequence[ModelSettings]) -> 
         f"steps; here are only {', '.join(dict.fromkeys(tried))}: name the model and settings it "
         f"was drawn with"
     )
+
+
+def _usual(model: ImageModel, spec: RenderSpec) -> RenderSpec | None:
+    """The picture under this model's settings; None where those cannot draw its stages, as without
+    the refiner that it was drawn with.
+    """
+    try:
+        return model.spec(spec.stages, spec.seed)
+    except RenderError:
+        return None
 
 
 def _likeliest_first(spec: RenderSpec, known: Iterable[ModelSettings]) -> Iterator[ModelSettings]:

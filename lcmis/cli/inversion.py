@@ -67,6 +67,10 @@ def invert(
             autocompletion=complete_or_path("writers"),
         ),
     ] = None,
+    table: Annotated[
+        Path | None,
+        option(_METHODS, "A TOML file of phrases, for interrogator: subject, medium, flavour."),
+    ] = None,
     fluency: Annotated[
         str | None,
         option(
@@ -132,6 +136,7 @@ def invert(
         methods=tuple(filter(None, (method or "").replace(" ", "").split(","))),
         writer=writer or _writer(model),
         text_model=asked.over(text_model_settings(TEXT_MODEL) if _is_miniature(model) else None),
+        table=str(table or ""),
         fluency=fluency or "",
         seeds=seeds,
         pictures=pictures,

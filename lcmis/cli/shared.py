@@ -167,6 +167,14 @@ def settings(
         str | None,
         option("How pictures are drawn", "Which weights of a folder with several: fp16, …"),
     ] = None,
+    refiner: Annotated[
+        str | None,
+        option(
+            "How pictures are drawn",
+            "Of Stable Diffusion XL: who may draw the last steps of a repair, e.g. "
+            "stabilityai/stable-diffusion-xl-refiner-1.0.",
+        ),
+    ] = None,
     embedding: Annotated[
         list[str] | None,
         option(
@@ -288,6 +296,7 @@ def settings(
         "base": base,
         "vae": vae,
         "variant": variant,
+        "refiner": refiner,
         "embeddings": tuple(_embedding(text) for text in embedding) if embedding else None,
         "device": device,
         "dtype": dtype,

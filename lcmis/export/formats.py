@@ -8,9 +8,16 @@ from pathlib import Path
 
 from lcmis.errors import ConfigError
 from lcmis.export.repaired import RepairedPrompt
-from lcmis.export.script import as_diffusers
+from lcmis.export.script import as_diffusers, diffusers_left_out
 from lcmis.export.tables import as_csv, as_jsonl, as_parquet
-from lcmis.export.webui import a1111_left_out, a1111_notes, as_a1111, as_comfyui, comfyui_notes
+from lcmis.export.webui import (
+    a1111_left_out,
+    a1111_notes,
+    as_a1111,
+    as_comfyui,
+    comfyui_left_out,
+    comfyui_notes,
+)
 from lcmis.machine.files import replacing
 from lcmis.plugins import registry
 
@@ -35,11 +42,11 @@ JSONL = Exporter(".jsonl", as_jsonl)
 """Programs, one JSON a line."""
 PARQUET = Exporter(".parquet", as_parquet)
 """pandas, DuckDB, Spark."""
-DIFFUSERS = Exporter(".py", as_diffusers)
+DIFFUSERS = Exporter(".py", as_diffusers, diffusers_left_out)
 """A Python script that draws them."""
 A1111 = Exporter(".txt", as_a1111, a1111_left_out, a1111_notes)
 """Pasted into AUTOMATIC1111 and its kin."""
-COMFYUI = Exporter(".json", as_comfyui, notes=comfyui_notes)
+COMFYUI = Exporter(".json", as_comfyui, comfyui_left_out, comfyui_notes)
 """A graph in ComfyUI's API format."""
 
 

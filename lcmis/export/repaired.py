@@ -17,6 +17,7 @@ from lcmis.types import (
     Embedding,
     Seen,
     Stage,
+    StageManner,
     Standing,
     stage_starts,
 )
@@ -86,6 +87,11 @@ class RepairedPrompt:
         return self.certificate.nomination.candidate.stages
 
     @property
+    def manners(self) -> frozenset[StageManner]:
+        """In which the stages are drawn, beside being told; most tools know none."""
+        return self.certificate.nomination.candidate.manners
+
+    @property
     def location(self) -> str:
         """Where diffusers finds the model."""
         return self.source or self.model.partition("@")[0]
@@ -113,6 +119,14 @@ class RepairedPrompt:
             f"McNemar's for one look {one.p:.2g}, "
             f"on {len(one.seeds)} fresh seeds, judged by {one.judge}{costs}"
         )
+
+
+def told_only(one: RepairedPrompt, tool: str) -> str:
+    """Why a tool that tells a model one prompt at a time cannot say a repair; empty if it can."""
+    if not one.manners:
+        return ""
+    said = " → ".join(stage.said for stage in one.stages)
+    return f"{one.pair.prompt!r} for {one.model}: {said!r} is more than {tool} can be told"
 
 
 def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pprint import pformat
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
-from lcmis.export.repaired import RepairedPrompt
+from lcmis.export.repaired import RepairedPrompt, told_only
 from lcmis.export.tables import record
 
 _SCRIPT = '''\
@@ -200,8 +197,16 @@ if __name__ == "__main__":
 '''
 
 
+def diffusers_left_out(one: RepairedPrompt) -> str:
+    """Why the script cannot draw a repair; empty if it can."""
+    return told_only(one, "the script for diffusers")
+
+
 def as_diffusers(repaired: Sequence[RepairedPrompt]) -> bytes:
-    """A script that draws them all, of any pipeline whose denoiser is told the prompt by name."""
+    """A script that draws them all, of any pipeline whose denoiser is told the prompt by name, but
+    those of which :func:`diffusers_left_out` says why not.
+    """
+    repaired = [one for one in repaired if not diffusers_left_out(one)]
     summaries = [
         f"{number:03d}  {_printable(one.pair.prompt)}  ({_printable(one.model)})\n"
         f"     {_printable(one.summary())}"

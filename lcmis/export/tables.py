@@ -27,9 +27,16 @@ def record(one: RepairedPrompt) -> dict[str, Any]:
         "concept_pair": one.pair.as_json(),
         "repaired": one.standing.proved,
         "passes_alone": certificate.passed,
-        "prompt": one.stages[-1].prompt,
+        "prompt": one.stages[-1].said,
         "stages": [
-            {"prompt": stage.prompt, "denoising_end": float(stage.denoising_end)}
+            {
+                "prompt": stage.prompt,
+                "denoising_end": float(stage.denoising_end),
+                "weight": float(stage.weight),
+                "beside": [{"prompt": p.prompt, "weight": float(p.weight)} for p in stage.beside],
+                "excited": list(stage.excited),
+                "refiner": stage.refiner,
+            }
             for stage in one.stages
         ],
         "negative_prompt": one.negative_prompt,
@@ -149,7 +156,18 @@ def _schema() -> pyarrow.Schema:
     import pyarrow as pa
 
     text, whole, real = pa.string(), pa.int64(), pa.float64()
-    stages = pa.list_(pa.struct({"prompt": text, "denoising_end": real}))
+    stages = pa.list_(
+        pa.struct(
+            {
+                "prompt": text,
+                "denoising_end": real,
+                "weight": real,
+                "beside": pa.list_(pa.struct({"prompt": text, "weight": real})),
+                "excited": pa.list_(text),
+                "refiner": text,
+            }
+        )
+    )
     adapters = pa.list_(pa.struct({"name": text, "weight": real}))
     embeddings = pa.list_(pa.struct({"name": text, "token": text}))
     scores = pa.list_(pa.struct({"seed": whole, "a": real, "b": real}))

@@ -9,7 +9,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
-from lcmis.export.repaired import RepairedPrompt
+from lcmis.export.repaired import RepairedPrompt, told_only
 from lcmis.export.tables import record
 from lcmis.types import Seen
 
@@ -49,8 +49,10 @@ def as_a1111(repaired: Sequence[RepairedPrompt]) -> bytes:
     :func:`a1111_left_out`. Letters that mean something there are escaped; its words AND and BREAK
     by a backslash within, which it drops where it reads weights. ``#`` begins a comment there and
     cannot be escaped: it is left out, and :func:`a1111_notes` says so, as it does of a scheduler
-    that has no name there. ``RNG: CPU`` and a named schedule make it draw the noise and take the
-    steps that diffusers does; its Automatic would be another one for some samplers.
+    that has no name there. Prompts that are followed at once are joined by its AND, each with its
+    weight, by which it adds up their guidance as we do. ``RNG: CPU`` and a named schedule make it
+    draw the noise and take the steps that diffusers does; its Automatic would be another one for
+    some samplers.
     """
     return "\n".join(
         f"# left out: {' '.join(reason.split())}\n"
@@ -61,7 +63,11 @@ def as_a1111(repaired: Sequence[RepairedPrompt]) -> bytes:
 
 
 def a1111_left_out(one: RepairedPrompt) -> str:
-    """Why no number there makes the prompts change where ours do; empty if one does."""
+    """Why it cannot be told so, or no number there makes the prompts change where ours do; empty if
+    it can.
+    """
+    if one.manners and not (len(one.stages) == 1 and one.stages[0].beside):
+        return told_only(one, "AUTOMATIC1111")
     for (switch, _), (_, earlier) in zip(one.starts()[1:], one.starts(), strict=False):
         if _when(one, switch) < 1:
             return (
@@ -76,7 +82,9 @@ def a1111_notes(one: RepairedPrompt) -> tuple[str, ...]:
     said = []
     if one.scheduler not in _A1111_SAMPLERS:
         said.append(f"{one.scheduler} has no name in AUTOMATIC1111: choose a sampler yourself")
-    if any("#" in text for text in (*(prompt for _, prompt in one.starts()), one.negative_prompt)):
+    texts = [prompt for _, prompt in one.starts()]
+    texts += [part.prompt for stage in one.stages for part in stage.beside]
+    if any("#" in text for text in (*texts, one.negative_prompt)):
         said.append("# begins a comment in AUTOMATIC1111, so it is taken out of the prompt")
     return (*said, *_laid_over(one))
 
@@ -99,6 +107,10 @@ def _laid_over(one: RepairedPrompt) -> tuple[str, ...]:
 def _infotext(one: RepairedPrompt) -> str:
     starts = one.starts()
     text = _a1111_text(starts[-1][1])
+    if beside := one.stages[-1].beside:
+        parts = [(text, one.stages[-1].weight)]
+        parts += [(_a1111_text(part.prompt), part.weight) for part in beside]
+        text = " AND ".join(f"{said} :{weight:.6f}" for said, weight in parts)
     for (_, prompt), (switch, _) in reversed(list(pairwise(starts))):
         text = f"[{_a1111_text(prompt)}:{text}:{_when(one, switch)}]"
     certificate = one.certificate
@@ -192,6 +204,7 @@ def as_comfyui(repaired: Sequence[RepairedPrompt]) -> bytes:
     named after their folder: choose the checkpoint file you have. The certificate stands in the
     ``_meta`` of the sampler, with what :func:`comfyui_notes` says.
     """
+    repaired = [one for one in repaired if not comfyui_left_out(one)]
     graph: dict[str, Any] = {}
 
     def node(kind: str, title: str, about: Mapping[str, Any] | None = None, **inputs: Any) -> str:
@@ -260,6 +273,13 @@ def as_comfyui(repaired: Sequence[RepairedPrompt]) -> bytes:
             filename_prefix=f"lcmis-{number:03d}",
         )
     return json.dumps(graph, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def comfyui_left_out(one: RepairedPrompt) -> str:
+    """Why the graph cannot draw a repair; empty if it can. Prompts that are combined there are
+    averaged, and not added up.
+    """
+    return told_only(one, "the graph for ComfyUI")
 
 
 def comfyui_notes(one: RepairedPrompt) -> tuple[str, ...]:

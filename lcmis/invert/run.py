@@ -22,6 +22,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import (
@@ -44,18 +45,20 @@ from lcmis.plugins.opening import (
     open_text_model,
     open_writer,
 )
-from lcmis.plugins.optional import denoiser_of
+from lcmis.plugins.optional import denoiser_of, reads_table
 from lcmis.plugins.protocols import (
     Denoiser,
     Encoder,
     ImageModel,
     Inverter,
+    PhraseTable,
     TextModel,
     Tools,
     Writer,
 )
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.render import draw
+from lcmis.text.phrases import read_table
 from lcmis.types import FIRST_CERTIFICATE_SEED, FIRST_REPAIR_SEED, RenderSpec, Stage
 
 if TYPE_CHECKING:
@@ -82,6 +85,8 @@ class InversionSettings:
     writer: str = ""
     """A registered writer or a folder: what turns embeddings into text; empty is none."""
     text_model: TextModelSettings | None = None
+    table: str = ""
+    """A TOML file of phrases, for methods that put them together; empty is the shipped one."""
     fluency: str = ""
     """A causal language model: a registered name, a folder or a hub name; empty is none."""
     seeds: int = 8
@@ -208,6 +213,7 @@ class Inversion:
         self.inverters: dict[str, Inverter] = {
             name: open_inverter(name) for name in dict.fromkeys(names)
         }
+        self.phrases = self._phrases()
         self.model: ImageModel = open_model(_one_by_one(settings.model))
         self.guard = open_encoder(settings.guard)
         self.guide = open_encoder(settings.guide) if settings.guide else None
@@ -224,6 +230,16 @@ class Inversion:
             self.text_model = open_text_model(settings.text_model)
         self.language_model = open_language_model(settings.fluency) if settings.fluency else None
         self.denoiser, self.no_gradients = _denoiser_of(self.model)
+
+    def _phrases(self) -> PhraseTable | None:
+        if not self.settings.table:
+            return None
+        if not any(map(reads_table, self.inverters.values())):
+            raise ConfigError(
+                f"--table has no effect on {', '.join(self.inverters)}: leave it out, or add "
+                f"--method interrogator"
+            )
+        return read_table(Path(self.settings.table))
 
     # ── every method ─────────────────────────────────────────────────────────────────────────
 
@@ -287,6 +303,7 @@ class Inversion:
             denoiser=self.denoiser,
             writer=self.writer,
             text_model=text_model,
+            phrases=self.phrases,
             seed=self.settings.seed,
         )
 

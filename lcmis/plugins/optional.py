@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lcmis.plugins.protocols import Work
 
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
         Arrivals,
         Bill,
         Checker,
+        CorrectingWriter,
         Denoiser,
         Encoder,
         ImageModel,
+        Inverter,
         Repairer,
+        Writer,
     )
-    from lcmis.types import Exchange, Question, RenderSpec
+    from lcmis.types import Exchange, Question, RenderSpec, StageManner
 
 
 def price_of(model: ImageModel) -> float | None:
@@ -84,13 +87,18 @@ def takes_negative_prompts(model: ImageModel) -> bool:
     return takes
 
 
-def in_batches_of(model: ImageModel, batch_size: int) -> ImageModel:
-    """``in_batches_of(batch_size)``: the same model, settings and weights in batches of another
-    shape, whose specs are of another profile; else the model as it is.
+def manners_of(model: ImageModel) -> frozenset[StageManner]:
+    """``manners``: in which it can draw a stage, beside being told its prompt, as far as is known
+    until now; else none, and it is never asked for any.
     """
-    other = getattr(model, "in_batches_of", None)
-    reshaped: ImageModel = other(batch_size) if other else model
-    return reshaped
+    manners: frozenset[StageManner] = getattr(model, "manners", frozenset())
+    return manners
+
+
+def refiner_of(model: ImageModel) -> str:
+    """``refiner``: the id of the model that may draw the last stage; else nothing."""
+    refiner: str = getattr(model, "refiner", "")
+    return refiner
 
 
 def denoiser_of(model: ImageModel) -> Denoiser | None:
@@ -172,10 +180,31 @@ def may_decide(checker: Checker) -> bool:
     return decides
 
 
+def needed_manner(repairer: Repairer) -> StageManner | None:
+    """``needs_manner``: in which all of its candidates are drawn; None where being told a prompt
+    will do, and it is then run with any model.
+    """
+    needed: StageManner | None = getattr(repairer, "needs_manner", None)
+    return needed
+
+
 def needs_likeness(repairer: Repairer) -> bool:
     """``needs_likeness``: whether it can be guided by likenesses only; else by presences only."""
     needs: bool = getattr(repairer, "needs_likeness", False)
     return needs
+
+
+def reads_table(inverter: Inverter) -> bool:
+    """``reads_table``: whether a table of phrases has an effect on it; else none has."""
+    reads: bool = getattr(inverter, "reads_table", False)
+    return reads
+
+
+def correcting(writer: Writer) -> CorrectingWriter | None:
+    """``corrects`` and ``correct``: the writer, where it looks again by what its texts are read as;
+    else what it writes stands.
+    """
+    return cast("CorrectingWriter", writer) if getattr(writer, "corrects", False) else None
 
 
 def takes_none_below(plug: Callable[..., Checker]) -> bool:

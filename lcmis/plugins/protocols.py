@@ -15,10 +15,13 @@ from lcmis.types import (
     RenderSpec,
     Side,
     Stage,
+    StageManner,
     Trial,
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from PIL.Image import Image
 
@@ -399,6 +402,34 @@ class Writer(Protocol):
         ...
 
 
+class CorrectingWriter(Writer, Protocol):
+    """A writer that looks again, by what its texts are read as."""
+
+    corrects: bool
+    """Whether it can."""
+
+    def correct(
+        self,
+        embeddings: torch.Tensor,
+        reached: torch.Tensor,
+        texts: Sequence[str],
+        count: int = 1,
+    ) -> list[list[str]]:
+        """Up to ``count`` better texts for each embedding of (n, dim), likeliest first; the n texts
+        were read as ``reached``, (n, dim).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseTable:
+    """Phrases that a prompt can be put together of."""
+
+    subject: tuple[str, ...]
+    medium: tuple[str, ...]
+    flavour: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What an inversion may use; what nobody gave is None."""
@@ -413,6 +444,8 @@ class Tools:
     denoiser: Denoiser | None = None
     writer: Writer | None = None
     text_model: TextModel | None = None
+    phrases: PhraseTable | None = None
+    """The user's own; None is the one that is shipped."""
     seed: int = 0
     """For all that is decided by chance."""
 
@@ -444,10 +477,6 @@ def lost_of(a_missing: int, b_missing: int) -> Side:
     return Side.B if b_missing > a_missing else Side.A
 
 
-def _nobody_knows(_candidate: Candidate) -> None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Case:
     """A pair that fails, and what a repairer may know of it and of its model."""
@@ -477,14 +506,22 @@ class Case:
     """For what else a repairer wants to ask."""
     instruction: str = ""
     """How a text model is told to rewrite prompts; empty where nobody evolved one."""
-    expect: Callable[[Candidate], float | None] = field(default=_nobody_knows, repr=False)
-    """The share of right pictures, in (0, 1), that candidates built like this one had for other
-    pairs of the model; None where nobody knows."""
+    expect: (
+        Callable[[Sequence[Candidate]], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]
+        | None
+    ) = field(default=None, repr=False)
+    """What the audit and other pairs tell of candidates: of their shares of right pictures the
+    expected ones, (candidates,), and the covariance, (candidates, candidates). None where nobody
+    knows."""
     reference: Image | None = field(default=None, repr=False)
     """A picture that shows what is asked for, or nearly; None until :meth:`Evaluate.equip`, and
     where nobody has one."""
     tools: Tools | None = field(default=None, repr=False)
     """For inversions; None until :meth:`Evaluate.equip`."""
+    manners: frozenset[StageManner] = frozenset()
+    """In which the model can draw a stage, beside being told its prompt."""
+    refiner: str = ""
+    """Id of the model that may draw the last stage, where a stage can be refined."""
     likeness_weight: float | None = None
     """Where the guide measures likeness: what means of its scores are multiplied by; ``threshold``
     then says nothing of them. None where its scores say whether a concept is there."""

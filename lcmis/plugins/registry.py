@@ -75,6 +75,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "rewrite": "lcmis.repair.methods.rewrite:Rewrite",
         "ordered": "lcmis.repair.methods.ordered:Ordered",
         "alternating": "lcmis.repair.methods.alternating:Alternating",
+        "composable": "lcmis.repair.methods.composable:Composable",
+        "attend-and-excite": "lcmis.repair.methods.exciting:AttendAndExcite",
+        "base-refiner": "lcmis.repair.methods.refining:BaseRefiner",
         "best-of-n": "lcmis.repair.methods.best_of_n:BestOfN",
         "npc": "lcmis.repair.methods.negatives:Negatives",
         "opt2i": "lcmis.repair.methods.opt2i:Opt2i",
@@ -88,6 +91,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pez": "lcmis.repair.methods.inversion:pez",
         "pez-denoiser": "lcmis.repair.methods.inversion:pez_through_denoiser",
         "arpo": "lcmis.repair.methods.inversion:arpo",
+        "ph2p": "lcmis.repair.methods.inversion:ph2p",
+        "interrogator": "lcmis.repair.methods.inversion:interrogator",
         "editor": "lcmis.repair.methods.inversion:editor",
     },
     "inverters": {
@@ -96,6 +101,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "arpo-vanilla": "lcmis.invert.methods.arpo:vanilla",
         "pez": "lcmis.invert.methods.pez:Pez",
         "pez-denoiser": "lcmis.invert.methods.pez:through_denoiser",
+        "ph2p": "lcmis.invert.methods.ph2p:Ph2p",
+        "interrogator": "lcmis.invert.methods.interrogator:Interrogator",
         "editor": "lcmis.invert.methods.editor:Editor",
     },
     "writers": {

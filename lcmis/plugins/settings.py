@@ -78,6 +78,9 @@ class ModelSettings:
     """``whole``, ``compiled``, ``sliced`` (a picture at a time) or ``tiled`` (parts of one)."""
     attention_backend: str | None = None
     """What computes attention, as diffusers calls it, e.g. ``_native_cudnn``."""
+    gradient_checkpointing: bool | None = None
+    """Whether inversions compute the denoiser's layers again as gradients come back: slower by a
+    third, and far less memory; only for models that gradients go through."""
     num_inference_steps: int | None = None
     """Denoising steps of one picture."""
     guidance_scale: float | None = None
@@ -101,6 +104,9 @@ class ModelSettings:
     """Which weights of a folder that holds several are loaded, e.g. ``fp16``."""
     embeddings: tuple[Embedding, ...] = ()
     """Words of one's own (textual inversions) that prompts may use."""
+    refiner: str | None = None
+    """Of Stable Diffusion XL: the model that repairs may let draw the last steps, a hub name or a
+    folder. It draws nothing else."""
     hosted: HostedSettings | None = None
     """Only for models behind an API."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lcmis.render.conditioning import (
@@ -96,6 +97,7 @@ class Running:
         told: Callable[[Clock, CallArguments], CallArguments | None] = lambda *_: None,
         stepped: Callable[[Clock, Any], None] = lambda *_: None,
         beside: Callable[[Clock], Any] | None = None,
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> tuple[Any, Clock]:
         """Call the pipeline.
 
@@ -107,6 +109,7 @@ class Running:
             told: hears every call of the denoiser; see :func:`lcmis.render.stages.watching`.
             stepped: hears what the scheduler goes by, at every step.
             beside: gives a context to run in.
+            more: arguments of the call, in the place of the usual ones.
 
         Raises:
             PromptsDiffer: these prompts cannot stand in one batch.
@@ -121,6 +124,7 @@ class Running:
         arguments = self._family.arguments(scale, steps, *self._size)
         arguments |= self._words(asked)
         arguments["generator"] = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        arguments |= more
         with torch.inference_mode(), ExitStack() as inside:
             inside.enter_context(self._encodings.remembered())
             inside.enter_context(
@@ -158,6 +162,7 @@ class Running:
         most: int | None = None,
         guidance_scale: float | None = None,
         told: Callable[[Clock, CallArguments], CallArguments | None] = lambda *_: None,
+        beside: Callable[[Clock], Any] | None = None,
     ) -> list[Any]:
         """What the scheduler is given at every step, of a drawing that ends there.
 
@@ -171,7 +176,13 @@ class Running:
                 raise Ended
 
         output, _ = self.run(
-            asked, seeds, steps, guidance_scale=guidance_scale, told=told, stepped=stepped
+            asked,
+            seeds,
+            steps,
+            guidance_scale=guidance_scale,
+            told=told,
+            stepped=stepped,
+            beside=beside,
         )
         return heard if output is None else [*heard, output]
 

@@ -1,21 +1,17 @@
-"""A Stable Diffusion pipeline's parts, with gradients to what its text encoder is told."""
+"""A pipeline's parts with gradients to what it is told: what is the same for all denoisers."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import diffusers
 import torch
 
-from lcmis.errors import RenderError
-from lcmis.machine.hub import weights_fingerprint
 from lcmis.machine.pictures import flat
-from lcmis.text.vocabulary import Vocabulary, told
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,60 +21,62 @@ WATCHED = (0.3, 0.5, 0.7)
 WORD = re.compile(r"\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}-]\w+)*")
 
 
-class UNetDenoiser:
-    """Gradients through a pipeline of Stable Diffusion 1 or 2, weights frozen.
-
-    A prompt is drawn with its padding, which the U-Net attends to like to words and which says much
-    of what the words say. Embeddings without it are padded by their last vector, which says the
-    whole text: nearest of all short ways to what is drawn, and still not the same.
+class PipelineDenoiser(ABC):
+    """Gradients through a pipeline, weights frozen.
 
     Args:
         denoiser_id: the image model's id.
         device: where the pipeline lies.
         size: height and width in pixels of what the model draws.
-        load: gives the pipeline in float32; called once, at the first use.
+        load: gives the pipeline; called once, at the first use.
+        recomputes: whether the network computes its layers again as gradients come back (gradient
+            checkpointing), which takes about a third longer and far less memory; by default as is
+            usual for the family.
     """
 
+    usually_recomputes: ClassVar[bool] = True
+    halves: ClassVar[bool] = False
+    """Whether gradients may go through weights in bfloat16."""
+
     def __init__(
-        self, denoiser_id: str, device: str, size: tuple[int, int], load: Callable[[], Any]
+        self,
+        denoiser_id: str,
+        device: str,
+        size: tuple[int, int],
+        load: Callable[[], Any],
+        *,
+        recomputes: bool | None = None,
     ) -> None:
         self.denoiser_id = denoiser_id
         self.device = device
+        self.recomputes = self.usually_recomputes if recomputes is None else recomputes
         self._size = size
         self._load = load
 
-    @cached_property
+    @property
+    @abstractmethod
     def encodes_like(self) -> str:
-        """Content hash of the text encoder's weights."""
-        return weights_fingerprint(self._pipeline.text_encoder.state_dict())
+        """Content hash of the text encoders' weights."""
 
-    @torch.no_grad()
+    @abstractmethod
     def read(self, prompt: str, *, padded: bool = False) -> torch.Tensor:
-        """What the text encoder makes of a prompt, (1, length, dim).
+        """What the text encoders make of a prompt, (1, length, dim).
 
         Raises:
-            RenderError: the prompt is longer than the text encoder reads.
+            RenderError: the prompt is longer than they read.
         """
-        tokens = self._tokens(prompt)
-        return self._contextual(self._with_padding(tokens) if padded else tokens)
 
+    @abstractmethod
     def vocabulary(self) -> torch.Tensor:
         """Vectors of the tokens that words are made of, (tokens, dim)."""
-        rows = torch.tensor(self._words.ids, device=self.device)
-        return self._table.weight.detach()[rows].float()
 
+    @abstractmethod
     def read_embeddings(self, embeddings: torch.Tensor, *, padded: bool = False) -> torch.Tensor:
         """Vectors (n, length, dim) in the places of words, as (n, length + 2, dim)."""
-        words, count = self._words, embeddings.shape[1]
-        places = words.places(count)
-        if not padded:
-            places = places[: words.start + count + 1]
-        with told(self._table, embeddings, words.start):
-            return self._contextual(places, len(embeddings))
 
+    @abstractmethod
     def text_of(self, rows: Sequence[int]) -> str:
         """What tokens spell, given as rows of :meth:`vocabulary`."""
-        return self._words.text_of(rows)
 
     def pooled(self, embeddings: torch.Tensor) -> torch.Tensor:
         """The vector at the end of the text, (n, dim)."""
@@ -92,7 +90,7 @@ class UNetDenoiser:
             flat(picture), height, width, resize_mode="crop"
         )
         vae = self._pipeline.vae
-        latents = vae.encode(pixels.to(self.device)).latent_dist.mode()
+        latents = vae.encode(pixels.to(self.device, vae.dtype)).latent_dist.mode().float()
         return (latents - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor
 
     def loss(
@@ -104,7 +102,7 @@ class UNetDenoiser:
         samples: int = 4,
         times: tuple[float, float] = (0.0, 1.0),
     ) -> torch.Tensor:
-        """Mean squared error of what the U-Net predicts, averaged over noised latents.
+        """Mean squared error of what the network predicts, averaged over noised latents.
 
         Embeddings of several texts, (n, length, dim), all face the same noise, and each gets a
         loss of its own.
@@ -118,19 +116,16 @@ class UNetDenoiser:
 
         Returns:
             A scalar for one text, (n,) for more.
-
-        Source: Ho, Jain, Abbeel, NeurIPS 2020, eq. 14; Salimans and Ho, ICLR 2022, appendix D, for
-        models that predict velocities.
         """
-        first, last = (round(share * self._schedule.config.num_train_timesteps) for share in times)
+        total = self._schedule.config.num_train_timesteps
+        first, last = (round(share * total) for share in times)
         steps = torch.randint(first, max(last, first + 1), (samples,), generator=generator)
         noise = torch.randn((samples, *latents.shape[1:]), generator=generator)
         steps, noise = steps.to(self.device), noise.to(self.device)
         clean = latents.expand(samples, -1, -1, -1)
-        noisy = self._schedule.add_noise(clean, noise, steps)
         texts = len(embeddings)
         predicted = self._predicted(
-            noisy.repeat(texts, 1, 1, 1),
+            self._mixed(clean, noise, steps).repeat(texts, 1, 1, 1),
             steps.repeat(texts),
             self._as_long_as_drawn(embeddings).repeat_interleave(samples, dim=0),
         )
@@ -140,27 +135,25 @@ class UNetDenoiser:
 
     @torch.no_grad()
     def attention(self, picture: Image, prompt: str) -> dict[str, torch.Tensor]:
-        """For each word of a prompt, where its cross-attention looks when the picture is drawn.
+        """For each word of a prompt, where its attention looks when the picture is drawn.
 
         Averaged over heads, layers of all resolutions, three amounts of noise, and the tokens of a
         word; a word that stands there twice has one map. Each map (height, width) of the latents
         sums to one.
 
         Raises:
-            RenderError: the prompt is longer than the text encoder reads.
+            RenderError: the prompt is longer than the text encoders read.
 
         Source: Tang et al., ACL 2023 (DAAM, section 3), over noised pictures instead of a drawing.
         """
         noisy, steps = self._noised(picture)
         shape = (noisy.shape[2], noisy.shape[3])
         text = self.read(prompt, padded=True).expand(len(WATCHED), -1, -1)
-        with _watched(self._pipeline.unet) as seen:
-            self._predicted(noisy, steps, text)
-        maps = torch.stack([_as_map(scores, shape) for scores in seen]).mean(0)
-        offsets = self._pipeline.tokenizer(prompt, return_offsets_mapping=True).offset_mapping
+        layers = self._looks(noisy, steps, text)
+        maps = torch.stack([_as_map(scores, shape) for scores in layers]).mean(0)
         words: dict[str, list[int]] = {}
         for word in WORD.finditer(prompt):
-            inside = [i for i, (a, b) in enumerate(offsets) if a < word.end() and b > word.start()]
+            inside = self._places(prompt, word.start(), word.end())
             words.setdefault(word.group(), []).extend(inside)
         return {word: _to_one(maps[rows].mean(0)) for word, rows in words.items() if rows}
 
@@ -168,12 +161,12 @@ class UNetDenoiser:
     def influence(self, picture: Image, prompt: str, others: Sequence[str]) -> list[torch.Tensor]:
         """Where a picture would be drawn otherwise if the prompt were each of the others.
 
-        The absolute difference of what the U-Net predicts under both, averaged over channels and
+        The absolute difference of what the network predicts under both, averaged over channels and
         over the amounts of noise of :meth:`attention`; (height, width) of the latents, sums to one
         unless it is zero everywhere.
 
         Raises:
-            RenderError: one of the prompts is longer than the text encoder reads.
+            RenderError: one of the prompts is longer than the text encoders read.
 
         Source: Couairon et al., "DiffEdit", ICLR 2023, section 3.2, step 1; theirs is one amount of
         noise, drawn ten times.
@@ -193,121 +186,69 @@ class UNetDenoiser:
         steps = torch.tensor([round(share * total) for share in WATCHED], device=self.device)
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
         clean = latents.expand(len(WATCHED), -1, -1, -1)
-        return self._schedule.add_noise(clean, noise.to(self.device).expand_as(clean), steps), steps
+        return self._mixed(clean, noise.to(self.device).expand_as(clean), steps), steps
+
+    # ── what a family says of itself ─────────────────────────────────────────────────────────
+
+    @property
+    @abstractmethod
+    def _network(self) -> Any:
+        """What predicts."""
+
+    @property
+    @abstractmethod
+    def _schedule(self) -> Any:
+        """The noise that the model was trained with, whatever sampler draws."""
+
+    @abstractmethod
+    def _mixed(self, clean: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """Latents with the noise of their steps."""
+
+    @abstractmethod
+    def _wanted(
+        self, clean: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor
+    ) -> torch.Tensor:
+        """What the network was trained to predict."""
+
+    @abstractmethod
+    def _predicted(
+        self, noisy: torch.Tensor, steps: torch.Tensor, embeddings: torch.Tensor
+    ) -> torch.Tensor:
+        """What the network makes of noised latents and of texts with padding, one for each."""
+
+    @abstractmethod
+    def _looks(
+        self, noisy: torch.Tensor, steps: torch.Tensor, embeddings: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Of every layer, how much each place of the picture looks at each token of the text:
+        (batch · heads, places, tokens).
+        """
+
+    @abstractmethod
+    def _places(self, prompt: str, start: int, end: int) -> list[int]:
+        """Tokens of :meth:`_looks` that letters of a prompt fall into."""
+
+    @property
+    @abstractmethod
+    def _reads(self) -> int:
+        """Places of a text with its padding."""
 
     # ── the parts ────────────────────────────────────────────────────────────────────────────
 
     @cached_property
     def _pipeline(self) -> Any:
         pipeline = self._load()
-        for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
-            part.requires_grad_(False)
-        self._prepare(pipeline)
+        for name, part in pipeline.components.items():
+            if isinstance(part, torch.nn.Module):
+                part.requires_grad_(False)
+                if name in ("unet", "transformer"):
+                    way = "enable" if self.recomputes else "disable"
+                    getattr(part, f"{way}_gradient_checkpointing")()
         return pipeline
 
-    def _prepare(self, pipeline: Any) -> None:
-        """What else a family needs before its parts are used."""
-
-    def _predicted(
-        self, noisy: torch.Tensor, steps: torch.Tensor, embeddings: torch.Tensor
-    ) -> torch.Tensor:
-        """What the U-Net makes of noised latents and of texts with padding, one for each."""
-        predicted: torch.Tensor = self._pipeline.unet(
-            noisy, steps, encoder_hidden_states=embeddings
-        ).sample
-        return predicted
-
-    @cached_property
-    def _schedule(self) -> Any:
-        """The noise that the model was trained with, whatever sampler draws."""
-        return diffusers.DDPMScheduler.from_config(self._pipeline.scheduler.config)
-
-    @property
-    def _table(self) -> torch.nn.Embedding:
-        table: torch.nn.Embedding = self._pipeline.text_encoder.get_input_embeddings()
-        return table
-
-    @cached_property
-    def _words(self) -> Vocabulary:
-        tokenizer = self._pipeline.tokenizer
-
-        def encode(text: str) -> list[int]:
-            reads = self._context_length
-            ids: list[int] = tokenizer(text, padding="max_length", max_length=reads).input_ids
-            return ids
-
-        return Vocabulary.of(
-            size=min(self._table.num_embeddings, len(tokenizer)),
-            special=frozenset(tokenizer.all_special_ids),
-            encode=encode,
-            decode=tokenizer.decode,
-        )
-
-    @property
-    def _context_length(self) -> int:
-        reads: int = self._pipeline.text_encoder.config.max_position_embeddings
-        return min(reads, self._pipeline.tokenizer.model_max_length)
-
-    def _tokens(self, prompt: str) -> list[int]:
-        tokens: list[int] = self._pipeline.tokenizer(prompt, verbose=False).input_ids
-        if len(tokens) > self._context_length:
-            raise RenderError(
-                f"the prompt {prompt[:60]!r}… has {len(tokens)} tokens and {self.denoiser_id} "
-                f"reads {self._context_length}, start and end included"
-            )
-        return tokens
-
-    def _contextual(self, tokens: Sequence[int], count: int = 1) -> torch.Tensor:
-        ids = torch.tensor([list(tokens)] * count, device=self.device)
-        states: torch.Tensor = self._pipeline.text_encoder(ids).last_hidden_state
-        return states
-
-    def _with_padding(self, tokens: Sequence[int]) -> list[int]:
-        return [*tokens, *self._words.empty[len(tokens) :]]
-
     def _as_long_as_drawn(self, embeddings: torch.Tensor) -> torch.Tensor:
-        lacking = self._context_length - embeddings.shape[1]
+        lacking = self._reads - embeddings.shape[1]
         return torch.cat([embeddings, embeddings[:, -1:].expand(-1, lacking, -1)], dim=1)
-
-    def _wanted(
-        self, clean: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor
-    ) -> torch.Tensor:
-        """What the U-Net was trained to predict."""
-        wanted: torch.Tensor
-        match self._schedule.config.prediction_type:
-            case "epsilon":
-                wanted = noise
-            case "v_prediction":
-                wanted = self._schedule.get_velocity(clean, noise, steps)
-            case "sample":
-                wanted = clean
-        return wanted
-
-
-@contextmanager
-def _watched(unet: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Cross-attention of every layer while inside: (batch · heads, places, tokens) each."""
-    seen: list[torch.Tensor] = []
-
-    def note(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        places, text = args[0], kwargs["encoder_hidden_states"]
-        if module.norm_cross:
-            text = module.norm_encoder_hidden_states(text)
-        query, key = (
-            module.head_to_batch_dim(part) for part in (module.to_q(places), module.to_k(text))
-        )
-        seen.append(module.get_attention_scores(query, key))
-
-    hooks = [
-        module.register_forward_pre_hook(note, with_kwargs=True)
-        for name, module in unet.named_modules()
-        if name.endswith("attn2")
-    ]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _as_map(scores: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:

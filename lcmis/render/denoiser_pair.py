@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lcmis.machine.hub import weights_fingerprint
-from lcmis.render.denoiser import UNetDenoiser
+from lcmis.render.denoiser_unet import UNetDenoiser
 from lcmis.text.vocabulary import Vocabulary, told
 
 
@@ -21,12 +21,14 @@ class TwoEncoderDenoiser(UNetDenoiser):
     every place the summary that the U-Net is told besides: so one tensor carries all that depends
     on the words, and whoever moves it moves the summary too, which is read as the mean over places.
 
-    The U-Net recomputes its layers as gradients come back (gradient checkpointing): a step takes
-    about a third longer and far less memory, which is what SDXL has least of.
+    Layers are recomputed as gradients come back, unless one asks for speed: memory is what SDXL
+    has least of.
 
     Source: Podell et al., "SDXL", ICLR 2024, section 2.1 and 2.2 (two encoders, penultimate layers,
     pooled text, sizes as conditions).
     """
+
+    usually_recomputes = True
 
     @cached_property
     def encodes_like(self) -> str:
@@ -61,12 +63,8 @@ class TwoEncoderDenoiser(UNetDenoiser):
     def _padding(self) -> tuple[int, ...]:
         """The second tokenizer's text without words, which ends in padding of its own."""
         tokenizer = self._pipeline.tokenizer_2
-        reads = self._context_length
+        reads = self._reads
         return tuple(tokenizer("", padding="max_length", max_length=reads).input_ids)
-
-    def _prepare(self, pipeline: Any) -> None:
-        pipeline.text_encoder_2.requires_grad_(False)
-        pipeline.unet.enable_gradient_checkpointing()
 
     def _contextual(self, tokens: Sequence[int], count: int = 1) -> torch.Tensor:
         """(count, length, dims of both encoders and of the summary)."""
@@ -88,7 +86,7 @@ class TwoEncoderDenoiser(UNetDenoiser):
             "text_embeds": embeddings[..., -width:].mean(1),
             "time_ids": torch.tensor([sizes] * len(noisy), device=self.device, dtype=noisy.dtype),
         }
-        predicted: torch.Tensor = self._pipeline.unet(
+        predicted: torch.Tensor = self._network(
             noisy,
             steps,
             encoder_hidden_states=embeddings[..., :-width],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import copy
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lcmis.errors import ConfigError, InversionError, Refusal, RenderError
 from lcmis.machine.device import (
@@ -25,23 +26,36 @@ from lcmis.render.forms.schedulers import refuse_unfit
 from lcmis.render.forms.words import add_tokens, spelled_out
 from lcmis.render.kinds import PipelineKind
 from lcmis.render.known import with_known_numbers
+from lcmis.render.mannered import ASKED_FOR, unexcited
 from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.proved import Proved
+from lcmis.render.refining import Refiner, handover
 from lcmis.render.rows import in_rows, pins_rows
 from lcmis.render.trunks import Trunks, beginning, sharing
-from lcmis.types import RenderSpec, Stage, stage_starts
+from lcmis.types import RenderSpec, Stage, StageManner, manners_of_stages, stage_starts
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
     from lcmis.machine.hub.fetching import Fetch
-    from lcmis.render.calling import Running
+    from lcmis.render.calling import Running, Wording
+    from lcmis.render.exciting import Exciting
     from lcmis.render.lengths import Lengths
     from lcmis.render.proofs import Proofs
+    from lcmis.render.stages import Clock
+    from lcmis.render.together import Term
 
 LONGEST_PROMPT = 100_000
 """Letters; what is longer is not even counted in tokens, which would take seconds."""
+
+
+class OneByOne(NamedTuple):
+    """What pipelines give, of pictures that were drawn one by one."""
+
+    images: list[np.ndarray]
+    """(height, width, 3) in [0, 1] each."""
+    nsfw_content_detected: list[bool]
 
 
 class DiffusersModel:
@@ -89,6 +103,12 @@ class DiffusersModel:
         self._device = choose_device(settings.device)
         self._dtype = choose_dtype(settings.dtype, self._device)
         self._offload = choose_offload(settings.offload, self._device, OFFLOADS_OF_PIPELINES)
+        self._recomputes = settings.gradient_checkpointing
+        if self._recomputes is not None and not self._family.denoiser_class:
+            raise ConfigError(
+                f"gradient_checkpointing has no effect on {self.model_id}: no gradients go through "
+                f"a {self._folder.class_name}: leave it out"
+            )
 
         defaults = self._family.defaults()
         steps, guidance, height, width = _all_said(settings, defaults, self._folder)
@@ -143,10 +163,22 @@ class DiffusersModel:
         refusal = self._family.refusal(self._template.guidance_scale, negative_prompt)
         if refusal:
             raise ConfigError(f"{self.model_id}: {refusal}")
+        self._refiner = None
+        if settings.refiner is not None:
+            self._refiner = Refiner(
+                settings.refiner,
+                self._folder.class_name,
+                self._device,
+                self._dtype,
+                self._offload,
+            )
+        self.refiner = self._refiner.model_id if self._refiner else ""
+        """Id of the model that may draw the last stage; empty without one."""
         self.work = Work()
         self.trunks = Trunks()
         """What is known of pictures that were begun; a new one has forgotten all of them."""
         self._unstaged = self._family.unstaged
+        self._unadded = ""
         self._proofs_by_profile: dict[str, Proofs] = {}
         self._token_count = lru_cache(4096)(self._count_tokens)
 
@@ -168,6 +200,31 @@ class DiffusersModel:
         that nobody has proved is tried at the first picture of several stages.
         """
         return not self._unstaged
+
+    @property
+    def manners(self) -> frozenset[StageManner]:
+        """In which it can draw a stage, beside being told its prompt, as far as is known until
+        now: whether it follows several prompts at once is tried at the first such picture.
+        """
+        return frozenset(manner for manner in StageManner if not self._hindrance(manner))
+
+    def _hindrance(self, manner: StageManner) -> str:
+        """Why it cannot draw a stage so; empty where it can, as far as is known until now."""
+        match manner:
+            case StageManner.TOGETHER:
+                if not self._family.guidance or self._template.guidance_scale <= 1:
+                    return "it is not guided: guidance_scale must be above 1"
+                return self._unadded or self._unstaged
+            case StageManner.EXCITED:
+                return unexcited(
+                    self._family,
+                    self._form,
+                    self._template.scheduler,
+                    self._offload,
+                    self._execution,
+                )
+            case StageManner.REFINED:
+                return "" if self._refiner else "no refiner is named: name one with --refiner"
 
     @property
     def takes_negative_prompts(self) -> bool:
@@ -197,13 +254,31 @@ class DiffusersModel:
         """
         if len(stages) > 1 and not self.supports_stages:
             raise self._stages_refused()
-        for stage in stages:
-            if not stage.prompt.strip():
+        self._refuse_unmannered(stages)
+        for prompt in _prompts(stages):
+            if not prompt.strip():
                 raise RenderError(f"{self.model_id} was given an empty prompt")
-            self._refuse_too_long(stage.prompt)
+            self._refuse_too_long(prompt)
             if self._template.negative_prompt:
-                self._refuse_too_long(self._template.negative_prompt, beside=stage.prompt)
+                self._refuse_too_long(self._template.negative_prompt, beside=prompt)
         return replace(self._template, stages=stages, seed=seed, profile=self.profile)
+
+    def _refuse_unmannered(self, stages: tuple[Stage, ...]) -> None:
+        for manner in sorted(manners_of_stages(stages)):
+            if reason := self._hindrance(manner):
+                raise RenderError(f"{self.model_id} cannot {ASKED_FOR[manner]} ({reason})")
+        last = stages[-1]
+        if last.refiner not in ("", self.refiner):
+            raise RenderError(
+                f"{self.model_id} hands over to {self.refiner}, and not to {last.refiner}: name "
+                f"that as its refiner"
+            )
+        starts = stage_starts(stages, self._template.num_inference_steps)
+        if last.refiner and (starts[min(starts)] is last or last not in starts.values()):
+            raise RenderError(
+                f"{self.model_id}: of {self._template.num_inference_steps} steps each of the two "
+                f"models must draw one, and {last.said!r} begins where one of them draws none"
+            )
 
     def generate(self, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:
         """Draw every spec; one RGB picture, or the reason there is none, in order.
@@ -237,8 +312,13 @@ class DiffusersModel:
     def _batches(self, specs: Sequence[RenderSpec]) -> Iterator[list[RenderSpec | None]]:
         """Pictures that may share a batch: of one prompt, unless all prompts are of one length."""
         groups: dict[Any, list[RenderSpec]] = {}
+        mixes = self._family.own.mixes
         for spec in specs:
-            kind = () if self._family.own.mixes else (spec.stages, spec.negative_prompt)
+            kind = (
+                spec.manners,
+                _handed_over(spec),
+                *(() if mixes else (spec.stages, spec.negative_prompt)),
+            )
             groups.setdefault(kind, []).append(spec)
         for group in groups.values():
             yield from in_rows(group, self.batch_size, pinned=self._pins_rows)
@@ -247,35 +327,38 @@ class DiffusersModel:
     def _pins_rows(self) -> bool:
         return pins_rows(self._device, self.batch_size)
 
-    def in_batches_of(self, batch_size: int) -> DiffusersModel:
-        """The same model with another batch shape; it shares the weights, which are loaded now."""
-        _ = self._pipeline  # so that both have the one
-        other = copy.copy(self)
-        other.batch_size = batch_size
-        return other
-
     def denoiser(self) -> Denoiser:
-        """Its parts with gradients, in float32; they are its own where it draws in float32.
+        """Its parts with gradients, in float32, and in bfloat16 where a family is so large that two
+        copies of it would not fit; they are its own where it draws in that.
 
         Raises:
             InversionError: it is none of the pipelines that gradients are known to go through.
         """
-        if not self._family.is_differentiable:
+        module, _, name = self._family.denoiser_class.partition(":")
+        if not name:
             raise InversionError(
                 f"gradients do not reach the prompt of {self.model_id}, a "
-                f"{self._folder.class_name}: give a Stable Diffusion 1, 2 or XL model"
+                f"{self._folder.class_name}: give a Stable Diffusion 1, 2, XL or 3 or a FLUX.1 "
+                f"model"
             )
-        from lcmis.render.denoiser import UNetDenoiser
-        from lcmis.render.denoiser_pair import TwoEncoderDenoiser
+        kind = getattr(importlib.import_module(f"lcmis.render.{module}"), name)
+        reads = self._family.max_sequence_length
+        denoiser: Denoiser = kind(
+            self.model_id,
+            self._device,
+            (self._template.height, self._template.width),
+            lambda: self._differentiable_pipeline(halves=kind.halves),
+            recomputes=self._recomputes,
+            **({} if reads is None else {"reads": reads}),
+        )
+        return denoiser
 
-        kind = TwoEncoderDenoiser if self._family.has_two_encoders else UNetDenoiser
-        size = (self._template.height, self._template.width)
-        return kind(self.model_id, self._device, size, self._differentiable_pipeline)
-
-    def _differentiable_pipeline(self) -> Any:
-        if (self._dtype, self._offload, self._execution) == ("float32", "none", Execution()):
+    def _differentiable_pipeline(self, *, halves: bool) -> Any:
+        dtypes = ("float32", "bfloat16") if halves else ("float32",)
+        if self._dtype in dtypes and (self._offload, self._execution) == ("none", Execution()):
             return self._pipeline
-        return self._load_pipeline("float32", "none", Execution())
+        dtype = self._dtype if self._dtype in dtypes else "float32"
+        return self._load_pipeline(dtype, "none", Execution())
 
     def _negative_refused(self, spec: RenderSpec) -> RenderError | None:
         """Why a picture's own negative prompt cannot be followed; None if it can."""
@@ -285,59 +368,172 @@ class DiffusersModel:
         if sentence:
             return RenderError(f"{self.model_id}: {sentence}")
         try:
-            for stage in spec.stages:
-                self._refuse_too_long(spec.negative_prompt, beside=stage.prompt)
+            for prompt in _prompts(spec.stages):
+                self._refuse_too_long(spec.negative_prompt, beside=prompt)
         except RenderError as error:
             return error
         return None
 
     def _draw_batch(self, rows: list[RenderSpec | None]) -> dict[str, Image | RenderError]:
         """Draw one batch; gives by its spec's key what came of each row that is none of filler."""
-        from lcmis.render.calling import Wording
-
         places = [place for place, spec in enumerate(rows) if spec is not None]
         specs = [spec for spec in rows if spec is not None]
         padded = [spec or specs[-1] for spec in rows]
-        negatives = tuple(spec.negative_prompt for spec in padded)
-        seeds = [spec.seed for spec in padded]
-        steps = self._template.num_inference_steps
-        schedules = [stage_starts(spec.stages, steps) for spec in padded]
-        rulings = {
-            start: Wording(tuple(_ruling(row, start).prompt for row in schedules), negatives)
-            for start in sorted({start for row in schedules for start in row})
-        }
-        # the pipeline is asked for the last prompts; the hook tells what rules before them
-        last = rulings[max(rulings)]
-        if len(rulings) == 1:
-            output, clock = self._running.run(last, seeds, steps)
-            calls = clock.calls or clock.strides
-            self._count(Work(run=calls * len(padded), useful=calls * len(specs)))
-        else:
-            if not self._family.own.mixes and not self._unstaged:
-                self._unstaged = self._proofs.stages(list(rulings.values()))
-            if self._unstaged:
-                return {spec.key: self._stages_refused() for spec in specs}
-            output, clock = self._running.run(
-                last,
-                seeds,
-                steps,
-                told=self._running.differences(rulings, last, steps),
-                beside=lambda clock: sharing(
-                    self._running.denoiser,
-                    self.trunks,
-                    lambda: [beginning(spec, clock.step, clock.calls) for spec in padded],
-                    places,
-                    self._count,
-                ),
-            )
-            calls = clock.calls
-        self._count(Work(alone=calls * len(specs)))
+        try:
+            output = self._output(padded, places)
+        except RenderError as error:
+            return {spec.key: error for spec in specs}
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(padded)
         images = _images(output)
         return {
             padded[place].key: _picture(padded[place], images[place], flagged[place])
             for place in places
         }
+
+    def _output(self, rows: Sequence[RenderSpec], places: Sequence[int]) -> Any:
+        """What the pipeline makes of one whole batch.
+
+        Args:
+            rows: filler included.
+            places: of those that are none.
+
+        Raises:
+            RenderError: the pipeline cannot draw stages, or not in such a manner.
+        """
+        from lcmis.render.together import sums_of
+
+        if StageManner.EXCITED in rows[0].manners:
+            return self._excited(rows, places)
+        steps = self._template.num_inference_steps
+        negatives = tuple(spec.negative_prompt for spec in rows)
+        sums = sums_of([stage_starts(spec.stages, steps) for spec in rows], negatives)
+        if self._refiner and (begins := _handed_over(rows[0])):
+            (refined,) = sums.pop(begins)
+            return self._refined(sums, refined.wording, begins, rows, places)
+        return self._drawn(sums, rows, places)
+
+    def _drawn(
+        self,
+        sums: Mapping[int, tuple[Term, ...]],
+        rows: Sequence[RenderSpec],
+        places: Sequence[int],
+        more: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Any:
+        """By the model's own pipeline; ``more`` are arguments of its call."""
+        steps = self._template.num_inference_steps
+        # the pipeline is asked for the last prompts; what rules before them is told in their place
+        last = sums[max(sums)][0].wording
+        if len(sums) == 1 and len(sums[0]) == 1:
+            seeds = [spec.seed for spec in rows]
+            output, clock = self._running.run(last, seeds, steps, more=more)
+            calls = clock.calls or clock.strides
+            self._count(Work(run=calls * len(rows), useful=calls * len(places)))
+        else:
+            output, clock = self._run_told(sums, last, rows, places, more)
+            calls = clock.calls
+        self._count(Work(alone=calls * len(places)))
+        return output
+
+    def _refined(
+        self,
+        sums: Mapping[int, tuple[Term, ...]],
+        asked: Wording,
+        begins: int,
+        rows: Sequence[RenderSpec],
+        places: Sequence[int],
+    ) -> Any:
+        """By the pipeline up to a step, and from there on by the refiner."""
+        import torch
+
+        from lcmis.render.calling import renew_schedulers
+
+        assert self._refiner is not None
+        renew_schedulers(self._pipeline)
+        steps = self._template.num_inference_steps
+        share = handover(self._pipeline.scheduler, steps, begins)
+        generators = [torch.Generator("cpu").manual_seed(spec.seed) for spec in rows]
+        more = {"denoising_end": share, "output_type": "latent", "generator": generators}
+        begun = self._drawn(sums, rows, places, more)
+        rest = steps - begins
+        self._count(Work(alone=rest * len(places), run=rest * len(rows), useful=rest * len(places)))
+        return self._refiner.draw(
+            begun.images,
+            asked,
+            steps=steps,
+            denoising_start=share,
+            guidance_scale=self._template.guidance_scale,
+            generators=generators,
+        )
+
+    def _excited(self, rows: Sequence[RenderSpec], places: Sequence[int]) -> OneByOne:
+        """By diffusers' pipeline for that, each alone, and nothing in the places of filler."""
+        drawn = {place: self._exciting.draw(rows[place]) for place in places}
+        usual = drawn[places[0]]
+        outputs = [drawn.get(place, usual) for place in range(len(rows))]
+        flagged = [bool((one.nsfw_content_detected or [False])[0]) for one in outputs]
+        return OneByOne([one.images[0] for one in outputs], flagged)
+
+    @cached_property
+    def _exciting(self) -> Exciting:
+        from lcmis.render.exciting import Exciting
+
+        def tell(calls: int) -> None:
+            self._count(Work(alone=calls, run=calls, useful=calls))
+
+        return Exciting(self._pipeline, tell)
+
+    def _run_told(
+        self,
+        sums: Mapping[int, tuple[Term, ...]],
+        last: Wording,
+        rows: Sequence[RenderSpec],
+        places: Sequence[int],
+        more: Mapping[str, Any],
+    ) -> tuple[Any, Clock]:
+        """A batch whose denoiser is told otherwise than its pipeline was asked."""
+        from lcmis.render.together import Together
+
+        steps = self._template.num_inference_steps
+        if not self._family.own.mixes and not self._unstaged:
+            told = [term.wording for terms in sums.values() for term in terms]
+            self._unstaged = self._proofs.stages([*told, last])
+        if self._unstaged:
+            raise self._stages_refused()
+        if max(map(len, sums.values())) > 1:
+            self._unadded = self._proofs.adding(last, self._template.guidance_scale)
+            if self._unadded:
+                raise RenderError(
+                    f"{self.model_id} is a {self._folder.class_name}, which cannot follow several "
+                    f"prompts at once ({self._unadded}): ask for one"
+                )
+
+        def count_more(prompts: int) -> None:
+            self._count(
+                Work(
+                    alone=prompts * len(places),
+                    run=prompts * len(rows),
+                    useful=prompts * len(places),
+                )
+            )
+
+        together = Together(self._running, sums, last, steps, count_more)
+        return self._running.run(
+            last,
+            [spec.seed for spec in rows],
+            steps,
+            more=more,
+            told=together.told,
+            beside=lambda clock: together.answering(
+                clock,
+                sharing(
+                    self._running.denoiser,
+                    self.trunks,
+                    lambda: [beginning(spec, clock.step, clock.calls) for spec in rows],
+                    places,
+                    self._count,
+                ),
+            ),
+        )
 
     def _stages_refused(self) -> RenderError:
         return RenderError(
@@ -475,8 +671,14 @@ def _default_batch_size(family: PipelineKind, height: int, width: int, device: s
     return max(1, min(16 if family.own.mixes else 4, pixels // (height * width)))
 
 
-def _ruling(schedule: Mapping[int, Stage], step: int) -> Stage:
-    return schedule[max(start for start in schedule if start <= step)]
+def _prompts(stages: Sequence[Stage]) -> list[str]:
+    return [text for one in stages for text in (one.prompt, *(p.prompt for p in one.beside))]
+
+
+def _handed_over(spec: RenderSpec) -> int | None:
+    """The step from which a refiner draws."""
+    starts = stage_starts(spec.stages, spec.num_inference_steps)
+    return next((start for start, stage in starts.items() if stage.refiner), None)
 
 
 def _images(output: Any) -> np.ndarray:

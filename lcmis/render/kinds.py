@@ -97,6 +97,37 @@ OWN: Mapping[str, Own] = {
 """By pipeline class. All other classes are run by what their signature and configuration say."""
 
 
+@dataclass(frozen=True, slots=True)
+class Differentiable:
+    """Who takes a pipeline apart for gradients, and which text encoders it must have."""
+
+    where: str
+    encoders: tuple[tuple[str, str], ...]
+    optional: tuple[tuple[str, str], ...] = ()
+
+
+PROJECTED = "CLIPTextModelWithProjection"
+DIFFERENTIABLE: Mapping[str, Differentiable] = {
+    "StableDiffusionPipeline": Differentiable(
+        "denoiser_unet:UNetDenoiser", (("text_encoder", "CLIPTextModel"),)
+    ),
+    "StableDiffusionXLPipeline": Differentiable(
+        "denoiser_pair:TwoEncoderDenoiser",
+        (("text_encoder", "CLIPTextModel"), ("text_encoder_2", PROJECTED)),
+    ),
+    "StableDiffusion3Pipeline": Differentiable(
+        "denoiser_flow:StableDiffusion3Denoiser",
+        (("text_encoder", PROJECTED), ("text_encoder_2", PROJECTED)),
+        (("text_encoder_3", "T5EncoderModel"),),
+    ),
+    "FluxPipeline": Differentiable(
+        "denoiser_flow:FluxDenoiser",
+        (("text_encoder", "CLIPTextModel"), ("text_encoder_2", "T5EncoderModel")),
+    ),
+}
+"""Class of diffusers to who takes it apart."""
+
+
 class PipelineKind:
     """One class of pipelines, as far as configuration files and its source tell.
 
@@ -276,23 +307,23 @@ class PipelineKind:
         return False
 
     @property
-    def is_differentiable(self) -> bool:
-        """Whether a denoiser of ours can take it apart: a U-Net that is told by CLIP's text encoder
-        alone (:class:`lcmis.render.denoiser.UNetDenoiser`), or by two of them
-        (:class:`lcmis.render.denoiser_pair.TwoEncoderDenoiser`).
+    def denoiser_class(self) -> str:
+        """Which class of ours takes it apart for gradients, as ``module:class`` of this room; empty
+        where none can: its text encoders are others than those that the class knows.
         """
-        encoder = self.folder.components().get("text_encoder")
-        known = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
-        return (
-            self.folder.class_name in known
-            and encoder is not None
-            and encoder[1] == "CLIPTextModel"
-        )
-
-    @property
-    def has_two_encoders(self) -> bool:
-        """Whether the U-Net is told by two text encoders beside each other."""
-        return self.folder.class_name == "StableDiffusionXLPipeline"
+        known = DIFFERENTIABLE.get(self.folder.class_name)
+        if known is None:
+            return ""
+        kinds = {
+            name: entry[1]
+            for name, entry in self.folder.components().items()
+            if name.startswith("text_encoder")
+        }
+        needed = dict(known.encoders)
+        fits = all(kinds.get(name) == kind for name, kind in needed.items())
+        others = {name: kind for name, kind in kinds.items() if name not in needed}
+        optional = dict(known.optional)
+        return known.where if fits and others.items() <= optional.items() else ""
 
     @cached_property
     def max_sequence_length(self) -> int | None:

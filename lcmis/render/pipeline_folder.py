@@ -31,6 +31,7 @@ class PipelineFolder:
         name: of the model, as sentences call it.
         variant: that was asked for.
         files: paths of all its files, where most of them are still on the hub.
+        refines: whether it may go on with a picture that another model has begun.
 
     Raises:
         ConfigError: no pipeline, one that makes something else than pictures of prompts, that
@@ -38,7 +39,13 @@ class PipelineFolder:
     """
 
     def __init__(
-        self, path: Path, name: str, variant: str = "", files: Collection[str] = ()
+        self,
+        path: Path,
+        name: str,
+        variant: str = "",
+        files: Collection[str] = (),
+        *,
+        refines: bool = False,
     ) -> None:
         self.path = path
         self.name = name
@@ -48,7 +55,8 @@ class PipelineFolder:
         self.index = self._read(path / "model_index.json")
         self.class_name = self._class_name()
         self._refuse_code()
-        refuse_other_kinds(name, self.class_name)
+        if not refines:
+            refuse_other_kinds(name, self.class_name)
         refuse_packages(f"{name} is a {self.class_name}", self.class_name)
         for component in self.components():
             if not (path / component).is_dir():

@@ -8,8 +8,9 @@ from typing import Any
 
 from lcmis.errors import ConfigError
 from lcmis.render.calling import Running, Wording
-from lcmis.render.conditioning import same, tensors
+from lcmis.render.conditioning import CallArguments, same, tensors
 from lcmis.render.proved import Proved
+from lcmis.render.stages import standing_in
 from lcmis.types import RenderSpec
 
 STEPS = 3
@@ -29,6 +30,7 @@ class Proofs:
         self._proved = proved
         self._seen: set[str] = set()
         self._switching: str | None = None
+        self._adding: str | None = None
 
     # ── settings ─────────────────────────────────────────────────────────────────────────────
 
@@ -150,3 +152,57 @@ class Proofs:
             if same(expected, switched):
                 return ""
         return "more than what its denoiser is told depends on the prompt"
+
+    # ── prompts followed at once ─────────────────────────────────────────────────────────────
+
+    def adding(self, asked: Wording, guidance_scale: float) -> str:
+        """Why no batch follows several prompts at once; empty where it can.
+
+        The denoiser must be told every picture twice at one call, first with the negative prompt
+        and then with the prompt, and the scheduler be given what plain guidance makes of both.
+        """
+        if self._adding is None:
+            self._adding = ""
+            if self._proved.get("prompts at once") is None:
+                self._adding = self._try_adding(asked, guidance_scale)
+                if not self._adding:
+                    self._proved.keep("prompts at once", "seen in the first step of a drawing")
+        return self._adding
+
+    def _try_adding(self, asked: Wording, guidance_scale: float) -> str:
+        other = Wording(tuple(f"other than {p}" for p in asked.prompts), asked.negative_prompts)
+        (said, given), (said_other, _) = map(self._first_answer, (asked, other))
+        pictures = len(asked.prompts)
+        if said is None or said_other is None or len(said) != 2 * pictures or len(given) != 1:
+            return "it is not told prompt and negative prompt of a picture at one call"
+        negative, positive = said[:pictures], said[pictures:]
+        if not same(negative, said_other[:pictures]) or same(positive, said_other[pictures:]):
+            return "what its denoiser says first is not of the negative prompt alone"
+        expected = negative + guidance_scale * (positive - negative)
+        largest = float(expected.abs().max())
+        if given[0].shape != expected.shape or (given[0] - expected).abs().max() > largest / 100:
+            return "its guidance is another than the difference to the negative prompt"
+        return ""
+
+    def _first_answer(self, asked: Wording) -> tuple[Any, list[Any]]:
+        """What the denoiser says at its first call, None unless it is one tensor; and what the
+        scheduler is given then.
+        """
+        heard: list[Any] = []
+
+        def listen(inner: Callable[..., Any], told: CallArguments) -> Any:
+            heard.append(inner(*told.args, **told.kwargs))
+            return heard[-1]
+
+        denoiser = self._running.denoiser
+        if denoiser is None:
+            return None, []
+        given = self._running.predictions(
+            asked,
+            range(len(asked.prompts)),
+            self._template.num_inference_steps,
+            most=1,
+            beside=lambda _: standing_in(denoiser, listen),
+        )
+        is_one = len(heard) == 1 and isinstance(heard[0], tuple) and len(heard[0]) == 1
+        return (heard[0][0] if is_one else None), given

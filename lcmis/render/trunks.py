@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lcmis.plugins.protocols import Work
 from lcmis.render.conditioning import CallArguments, tensors
 from lcmis.render.stages import standing_in
-from lcmis.types import RenderSpec, stage_starts
+from lcmis.types import Beside, RenderSpec, stage_starts
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +27,9 @@ class Beginning:
     profile: str
     seed: int
     negative_prompt: str
-    told: tuple[tuple[int, str], ...]
-    """Every prompt so far, after the step from which it rules."""
+    told: tuple[tuple[int, str, float, tuple[Beside, ...]], ...]
+    """Every prompt so far, after the step from which it rules, its weight and what stands beside
+    it."""
     call: int
     """Of the denoiser, counted from 0: some schedulers call it twice a step."""
 
@@ -40,7 +41,11 @@ def beginning(spec: RenderSpec, step: int, call: int) -> Beginning | None:
     starts = stage_starts(spec.stages, spec.num_inference_steps)
     if max(starts) <= step:
         return None
-    told = tuple((start, stage.prompt) for start, stage in starts.items() if start <= step)
+    told = tuple(
+        (start, stage.prompt, stage.weight, stage.beside)
+        for start, stage in starts.items()
+        if start <= step
+    )
     return Beginning(spec.profile, spec.seed, spec.negative_prompt, told, call)
 
 

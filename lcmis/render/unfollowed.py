@@ -14,6 +14,7 @@ DRAWING = (
     "vae",
     "variant",
     "embeddings",
+    "refiner",
     "num_inference_steps",
     "guidance_scale",
     "scheduler",
@@ -22,6 +23,7 @@ DRAWING = (
     "compiled",
     "vae_decoding",
     "attention_backend",
+    "gradient_checkpointing",
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lcmis import findings
@@ -15,8 +14,8 @@ from lcmis.machine.budget import Budget
 from lcmis.plugins.optional import (
     denoiser_of,
     encoder_of,
-    in_batches_of,
     likeness_weight_of,
+    manners_of,
 )
 from lcmis.plugins.protocols import (
     Case,
@@ -241,7 +240,7 @@ class Evaluation:
         Raises:
             OutOfBudget: the pictures, or the seconds, are spent.
         """
-        studio, model = self._bench.studio, self._singly
+        studio, model = self._bench.studio, self._bench.model
         try:
             spec = model.spec((Stage(prompt),), SEARCH_SEEDS[place])
         except RenderError:
@@ -251,12 +250,6 @@ class Evaluation:
         self._tell("painting", self.spent)
         studio.make([Wish(self._pair, model, (spec,))])
         return None if studio.store.missing([spec]) else studio.load(spec.key)
-
-    @cached_property
-    def _singly(self) -> ImageModel:
-        """The model as it draws one picture and no filler, if it can."""
-        model = self._bench.model
-        return in_batches_of(model, 1)
 
     def _denoiser(self) -> Denoiser | None:
         try:
@@ -358,9 +351,14 @@ def spec_of(model: ImageModel, candidate: Candidate, seed: int) -> RenderSpec:
     """The picture of a candidate; its negative prompt is added to the model's own.
 
     Raises:
-        RenderError: the model cannot read it.
+        RenderError: the model cannot read it, or not draw it in the manner that it asks for.
     """
     spec = model.spec(candidate.stages, seed)
+    if not candidate.manners <= manners_of(model):
+        raise RenderError(
+            f"{model.model_id} can only be told its prompt, and {candidate} asks for more: take a "
+            f"model that draws so"
+        )
     if not candidate.negative_prompt:
         return spec
     negative = ", ".join(filter(None, (spec.negative_prompt, candidate.negative_prompt)))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lcmis import findings, judge
 from lcmis.audit.pairs import chosen_pairs
@@ -26,8 +27,11 @@ from lcmis.plugins.opening import (
 from lcmis.plugins.optional import (
     encoder_of,
     likeness_weight_of,
+    manners_of,
     may_decide,
+    needed_manner,
     needs_likeness,
+    refiner_of,
     takes_negative_prompts,
     work_of,
 )
@@ -45,7 +49,7 @@ from lcmis.repair import references
 from lcmis.repair.certify import prove, refuse_too_few, stand_together
 from lcmis.repair.evaluate import SEARCH_SEEDS, Bench, Evaluation, RepairProgress
 from lcmis.repair.methods import ranked
-from lcmis.repair.methods.ways import Experience, Symptoms, way
+from lcmis.repair.methods.ways import Experience, Symptoms
 from lcmis.repair.references import Reference
 from lcmis.store import Store
 from lcmis.text import asking
@@ -57,19 +61,24 @@ from lcmis.types import (
     Nomination,
     Side,
     Stage,
+    StageManner,
     Standing,
     Trial,
     Verdict,
 )
 from lcmis.workers import hire
 from lcmis.workers.orders import Crew
-from lcmis.workers.studio import Studio, batches
+from lcmis.workers.studio import Studio
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 NUM_REWRITES = 8
 """Prompts that a text model is asked for."""
-ROUND = 8
-"""Pairs that are searched side by side, by any number of workers; what they teach is known from the
-next round on."""
+FIRST_ROUND, ROUND = 4, 8
+"""Pairs that are searched side by side, at first and at most, by any number of workers; what they
+teach is known from the next round on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +184,7 @@ class Repair:
         self.models = [open_model(entry) for entry in config.models]
         self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         self.failing = self._failing()
+        _refuse_unmannered(self.repairer, [model for model, _ in self.failing])
         used = [one for one in (self.judge, self.guide, self.guard) if one]
         self.studio.together += [*used, *dict.fromkeys(model for model, _ in self.failing)]
         self._experience = Experience()
@@ -272,10 +282,15 @@ class Repair:
 
     def _rounds(self) -> Iterator[list[tuple[ImageModel, PairFinding]]]:
         """What is searched side by side: pairs of one model, since a search may look at what
-        another model drew for the same pair.
+        another model drew for the same pair; as many as were searched before, since the first ones
+        teach the most.
         """
         for _, group in itertools.groupby(self.failing, key=lambda one: one[0].model_id):
-            yield from map(list, batches(list(group), ROUND))
+            pairs, begun = list(group), 0
+            while pairs[begun:]:
+                size = min(ROUND, max(FIRST_ROUND, begun))
+                yield pairs[begun : begun + size]
+                begun += size
 
     def _round(
         self, some: Sequence[tuple[ImageModel, PairFinding]], before: Sequence[Repaired]
@@ -445,6 +460,8 @@ class Repair:
             num_inference_steps=spec.num_inference_steps,
             supports_stages=model.supports_stages,
             supports_negative_prompt=takes_negative_prompts(model),
+            manners=manners_of(model),
+            refiner=refiner_of(model),
             batch_size=model.batch_size,
             seeds=SEARCH_SEEDS,
             threshold=self.config.threshold,
@@ -462,13 +479,17 @@ class Repair:
 
     def _expect(
         self, model: ImageModel, finding: PairFinding
-    ) -> Callable[[Candidate], float | None]:
+    ) -> Callable[[Sequence[Candidate]], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
         """By the pairs of earlier rounds: searched again, and by any number of workers, it goes the
         same way.
         """
-        known, seen = self._experience, _symptoms(finding)
-        return lambda candidate: known.share(
-            model.model_id, seen, way(finding.pair, seen.lost, candidate)
+        plain = finding.judgement.aligned
+        return functools.partial(
+            self._experience.chances,
+            model.model_id,
+            finding.pair,
+            _symptoms(finding),
+            audited=(round(plain.value * plain.total), plain.total),
         )
 
     def _teller(
@@ -573,6 +594,34 @@ def _refuse_guide(repairer: Repairer, guide: Checker) -> None:
         raise ConfigError(
             f"{guide.checker_id} measures likeness and cannot tell {repairer.repairer_id} whether "
             f"a concept is there: name another second checker, or --method moce-replicate"
+        )
+
+
+_WANTED = {
+    StageManner.TOGETHER: (
+        "follows several prompts at once, as those do that guide a picture beside its negative "
+        "prompt (guidance_scale above 1)"
+    ),
+    StageManner.EXCITED: (
+        "has attention that can be raised: Stable Diffusion 1 or 2 on this machine, with a "
+        "scheduler such as DDIMScheduler"
+    ),
+    StageManner.REFINED: "has a refiner: name one with --refiner, for Stable Diffusion XL",
+}
+"""Who can draw so."""
+
+
+def _refuse_unmannered(repairer: Repairer, models: Sequence[ImageModel]) -> None:
+    """Check that there is a model that the method can ask anything of.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    needed = needed_manner(repairer)
+    if needed and not any(needed in manners_of(model) for model in models):
+        named = ", ".join(dict.fromkeys(model.model_id for model in models))
+        raise ConfigError(
+            f"{repairer.repairer_id} wants a model that {_WANTED[needed]}; {named} is none"
         )
 
 

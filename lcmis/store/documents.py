@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lcmis.errors import StoreError
 from lcmis.types import (
     Adapter,
+    Beside,
     Candidate,
     Concept,
     ConceptPair,
@@ -40,11 +41,45 @@ def document(value: DataclassInstance) -> str:
     Raises:
         StoreError: a text holds NUL or half a surrogate pair, which no database keeps.
     """
-    text = json.dumps(dataclasses.asdict(value), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_fields(value), sort_keys=True, separators=(",", ":"))
     if "\\u0000" in text or "\\ud" in text:  # cheap to see; rarely worth the walk
         for part in _texts(dataclasses.asdict(value)):
             refuse_broken(part, type(value).__name__)
     return text
+
+
+_CAME_LATER = {
+    field.name: field.default
+    for field in dataclasses.fields(Stage)
+    if field.name not in ("prompt", "denoising_end")
+}
+"""Of a stage; left out where it is as before, so that earlier ones read what is plain."""
+
+
+def _fields(value: DataclassInstance) -> dict[str, Any]:
+    fields = dataclasses.asdict(value)
+    for home in (fields, fields.get("candidate")):
+        if isinstance(home, dict) and "stages" in home:
+            home["stages"] = [_stage_fields(stage) for stage in home["stages"]]
+    return fields
+
+
+def _stage_fields(stage: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in stage.items()
+        if name not in _CAME_LATER or value != _CAME_LATER[name]
+    }
+
+
+def _stage(fields: dict[str, Any]) -> Stage:
+    return Stage(
+        **fields
+        | {
+            "beside": tuple(Beside(**entry) for entry in fields.get("beside", ())),
+            "excited": tuple(fields.get("excited", ())),
+        }
+    )
 
 
 def refuse_broken(text: str, where: str) -> str:
@@ -112,7 +147,7 @@ def spec(text: str) -> RenderSpec:
         **(profile.groupdict() if profile else {})
         | fields
         | {
-            "stages": tuple(Stage(**entry) for entry in fields["stages"]),
+            "stages": tuple(map(_stage, fields["stages"])),
             "adapters": tuple(Adapter(**entry) for entry in fields["adapters"]),
             "embeddings": tuple(Embedding(**entry) for entry in fields.get("embeddings", ())),
         }
@@ -186,4 +221,4 @@ def exchange(text: str) -> Exchange:
 
 
 def _candidate(fields: dict[str, Any]) -> Candidate:
-    return Candidate(tuple(Stage(**entry) for entry in fields["stages"]), fields["negative_prompt"])
+    return Candidate(tuple(map(_stage, fields["stages"])), fields["negative_prompt"])

@@ -21,6 +21,7 @@ TRAINERS: dict[str, str] = {
     "guard": "lcmis.teacup.train_clip:train_guard",
     "judge": "lcmis.teacup.train_judge:train",
     "inverter": "lcmis.teacup.train_inverter:train",
+    "corrector": "lcmis.teacup.train_inverter:correct",
     "lm": "lcmis.teacup.train_lm:train",
 }
 """Model to the function that trains it, imported on demand: ``train(options: TrainOptions)``."""

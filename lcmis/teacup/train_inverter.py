@@ -6,6 +6,7 @@ CLIP text encoder and any texts.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -16,9 +17,16 @@ import torch
 
 from lcmis import judge
 from lcmis.errors import ConfigError
-from lcmis.invert.e2t.network import load, save
+from lcmis.invert.e2t.network import load, save, save_corrector
 from lcmis.invert.e2t.reading import FrozenReader
-from lcmis.invert.e2t.training import Lesson, disturbed, lines_of, shuffled, teach
+from lcmis.invert.e2t.training import (
+    Lesson,
+    disturbed,
+    lines_of,
+    shuffled,
+    teach,
+    teach_correction,
+)
 from lcmis.invert.e2t.writer import EmbeddingToText
 from lcmis.machine.paths import shipped
 from lcmis.teacup.captions import BALANCED, BROAD, NARROW, caption, sample
@@ -101,6 +109,71 @@ def train(options: TrainOptions) -> None:
             else {},
         },
     )
+
+
+def correct(options: TrainOptions) -> None:
+    """Train a corrector for the writer in ``start``; writes that writer's folder with it, and a
+    card.
+
+    Raises:
+        ConfigError: no writer to start from, another text encoder, or no corpus that can be used.
+    """
+    if options.start is None:
+        raise ConfigError("a corrector is trained for a writer: name its folder with --start")
+    reader = FrozenReader(
+        options.encoder or str(shipped("data") / "teacup" / "teacup-narrow"), options.device
+    )
+    texts, held_out = _corpus(options)
+    lesson = _lesson(options)
+    log = LossLog(options.out)
+
+    def watch(step: int, loss: float) -> None:
+        log.add("corrector", step, {"correcting": loss}, last=step == lesson.steps - 1)
+
+    network, tokenizer = load(options.start, options.start.name)
+    lesson = dataclasses.replace(lesson, max_length=network.shape.max_length)
+    corrector = teach_correction(reader, (network, tokenizer), texts, lesson, watch)
+    save(network, tokenizer, options.out)
+    save_corrector(corrector, options.out)
+    write_card(
+        options.out,
+        {
+            "title": options.out.name,
+            "summary": f"Turns pooled vectors of the text encoder of {reader.text_encoder} back "
+            f"into text, and looks at it again: a T5 and its corrector (lcmis.e2t).",
+            "training": training_facts(
+                options,
+                model=f"{sum(one.numel() for one in corrector.parameters()) / 1e6:.1f} M "
+                f"parameters beside those of the writer, float16 on disk",
+                encodes_like=reader.encodes_like,
+                start=options.start.name,
+                data=options.corpus.name if options.corpus else "captions of all pairs",
+                steps=lesson.steps,
+                noise=lesson.noise,
+                seconds=round(log.seconds),
+                again=f"python -m lcmis.teacup.train corrector --start {options.start.name}",
+            ),
+            "measured": measure_correction(reader, EmbeddingToText(str(options.out)), held_out)
+            if options.measure_seeds
+            else {},
+        },
+    )
+
+
+def measure_correction(
+    reader: FrozenReader, writer: EmbeddingToText, texts: Sequence[str]
+) -> dict[str, object]:
+    """How often a text comes back word for word: as first written, and looked at again once."""
+    given = [" ".join(text.lower().split()) for text in texts]
+    wanted = reader.read(given)
+    first = [found[0] if found else "" for found in writer.write(wanted)]
+    again = writer.correct(wanted, reader.read(first), first)
+    rows = {"written": first, "corrected once": [found[0] if found else "" for found in again]}
+    measured: dict[str, object] = {"texts": f"{len(given)}, held out"}
+    for name, found in rows.items():
+        exact = sum(a == b for a, b in zip(given, found, strict=True))
+        measured[f"{name}, word for word"] = as_dict(judge.rate(exact, len(given)))
+    return measured
 
 
 def measure(

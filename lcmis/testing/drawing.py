@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lcmis.errors import RenderError
+from lcmis.plugins.optional import manners_of
 from lcmis.plugins.protocols import ImageModel
-from lcmis.types import Stage
+from lcmis.types import Beside, Stage, StageManner
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -132,6 +133,17 @@ class ImageModelContract:
         steered = dataclasses.replace(plain, negative_prompt=self.prompts[1])
         without, with_one = _drawn(model, [plain, steered])
         assert without.tobytes() != with_one.tobytes(), "it takes negative prompts to no effect"
+
+    def test_prompts_that_it_follows_at_once_are_a_picture_of_their_own(self) -> None:
+        """Where the model says that it follows several."""
+        model, (first, second, *_) = self.make(), self.prompts
+        if StageManner.TOGETHER not in manners_of(model):
+            return
+        stages = (Stage(first, beside=(Beside(second),)),)
+        spec, plain = model.spec(stages, self.seeds[0]), model.spec((Stage(first),), self.seeds[0])
+        assert spec.stages == stages
+        both, alone = _drawn(model, [spec, plain])
+        assert both.tobytes() != alone.tobytes(), "the second prompt changes nothing"
 
     def test_what_cannot_be_drawn_is_a_value_and_leaves_its_neighbours_alone(self) -> None:
         """A RenderError in its place, not an exception that takes the others with it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lcmis.errors import ItemError, OutOfBudget
 from lcmis.plugins.protocols import Case
 from lcmis.testing.given import contract_pair
-from lcmis.types import FIRST_REPAIR_SEED, Candidate, Seen, Stage, Trial
+from lcmis.types import FIRST_REPAIR_SEED, Candidate, Seen, Stage, StageManner, Trial
 
 if TYPE_CHECKING:
     from lcmis.plugins.protocols import Repairer
@@ -34,6 +34,8 @@ def contract_case(**changes: object) -> Case:
         b_missing=2,
         intruder="glass",
         other_prompts=("iced coke, poured into a tea cup", "a small tea cup that holds iced coke"),
+        manners=frozenset(StageManner),
+        refiner="refiner@1",
         likeness_weight=2.5,
     )
     return replace(case, **changes)  # type: ignore[arg-type]
@@ -106,6 +108,10 @@ class Desk:
             raise AssertionError("stages are asked of a model that cannot switch")
         if candidate.negative_prompt and not self.case.supports_negative_prompt:
             raise AssertionError("a negative prompt is asked of a model that takes none")
+        if not candidate.manners <= self.case.manners:
+            raise AssertionError("a manner of drawing is asked of a model that does not know it")
+        if candidate.stages[-1].refiner not in ("", self.case.refiner):
+            raise AssertionError("a refiner is asked for that the model does not have")
         digest = hashlib.sha256(f"{candidate.key} {seed}".encode()).digest()
         return digest[0] / 255, digest[1] / 255
 
@@ -157,6 +163,7 @@ class RepairerContract:
             {"num_inference_steps": 1},
             {"b_missing": 20},
             {"batch_size": 1},
+            {"manners": frozenset(), "refiner": ""},
             {"supports_stages": False, "supports_negative_prompt": False, "other_prompts": ()},
         ):
             self.search(contract_case(**lacks))

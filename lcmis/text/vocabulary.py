@@ -77,6 +77,56 @@ class Vocabulary:
         return " ".join(self.decode([self.ids[row] for row in rows]).split())
 
 
+@dataclass(frozen=True, slots=True)
+class SharedWords:
+    """Words that several tokenizers read as one token each, between two spaces."""
+
+    spelled: tuple[str, ...]
+    ids: tuple[tuple[int, ...], ...]
+    """For each tokenizer, the tokens of these words."""
+    frames: tuple[Vocabulary, ...]
+    """What each tokenizer puts around them."""
+
+    @classmethod
+    def of(
+        cls,
+        frames: Sequence[Vocabulary],
+        encoders: Sequence[Callable[[list[str]], Sequence[Sequence[int]]]],
+    ) -> SharedWords:
+        """Ask each tokenizer which texts of one token it reads back as that token.
+
+        Args:
+            frames: what the tokenizers know.
+            encoders: of each one, texts to their tokens without start, end and padding.
+
+        Raises:
+            InversionError: they have no word in common.
+        """
+        known = [_whole(frame, encode) for frame, encode in zip(frames, encoders, strict=True)]
+        first, *others = known
+        shared = tuple(word for word in first if all(word in other for other in others))
+        if not shared:
+            raise InversionError(
+                "its text encoders have no word in common that each of them reads as one token, so "
+                "no word can be searched for in all of them: take another image model"
+            )
+        ids = tuple(tuple(each[word] for word in shared) for each in known)
+        return cls(shared, ids, tuple(frames))
+
+    def text_of(self, rows: Sequence[int]) -> str:
+        """What rows of these words spell, one space between them."""
+        return " ".join(self.spelled[row] for row in rows)
+
+
+def _whole(
+    frame: Vocabulary, encode: Callable[[list[str]], Sequence[Sequence[int]]]
+) -> dict[str, int]:
+    """Texts that are one token, to that token."""
+    texts = [frame.decode([token]).strip() for token in frame.ids]
+    read = zip(texts, frame.ids, encode(texts), strict=True)
+    return {text: token for text, token, again in read if list(again) == [token]}
+
+
 def _spells(decode: Callable[[list[int]], str], token: int) -> bool:
     text = decode([token]).strip()
     return bool(text) and text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text

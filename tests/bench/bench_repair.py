@@ -1,25 +1,29 @@
 """Which way of repairing helps how much, at equal budgets, by the oracle on fresh seeds.
 
-``python tests/bench/bench_repair.py --store FOLDER --model teacup-narrow`` audits a model with 20
+``python tests/bench/bench_repair.py --store FOLDER --models teacup-narrow`` audits models with 20
 pictures of every pair where the store lacks them, and repairs the pairs that fail in more than half
 of them: all of them by the first method, a sample, the same for all, by the others. The oracle,
 which knows what a picture of the miniature world shows, then looks at the certificates' pictures,
-drawn on seeds that no search has seen. Rates carry intervals clustered by pair. ``a right picture``
-is the share of pairs for which the picture that the guide likes best of the whole search is right:
-best of N has no other figure. At the end the first method is compared pair by pair with the best of
-the others, chosen on the same pairs, which flatters that one. Run again, it goes on where it
-stopped.
+drawn on seeds that no search has seen. Rates carry intervals clustered by pair. ``of repairable``
+is the share of pairs that reach level 1 or 2 among those that some kind of repair mends by the map
+of truth (:mod:`lcmis.teacup.truth`), as far as it has been drawn. ``a right picture`` is the share
+of pairs for which the picture that the guide likes best of the whole search is right: best of N has
+no other figure. At the end the first method is compared with each of the others pair by pair, on
+every model and on all pairs of all models together. Every model has a store of its own in the
+folder. Run again, it goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lcmis import judge
 from lcmis.audit.run import Audit
@@ -32,12 +36,15 @@ from lcmis.plugins.settings import (
     StoppingSettings,
     TextModelSettings,
 )
+from lcmis.propose.catalogue import catalogue, to_toml
 from lcmis.repair.evaluate import spec_of
 from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.teacup.oracle import Oracle, load_oracle
+from lcmis.teacup.truth import failing_by_card
 from lcmis.types import Candidate, Certificate, ConceptPair, Rate, Stage
 
+MODELS = ("teacup-narrow", "teacup-partners")
 METHODS = (
     "portfolio",
     "rewrite",
@@ -74,8 +81,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method."""
+    """One method on one model."""
 
+    model: str
     method: str
     text: str
     after: dict[str, float]
@@ -93,46 +101,75 @@ def main() -> None:
         "--sample", type=int, default=12, help="pairs for all methods but the first"
     )
     parser.add_argument("--limit", type=int, help="pairs for the first method")
-    parser.add_argument("--model", default="teacup-narrow", help="what is repaired")
-    parser.add_argument("--pairs", type=int, help="of the catalogue that are audited")
-    parser.add_argument("--dtype", default="bfloat16", help="of the image model")
+    parser.add_argument("--models", nargs="*", default=MODELS, help="what is repaired")
+    parser.add_argument(
+        "--pairs", type=int, help="of those that fail by the card, in the order of the map of truth"
+    )
+    parser.add_argument("--dtype", default="auto", help="of the image model")
     parser.add_argument("--methods", nargs="*", default=METHODS)
     asked = parser.parse_args()
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        config = AuditSettings(
-            models=(ModelSettings(asked.model, dtype=asked.dtype),),
-            checkers=(CheckerSettings("teacup-judge"), CheckerSettings("teacup-clip")),
-            pairs=("teacup",),
-            limit=asked.pairs,
-            stopping=StoppingSettings(rule="fixed", cap=20),
-            store=asked.store or folder,
-            max_failures=10_000,  # a method that cannot be tried is a recorded failure of each pair
-        )
-        with Store(config.store, create=True) as store:
-            Audit(config, store).run("bench_repair")
-            oracle = load_oracle()
-            print(
-                f"{asked.model}: {asked.budget} pictures a search, {asked.certificate} fresh seeds "
-                f"a proof"
+        for model in asked.models:
+            rows += table(model, Path(asked.store or folder) / model, asked)
+    for other in asked.methods[1:]:
+        for some in [[model] for model in asked.models] + [asked.models] * (len(asked.models) > 1):
+            print(pair_by_pair(rows, asked.methods[0], other, some))
+
+
+def table(model: str, folder: Path, asked: argparse.Namespace) -> list[Row]:
+    """One model by every method, printed as it comes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = "teacup"
+    if asked.pairs is not None:
+        pairs = str(folder / "pairs.toml")
+        Path(pairs).write_text(to_toml(mapped(model)[: asked.pairs]))
+    config = AuditSettings(
+        models=(ModelSettings(model, dtype=asked.dtype),),
+        checkers=(CheckerSettings("teacup-judge"), CheckerSettings("teacup-clip")),
+        pairs=(pairs,),
+        stopping=StoppingSettings(rule="fixed", cap=20),
+        store=str(folder),
+        max_failures=10_000,  # a method that cannot be tried is a recorded failure of each pair
+    )
+    rows: list[Row] = []
+    with Store(config.store, create=True) as store:
+        Audit(config, store).run("bench_repair")
+        oracle = load_oracle()
+        print(f"{model}: {asked.budget} pictures a search, {asked.certificate} fresh seeds a proof")
+        print(HEADER)
+        for place, method in enumerate(asked.methods):
+            settings = RepairSettings(
+                method,
+                asked.budget,
+                certificate=asked.certificate,
+                text_model=TextModelSettings("phrasebook"),
+                guard=CheckerSettings("teacup-guard"),
+                writer="teacup-writer" if method == "editor" else "",
             )
-            print(HEADER)
-            rows: list[Row] = []
-            for place, method in enumerate(asked.methods):
-                settings = RepairSettings(
-                    method,
-                    asked.budget,
-                    certificate=asked.certificate,
-                    text_model=TextModelSettings("phrasebook"),
-                    guard=CheckerSettings("teacup-guard"),
-                    writer="teacup-writer" if method == "editor" else "",
-                )
-                count = asked.sample if place else asked.limit
-                rows.append(line(method, config, store, settings, oracle, count))
-                print(rows[-1].text, flush=True)
-            print(pair_by_pair(rows))
+            count = asked.sample if place else asked.limit
+            rows.append(line(model, method, config, store, settings, oracle, count))
+            print(rows[-1].text, flush=True)
+    return rows
+
+
+def repairable(model: str) -> frozenset[str]:
+    """Prompts of pairs that some kind of repair mends by the map of truth, as far as it goes."""
+    file = shipped("data") / "teacup" / "truth" / f"{model}.json"
+    if not file.exists():
+        return frozenset()
+    entries = json.loads(file.read_text())["pairs"].items()
+    return frozenset(prompt for prompt, entry in entries if entry and entry["works"] != "none")
+
+
+def mapped(model: str) -> list[ConceptPair]:
+    """Pairs that fail by a model's card, in the order in which the map of truth takes them."""
+    catalogue_of = {pair.prompt: pair for pair in catalogue("teacup")}
+    return [catalogue_of[str(one)] for one in failing_by_card(model)]
 
 
 def line(
+    model_name: str,
     method: str,
     config: AuditSettings,
     store: Store,
@@ -150,6 +187,8 @@ def line(
     # by key: as good as chance, and a larger sample only adds to a smaller one
     repair.failing = sorted(repair.failing, key=lambda item: item[1].pair.key)[:count]
     found, after = [], {}
+    mendable = repairable(model_name)
+    mended: list[bool] = []
     for (model, finding), item in zip(repair.failing, repair.run().pairs, strict=True):
         after[finding.pair.key] = 0.0
         if item.certificate is not None:
@@ -157,8 +196,16 @@ def line(
             picked = liked_best(oracle, store, model, finding.pair, item.certificate)
             after[finding.pair.key] = truth.after.value
             found.append(Outcome(item.certificate, truth, picked))
+        if finding.pair.prompt in mendable:
+            mended.append(bool(found) and item.certificate is not None and is_mended(found[-1]))
     spent = time.monotonic() - started
-    return Row(method, row(method, len(repair.failing), found, spent), after)
+    text = row(method, len(repair.failing), found, mended, spent)
+    return Row(model_name, method, text, after)
+
+
+def is_mended(found: Outcome) -> bool:
+    """Whether a repair reached level 1 or 2, by the oracle."""
+    return judge.level(*_counts(found.truth.after)) <= 2
 
 
 def liked_best(
@@ -179,24 +226,25 @@ def liked_best(
     return (shown.first, shown.second) == (pair.a.name, pair.b.name)
 
 
-def pair_by_pair(rows: Sequence[Row]) -> str:
-    """The first method against the best of the others on the pairs that both were tried on.
+def pair_by_pair(rows: Sequence[Row], method: str, other: str, models: Sequence[str]) -> str:
+    """One method against another on the pairs of these models that both were tried on.
 
     The interval is the mean difference and two standard errors, over pairs.
     """
-    first, *others = rows
-    if not others:
-        return ""
-    means = {
-        one.method: statistics.mean(first.after[key] - one.after[key] for key in one.after)
-        for one in others
+    after = {
+        name: {
+            (row.model, key): value
+            for row in rows
+            if row.method == name and row.model in models
+            for key, value in row.after.items()
+        }
+        for name in (method, other)
     }
-    best = min(others, key=lambda one: means[one.method])
-    apart = [first.after[key] - best.after[key] for key in best.after]
+    apart = [after[method][key] - after[other][key] for key in after[other] if key in after[method]]
     error = statistics.stdev(apart) / len(apart) ** 0.5 if len(apart) > 1 else float("nan")
-    mean = 100 * statistics.mean(apart)
+    mean = 100 * statistics.mean(apart) if apart else float("nan")
     return (
-        f"{first.method} less {best.method}, the best of the others, right after, pair by pair: "
+        f"{method} less {other} on {' and '.join(models)}, right after, pair by pair: "
         f"{mean:+.0f} [{mean - 200 * error:+.0f} to {mean + 200 * error:+.0f}] points on "
         f"{len(apart)} pairs"
     )
@@ -224,12 +272,15 @@ def looked_at(
 
 HEADER = (
     f"{'method':<15} {'pairs':>7} {'right before':>14} {'right after':>14} {'left level 5':>20} "
-    f"{'reached 1-2':>20} {'repaired':>20} {'oracle agrees':>20} {'a right picture':>20} "
+    f"{'reached 1-2':>20} {'of repairable':>20} {'repaired':>20} {'oracle agrees':>20} "
+    f"{'a right picture':>20} "
     f"{'pictures':>8} {'s/pair':>7}"
 )
 
 
-def row(method: str, asked: int, found: Sequence[Outcome], seconds: float) -> str:
+def row(
+    method: str, asked: int, found: Sequence[Outcome], mended: Sequence[bool], seconds: float
+) -> str:
     """One method's line; every share with its 95 % interval.
 
     Pairs for which nothing was nominated stay as they were: they count in no rate of pictures, but
@@ -244,7 +295,8 @@ def row(method: str, asked: int, found: Sequence[Outcome], seconds: float) -> st
         f"{percent(judge.model_rate([_counts(one.before) for one in truths])):>14} "
         f"{percent(judge.model_rate([_counts(one.after) for one in truths])):>14} "
         f"{share([one.after.value > 0 for one in worst]):>20} "
-        f"{share([judge.level(*_counts(one.after)) <= 2 for one in truths] + missing):>20} "
+        f"{share([*map(is_mended, found), *missing]):>20} "
+        f"{share(mended):>20} "
         f"{share([item.proof.passed for item in found] + missing):>20} "
         f"{share([item.proof.passed == item.truth.passed for item in found]):>20} "
         f"{share([item.picked for item in found] + missing):>20} "

@@ -41,6 +41,15 @@ def t5_tokenizer() -> T5Tokenizer:
     return T5Tokenizer(vocab=special + letters, extra_ids=0)
 
 
+def worded_t5_tokenizer() -> T5Tokenizer:
+    """One token for each of some words at their beginning, one a letter for all others."""
+    words = "a an the of in on red blue green tea cup iced coke hat cat dog tree house bowl glass"
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    whole = [(f"▁{word}", -1.0) for word in words.split()]
+    letters = [(chr(code), -3.0) for code in range(33, 127)]
+    return T5Tokenizer(vocab=special + whole + letters, extra_ids=0)
+
+
 def unet(**overrides: Any) -> UNet2DConditionModel:
     """With two levels, one of them told of the text."""
     given: dict[str, Any] = {

@@ -16,6 +16,7 @@ from diffusers import (
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
@@ -32,6 +33,7 @@ from worlds.tiny_parts import (
     t5,
     t5_tokenizer,
     unet,
+    worded_t5_tokenizer,
 )
 
 
@@ -79,6 +81,27 @@ def stable_diffusion_xl() -> StableDiffusionXLPipeline:
             projection_class_embeddings_input_dim=32 + 6 * 8,
         ),
         scheduler=multistep(),
+    )
+
+
+def stable_diffusion_xl_refiner() -> StableDiffusionXLImg2ImgPipeline:
+    """The refiner of Stable Diffusion XL: the second of its encoders, and an aesthetic score."""
+    return StableDiffusionXLImg2ImgPipeline(
+        vae=_vae(),
+        text_encoder=None,
+        text_encoder_2=projected_clip(clip_tokenizer()),
+        tokenizer=None,
+        tokenizer_2=clip_tokenizer(),
+        unet=unet(
+            cross_attention_dim=32,
+            attention_head_dim=(2, 4),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=32 + 5 * 8,
+        ),
+        scheduler=multistep(),
+        requires_aesthetics_score=True,
     )
 
 
@@ -134,6 +157,45 @@ def flux(guidance_embeds: bool = False) -> FluxPipeline:
     )
 
 
+def worded_stable_diffusion_3(with_t5: bool = True) -> StableDiffusion3Pipeline:
+    """Stable Diffusion 3 whose T5 reads whole words, wider than both CLIP encoders together; its
+    schedule is shifted as the published one is.
+    """
+    tokenizer, words = clip_tokenizer(), worded_t5_tokenizer()
+    return StableDiffusion3Pipeline(
+        vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06),
+        text_encoder=projected_clip(tokenizer),
+        text_encoder_2=projected_clip(tokenizer),
+        text_encoder_3=t5(words, d_model=72) if with_t5 else None,
+        tokenizer=tokenizer,
+        tokenizer_2=clip_tokenizer(),
+        tokenizer_3=words if with_t5 else None,
+        transformer=SD3Transformer2DModel(
+            sample_size=16,
+            patch_size=2,
+            in_channels=4,
+            out_channels=4,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=4,
+            caption_projection_dim=32,
+            joint_attention_dim=72,
+            pooled_projection_dim=64,
+            qk_norm="rms_norm",
+            dual_attention_layers=(0,),
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
+
+
+def worded_flux(guidance_embeds: bool = True) -> FluxPipeline:
+    """FLUX.1 dev whose T5 reads whole words."""
+    pipeline = flux(guidance_embeds)
+    words = worded_t5_tokenizer()
+    pipeline.register_modules(tokenizer_2=words, text_encoder_2=t5(words))
+    return pipeline
+
+
 def pixart() -> PixArtSigmaPipeline:
     """PixArt-Sigma: a family for which the house has no class."""
     letters = t5_tokenizer()
@@ -171,7 +233,13 @@ FAMILIES = {
     "sd3": stable_diffusion_3,
     "flux": flux,
 }
-UNPROVED = {"pixart": pixart}
+UNPROVED = {
+    "pixart": pixart,
+    "sd3-words": worded_stable_diffusion_3,
+    "sd3-words-without-t5": lambda: worded_stable_diffusion_3(with_t5=False),
+    "flux-words": worded_flux,
+    "refiner": stable_diffusion_xl_refiner,
+}
 
 
 def save(family: str, folder: Path) -> Path:
@@ -185,7 +253,7 @@ def save(family: str, folder: Path) -> Path:
         pipeline = (FAMILIES | UNPROVED)[family]()
     with torch.no_grad():
         for name, component in pipeline.components.items():
-            if name.startswith("text_encoder"):
+            if name.startswith("text_encoder") and component is not None:
                 for parameter in component.parameters():
                     parameter.mul_(3)
             if name in ("unet", "transformer"):  # its last layers start at zero in some families

@@ -31,6 +31,7 @@ from lcmis.types import (
     RenderSpec,
     Side,
     Stage,
+    StageManner,
 )
 
 COLOURS = {
@@ -129,6 +130,20 @@ class ToyModel:
         picture = Image.new("RGB", (16, 8), COLOURS[a])
         picture.paste(COLOURS[b], (8, 0, 16, 8))
         picture.putpixel((0, 0), (spec.seed % 256, 0, 0))
+        return picture
+
+
+class AddingModel(ToyModel):
+    """Paints both halves where it follows two prompts at once, one a half; else as it is set."""
+
+    manners = frozenset({StageManner.TOGETHER})
+
+    def _paint(self, spec: RenderSpec) -> Image.Image | RenderError:
+        (stage,) = spec.stages
+        picture = super()._paint(spec)
+        if stage.beside and isinstance(picture, Image.Image):
+            for left, said in ((0, stage.prompt), (8, stage.beside[0].prompt)):
+                picture.paste(COLOURS[understood(said)], (left, 1, left + 8, 8))
         return picture
 
 

@@ -504,7 +504,7 @@ def print_picture(
     """One picture: how it was drawn, and every question, option and probability."""
     facts = {
         "prompt": " → ".join(
-            stage.prompt if len(spec.stages) == 1 else f"{stage.prompt} (to {stage.denoising_end})"
+            stage.said if len(spec.stages) == 1 else f"{stage.said} (to {stage.denoising_end})"
             for stage in spec.stages
         ),
         "negative prompt": spec.negative_prompt,

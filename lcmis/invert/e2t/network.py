@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from lcmis.errors import ConfigError
-from lcmis.invert.e2t.shape import WriterShape, read_shape
+from lcmis.invert.e2t.shape import CORRECTOR, WriterShape, read_shape
 
 PADDING, END = "<pad>", "</s>"
 WEIGHTS = "model.safetensors"
@@ -42,8 +42,8 @@ class WriterNetwork(nn.Module):
 
     Source: Morris et al., "Text Embeddings Reveal (Almost) As Much As Text", EMNLP 2023, section 4
     (zero-step model); Li et al., EDITOR, arXiv 2506.03067, for CLIP's pooled vectors.
-    Deviations: no corrector; vectors are whitened first, since a few directions hold nearly all
-    variance of CLIP's pooled vectors and others tell the words.
+    Deviation: vectors are whitened first, since a few directions hold nearly all variance of CLIP's
+    pooled vectors and others tell the words.
     """
 
     middle: Tensor
@@ -58,12 +58,7 @@ class WriterNetwork(nn.Module):
         width = config.d_model
         self.register_buffer("middle", torch.zeros(shape.embedding_dim))
         self.register_buffer("stretch", torch.eye(shape.embedding_dim))
-        self.projection = nn.Sequential(
-            nn.Linear(shape.embedding_dim, 2 * width),
-            nn.Dropout(DROPOUT),
-            nn.GELU(),
-            nn.Linear(2 * width, shape.num_pseudo_tokens * width),
-        )
+        self.projection = _projection(shape, width)
 
     @torch.no_grad()
     def whiten(self, embeddings: Tensor) -> None:
@@ -90,19 +85,102 @@ class WriterNetwork(nn.Module):
     @torch.inference_mode()
     def beams(self, embeddings: Tensor, count: int, num_beams: int) -> tuple[Tensor, Tensor]:
         """The likeliest token sequences, (n · count, length), with their mean log-probabilities."""
-        # generate would make a cache for as many layers as read, and others write
-        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        found: Any = self.t5.generate(
-            inputs_embeds=self.told(embeddings),
-            num_beams=num_beams,
-            num_return_sequences=count,
-            max_new_tokens=self.shape.max_length,
-            do_sample=False,
-            past_key_values=cache,
-            return_dict_in_generate=True,
-            output_scores=True,
-        )
-        return found.sequences, found.sequences_scores
+        return _spelled(self.t5, self.told(embeddings), None, count, num_beams, self.shape)
+
+
+class CorrectorNetwork(nn.Module):
+    """A T5 fed with a vector, that of a first text, the difference of both, and that text.
+
+    Source: as for :class:`WriterNetwork`; Morris et al., section 4 (the corrector). Deviation: the
+    difference is that of the whitened vectors.
+    """
+
+    middle: Tensor
+    stretch: Tensor
+
+    def __init__(self, shape: WriterShape, config: T5Config) -> None:
+        super().__init__()
+        self.shape = shape
+        self.t5 = T5ForConditionalGeneration(config)
+        width = config.d_model
+        self.register_buffer("middle", torch.zeros(shape.embedding_dim))
+        self.register_buffer("stretch", torch.eye(shape.embedding_dim))
+        self.projections = nn.ModuleList(_projection(shape, width) for _ in range(3))
+
+    def begin_as(self, writer: WriterNetwork) -> None:
+        """Take over what a finished writer knows of the space and of spelling."""
+        self.middle.copy_(writer.middle)
+        self.stretch.copy_(writer.stretch)
+        self.t5.load_state_dict(writer.t5.state_dict())
+        for projection in self.projections:
+            projection.load_state_dict(writer.projection.state_dict())
+
+    def told(self, embeddings: Tensor, reached: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The T5's input, (n, places, width), and which of its places count, (n, places).
+
+        Args:
+            embeddings: what is to be put in words, (n, dim).
+            reached: the vectors of the first texts, (n, dim).
+            tokens: of these texts, (n, length), filled up with the padding.
+        """
+        wanted, there = ((one - self.middle) @ self.stretch for one in (embeddings, reached))
+        vectors = zip(self.projections, (wanted, there, wanted - there), strict=True)
+        places = (self.shape.num_pseudo_tokens, -1)
+        parts = [projection(one).unflatten(-1, places) for projection, one in vectors]
+        heard = torch.cat([*parts, self.t5.get_input_embeddings()(tokens)], dim=1)
+        padding = self.t5.config.pad_token_id
+        ahead = heard.shape[1] - tokens.shape[1]
+        counts = torch.cat([tokens.new_ones(len(tokens), ahead), (tokens != padding).long()], dim=1)
+        return heard, counts
+
+    def loss(self, embeddings: Tensor, reached: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of the texts' tokens; labels (n, length) are -100 where padded."""
+        heard, counts = self.told(embeddings, reached, tokens)
+        loss: Tensor = self.t5(inputs_embeds=heard, attention_mask=counts, labels=labels).loss
+        return loss
+
+    @torch.inference_mode()
+    def beams(
+        self, embeddings: Tensor, reached: Tensor, tokens: Tensor, count: int, num_beams: int
+    ) -> tuple[Tensor, Tensor]:
+        """The likeliest token sequences, (n · count, length), with their mean log-probabilities."""
+        heard, counts = self.told(embeddings, reached, tokens)
+        return _spelled(self.t5, heard, counts, count, num_beams, self.shape)
+
+
+def _projection(shape: WriterShape, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(shape.embedding_dim, 2 * width),
+        nn.Dropout(DROPOUT),
+        nn.GELU(),
+        nn.Linear(2 * width, shape.num_pseudo_tokens * width),
+    )
+
+
+def _spelled(
+    t5: T5ForConditionalGeneration,
+    heard: Tensor,
+    counts: Tensor | None,
+    count: int,
+    num_beams: int,
+    shape: WriterShape,
+) -> tuple[Tensor, Tensor]:
+    # generate would make a cache for as many layers as read, and others write
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    masked = {} if counts is None else {"attention_mask": counts}
+    found: Any = t5.generate(
+        inputs_embeds=heard,
+        num_beams=num_beams,
+        num_return_sequences=count,
+        max_new_tokens=shape.max_length,
+        do_sample=False,
+        past_key_values=cache,
+        return_dict_in_generate=True,
+        output_scores=num_beams > 1,
+        **masked,
+    )
+    scores = found.sequences_scores if num_beams > 1 else heard.new_zeros(len(found.sequences))
+    return found.sequences, scores
 
 
 def make_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
@@ -185,3 +263,29 @@ def load(folder: Path, name: str) -> tuple[WriterNetwork, PreTrainedTokenizerFas
         said = " ".join(str(error).split())[:300]
         raise ConfigError(f"{name} cannot be loaded ({said}): copy it again, whole") from error
     return network.eval(), tokenizer
+
+
+def save_corrector(network: CorrectorNetwork, folder: Path) -> None:
+    """Write it beside the writer that it corrects; weights in half precision."""
+    half = CorrectorNetwork(network.shape, network.t5.config).half()
+    half.load_state_dict(network.state_dict())
+    save_model(half, str(folder / CORRECTOR))
+    (folder / CORRECTOR).chmod(0o644)
+
+
+def load_corrector(folder: Path, writer: WriterNetwork, name: str) -> CorrectorNetwork:
+    """Read what :func:`save_corrector` wrote, in float32, every tensor accounted for.
+
+    Raises:
+        ConfigError: the file is damaged, or another writer's.
+    """
+    network = CorrectorNetwork(writer.shape, writer.t5.config)
+    try:
+        load_model(network, str(folder / CORRECTOR), strict=True)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"the corrector of {name} cannot be loaded ({said}): copy it again, whole, or delete "
+            f"{CORRECTOR}"
+        ) from error
+    return network.eval()

@@ -9,6 +9,8 @@ from pathlib import Path
 from lcmis.errors import ConfigError
 
 FILE = "writer.json"
+CORRECTOR = "corrector.safetensors"
+"""In a writer's folder, where a corrector was trained for it."""
 
 
 @dataclass(frozen=True, slots=True)

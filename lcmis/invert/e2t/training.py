@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from lcmis.errors import ConfigError
-from lcmis.invert.e2t.network import WriterNetwork, make_tokenizer, t5_config
+from lcmis.invert.e2t.network import CorrectorNetwork, WriterNetwork, make_tokenizer, t5_config
 from lcmis.invert.e2t.reading import FrozenReader
 from lcmis.invert.e2t.shape import WriterShape
 
@@ -117,6 +117,70 @@ def teach(
             schedule.step()
             watch(step, loss.item())
     return network.eval(), tokenizer
+
+
+def teach_correction(
+    reader: FrozenReader,
+    start: tuple[WriterNetwork, PreTrainedTokenizerFast],
+    texts: Iterator[str],
+    lesson: Lesson,
+    watch: Callable[[int, float], None],
+) -> CorrectorNetwork:
+    """Train a corrector for a finished writer, on what that writer makes of texts.
+
+    Each text is read, the writer spells its vector by the likeliest token at each place, and what
+    it spelled is read in turn: from both vectors and the spelled text, the text is to be found.
+
+    Args:
+        reader: the text encoder to undo; the corrector ends where it lies.
+        start: the writer, which begins each time and stays as it is.
+        texts: without an end.
+        lesson: how; its shape is the writer's.
+        watch: told the step, from 0, and its loss.
+
+    Raises:
+        ConfigError: the writer reads another text encoder.
+        FloatingPointError: the loss is not finite.
+    """
+    writer, tokenizer = start
+    if writer.shape.encodes_like != reader.encodes_like:
+        raise ConfigError(
+            f"the writer to correct reads {writer.shape.text_encoder}, not {reader.text_encoder}: "
+            f"name its own text encoder with --encoder"
+        )
+    generator = torch.Generator().manual_seed(lesson.seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(lesson.seed)  # dropout asks the global generator
+        network = CorrectorNetwork(writer.shape, writer.t5.config)
+        network.begin_as(writer)
+        network, writer = network.to(reader.device).train(), writer.to(reader.device).eval()
+        kind = torch.device(reader.device).type
+        optimizer = torch.optim.AdamW(network.parameters(), lesson.rate, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_and_cosine(lesson.steps))
+        for step in range(lesson.steps):
+            with torch.autocast(kind, torch.bfloat16, enabled=lesson.bfloat16):
+                embeddings, labels = _batch(reader, tokenizer, texts, lesson)
+                shares = torch.rand((len(embeddings), 1), generator=generator) ** 3
+                heard = disturbed(embeddings, lesson.noise * shares, generator)
+                spelled, _ = writer.beams(heard, 1, 1)
+                first = tokenizer.batch_decode(spelled, skip_special_tokens=True)
+                tokens = tokenizer(
+                    first,
+                    padding=True,
+                    truncation=True,
+                    max_length=lesson.max_length,
+                    return_tensors="pt",
+                ).input_ids.to(reader.device)
+                loss = network.loss(heard, reader.read(first), tokens, labels)
+            if not loss.isfinite():
+                raise FloatingPointError(f"the loss at step {step} is {loss.item()}")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            watch(step, loss.item())
+    return network.eval()
 
 
 def _beginning(

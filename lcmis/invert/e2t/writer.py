@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lcmis.errors import InversionError
-from lcmis.invert.e2t.shape import read_shape
+from lcmis.invert.e2t.shape import CORRECTOR, read_shape
 from lcmis.machine.hub import fetch_weights, locate
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerFast
 
-    from lcmis.invert.e2t.network import WriterNetwork
+    from lcmis.invert.e2t.network import CorrectorNetwork, WriterNetwork
 
 MIN_BEAMS = 4
 
@@ -58,17 +59,69 @@ class EmbeddingToText:
         Raises:
             InversionError: vectors of another size: another text encoder's.
         """
+        self._refuse_others(embeddings)
+        if not len(embeddings):
+            return []
+        network, _ = self._loaded
+        given = embeddings.detach().float().to(self.device)
+        tokens, scores = network.beams(given, count, max(MIN_BEAMS, count))
+        return self._drafts(tokens, scores, count)
+
+    @cached_property
+    def corrects(self) -> bool:
+        """Whether a corrector was trained for it."""
+        return CORRECTOR in self._located.names("")
+
+    def correct(
+        self,
+        embeddings: torch.Tensor,
+        reached: torch.Tensor,
+        texts: Sequence[str],
+        count: int = 1,
+    ) -> list[list[str]]:
+        """Up to ``count`` better texts for each embedding of (n, dim), likeliest first.
+
+        Args:
+            embeddings: what is to be put in words.
+            reached: what the texts are read as, (n, dim).
+            texts: the first tries, n of them.
+            count: texts for each.
+
+        Raises:
+            InversionError: there is no corrector, or vectors are of another size.
+        """
+        if not self.corrects:
+            raise InversionError(
+                f"{self.writer_id} has no corrector: train one with python -m lcmis.teacup.train "
+                f"corrector"
+            )
+        self._refuse_others(embeddings)
+        if not texts:
+            return []
+        _, tokenizer = self._loaded
+        tokens = tokenizer(
+            list(texts),
+            padding=True,
+            truncation=True,
+            max_length=self._shape.max_length,
+            return_tensors="pt",
+        ).input_ids.to(self.device)
+        wanted, there = (one.detach().float().to(self.device) for one in (embeddings, reached))
+        beams = max(MIN_BEAMS, count)
+        spelled, scores = self._corrector.beams(wanted, there, tokens, count, beams)
+        found = self._drafts(spelled, scores, count)
+        return [[draft.text for draft in drafts] for drafts in found]
+
+    def _refuse_others(self, embeddings: torch.Tensor) -> None:
         if embeddings.ndim != 2 or embeddings.shape[1] != self._shape.embedding_dim:
             raise InversionError(
                 f"{self.writer_id} reads vectors of {self._shape.embedding_dim} numbers from "
                 f"{self._shape.text_encoder}, not {tuple(embeddings.shape)}: take a writer that "
                 f"was trained for this text encoder"
             )
-        if not len(embeddings):
-            return []
-        network, tokenizer = self._loaded
-        given = embeddings.detach().float().to(self.device)
-        tokens, scores = network.beams(given, count, max(MIN_BEAMS, count))
+
+    def _drafts(self, tokens: torch.Tensor, scores: torch.Tensor, count: int) -> list[list[Draft]]:
+        _, tokenizer = self._loaded
         texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
         found: list[list[Draft]] = []
         for start in range(0, len(texts), count):
@@ -84,3 +137,10 @@ class EmbeddingToText:
 
         network, tokenizer = load(fetch_weights(self._located), self._located.name)
         return network.to(self.device), tokenizer
+
+    @cached_property
+    def _corrector(self) -> CorrectorNetwork:
+        from lcmis.invert.e2t.network import load_corrector
+
+        folder = fetch_weights(self._located)
+        return load_corrector(folder, self._loaded[0], self._located.name).to(self.device)

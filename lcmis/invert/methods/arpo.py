@@ -8,13 +8,14 @@ numbers, the stop rule and the guard are ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from lcmis.errors import InversionError, ItemError, OutOfBudget
 from lcmis.invert.methods.caption import text_model
+from lcmis.invert.methods.fit import Fit
 from lcmis.plugins.protocols import Encoder, TextModel, Tools
 from lcmis.text import asking, edits
 from lcmis.text.asking import Changes
@@ -100,7 +101,7 @@ class Arpo:
                 f"{self.inverter_id} compares texts with the picture: give it a guide of kind clip"
             )
         compare = _GRADIENTS[self.gradients](model, reference, self.count)
-        fit = _Fit(tools.encoder, reference)
+        fit = Fit(tools.encoder, reference)
         prompt, idle = fit.shortened(asking.caption(model, reference)), 0
         painting = _paint(prompt, tools)
         yield _Tried(prompt, _standing(prompt, painting, reference, fit, tools.guard))
@@ -185,39 +186,7 @@ _GRADIENTS: dict[str, Callable[[TextModel, Image, int], _Compare]] = {
 # ── greedy selection ─────────────────────────────────────────────────────────────────────────────
 
 
-class _Fit:
-    """How well texts fit one picture: cosine by an encoder, each text read once."""
-
-    def __init__(self, encoder: Encoder, picture: Image) -> None:
-        self._encoder = encoder
-        self._seen = encoder.see([picture])[0]
-        self._known: dict[str, float] = {}
-
-    def of(self, text: str) -> float:
-        """Of one text, in [-1, 1]."""
-        return self.of_all([text])[0]
-
-    def of_all(self, texts: Sequence[str]) -> list[float]:
-        """Of several texts, in [-1, 1] each."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            cosines = (self._encoder.read(new) @ self._seen).tolist()
-            self._known |= dict(zip(new, cosines, strict=True))
-        return [self._known[text] for text in texts]
-
-    def takes(self, text: str) -> bool:
-        """Whether the encoder reads all of it."""
-        return self._encoder.num_tokens(text) <= self._encoder.context_length
-
-    def shortened(self, text: str) -> str:
-        """As many of a text's words as the encoder reads."""
-        words = text.split()
-        while len(words) > 1 and not self.takes(" ".join(words)):
-            words.pop()
-        return " ".join(words).rstrip(" ,;:")
-
-
-def ascend(prompt: str, changes: Changes, fit: _Fit) -> str:
+def ascend(prompt: str, changes: Changes, fit: Fit) -> str:
     """Make the one change that fits the picture best, and so on, while the fit rises.
 
     A prompt that the encoder would cut is never chosen. Source: the greedy selection of ARPO; the
@@ -269,7 +238,7 @@ def _paint(prompt: str, tools: Tools) -> Image:
 
 
 def _standing(
-    prompt: str, painting: Image, reference: Image, fit: _Fit, guard: Encoder | None
+    prompt: str, painting: Image, reference: Image, fit: Fit, guard: Encoder | None
 ) -> float:
     if guard is None:
         return fit.of(prompt)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from lcmis.errors import InversionError
-from lcmis.plugins.protocols import Denoiser, Encoder, Tools, Writer
+from lcmis.errors import InversionError, RenderError
+from lcmis.invert.methods.painted import likeness
+from lcmis.plugins.optional import correcting
+from lcmis.plugins.protocols import CorrectingWriter, Denoiser, Encoder, Tools, Writer
 from lcmis.text.asking import caption
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ class Editor:
     the decoder; but no snapshot is the best by its loss, and all are read. Several beams of each
     compete, and the caption with them: those nearest to the picture by an encoder are painted, as
     the paper's twenty are, and compared by the same encoder, which is never the one that reports.
+    A writer with a corrector looks at its texts again, as theirs does, and what is nearest to the
+    snapshot's vector goes on (Morris et al., EMNLP 2023, section 4).
     Steps are as long as vectors of texts vary in each direction: AdamW goes the same way in all of
     them, also where no text goes, and no writer can read what is found there.
 
@@ -45,6 +50,7 @@ class Editor:
         samples: noised latents in each step.
         times: how much noise, from 0 to 1: near 0 the picture tells all, and words nothing.
         beams: texts read from one snapshot.
+        corrections: times that a writer with a corrector looks at them again, at most; theirs, too.
         most: texts that are painted, besides the caption.
         paintings: pictures of each.
         neutral: where the way starts if no text model sees pictures.
@@ -58,6 +64,7 @@ class Editor:
     samples: int = 4
     times: tuple[float, float] = (0.4, 1.0)
     beams: int = 4
+    corrections: int = 20
     most: int = 6
     paintings: int = 2
     neutral: str = "a picture"
@@ -83,17 +90,24 @@ class Editor:
         if tools.text_model is not None and tools.text_model.sees_images:
             start = caption(tools.text_model, reference)
             yield start
-            to_beat = self._likeness(start, seen, encoder, tools)
+            to_beat = likeness(start, seen, encoder, tools, self.paintings)
         pooled = torch.cat(list(self._snapshots(denoiser, reference, start, tools.seed)))
-        read = {text for texts in writer.write(pooled, self.beams) for text in texts}
+        written = writer.write(pooled, self.beams)
+        again = correcting(writer)
+        if again is not None:
+            written = [
+                self._corrected(wanted, drafts, denoiser, again)
+                for wanted, drafts in zip(pooled, written, strict=True)
+            ]
+        read = {text for texts in written for text in texts}
         texts = sorted(read - {start})
         if not texts:
             return  # every snapshot still reads as the caption
         nearness = dict(zip(texts, (encoder.read(texts) @ seen).tolist(), strict=True))
         nearest = sorted(texts, key=nearness.__getitem__)[-self.most :]
-        likeness = {text: self._likeness(text, seen, encoder, tools) for text in nearest}
+        liked = {text: likeness(text, seen, encoder, tools, self.paintings) for text in nearest}
         yield from (
-            text for text in sorted(nearest, key=likeness.__getitem__) if likeness[text] > to_beat
+            text for text in sorted(nearest, key=liked.__getitem__) if liked[text] > to_beat
         )
 
     def _snapshots(
@@ -119,11 +133,45 @@ class Editor:
                 moved = torch.cat([whole[:, :1], whole[:, 1:] + free.detach() @ spread.T], dim=1)
                 yield denoiser.pooled(moved)
 
-    def _likeness(self, text: str, seen: torch.Tensor, encoder: Encoder, tools: Tools) -> float:
-        """Mean cosine of the picture and what is painted from a text; -1 where nothing is."""
-        painted = [tools.paint(text, place) for place in range(self.paintings)]
-        pictures = [picture for picture in painted if picture is not None]
-        return float((encoder.see(pictures) @ seen).mean()) if pictures else -1.0
+    def _corrected(
+        self,
+        wanted: torch.Tensor,
+        drafts: list[str],
+        denoiser: Denoiser,
+        writer: CorrectingWriter,
+    ) -> list[str]:
+        """The ``beams`` texts whose pooled vectors are nearest to one, (dim,), after all steps."""
+        reached: dict[str, torch.Tensor] = {}
+        kept: list[str] = []
+        new = drafts
+        for left in reversed(range(self.corrections + 1)):
+            reached |= _read(new, reached, denoiser)
+            nearest = sorted(reached, key=lambda text: _cosine(wanted, reached[text]), reverse=True)
+            if nearest[: self.beams] == kept:
+                break  # it says nothing better
+            kept = nearest[: self.beams]
+            if not left:
+                break
+            there = torch.stack([reached[text] for text in kept])
+            found = writer.correct(wanted.expand_as(there), there, kept, self.beams)
+            new = [text for texts in found for text in texts]
+        return kept
+
+
+def _read(
+    texts: list[str], known: dict[str, torch.Tensor], denoiser: Denoiser
+) -> dict[str, torch.Tensor]:
+    """Pooled vectors (dim,) of texts that are not known yet; none of one that is too long."""
+    found = {}
+    for text in dict.fromkeys(texts):
+        if text not in known:
+            with suppress(RenderError):
+                found[text] = denoiser.pooled(denoiser.read(text))[0]
+    return found
+
+
+def _cosine(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(one, other, dim=0))
 
 
 def _spread(denoiser: Denoiser, dice: torch.Generator) -> torch.Tensor:
@@ -142,7 +190,7 @@ def _needed(tools: Tools) -> tuple[Denoiser, Writer, Encoder]:
     if tools.denoiser is None:
         raise InversionError(
             "editor follows the gradient of the image model, which offers none: "
-            "take a Stable Diffusion 1, 2 or XL model"
+            "take a Stable Diffusion 1, 2, XL or 3 or a FLUX.1 model"
         )
     if tools.writer is None:
         raise InversionError(

@@ -11,6 +11,7 @@ import torch
 from torch.nn.functional import normalize
 
 from lcmis.errors import InversionError, RenderError
+from lcmis.invert.methods.bank import Bank
 from lcmis.plugins.protocols import Denoiser, Encoder, Tools
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class Pez:
     those that the gradient saw.
 
     Source: Wen et al., NeurIPS 2023, algorithm 1, with the settings of their code. Ours: restarts
-    side by side, an early stop, and the denoiser as a guide; with ``"both"`` a word is its two
-    vectors end to end.
+    side by side, an early stop, and the denoiser as a guide, under a bank of noise that all steps
+    and starts share; with ``"both"`` a word is its two vectors end to end.
 
     Args:
         through: what the gradient comes from.
@@ -61,7 +62,7 @@ class Pez:
             InversionError: there is no guide, or it cannot be told vectors.
         """
         dice = torch.Generator().manual_seed(tools.seed)
-        words = _Words(self._guides(reference, tools, dice))
+        words = _Words(self._guides(reference, tools))
         start = torch.randint(words.count, (self.restarts, self.num_words), generator=dice)
         free = words.vectors(start).clone()
         optimizer = torch.optim.AdamW([free], lr=self.learning_rate, weight_decay=self.weight_decay)
@@ -83,7 +84,7 @@ class Pez:
             if waited >= self.patience:
                 return
 
-    def _guides(self, reference: Image, tools: Tools, dice: torch.Generator) -> list[_Guide]:
+    def _guides(self, reference: Image, tools: Tools) -> list[_Guide]:
         guides: list[_Guide] = []
         if self.through != "denoiser":
             if tools.encoder is None:
@@ -96,9 +97,10 @@ class Pez:
             if tools.denoiser is None:
                 raise InversionError(
                     "pez was to follow the gradient of the image model, which offers none: "
-                    "take a Stable Diffusion 1, 2 or XL model, or pez through an encoder"
+                    "take a Stable Diffusion 1, 2, XL or 3 or a FLUX.1 model, or pez through an "
+                    "encoder"
                 )
-            guides.append(_ByDenoiser(reference, tools.denoiser, dice))
+            guides.append(_ByDenoiser(reference, tools.denoiser, tools.seed))
         return guides
 
 
@@ -141,29 +143,24 @@ class _ByEncoder:
 class _ByDenoiser:
     """Loss of the denoiser, as a share of what it is without words."""
 
-    def __init__(self, reference: Image, denoiser: Denoiser, dice: torch.Generator) -> None:
+    def __init__(self, reference: Image, denoiser: Denoiser, seed: int) -> None:
         self.reader = denoiser
-        self._latents = denoiser.latents(reference)
-        self._dice = dice
-        self._without_words = self._read("")
+        latents = denoiser.latents(reference)
+        self._bank = Bank(denoiser, latents, seed)
+        self._reading = Bank(denoiser, latents, samples=READING_SAMPLES)
+        self._without_words = self._reading.fault("")
+        self._page = 0
 
     def losses(self, vectors: torch.Tensor) -> torch.Tensor:
         contextual = self.reader.read_embeddings(vectors, padded=True)
-        losses = self.reader.loss(self._latents, contextual, self._dice)
-        return losses.reshape(-1) / self._without_words
+        self._page += 1
+        return self._bank.losses(contextual, self._page) / self._without_words
 
     def fault(self, text: str) -> float:
         try:
-            return self._read(text) / self._without_words
+            return self._reading.fault(text) / self._without_words
         except RenderError:  # too long as it is read
             return math.inf
-
-    def _read(self, text: str) -> float:
-        same = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            contextual = self.reader.read(text, padded=True)
-            loss = self.reader.loss(self._latents, contextual, same, samples=READING_SAMPLES)
-        return float(loss)
 
 
 class _Words:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 class Form:
     """A model as it was named, found and judged by its configuration and the heads of its files.
 
+    Args:
+        settings: what was named.
+        refines: whether it may be one that goes on with another model's picture.
+
     Raises:
         ConfigError: it is none that draws pictures of prompts, incomplete, pickled, needs code or a
             package that is not here, or what is laid over it was not made for it; the sentence says
@@ -39,7 +43,7 @@ class Form:
         UnknownNameError: no such name.
     """
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, *, refines: bool = False) -> None:
         self._located = locate(settings.name, settings.revision)
         self.model_id = str(self._located)
         self._file: SingleFile | None = None
@@ -68,7 +72,9 @@ class Form:
         if self.variant:
             self.model_id += f"+variant:{self.variant}"
         home = self._home
-        self.folder = PipelineFolder(home.path, str(home), self.variant, home.files)
+        self.folder = PipelineFolder(
+            home.path, str(home), self.variant, home.files, refines=refines
+        )
         self._vae = None if settings.vae is None else _find_vae(settings.vae, self.folder)
         if self._vae:
             self.model_id += f"+vae:{self._vae}"

@@ -61,6 +61,16 @@ def pez_through_denoiser() -> ByInversion:
     return ByInversion(open_inverter("pez-denoiser"))
 
 
+def ph2p() -> ByInversion:
+    """PH2P: words found by L-BFGS through the image model at late times, as prompts."""
+    return ByInversion(open_inverter("ph2p"))
+
+
+def interrogator() -> ByInversion:
+    """The table search: phrases that an encoder finds in the picture, behind its caption."""
+    return ByInversion(open_inverter("interrogator"))
+
+
 def editor() -> ByInversion:
     """EDITOR: an embedding found by gradients through the image model, put in words."""
     return ByInversion(open_inverter("editor"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from lcmis.plugins.opening import open_inverter
 from lcmis.plugins.protocols import Case, Evaluate, Inverter, Tools
 from lcmis.repair.methods import alternating, inversion, moce, ordered, proxies, rewrite
 from lcmis.repair.methods.phrases import by_looks, other
-from lcmis.repair.methods.ways import shared, way
+from lcmis.repair.methods.ways import NOISE, Chances, Experience, Symptoms
 from lcmis.types import Candidate, Side, Stage, key_number
 
 BEST = 3
@@ -24,22 +24,10 @@ IN_TURN = 2
 """Alternations that join the race."""
 LAST = 3
 """Candidates that the end of a budget is for."""
-SCOUTS = 16
-"""Pictures that tell what kind of candidate helps a pair, if any kind does."""
 MUTE = 3
 """Pictures of which none could be read that close a candidate."""
 RIVALS = 100
 """Draws in which a rival may come up."""
-EXPECTED = 0.25
-"""Share of right pictures that a candidate begins with where nobody knows anything."""
-OWN = 0.03
-"""Variance of a candidate's chances that it shares with no other."""
-PROMISING = 0.4
-"""Share of right pictures from which what other pairs taught is where a search begins."""
-TOLD = 0.5
-"""Share of what candidates have in common that is left open where other pairs taught something."""
-NOISE = 0.16
-"""Variance of one picture, right or wrong, about its candidate's share of right ones."""
 _Numbers = npt.NDArray[np.float64]
 
 
@@ -51,15 +39,15 @@ class Portfolio:
     and stages and both; what one shows is a hint at those that are built alike, so a few pictures
     tell whether words or stages help a pair, which concept belongs first, and for how long. Chances
     begin at what candidates built so were worth for other pairs, on this model and on others, where
-    an audit had seen the same. All candidates are drawn on the same seeds. Last of all, where
-    nothing has won when the race is settled or ``patience`` is out, come prompts from a reference
-    picture, which cost seconds of gradients or calls of a text model, and whose picture is the
-    better the more has been tried.
+    an audit had seen the same, and at what the audit's own pictures say of words that are near the
+    plain prompt. All candidates are drawn on the same seeds. Last of all, where nothing helps when
+    the race is settled or ``patience`` is out, come prompts from a reference picture, which cost
+    seconds of gradients or calls of a text model, and whose picture is the better the more has been
+    tried.
 
     Source: Russo, Operations Research 2020 (top-two Thompson sampling), Algorithm 3, a batch of
     pictures at a time; chances as a Gaussian process over candidates (Srinivas et al., ICML 2010),
-    with the shares of right pictures as observations; Krause, Singh, Guestrin, JMLR 2008 (greedily
-    the most telling observations), for the sum of variances.
+    with the shares of right pictures as observations.
 
     Args:
         confidence: posterior probability that ends the search, once the leader is so surely within
@@ -67,11 +55,10 @@ class Portfolio:
         margin: difference in the share of right pictures that does not matter.
         top: how often the likeliest best is drawn instead of its rival.
         least: pictures that the leader must have before the search may end.
-        enough: share of right pictures, by the leader's posterior mean, that needs no inversion.
+        enough: share of right pictures, by the leader's posterior mean, that needs no inversion:
+            what one finds is seldom right more often, and it may take minutes.
         patience: share of the budget after which inversions join.
         at_once: most pictures that are asked for before the chances are looked at again.
-        scouting: share of the budget, and at most :data:`SCOUTS` pictures, that go where a picture
-            tells most about all candidates; none where something has helped other pairs.
         finishing: share of the budget after which only the likeliest few are drawn.
     """
 
@@ -79,10 +66,9 @@ class Portfolio:
     margin: float = 0.1
     top: float = 0.5
     least: int = 8
-    enough: float = 0.6
+    enough: float = 0.05
     patience: float = 0.75
-    at_once: int = 8
-    scouting: float = 0.25
+    at_once: int = 4
     finishing: float = 0.6
 
     repairer_id = "portfolio"
@@ -121,8 +107,8 @@ class _Race:
         self._dice = np.random.default_rng(key_number(case.pair.key))
         self._right, self._seen, self._asked = (np.zeros(0, dtype=int) for _ in range(3))
         self._silent = np.zeros(0, dtype=bool)
-        self._expected, self._told = np.zeros(0), np.zeros(0, dtype=bool)
-        self._shared = np.zeros((0, 0))
+        self._begun = Chances(np.zeros(0), np.zeros((0, 0)))
+        self._expect = case.expect or _nobody_told(case)
 
     def join(self, candidates: Iterable[Candidate]) -> None:
         """Add those that do not run yet."""
@@ -134,21 +120,7 @@ class _Race:
             for counts in (self._right, self._seen, self._asked)
         )
         self._silent = np.append(self._silent, np.ones(len(new), dtype=bool))
-        told = [self._case.expect(one) for one in new]
-        known = np.array([share is not None for share in told], dtype=bool)
-        self._told = np.append(self._told, known)
-        expected = [EXPECTED if share is None else share for share in told]
-        self._expected = np.append(self._expected, expected)
-        ways = [way(self._case.pair, self._case.lost, one) for one in self.pool]
-        self._shared = np.array([[shared(one, two) for two in ways] for one in ways])
-        self._shared = self._shared.reshape(len(ways), len(ways))
-        if self._is_promised():
-            self._shared *= TOLD
-        self._shared += OWN * np.eye(len(ways))
-
-    def _is_promised(self) -> bool:
-        """Whether something has helped other pairs; that nothing did yet says little."""
-        return bool((self._told & (self._expected >= PROMISING)).any())
+        self._begun = Chances(*self._expect(self.pool))
 
     @property
     def pictures(self) -> int:
@@ -174,10 +146,7 @@ class _Race:
         wanted: dict[int, int] = {}
         if not self._open.any():
             return wanted
-        scouts = min(SCOUTS, self._rules.scouting * self._case.budget)
-        unknown = self.pictures < scouts and not self._is_promised()
-        picked = self._scouted(size) if unknown else self._raced(size)
-        for arm in picked:
+        for arm in self._raced(size):
             if self._asked[arm] + wanted.get(arm, 0) < len(self._case.seeds):
                 wanted[arm] = wanted.get(arm, 0) + 1
         return wanted
@@ -187,17 +156,6 @@ class _Race:
         """Candidates of which a picture may still be asked for."""
         mute = self._silent & (self._asked >= MUTE)
         return (self._asked < len(self._case.seeds)) & ~mute
-
-    def _scouted(self, count: int) -> list[int]:
-        """Candidates of which a picture tells most about all of them."""
-        _, left = self._chances()
-        picked = []
-        for _ in range(count):
-            told = (left**2).sum(axis=0) / (left.diagonal() + NOISE)
-            arm = int(np.where(self._open, told, -np.inf).argmax())
-            picked.append(arm)
-            left = left - np.outer(left[arm], left[arm]) / (left[arm, arm] + NOISE)
-        return picked
 
     def _raced(self, count: int) -> list[int]:
         """Candidates that may be the best; of the likeliest few alone where the budget is nearly
@@ -226,13 +184,9 @@ class _Race:
     def _chances(self) -> tuple[_Numbers, _Numbers]:
         """Posterior mean and covariance of each candidate's share of right pictures."""
         tried = np.flatnonzero(self._seen)
-        if not len(tried):
-            return self._expected, self._shared
         shares = self._right[tried] / self._seen[tried]
-        among = self._shared[np.ix_(tried, tried)] + np.diag(NOISE / self._seen[tried])
-        gain = np.linalg.solve(among, self._shared[tried]).T
-        mean = self._expected + gain @ (shares - self._expected[tried])
-        return mean, self._shared - gain @ self._shared[tried]
+        now = self._begun.told(tried.tolist(), shares, NOISE / self._seen[tried])
+        return now.mean, now.covariance
 
     def _drawn(self, count: int) -> _Numbers:
         """Shares of all candidates as they may be, (count, candidates)."""
@@ -254,6 +208,12 @@ class _Race:
         shares = self._drawn(DRAWS).clip(0, 1)
         near = shares[:, leader] >= shares.max(axis=1) - self._rules.margin
         return bool(near.mean() >= self._rules.confidence)
+
+
+def _nobody_told(case: Case) -> Callable[[Sequence[Candidate]], tuple[_Numbers, _Numbers]]:
+    """Chances by how candidates are built alone."""
+    seen = Symptoms(case.lost, intruded=bool(case.intruder))
+    return partial(Experience().chances, "", case.pair, seen)
 
 
 def inverted(case: Case, evaluate: Evaluate) -> list[Candidate]:

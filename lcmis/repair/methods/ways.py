@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+import numpy.typing as npt
+
 from lcmis.repair.methods.phrases import other
 from lcmis.text.words import places
-from lcmis.types import Candidate, ConceptPair, Side, Trial
+from lcmis.types import Candidate, ConceptPair, Side, Stage, Trial
 
-BELIEF = 3.0
-"""Candidates that the mean of all ways counts as, where a way is told by few."""
-ELSEWHERE = 0.25
-"""What a candidate of another model counts as."""
-PAIR, KIND, OPENED, SAID = 0.02, 0.03, 0.1, (0.04, 0.02, 0.01)
-"""Variances of chances: of a pair, of words or stages, of an opening, and of the words for the lost
-concept, for the other one and for what is kept away."""
+ALIKE = 0.25
+"""Share of the covariance of ways that all pairs have in common."""
+ELSEWHERE = 0.5
+"""Correlation of what a way is worth on two models."""
+UNLIKE = 0.8
+"""Correlation of what a way is worth where an audit saw something else."""
+EXPECTED = 0.25
+"""Share of right pictures that a candidate begins with where nobody knows anything."""
+OWN = 0.01
+"""Variance of a candidate's chances that it shares with no other."""
+NOISE = 0.16
+"""Variance of one picture, right or wrong, about its candidate's share of right ones."""
+PAIR, KIND, OPENED, FRAME, KEPT_AWAY = 0.01, 0.03, 0.02, 0.02, 0.01
+"""Variances of chances: of a pair, of one prompt or several, of an opening, of the words about the
+concepts, of whether something is kept away."""
+SAID_LOST, SAID_OTHER, SAID_BOTH = 0.02, 0.01, 0.02
+"""Variances of chances: of the words for the lost concept, for the other one, for both together."""
+SAME = 0.015
+"""Variance of what a way is worth for all pairs, that it shares with no other way."""
+_Numbers = npt.NDArray[np.float64]
 
 
 class Opening(StrEnum):
@@ -48,6 +65,8 @@ class Way:
     lost_described: bool
     other_named: bool
     other_described: bool
+    frame: str
+    """What it ends with, but for the concepts and for the plain prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +110,69 @@ def way(pair: ConceptPair, lost: Side, candidate: Candidate) -> Way:
         lost_described=has(gone.description),
         other_named=has(kept.name),
         other_described=has(kept.description),
+        frame=_frame(pair, lost, last.prompt),
     )
 
 
-class Experience:
-    """What other pairs taught: the mean share of right pictures of each way, by model and evidence.
+def _frame(pair: ConceptPair, lost: Side, prompt: str) -> str:
+    """The words about the concepts, the same for all pairs: ``"{prompt} on a table"``."""
+    marks: dict[str, str] = {}
+    for side, mark in ((lost, "{lost}"), (other(lost), "{other}")):
+        concept = pair.concept(side)
+        marks |= dict.fromkeys(concept.synonyms, f"{mark}'s synonym")
+        marks |= dict.fromkeys(filter(None, (concept.name, concept.description)), mark)
+    longest_first = sorted(marks, key=len, reverse=True)
+    named = re.compile(
+        rf"\b(?:(?:an?|the|some) )?({'|'.join(map(re.escape, longest_first))})\b", re.IGNORECASE
+    )
+    known = {words.casefold(): mark for words, mark in marks.items()}
 
-    Every candidate counts once, however many pictures it had: a search looks longest at what it
-    likes, and pictures would say how it chose. What another model taught counts for
-    :data:`ELSEWHERE` of that.
+    def framed(said: str) -> str:
+        return named.sub(lambda found: known[found[1].casefold()], said)
+
+    return framed(prompt).replace(framed(pair.prompt), "{prompt}")
+
+
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """Of several candidates: shares of right pictures as far as they can be known."""
+
+    mean: _Numbers
+    """Expected, (candidates,); about [0, 1], but as a normal distribution it may leave it."""
+    covariance: _Numbers
+    """(candidates, candidates), variances of shares."""
+
+    def told(self, tried: Sequence[int], shares: _Numbers, noise: _Numbers) -> Chances:
+        """What remains open when shares of some have been seen, each with its variance.
+
+        Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equations
+        2.25 and 2.26.
+        """
+        if not len(tried):
+            return self
+        among = self.covariance[np.ix_(tried, tried)] + np.diag(noise)
+        gain = np.linalg.solve(among, self.covariance[tried]).T
+        return Chances(
+            self.mean + gain @ (shares - self.mean[tried]),
+            self.covariance - gain @ self.covariance[tried],
+        )
+
+
+class Experience:
+    """What other pairs taught of each way, as a share of right pictures that all pairs have in
+    common.
+
+    The chances of a candidate are a sum: what its way is worth for all pairs, of which every pair
+    searched before is a noisy observation; what its way is worth for this pair alone; and its own.
+    So one pair teaches little and twenty teach much, and a way that nobody tried is known by those
+    built alike. Every candidate counts once, however many pictures it had, but for its noise: a
+    search looks longest at what it likes.
+
+    Source: Gelman et al., Bayesian Data Analysis, 3rd edition, chapter 5 (hierarchical models).
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, _Known] = defaultdict(_Known)
+        self._known: dict[tuple[str, Symptoms, Way], tuple[float, float]] = {}
 
     def learn(
         self,
@@ -119,51 +188,74 @@ class Experience:
             for item in trial.seen:
                 if item.worse is not None:
                     seen[trial.candidate][item.seed] = item.worse >= threshold
+        by_way: dict[Way, list[tuple[int, int]]] = defaultdict(list)
         for candidate, right in seen.items():
-            if right:
-                how = way(pair, evidence.lost, candidate)
-                self._known[model].add(evidence, how, sum(right.values()) / len(right))
+            how = way(pair, evidence.lost, candidate)
+            by_way[how].append((sum(right.values()), len(right)))
+        for how, counts in by_way.items():
+            shares = [right / total for right, total in counts if total]
+            if not shares:
+                continue
+            lonely = [OWN + NOISE / total for _, total in counts if total]
+            variance = (1 - ALIKE) * shared(how, how) + sum(lonely) / len(lonely) ** 2
+            precision, weighted = self._known.get((model, evidence, how), (0.0, 0.0))
+            share = sum(shares) / len(shares)
+            self._known[model, evidence, how] = (
+                precision + 1 / variance,
+                weighted + share / variance,
+            )
 
-    def share(self, model: str, evidence: Symptoms, how: Way) -> float | None:
-        """How often candidates of this way are expected to be right, in (0, 1), where an audit saw
-        this; None if nobody knows anything yet.
+    def chances(
+        self,
+        model: str,
+        pair: ConceptPair,
+        evidence: Symptoms,
+        candidates: Sequence[Candidate],
+        audited: tuple[int, int] = (0, 0),
+    ) -> tuple[_Numbers, _Numbers]:
+        """What is to be expected of candidates for a pair of which an audit saw this.
 
-        From the widest to the nearest: all ways, this way whatever was seen, this way where it was
-        seen; each is what the next begins with.
+        Args:
+            model: that draws them.
+            pair: that fails.
+            evidence: what the audit saw.
+            candidates: in any number.
+            audited: right pictures of the plain prompt, and how many could be read.
         """
-        parts = [
-            (known, 1.0 if name == model else ELSEWHERE) for name, known in self._known.items()
+        plain = Candidate((Stage(pair.prompt),))
+        ways = [way(pair, evidence.lost, one) for one in (plain, *candidates)]
+        known = list(self._known)
+        everyone = [*known, *((model, evidence, how) for how in ways)]
+        common = _alike(everyone)
+        precisions = np.array([self._known[one][0] for one in known])
+        shares = np.array([self._known[one][1] for one in known]) / precisions
+        taught = Chances(np.full(len(everyone), EXPECTED), common).told(
+            range(len(known)), shares, 1 / precisions
+        )
+        here = slice(len(known), None)
+        own = (1 - ALIKE) * np.array([[shared(one, two) for two in ways] for one in ways])
+        own += OWN * np.eye(len(ways))
+        begun = Chances(taught.mean[here], taught.covariance[here, here] + own)
+        right, total = audited
+        if total:
+            begun = begun.told([0], np.array([right / total]), np.array([NOISE / total]))
+        return begun.mean[1:], begun.covariance[1:, 1:]
+
+
+def _alike(things: Sequence[tuple[str, Symptoms, Way]]) -> _Numbers:
+    """Covariances of what ways are worth for all pairs, on models and where something was seen."""
+    matrix = np.array(
+        [
+            [
+                (ALIKE * shared(one[2], two[2]) + SAME * (one[2] == two[2]))
+                * (1.0 if one[0] == two[0] else ELSEWHERE)
+                * (1.0 if one[1] == two[1] else UNLIKE)
+                for two in things
+            ]
+            for one in things
         ]
-        total = sum(weight * known.everything[1] for known, weight in parts)
-        if not total:
-            return None
-        mean = (1 + sum(weight * known.everything[0] for known, weight in parts)) / (2 + total)
-        anyway = [(known.ways[how], weight) for known, weight in parts]
-        there = [(known.seen[evidence, how], weight) for known, weight in parts]
-        for told in (anyway, there):
-            shares = sum(weight * one[0] for one, weight in told)
-            count = sum(weight * one[1] for one, weight in told)
-            mean = (shares + BELIEF * mean) / (count + BELIEF)
-        return mean
-
-
-def _none() -> tuple[float, int]:
-    return (0.0, 0)
-
-
-class _Known:
-    """Sums of shares and counts of candidates on one model."""
-
-    def __init__(self) -> None:
-        self.everything = _none()
-        self.ways: defaultdict[Way, tuple[float, int]] = defaultdict(_none)
-        self.seen: defaultdict[tuple[Symptoms, Way], tuple[float, int]] = defaultdict(_none)
-
-    def add(self, evidence: Symptoms, how: Way, share: float) -> None:
-        self.everything = (self.everything[0] + share, self.everything[1] + 1)
-        self.ways[how] = (self.ways[how][0] + share, self.ways[how][1] + 1)
-        there = self.seen[evidence, how]
-        self.seen[evidence, how] = (there[0] + share, there[1] + 1)
+    )
+    return matrix.reshape(len(things), len(things))
 
 
 def shared(one: Way, two: Way) -> float:
@@ -171,15 +263,23 @@ def shared(one: Way, two: Way) -> float:
 
     A sum of products of equalities, and of a bell over the lengths of openings, so that the matrix
     of any number of ways is a covariance. What all candidates of a pair share says how hard it is;
-    then count whether a candidate switches at all, how it begins, and how it says each concept.
+    then count whether a candidate switches at all, how it begins if so, and how its last prompt
+    says either concept and both.
     """
-    same_kind = (one.opening is Opening.NONE) == (two.opening is Opening.NONE)
-    begins = (one.opening is two.opening) * math.exp(-((one.opens_for - two.opens_for) ** 2) / 4)
+    opened = one.opening is not Opening.NONE
+    same_kind = opened == (two.opening is not Opening.NONE)
+    begins = opened and one.opening is two.opening
+    alike_long = math.exp(-((one.opens_for - two.opens_for) ** 2) / 4)
     looks = 1.0 if one.opens_by_looks == two.opens_by_looks else 0.5
-    said = [
-        (one.lost_named, one.lost_described) == (two.lost_named, two.lost_described),
-        (one.other_named, one.other_described) == (two.other_named, two.other_described),
-        one.keeps_away == two.keeps_away,
-    ]
-    by_words = sum(variance * same for variance, same in zip(SAID, said, strict=True))
-    return PAIR + same_kind * (KIND + by_words) + OPENED * begins * looks
+    lost = (one.lost_named, one.lost_described) == (two.lost_named, two.lost_described)
+    rest = (one.other_named, one.other_described) == (two.other_named, two.other_described)
+    return (
+        PAIR
+        + KIND * same_kind
+        + OPENED * begins * alike_long * looks
+        + FRAME * (one.frame == two.frame)
+        + SAID_LOST * lost
+        + SAID_OTHER * rest
+        + SAID_BOTH * (lost and rest)
+        + KEPT_AWAY * (one.keeps_away == two.keeps_away)
+    )
