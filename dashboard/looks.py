@@ -27,6 +27,8 @@ BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION, GREY = (
     "#999999",
 )
 """Okabe and Ito's palette."""
+BETWEEN_ROWS = 4 / 3
+"""A row with the space before the next one, in rows."""
 
 HELP_RIGHT = (
     "A picture is right when the checker finds both things that the prompt asks for. The range in "
@@ -227,7 +229,8 @@ def rates_chart(
     if written:
         said = base.mark_text(dy=-14, fontSize=13, color=_ink())
         layers.append(said.encode(x="middle:Q", text="words:N"))
-    return alt.layer(*layers).properties(height=alt.Step(step))
+    lanes = rates[row].nunique() * rates[series].nunique()
+    return _as_high(alt.layer(*layers), round(lanes * step * BETWEEN_ROWS))
 
 
 def difference_chart(difference: Difference) -> alt.LayerChart:
@@ -305,9 +308,17 @@ def instead_chart(
     number = base.mark_text(fontSize=12).encode(
         text=alt.Text("pictures:Q", format=","), color=alt.Color("ink:N", scale=None)
     )
-    return (
-        alt.layer(field, number).resolve_scale(color="independent").properties(height=alt.Step(26))
+    return _as_high(
+        alt.layer(field, number).resolve_scale(color="independent"), 26 * table["asked"].nunique()
     )
+
+
+def _as_high(chart: alt.LayerChart, pixels: int) -> alt.LayerChart:
+    """As high as its rows want, its axes beside; only its width follows the page. (A height by
+    steps would say the same, and Vega warns of it wherever a chart fits its page.)
+    """
+    size = alt.AutoSizeParams(type="fit-x", contains="padding")
+    return chart.properties(height=pixels, autosize=size)
 
 
 def map_chart(

@@ -100,6 +100,15 @@ def test_the_first_page_is_found_by_its_name(page: playwright.Page) -> None:
     assert not page.get_by_text("Page not found").count()
 
 
+def test_charts_are_drawn_without_a_warning(page: playwright.Page) -> None:
+    warned: list[str] = []
+    page.on("console", lambda one: warned.append(one.text) if one.type == "warning" else None)
+    page.goto("/overview")
+    settled(page, "Overview")
+    page.locator("[data-testid=stVegaLiteChart] svg").nth(1).wait_for()
+    assert not [text for text in warned if "fit" in text.lower()]
+
+
 def test_an_unknown_pair_is_a_sentence(page: playwright.Page) -> None:
     page.goto("/pair?pair=k1%3Anobody")
     page.get_by_text("No pair in the store is called").wait_for()

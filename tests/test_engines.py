@@ -663,7 +663,7 @@ def test_ctrl_c_on_the_command_line_keeps_what_had_come(
     while len(engine.asked) < 9 and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     with Store(tmp_path / "a", read_only=True) as store:

@@ -896,7 +896,7 @@ def stopped(words: list[str], reached: str, hub: Hub, tmp_path: Path) -> tuple[i
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     return process.returncode, err
 
 

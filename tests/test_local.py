@@ -322,5 +322,5 @@ def test_transformers_serve_answers_our_questions(tmp_path):
         found = asked.round(1, [Measured(seeds[-1], 0, 4)])
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(120)
     assert found.proposals or found.dropped, found.failures

@@ -396,7 +396,7 @@ def test_a_setting_that_a_service_does_not_take_is_not_dropped_silently(
 def test_many_are_asked_at_once_after_the_first_and_no_more_than_told(serve: Serve) -> None:
     import threading
 
-    full = threading.Barrier(4, timeout=10)
+    full = threading.Barrier(4, timeout=120)
 
     def answer(body: dict[str, Any]) -> Any:
         if question_in(body)[0].getpixel((0, 0)) != (0, 0, 0):

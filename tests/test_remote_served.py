@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +69,7 @@ def address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                 try:
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60)
                     break
-                except (urllib.error.URLError, ConnectionError):
+                except OSError:
                     continue
             yield f"http://127.0.0.1:{port}/v1"
         finally:

@@ -123,3 +123,16 @@ def test_workers_that_die_cost_nothing_but_time(config, deaths):
     assert list(deaths.iterdir()) == []
     assert result.failures == 0
     assert facts(killed) == facts(alone)
+
+
+def test_workers_of_this_machine_join_no_cluster_that_it_is_part_of(ray, monkeypatch):
+    from lcmis.workers.ray import _connect
+
+    begun = []
+    monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda address, **asked: begun.append((address, asked)))
+    assert _connect(WorkersSettings(3)) == (ray, True)
+    [(address, asked)] = begun
+    assert address == "local"
+    assert asked["num_cpus"] >= 3

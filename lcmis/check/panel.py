@@ -181,7 +181,8 @@ def _named(settings: CheckerSettings) -> list[CheckerSettings]:
     if len(texts) < 2 or not all(texts):
         raise ConfigError(
             f"a panel has two members or more, but here is {whole or 'none'!r}: write "
-            f"panel:KIND:NAME{BESIDE}KIND:NAME, such as panel:vqa:FOLDER{BESIDE}clip:ViT-B-32/openai"
+            f"panel:KIND:NAME{BESIDE}KIND:NAME, such as "
+            f"panel:vqa:FOLDER{BESIDE}clip:ViT-B-32/openai"
         )
     members = []
     for text in texts:

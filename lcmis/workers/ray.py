@@ -669,7 +669,11 @@ def _connect(settings: WorkersSettings) -> tuple[Any, bool]:
         ConfigError: it is not installed, or nobody answers.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # Ray's own half minute is short
+    # workers may leave Ray's own processes little time: half a minute is short for both
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
+    os.environ.setdefault("RAY_health_check_timeout_ms", "60000")
+    # a lost node is one sentence of ours; Ray would put thirty lines of its state on stdout
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -682,7 +686,8 @@ def _connect(settings: WorkersSettings) -> tuple[Any, bool]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if not settings.ray:
         cpus = max(settings.count + sum(one.count for one in settings.apart), os.cpu_count() or 1)
-        ray.init(num_cpus=cpus, include_dashboard=False, **quiet)
+        # without "local" it would join whatever cluster this machine is part of
+        ray.init("local", num_cpus=cpus, include_dashboard=False, **quiet)
         return ray, True
     _refuse_unreachable(settings.ray)
     try:

@@ -128,17 +128,22 @@ def idle_share(workers: int) -> float:
 
 def facts(folder: Path) -> set:
     with Store(folder / "store", read_only=True) as store:
-        assert not (left := list(store.verify())), left
-        found = []
-        after = 0
-        while page := store.renders(after=after, limit=500):
-            after = page[-1].position
-            found += [
-                (one.pair_key, one.spec.key, one.render.sha256, len(store.scores(one.spec.key)))
-                for one in page
-            ]
-        assert len(found) == len(set(found)), "twice"
-        return set(found)
+        return facts_of(store)
+
+
+def facts_of(store: Store) -> set:
+    """Every picture and how much was said of it; whatever does not belong there is an error."""
+    assert not (left := list(store.verify())), left
+    found = []
+    after = 0
+    while page := store.renders(after=after, limit=500):
+        after = page[-1].position
+        found += [
+            (one.pair_key, one.spec.key, one.render.sha256, len(store.scores(one.spec.key)))
+            for one in page
+        ]
+    assert len(found) == len(set(found)), "twice"
+    return set(found)
 
 
 def waiting(folder: Path, scale: float, crews: Sequence[int]) -> None:
@@ -212,7 +217,10 @@ def kills(folder: Path, wanted: int) -> None:
 
 def left_over(folder: Path) -> list[str]:
     """Files that belong to nothing; a store and its pictures are looked at by :func:`facts`."""
-    usual = ("pairs.toml", "store/facts.db", "store/logs/", "store/pictures/")
+    usual = (
+        "pairs.toml",
+        *(f"store/{name}" for name in ("facts.db", "logs/", "pictures/", "settled-")),
+    )
     every = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     return [name for name in every if not name.startswith(usual) or name.endswith(".tmp")]
 

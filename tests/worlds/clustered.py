@@ -82,7 +82,9 @@ def small_ray(folder: Path, cpus: int, **variables: str) -> Iterator[Any]:
         [str(folder), str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]
     )
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "600")  # a busy machine fails no test
+    os.environ.setdefault("RAY_health_check_timeout_ms", "120000")
     ray.init(
+        "local",
         num_cpus=cpus,
         include_dashboard=False,
         log_to_driver=False,

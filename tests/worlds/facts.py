@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -101,32 +102,59 @@ def answer_all(
     return scores, questions
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """A throw-away server; a URL that lacks a schema's name."""
+class Server:
+    """A throw-away PostgreSQL on this machine, which may crash and come back."""
+
+    def __init__(self, initdb: str, folder: str) -> None:
+        as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if as_user:
+            shutil.chown(folder, "postgres")
+        self._folder, data = folder, f"{folder}/data"
+        self._pg_ctl = [*as_user, str(Path(initdb).with_name("pg_ctl")), "-D", data]
+        self._run(*as_user, initdb, "-A", "trust", "-U", "lcmis", "--no-sync", "-D", data)
+        _lock_out(Path(data) / "pg_hba.conf")
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """It lacks a schema's name."""
+        socket = f"host={self._folder}"
+        return f"postgresql://lcmis@/postgres?{socket}&options=-csearch_path%3D{{}}"
+
+    def start(self) -> None:
+        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off"
+        log = f"{self._folder}/log"
+        self._run(*self._pg_ctl, "-w", "-l", log, "-o", options, "start")
+
+    def crash(self) -> None:
+        """Every connection breaks, nothing is tidied up."""
+        self._run(*self._pg_ctl, "-m", "immediate", "stop")
+
+    def _run(self, *words: str) -> None:
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=self._folder)
+
+
+@contextmanager
+def served_postgresql() -> Iterator[Server]:
+    """A server, or the test is skipped."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
     if initdb is None:
         pytest.skip("no PostgreSQL server on this machine")
     pytest.importorskip("psycopg", reason="psycopg is not installed")
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:  # a socket path is short
-        if as_user:
-            shutil.chown(folder, "postgres")
-        data = f"{folder}/data"
-        pg_ctl = [*as_user, str(Path(initdb).with_name("pg_ctl")), "-D", data]
-        quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
-        subprocess.run(
-            [*as_user, initdb, "-A", "trust", "-U", "lcmis", "--no-sync", "-D", data], **quiet
-        )
-        _lock_out(Path(data) / "pg_hba.conf")
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        log = f"{folder}/log"
-        subprocess.run([*pg_ctl, "-w", "-l", log, "-o", options, "start"], **quiet)
+        server = Server(initdb, folder)
         try:
-            yield f"postgresql://lcmis@/postgres?host={folder}&options=-csearch_path%3D{{}}"
+            yield server
         finally:
-            subprocess.run([*pg_ctl, "-m", "immediate", "stop"], **quiet)
+            server.crash()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A throw-away server; a URL that lacks a schema's name."""
+    with served_postgresql() as server:
+        yield server.url
 
 
 def _lock_out(rules: Path) -> None:

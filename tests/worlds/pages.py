@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 DASHBOARD = shipped("dashboard")
 sys.path.insert(0, str(DASHBOARD))
 
-PATIENCE = 60_000
-"""Milliseconds; two busy cores."""
+PATIENCE = 180_000
+"""Milliseconds; two cores that others use as well."""
 STILL = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 """The page, while its script does not run."""
 
@@ -42,7 +41,7 @@ def opened(folder: Path | str, page: str = "overview", /, **query: str) -> AppTe
 
 def drawn(secrets: dict[str, Any], page: str, /, **query: str) -> AppTest:
     """A page of a dashboard that was started like this."""
-    app = AppTest.from_file(DASHBOARD / "navigation.py", default_timeout=60)
+    app = AppTest.from_file(DASHBOARD / "navigation.py", default_timeout=180)
     if page != "overview":
         # Pages are known once the frame was drawn; without a store it draws nothing else.
         app.secrets = {"store": "", "pictures": ""}
@@ -99,10 +98,10 @@ def awaited(url: str, server: subprocess.Popen[bytes]) -> None:
     """Wait until a server that was just started answers."""
     while server.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=60) as answer:
+            with urllib.request.urlopen(url, timeout=30) as answer:
                 if answer.read() == b"ok":
                     return
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # nobody listens yet, or who listens is busy beginning
             continue
     raise AssertionError("the dashboard ended before it answered")
 
