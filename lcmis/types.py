@@ -627,6 +627,42 @@ class LevelRange:
         return str(self.low) if self.low == self.high else f"{self.low}–{self.high}"
 
 
+# ── who looks ────────────────────────────────────────────────────────────────────────────────────
+
+BETWEEN_MEMBERS = " and "
+"""Stands between the names of a panel's members in its id."""
+BETWEEN_REVISIONS = "-and-"
+"""Likewise between their revisions."""
+PANEL, COMPARED = "panel:", "compared:"
+"""How the ids of checkers begin that ask others."""
+
+
+def seats_of(checker_id: str) -> tuple[str, ...]:
+    """The ids of a panel's members in their order; of any other checker its own."""
+    if not checker_id.startswith(PANEL):
+        return (checker_id,)
+    names, _, revisions = checker_id.removeprefix(PANEL).partition("@")
+    both = zip(names.split(BETWEEN_MEMBERS), revisions.split(BETWEEN_REVISIONS), strict=True)
+    return tuple(f"{name}@{revision}" for name, revision in both)
+
+
+def members_of(checker_id: str) -> tuple[str, ...]:
+    """The checkers that look where this one is asked: those of a panel, the one behind a
+    comparison, or itself.
+    """
+    return tuple(
+        one.removeprefix(COMPARED).rpartition("+")[0] if one.startswith(COMPARED) else one
+        for one in seats_of(checker_id)
+    )
+
+
+def share_a_member(one: str, other: str) -> bool:
+    """Whether the same checker looks where either of two is asked: then one cannot certify what
+    the other has found.
+    """
+    return not set(members_of(one)).isdisjoint(members_of(other))
+
+
 # ── what is tried ────────────────────────────────────────────────────────────────────────────────
 
 FIRST_REPAIR_SEED = 2**31

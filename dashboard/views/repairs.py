@@ -16,7 +16,7 @@ from lcmis.export.formats import open_exporter
 from lcmis.export.repaired import repaired_prompt
 from lcmis.findings import RepairFinding, words
 from lcmis.plugins import registry
-from lcmis.types import About
+from lcmis.types import About, share_a_member
 
 MOST_ROWS = 2000  # a table of selectable rows is sent to the browser whole
 MOST_SPELLED = 8  # repairs that are written out below the table
@@ -65,7 +65,7 @@ def _nothing() -> None:
             "pair that fails, and proves what it finds on fresh seeds. This page shows what comes "
             "by itself."
         )
-    elif all(one.guide == facts.checker() for one in nominated):
+    elif all(share_a_member(one.guide, facts.checker()) for one in nominated):
         st.info(
             "This checker guided the search for every repair of this store, so it cannot prove "
             "any. Choose another checker in the sidebar."

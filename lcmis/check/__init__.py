@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lcmis.plugins.optional import likeness_weight_of, reads_synonyms
+from lcmis.plugins.optional import likeness_weight_of, reads_lookalikes, reads_synonyms
 from lcmis.types import (
     NONE_OF_THESE,
     ConceptPair,
@@ -30,20 +30,31 @@ _ABOUT = {
 }
 
 
-def questions_of(pair: ConceptPair, *, synonyms: bool = False) -> tuple[Question, ...]:
+def questions_of(
+    pair: ConceptPair, *, synonyms: bool = False, lookalikes: bool = False
+) -> tuple[Question, ...]:
     """All that is asked of every picture of a pair, the same at every call.
 
     For each side its presence; the whole prompt; and for each side with intruders a forced choice
     between the concept, its intruders and none of these. With ``synonyms``, presences and choices
-    say what else their concepts are called.
+    say what else their concepts are called; with ``lookalikes``, presences name their suspects as
+    options behind the concept.
     """
     presences, choices = [], []
     for side, (present, intruder) in _ABOUT.items():
         suspects = pair.intruders_of(side)
         asked = pair.concept(side)
         other_names = (asked.synonyms,) if synonyms and asked.synonyms else ()
+        listed = suspects[:MAX_INTRUDERS] if lookalikes else ()
+        names = dict.fromkeys((asked.name, *(one.concept.name for one in listed)))
         presences.append(
-            Question(present, asked.name, contrast=_contrast(pair, suspects), synonyms=other_names)
+            Question(
+                present,
+                asked.name,
+                options=tuple(names) if len(names) > 1 else (),
+                contrast=_contrast(pair, suspects),
+                synonyms=other_names,
+            )
         )
         if suspects:
             choices.append(
@@ -57,9 +68,11 @@ def questions_of(pair: ConceptPair, *, synonyms: bool = False) -> tuple[Question
 
 def questions_for(checker: Checker, pair: ConceptPair) -> tuple[Question, ...]:
     """All that one checker is asked of every picture of a pair: :func:`questions_of`, with synonyms
-    where it reads them, and likenesses where it measures them.
+    and look-alikes where it reads them, and likenesses where it measures them.
     """
-    questions = questions_of(pair, synonyms=reads_synonyms(checker))
+    questions = questions_of(
+        pair, synonyms=reads_synonyms(checker), lookalikes=reads_lookalikes(checker)
+    )
     if likeness_weight_of(checker) is None:
         return questions
     likenesses = (one for side in Side for one in likenesses_of(pair, side))

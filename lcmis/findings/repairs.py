@@ -23,6 +23,7 @@ from lcmis.types import (
     Stage,
     Standing,
     Verdict,
+    share_a_member,
 )
 
 
@@ -133,7 +134,7 @@ def find_certificate(
         threshold: Score from which a concept counts as present.
         model: Who drew; the nomination's own model by default.
     """
-    if nomination.guide == checker_id:
+    if share_a_member(nomination.guide, checker_id):
         return None
     facts = _Fresh(store, checker_id, [nomination])
     compared = facts.compared(nomination, model or nomination.model)
@@ -145,7 +146,7 @@ def find_certificate(
 def _certified(
     store: Store, checker_id: str, nominations: Sequence[Nomination], threshold: float
 ) -> list[RepairFinding]:
-    fair = [one for one in nominations if one.guide != checker_id]
+    fair = [one for one in nominations if not share_a_member(one.guide, checker_id)]
     if not fair:
         return []
     facts = _Fresh(store, checker_id, fair)

@@ -8,7 +8,7 @@ from lcmis.judge.anytime import anytime_p
 from lcmis.judge.models import paired_test
 from lcmis.judge.pairs import Picture
 from lcmis.judge.rates import level_range, rate, verdict
-from lcmis.types import Certificate, ConceptPair, Nomination, Verdict
+from lcmis.types import Certificate, ConceptPair, Nomination, Verdict, share_a_member
 
 
 def certificate(
@@ -40,7 +40,7 @@ def certificate(
     Raises:
         ValueError: the guide judges itself, or the numbers of pictures differ.
     """
-    if judge_id == nomination.guide:
+    if share_a_member(judge_id, nomination.guide):
         raise ValueError(f"{judge_id} guided the search, so it cannot certify what was found")
 
     def seen(picture: Picture | None) -> Verdict:

@@ -164,6 +164,14 @@ def reads_synonyms(checker: Checker) -> bool:
     return reads
 
 
+def reads_lookalikes(checker: Checker) -> bool:
+    """``reads_lookalikes``: whether a question for a concept names its suspects too, as options
+    behind the concept itself; else it is asked without them, and keeps its key.
+    """
+    reads: bool = getattr(checker, "reads_lookalikes", False)
+    return reads
+
+
 def likeness_weight_of(checker: Checker) -> float | None:
     """``likeness_weight``: by what the mean of its likenesses is multiplied to be the score that
     papers print; None where it measures none, and is asked for none.

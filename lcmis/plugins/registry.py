@@ -53,6 +53,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "vqascore": "lcmis.check.vqascore:VqaScoreChecker",
         "openai": "lcmis.check.remote:RemoteChecker",
         "detect": "lcmis.check.detector:DetectorChecker",
+        "panel": "lcmis.check.panel:PanelChecker",
+        "compared": "lcmis.check.compared:ComparedChecker",
         "clipscore": "lcmis.check.likeness:ClipScoreChecker",
         "hps": "lcmis.check.preference:PreferenceChecker",
         "pickscore": "lcmis.check.preference:PickScoreChecker",

@@ -25,6 +25,7 @@ from lcmis.types import (
     QuestionKind,
     Stage,
     Standing,
+    share_a_member,
 )
 from lcmis.workers import hire
 from lcmis.workers.studio import Studio, batches
@@ -177,7 +178,7 @@ class Certify:
         known = self.store.nominations()
         if not known:
             raise ConfigError("this store holds no repair to certify: run `lcmis repair` first")
-        fair = [one for one in known if one.guide != self.judge.checker_id]
+        fair = [one for one in known if not share_a_member(one.guide, self.judge.checker_id)]
         if not fair:
             raise ConfigError(
                 f"{self.judge.checker_id} guided every repair in this store, so it cannot certify "

@@ -37,6 +37,7 @@ from lcmis.types import (
     certificate_block,
     content_key,
     key_number,
+    share_a_member,
 )
 from lcmis.workers.studio import Item
 
@@ -156,7 +157,7 @@ class Evolve:
         self.studio = repair.studio
         self.judge = repair.judge
         self.guide = open_checker(settings.score) if settings.score else repair.guide
-        if self.guide.checker_id == self.judge.checker_id:
+        if share_a_member(self.guide.checker_id, self.judge.checker_id):
             raise ConfigError(
                 f"{self.judge.checker_id} judges what is found, so it cannot score the search: "
                 f"name another with --score, or another judge with --checker"

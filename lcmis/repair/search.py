@@ -65,6 +65,7 @@ from lcmis.types import (
     Standing,
     Trial,
     Verdict,
+    share_a_member,
 )
 from lcmis.workers import hire
 from lcmis.workers.orders import Crew
@@ -540,7 +541,7 @@ def _guard(settings: CheckerSettings | None, *others: Checker) -> Checker | None
     if settings is None:
         return None
     guard = open_checker(settings)
-    if guard.checker_id in [other.checker_id for other in others]:
+    if any(share_a_member(guard.checker_id, other.checker_id) for other in others):
         raise ConfigError(
             f"--guard is {guard.checker_id}, which judges or guides: name a checker that does "
             f"neither"
@@ -569,8 +570,14 @@ def _two_checkers(config: AuditSettings) -> tuple[Checker, Checker]:
             f"a repair needs one checker that judges and another that guides the search, but here "
             f"is only {checkers[0].checker_id}: name two with --checker, the judge first"
         )
-    refuse_undecided(checkers[0])
-    return checkers[0], checkers[1]
+    judge, guide = checkers
+    if share_a_member(judge.checker_id, guide.checker_id):
+        raise ConfigError(
+            f"{guide.checker_id} has a part in {judge.checker_id}, and who searches does not "
+            f"judge: name a second checker that has none"
+        )
+    refuse_undecided(judge)
+    return judge, guide
 
 
 def _refuse_guide(repairer: Repairer, guide: Checker) -> None:
