@@ -6,6 +6,7 @@ import dataclasses
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 from worlds.searches import CUP
 
@@ -14,7 +15,7 @@ from lcmis.repair.methods.ways import Experience, Opening, Symptoms, Way, way
 from lcmis.types import Candidate, Concept, Seen, Side, Stage, Trial
 
 PLAIN = CUP.prompt
-NONE = Way(Opening.NONE, False, 0, False, True, True, False, True, False)
+NONE = Way(Opening.NONE, False, 0, False, True, True, False, True, False, "{prompt}")
 """The plain prompt: both concepts by their names."""
 LOOKS = "a small white cup of dark drink with ice"
 
@@ -33,20 +34,31 @@ def but(**told: object) -> Way:
     [
         (partial(built, PLAIN), NONE),
         (partial(built, PLAIN, without="glass"), but(keeps_away=True)),
-        (partial(built, "tea cup", lost=Side.A), but(plain=False, other_named=False)),
-        (partial(built, "tea cup", lost=Side.B), but(plain=False, lost_named=False)),
+        (
+            partial(built, "tea cup", lost=Side.A),
+            but(plain=False, other_named=False, frame="{lost}"),
+        ),
+        (
+            partial(built, "tea cup", lost=Side.B),
+            but(plain=False, lost_named=False, frame="{other}"),
+        ),
         (
             partial(built, "a tea cup, a small white cup"),
-            but(plain=False, lost_described=True, other_named=False),
+            but(plain=False, lost_described=True, other_named=False, frame="{lost}, {lost}"),
         ),
         (
             partial(built, "iced coke, dark drink with ice"),
-            but(plain=False, lost_named=False, other_described=True),
+            but(plain=False, lost_named=False, other_described=True, frame="{other}, {other}"),
         ),
         (
             partial(built, LOOKS),
-            Way(Opening.NONE, False, 0, False, False, False, True, False, True),
+            Way(Opening.NONE, False, 0, False, False, False, True, False, True, "{prompt}"),
         ),
+        (
+            partial(built, "a teacup of iced coke"),
+            but(plain=False, lost_named=False, frame="{lost}'s synonym of {other}"),
+        ),
+        (partial(built, f"{PLAIN} on a table"), but(frame="{prompt} on a table")),
         (partial(built, ("a tea cup", 0.25), PLAIN), but(opening=Opening.LOST, opens_for=-2)),
         (
             partial(built, ("a tea cup", 0.25), PLAIN, lost=Side.B),
@@ -83,28 +95,31 @@ def test_what_nobody_described_is_not_described():
 
 
 def test_ways_share_what_a_pair_has_in_common_and_what_is_built_alike():
-    pair, kind, opened, said = ways.PAIR, ways.KIND, ways.OPENED, ways.SAID
-    everything = pair + kind + opened + sum(said)
+    both = ways.SAID_LOST + ways.SAID_BOTH
+    rest = ways.SAID_OTHER + ways.SAID_BOTH
+    words = ways.FRAME + ways.SAID_LOST + ways.SAID_OTHER + ways.SAID_BOTH + ways.KEPT_AWAY
+    everything = ways.PAIR + ways.KIND + words
     assert ways.shared(NONE, NONE) == pytest.approx(everything)
     for one, lacking in (
-        (but(keeps_away=True), said[2]),
-        (but(lost_named=False), said[0]),
-        (but(lost_described=True), said[0]),
-        (but(other_named=False), said[1]),
-        (but(other_described=True), said[1]),
+        (but(keeps_away=True), ways.KEPT_AWAY),
+        (but(frame="{other}"), ways.FRAME),
+        (but(lost_named=False), both),
+        (but(lost_described=True), both),
+        (but(other_named=False), rest),
+        (but(other_described=True), rest),
         (but(plain=False), 0.0),
     ):
         assert ways.shared(NONE, one) == pytest.approx(everything - lacking)
         assert ways.shared(one, NONE) == pytest.approx(everything - lacking)
     early = but(opening=Opening.LOST, opens_for=-4)
-    assert ways.shared(NONE, early) == pytest.approx(pair)
+    assert ways.shared(NONE, early) == pytest.approx(everything - ways.KIND)
+    assert ways.shared(early, early) == pytest.approx(everything + ways.OPENED)
     late = dataclasses.replace(early, opens_for=-1)
-    bell = math.exp(-9 / 4)
-    assert ways.shared(early, late) == pytest.approx(everything - opened * (1 - bell))
+    assert ways.shared(early, late) == pytest.approx(everything + ways.OPENED * math.exp(-9 / 4))
     by_looks = dataclasses.replace(early, opens_by_looks=True)
-    assert ways.shared(early, by_looks) == pytest.approx(everything - opened / 2)
+    assert ways.shared(early, by_looks) == pytest.approx(everything + ways.OPENED / 2)
     other = dataclasses.replace(early, opening=Opening.OTHER)
-    assert ways.shared(early, other) == pytest.approx(everything - opened)
+    assert ways.shared(early, other) == pytest.approx(everything)
 
 
 def trial(words: str, *scores: tuple[int, float | None]) -> Trial:
@@ -112,26 +127,34 @@ def trial(words: str, *scores: tuple[int, float | None]) -> Trial:
     return Trial(CUP.key, "m@1", "toy", "clip:g@1", Candidate((Stage(words),)), seen)
 
 
-def test_experience_shrinks_from_all_ways_to_this_one_to_what_was_seen():
+def test_experience_is_one_normal_distribution_conditioned_on_all_that_was_seen():
     told, here, there = Experience(), Symptoms(Side.A, True), Symptoms(Side.A, False)
-    assert told.share("m", here, NONE) is None
+    asked = [Candidate((Stage(PLAIN),)), Candidate((Stage("a tea cup"),))]
+    mean, covariance = told.chances("m", CUP, here, asked)
+    assert mean == pytest.approx([ways.EXPECTED] * 2)
+    known = [NONE, way(CUP, Side.A, asked[1])]
+    own = np.array([[ways.shared(one, two) for two in known] for one in known])
+    same = ways.SAME * np.eye(2)
+    assert covariance == pytest.approx(own + same + ways.OWN * np.eye(2))
     told.learn("m", CUP, here, [trial(PLAIN, (1, None))], 0.5)
-    assert told.share("m", here, NONE) is None
-    # a seed that was seen twice counts once, and what was seen last of it
-    trials = [
-        trial(PLAIN, (1, 0.5), (2, 0.1), (3, 0.4), (4, None)),
-        trial(PLAIN, (3, 0.6), (5, 0.2)),
-        trial(LOOKS, (1, 0.9)),
-    ]
+    assert told.chances("m", CUP, here, asked)[0] == pytest.approx(mean)
+    # a seed that was seen twice counts once, as it was seen last: two of four are right
+    trials = [trial(PLAIN, (1, 0.5), (2, 0.1), (3, 0.4)), trial(PLAIN, (3, 0.6), (5, 0.2))]
     told.learn("m", CUP, here, trials, 0.5)
     told.learn("n", CUP, there, [trial(PLAIN, (1, 0.9))], 0.5)
-    far, belief = ways.ELSEWHERE, ways.BELIEF
-    everything = (1 + 0.5 + 1 + far * 1) / (2 + 2 + far)
-    anyway = (0.5 + far * 1 + belief * everything) / (1 + far + belief)
-    assert told.share("m", here, NONE) == pytest.approx((0.5 + belief * anyway) / (1 + belief))
-    elsewhere = (far * 1 + belief * anyway) / (far + belief)
-    assert told.share("m", there, NONE) == pytest.approx(elsewhere)
-    never = but(keeps_away=True)
-    assert told.share("m", here, never) == pytest.approx(everything)
-    stranger = (1 + far * 2.5) / (2 + far * 3)
-    assert told.share("x", here, never) == pytest.approx(stranger)
+    seen = [("m", here, 2 / 4, 4), ("n", there, 1.0, 1)]
+    common = ways.ALIKE * own[0, 0] + ways.SAME
+    for model, symptoms in (("m", here), ("x", there)):
+        near = [
+            (1.0 if name == model else ways.ELSEWHERE) * (1.0 if sick == symptoms else ways.UNLIKE)
+            for name, sick, *_ in seen
+        ]
+        noise = [(1 - ways.ALIKE) * own[0, 0] + ways.OWN + ways.NOISE / n for *_, n in seen]
+        between = ways.ELSEWHERE * ways.UNLIKE
+        among = common * np.array([[1, between], [between, 1]]) + np.diag(noise)
+        across = np.outer(ways.ALIKE * own[:, 0] + ways.SAME * np.array([1, 0]), near)
+        off = np.array([share for _, _, share, _ in seen]) - ways.EXPECTED
+        mean, covariance = told.chances(model, CUP, symptoms, asked)
+        assert mean == pytest.approx(ways.EXPECTED + across @ np.linalg.inv(among) @ off)
+        before = own + same + ways.OWN * np.eye(2)
+        assert covariance == pytest.approx(before - across @ np.linalg.inv(among) @ across.T)
