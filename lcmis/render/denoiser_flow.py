@@ -79,7 +79,7 @@ class Reader:
             return self.encoder(tokens, output_hidden_states=True)
 
 
-class Heard(NamedTuple):
+class Conditioning(NamedTuple):
     """What a transformer is told of texts."""
 
     sequence: torch.Tensor
@@ -252,13 +252,13 @@ class FlowDenoiser(PipelineDenoiser):
         long = [pad(part, (0, 0, 0, self._reads - part.shape[1])) for part in parts]
         return torch.cat([*long, summary[:, None].expand(-1, self._reads, -1)], dim=-1)
 
-    def _heard(self, embeddings: torch.Tensor) -> Heard:
+    def _heard(self, embeddings: torch.Tensor) -> Conditioning:
         """What :meth:`_contextual` put together, taken apart again."""
         widths = [one.table.embedding_dim for one in self._told]
         *states, summary = embeddings.split([*widths, embeddings.shape[-1] - sum(widths)], dim=-1)
         cut = [state[:, : one.reads] for state, one in zip(states, self._told, strict=True)]
         kind = self._network.dtype
-        return Heard(self._sequence(cut).to(kind), summary.mean(1).to(kind))
+        return Conditioning(self._sequence(cut).to(kind), summary.mean(1).to(kind))
 
     def _places(self, prompt: str, start: int, end: int) -> list[int]:
         found, before = [], 0

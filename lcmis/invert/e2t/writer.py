@@ -92,8 +92,8 @@ class EmbeddingToText:
         """
         if not self.corrects:
             raise InversionError(
-                f"{self.writer_id} has no corrector: train one with python -m lcmis.teacup.train "
-                f"corrector"
+                f"{self.writer_id} has no corrector, so its first texts stand: docs/repair.md says "
+                f"how one is trained"
             )
         self._refuse_others(embeddings)
         if not texts:
