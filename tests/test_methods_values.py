@@ -514,6 +514,11 @@ def test_the_end_of_a_budget_is_for_the_likeliest_few():
     assert race.pictures >= 60
     few = set(np.argsort(-mean, kind="stable")[:3].tolist())
     assert {arm for _ in range(20) for arm in race.batch()} <= few
+    hopeless = portfolio._Race(portfolio.Portfolio(), race._case)
+    hopeless.join(rewrite.candidates(CASE))
+    for arm in range(len(hopeless.pool)):
+        hopeless.learn(arm, 5, 0, 5)
+    assert len({arm for _ in range(20) for arm in hopeless.batch()}) > 3, "nothing to choose yet"
 
 
 def test_a_race_is_settled_when_the_leader_has_been_seen_and_is_surely_near_the_best():

@@ -249,7 +249,7 @@ def test_a_text_model_that_says_nothing_of_use_is_a_failure_and_the_repair_goes_
     audited, method, reply
 ):
     config = audited("shy")
-    result = repair(config, method=method, text_model=TextModelSettings("says", reply), budget=96)
+    result = repair(config, method=method, text_model=TextModelSettings("says", reply), budget=60)
     assert result.failures == len(PAIRS)
     assert all(said.strip() for _, said in failures(config))
     if method == "portfolio":

@@ -59,7 +59,8 @@ class Portfolio:
             what one finds is seldom right more often, and it may take minutes.
         patience: share of the budget after which inversions join.
         at_once: most pictures that are asked for before the chances are looked at again.
-        finishing: share of the budget after which only the likeliest few are drawn.
+        finishing: share of the budget after which only the likeliest few are drawn, once any
+            candidate was right.
     """
 
     confidence: float = 0.95
@@ -159,10 +160,11 @@ class _Race:
 
     def _raced(self, count: int) -> list[int]:
         """Candidates that may be the best; of the likeliest few alone where the budget is nearly
-        spent, so that the one that is chosen has been seen often enough.
+        spent, so that the one that is chosen has been seen often enough; where none was ever right
+        there is nothing to choose.
         """
         mean = np.where(self._open, self._chances()[0], -np.inf)
-        late = self.pictures >= self._rules.finishing * self._case.budget
+        late = self.pictures >= self._rules.finishing * self._case.budget and self._right.any()
         few = LAST if late else int(self._open.sum())
         behind = np.argsort(-mean, kind="stable")[few:]
         picked = []
