@@ -236,7 +236,9 @@ def test_a_repair_is_chosen_taken_away_and_read(
         found = findings.find_repairs(store, JUDGE)[0]
     assert taken["pair"] == COKE.key
     assert taken["prompt"] == SHOUT
-    assert taken["stages"][0] == {"prompt": "a small cup", "denoising_end": 0.4}
+    stage = {"prompt": "a small cup", "denoising_end": 0.4}
+    plain = {"weight": 1.0, "beside": [], "excited": [], "refiner": ""}
+    assert taken["stages"][0] == {**stage, **plain}
     assert taken["certificate"] == repaired_prompt(found).summary()
     assert taken["seeds"] == list(found.certificate.seeds)
 
