@@ -335,7 +335,7 @@ def test_texts_are_corrected_in_a_batch_as_alone(reader, corrected):
 def test_a_writer_without_a_corrector_says_how_one_is_trained(reader, folder):
     writer = EmbeddingToText(str(folder))
     assert not writer.corrects
-    with pytest.raises(InversionError, match="train corrector"):
+    with pytest.raises(InversionError, match="says how one is trained"):
         writer.correct(reader.read(["a"]), reader.read(["a"]), ["a"])
 
 

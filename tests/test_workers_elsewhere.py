@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import threading
+import time
 from concurrent.futures import wait
 
 import pytest
@@ -24,7 +25,7 @@ from lcmis.plugins.settings import (
     WorkersSettings,
 )
 from lcmis.propose.catalogue import to_toml
-from lcmis.store import Store
+from lcmis.store import Store, images
 from lcmis.workers import hand, ray
 from lcmis.workers.hand import Hand
 
@@ -161,6 +162,35 @@ def test_an_order_that_nobody_survives_fails_and_all_else_is_made(config, thread
         assert all("workers died over it" in item.sentence for item in store.failures())
     named(monkeypatch, ToyModel)
     assert run(config(**four))[0].drawn == 4
+
+
+def test_an_order_that_lies_before_a_deadly_one_is_not_blamed_for_it(config, threads, monkeypatch):
+    deaths: list[str] = []
+    written = images.PictureFolder._write_whole
+
+    class Deadly(ToyModel):
+        def generate(self, specs):
+            if specs[0].prompt == PAIRS[1].prompt:
+                own = threading.current_thread().name.rpartition("_")[0]
+                next(a for a in threads.actors if a._hand._thread_name_prefix == own).die()
+                deaths.append(own)
+            return super().generate(specs)
+
+    def late(*args):
+        """A file that is whole when the order behind it has killed its worker, if that begins."""
+        before, until = len(deaths), time.monotonic() + 0.5
+        while len(deaths) == before and time.monotonic() < until:
+            time.sleep(0.01)
+        return written(*args)
+
+    named(monkeypatch, Deadly)
+    monkeypatch.setattr(images.PictureFolder, "_write_whole", late)
+    four = {
+        "models": (ModelSettings("toy", batch_size=4),),
+        "stopping": StoppingSettings(rule="fixed", cap=4),
+    }
+    result, _ = run(config(count=1, **four))
+    assert (result.failures, result.drawn) == (4, 8)
 
 
 def test_a_worker_that_keeps_failing_is_named_and_left_out(config, threads, monkeypatch):

@@ -68,13 +68,15 @@ class _Worker:
     pictures: int = 0
     seconds: float | None = None
     """That an order takes, as seen of the last ones."""
+    is_alone: bool = False
+    """With an order over which another may have died: what lay beside it would be blamed too."""
 
     def __str__(self) -> str:
         return f"{self.name} on {self.node or 'no node yet'}"
 
     @property
     def has_room(self) -> bool:
-        return self.is_ready and len(self.orders) < self.depth
+        return self.is_ready and not self.is_alone and len(self.orders) < self.depth
 
     @property
     def depth(self) -> int:
@@ -86,7 +88,7 @@ class _Worker:
 
     @property
     def runs_low(self) -> bool:
-        return self.is_ready and len(self.orders) < LEAST_IN_HAND
+        return self.is_ready and not self.is_alone and len(self.orders) < LEAST_IN_HAND
 
     @property
     def activity(self) -> str:
@@ -369,8 +371,13 @@ class Ray:
             self._send(self._chosen, order)
             return
         able = [one for one in self._workers() if one.has_room and _can(one, order)]
+        is_suspect = self._lost[id(order)] > 0
+        if is_suspect:
+            able = [one for one in able if not one.orders]
         if able:
-            self._send(min(able, key=lambda one: len(one.orders)), order)
+            worker = min(able, key=lambda one: len(one.orders))
+            worker.is_alone = is_suspect
+            self._send(worker, order)
         else:
             self._again.append(order)
 
@@ -485,6 +492,7 @@ class Ray:
         if isinstance(said, Trouble):
             raise ConfigError(f"{worker}: {said.sentence}")
         worker.deaths = 0
+        worker.is_alone = False
         worker.took(said.seconds)
         worker.pictures += len(said.painted)
         self._lost.pop(id(order), None)
@@ -561,7 +569,7 @@ class Ray:
                 reports.append(_failed(order, f"{LOSSES} workers died over it; the last: {why}"))
         worker.orders.clear()
         worker.greeting = None
-        worker.is_ready = False
+        worker.is_ready = worker.is_alone = False
         self._since = time.monotonic()
         if worker.deaths < DEATHS:
             self._troubles.append((worker.name, f"it died, and another took its place: {why}"))
