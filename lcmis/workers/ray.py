@@ -370,10 +370,12 @@ class Ray:
         if isinstance(order, DrawOrder) and self._chosen is not None and self._chosen.has_room:
             self._send(self._chosen, order)
             return
-        able = [one for one in self._workers() if one.has_room and _can(one, order)]
         is_suspect = self._lost[id(order)] > 0
-        if is_suspect:
-            able = [one for one in able if not one.orders]
+        able = [
+            one
+            for one in self._workers()
+            if one.has_room and _can(one, order) and not (is_suspect and one.orders)
+        ]
         if able:
             worker = min(able, key=lambda one: len(one.orders))
             worker.is_alone = is_suspect

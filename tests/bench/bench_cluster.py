@@ -28,7 +28,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench_workers import facts, facts_of, left_over, pairs
 from worlds.clustered import TESTS, installed_at
-from worlds.facts import Server, served_postgresql
+from worlds.facts import Server, in_schema, served_postgresql
 
 from lcmis.audit.run import Audit
 from lcmis.errors import LcmisError
@@ -140,7 +140,7 @@ class Rounds:
 
     folder: Path
     nodes: Nodes
-    server: Server | None
+    server: Server
     killed: Counter[str] = field(default_factory=Counter)
     said: Counter[str] = field(default_factory=Counter)
     dice: random.Random = field(default_factory=lambda: random.Random(3))
@@ -150,14 +150,9 @@ class Rounds:
         place = self.folder / f"round-{number}"
         place.mkdir()
         where = {"path_or_url": str(place / "store")}
-        if self.server is not None and number % 2:
-            schema = f"round{number}"
-            with self._connected() as connection:
-                connection.execute(f"CREATE SCHEMA {schema}")
-            where = {
-                "path_or_url": self.server.url.format(schema),
-                "pictures": str(place / "pictures"),
-            }
+        if number % 2:
+            address = in_schema(self.server.url, place)
+            where = {"path_or_url": address, "pictures": str(place / "pictures")}
         for _ in range(3):
             self._disturb(place, count, where)
         self.nodes.restore()
@@ -167,13 +162,6 @@ class Rounds:
         usual = ("pictures/", "logs/", "settled-")  # beside pictures where facts are on a server
         left = [one for one in left_over(place) if not one.startswith(usual)]
         assert not left, left
-
-    def _connected(self) -> Any:
-        import psycopg
-
-        assert self.server is not None
-        host = self.server.url.partition("host=")[2].partition("&")[0]
-        return psycopg.connect(f"host={host} user=lcmis dbname=postgres", autocommit=True)
 
     def _disturb(self, place: Path, count: int, where: dict[str, str]) -> None:
         """One command, until it ends or is killed; whatever is hit meanwhile."""
@@ -185,17 +173,19 @@ class Rounds:
                 *(f"--{name.replace('_', '-')}={value}" for name, value in where.items()),
             ],
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         ) as child:
             until = time.monotonic() + PATIENCE_SECONDS
-            while child.poll() is None and time.monotonic() < until:
+            while child.poll() is None:
+                assert time.monotonic() < until, "it hangs"
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.wait(self.dice.uniform(2, 12))
                     break
                 self._hit(child, is_remote="pictures" in where)
-            assert child.poll() is not None or child.wait(60) is not None, "it hangs"
-            assert child.stdout is not None
-            self.said.update(line.strip()[:90] for line in child.stdout)
+            said, troubles = child.communicate()
+        self.said.update(line.strip()[:90] for line in said.splitlines())
+        assert "Traceback" not in troubles, troubles
         # 1: Ray itself ends a command that joins by a node which is just lost
         assert child.returncode in (0, 1, 2, -signal.SIGKILL), child.returncode
 
@@ -213,7 +203,6 @@ class Rounds:
         if what == "database":
             if not is_remote:
                 return
-            assert self.server is not None
             self.server.crash()
             self.server.start()
         self.killed[what] += 1
@@ -221,8 +210,7 @@ class Rounds:
 
 def kills(folder: Path, nodes: Nodes, wanted: int, count: int) -> None:
     audit(folder / "whole", None, count, 0)
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(served_postgresql())
+    with served_postgresql() as server:
         rounds, number = Rounds(folder, nodes, server), 0
         while rounds.killed.total() < wanted:
             rounds.play(number, count)

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
@@ -30,6 +31,9 @@ from lcmis.types import (
     Side,
     Stage,
 )
+
+if TYPE_CHECKING:
+    import psycopg
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,18 +171,16 @@ def locked(postgresql: str, tmp_path: Path) -> tuple[str, str]:
     """The folder of a server's socket, and a fresh database there that asks :data:`LOCKED` for
     :data:`PASSWORD`.
     """
-    import psycopg
     from psycopg import sql
 
-    host = postgresql.partition("host=")[2].partition("&")[0]
     name = f"t{uuid.uuid5(uuid.NAMESPACE_OID, str(tmp_path)).hex}"
     owner, word = sql.Identifier(LOCKED), sql.Literal(PASSWORD)
-    with psycopg.connect(f"host={host} user=lcmis dbname=postgres", autocommit=True) as server:
+    with connected(postgresql) as server:
         if not server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [LOCKED]).fetchone():
             server.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(owner, word))
         made = sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), owner)
         server.execute(made)
-    return host, name
+    return socket_of(postgresql), name
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -187,13 +189,27 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str | Pat
     if request.param == "sqlite":
         return {"path_or_url": tmp_path / "audit"}
     url: str = request.getfixturevalue("postgresql")
+    return {"path_or_url": in_schema(url, tmp_path), "pictures": tmp_path / "pictures"}
+
+
+def in_schema(url: str, folder: Path) -> str:
+    """The URL of a new schema of a server, named after a folder."""
+    name = f"t{uuid.uuid5(uuid.NAMESPACE_OID, str(folder)).hex}"
+    with connected(url) as server:
+        server.execute(f"CREATE SCHEMA {name}")  # a database each would take a second to delete
+    return url.format(name)
+
+
+def connected(url: str) -> psycopg.Connection:
+    """With a throw-away server, whatever its schema."""
     import psycopg
 
-    name = f"t{uuid.uuid5(uuid.NAMESPACE_OID, str(tmp_path)).hex}"
-    host = url.partition("host=")[2].partition("&")[0]
-    with psycopg.connect(f"host={host} user=lcmis dbname=postgres", autocommit=True) as server:
-        server.execute(f"CREATE SCHEMA {name}")  # a database each would take a second to delete
-    return {"path_or_url": url.format(name), "pictures": tmp_path / "pictures"}
+    return psycopg.connect(f"host={socket_of(url)} user=lcmis dbname=postgres", autocommit=True)
+
+
+def socket_of(url: str) -> str:
+    """The folder of its socket."""
+    return url.partition("host=")[2].partition("&")[0]
 
 
 @pytest.fixture
