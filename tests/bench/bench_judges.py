@@ -59,7 +59,7 @@ AUDITED = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class BeforeAndAfter:
     """A pair's pictures before and after, seed by seed, with what the oracle reads."""
 
     pair: ConceptPair
@@ -95,7 +95,7 @@ def main() -> None:
         print(row(way, trials), flush=True)
 
 
-def drawn(painter: Painter, oracle: Oracle, model: str, num_seeds: int) -> Iterator[Trial]:
+def drawn(painter: Painter, oracle: Oracle, model: str, num_seeds: int) -> Iterator[BeforeAndAfter]:
     """Pairs that fail, in an order drawn by lot; candidates of four kinds take turns."""
     audit = AuditSettings(
         models=(ModelSettings(model),),
@@ -121,7 +121,9 @@ def drawn(painter: Painter, oracle: Oracle, model: str, num_seeds: int) -> Itera
         orders += [Order(candidate, seed) for seed in seeds]
         more = painted(painter, orders)
         before, after = first + more[: num_seeds - 2], more[num_seeds - 2 :]
-        yield Trial(catalogue[str(pair)], before, after, oracle.classify([*before, *after]))
+        yield BeforeAndAfter(
+            catalogue[str(pair)], before, after, oracle.classify([*before, *after])
+        )
 
 
 def painted(painter: Painter, orders: Sequence[Order]) -> list[Image.Image]:
@@ -148,7 +150,7 @@ HEADER = (
 )
 
 
-def row(way: str, trials: Sequence[Trial]) -> str:
+def row(way: str, trials: Sequence[BeforeAndAfter]) -> str:
     """One checker's line: agreement with the oracle, of what it judged."""
     kind, _, name = way.partition(":")
     checker = open_checker(CheckerSettings(kind, name, device="cpu"))
