@@ -349,6 +349,8 @@ def test_what_was_asked_can_be_shown_for_every_member_and_every_look_alike():
     assert members_of(both) == (judge, guard)
     said = asked_by(both, presence)
     assert said == (*asked_by(judge, presence), *asked_by(guard, presence))
+    choice = questions_of(PAIR)[-1]
+    assert asked_by(both, choice) == asked_by(judge, choice) != ()
 
 
 def test_both_are_kinds_that_a_person_can_name():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TYPE_CHECKING
 
 from lcmis.check.pictures import abstain, options_of
@@ -86,8 +86,13 @@ class PanelChecker:
 
     @staticmethod
     def asked(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
-        """What each member is asked; as :func:`lcmis.plugins.opening.asked_by` has it."""
-        return tuple(said for member in seats_of(checker_id) for said in asked_by(member, question))
+        """What each member is asked, or a choice the first that says how it would be; as
+        :func:`lcmis.plugins.opening.asked_by` has it.
+        """
+        each = (asked_by(member, question) for member in seats_of(checker_id))
+        if question.kind.is_choice:
+            return next(filter(None, each), ())
+        return tuple(chain.from_iterable(each))
 
     def takes(self, question: Question) -> bool:
         """A choice that one member takes, and whatever else all of them take."""
