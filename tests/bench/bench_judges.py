@@ -1,6 +1,6 @@
 """How often each way of asking says what the oracle says: of a picture, and of a certificate.
 
-``python tests/bench/bench_judges.py --pairs 12`` draws pairs of ``teacup-narrow`` that no first
+``python tests/bench/bench_judges.py --pairs 7`` draws pairs of ``teacup-narrow`` that no first
 audit has: the plain prompt, and other words or stages, on the same fresh seeds. The oracle, which
 knows what a picture of the miniature world shows, reads every picture; so do the checkers. A
 certificate is the paired test of a pair's pictures before and after, significant or not. Pictures
@@ -77,7 +77,7 @@ class BeforeAndAfter:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pairs", type=int, default=12, help="that fail by the plain prompt")
+    parser.add_argument("--pairs", type=int, default=7, help="that fail by the plain prompt")
     parser.add_argument("--seeds", type=int, default=12, help="pictures before, and after")
     parser.add_argument("--ways", nargs="*", default=WAYS, help="checkers, as -c takes them")
     parser.add_argument("--model", default="teacup-narrow")
