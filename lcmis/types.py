@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -635,6 +635,12 @@ BETWEEN_REVISIONS = "-and-"
 """Likewise between their revisions."""
 PANEL, COMPARED = "panel:", "compared:"
 """How the ids of checkers begin that ask others."""
+
+
+def panel_id(members: Sequence[str]) -> str:
+    """The id of a panel of checkers with these ids: all names, then all revisions."""
+    names, revisions = zip(*(one.split("@", 1) for one in members), strict=True)
+    return f"{PANEL}{BETWEEN_MEMBERS.join(names)}@{BETWEEN_REVISIONS.join(revisions)}"
 
 
 def seats_of(checker_id: str) -> tuple[str, ...]:

@@ -1,7 +1,10 @@
 """Asking better: a panel that votes, and a concept weighed against its look-alikes."""
 
+import dataclasses
+
 import pytest
 from PIL import Image
+from worlds.facts import make_pair
 
 from lcmis.check import questions_for, questions_of
 from lcmis.check.compared import ComparedChecker
@@ -20,29 +23,16 @@ from lcmis.types import (
     Box,
     Candidate,
     Concept,
-    ConceptPair,
-    Intruder,
     Nomination,
     Question,
     QuestionKind,
-    Side,
     Stage,
     members_of,
     share_a_member,
 )
 
-CUP, GLASS = Concept("tea cup"), Concept("glass", synonyms=("tumbler",))
-COKE, TEA = Concept("iced coke"), Concept("hot tea")
-PAIR = ConceptPair(
-    CUP,
-    COKE,
-    "a tea cup of iced coke",
-    intruders=(
-        Intruder(GLASS, Side.A, "a glass of iced coke"),
-        Intruder(Concept("mug"), Side.A, "a mug of iced coke"),
-        Intruder(TEA, Side.B, "a tea cup of hot tea"),
-    ),
-)
+PAIR = make_pair()
+NAMED = dataclasses.replace(PAIR, a=Concept("tea cup", synonyms=("teacup",)))
 GREY = Image.new("RGB", (8, 8), (128, 128, 128))
 PRESENT = QuestionKind.A_PRESENT
 
@@ -199,10 +189,7 @@ def test_the_last_revision_may_come_apart_from_the_name_as_a_flag_has_it():
 
 def test_each_member_of_a_panel_reads_what_it_reads_alone():
     ours = panel("reads-all:tea cup=1", "compared:fixed:tea cup=1,y=0", "fixed:tea cup=1,x=0")
-    pair = ConceptPair(
-        Concept("tea cup", synonyms=("teacup",)), COKE, PAIR.prompt, intruders=PAIR.intruders
-    )
-    presence = questions_for(ours, pair)[0]
+    presence = questions_for(ours, NAMED)[0]
     assert presence.options == ("tea cup", "glass", "mug")
     assert presence.synonyms == (("teacup",),)
     ours.score([GREY], [presence])
@@ -268,7 +255,7 @@ def test_the_weight_of_neither_may_be_set_and_is_part_of_the_id():
 
 def test_without_suspects_the_checkers_own_answer_stands():
     ours = compared("fixed:tea cup=0.3")
-    lonely = ConceptPair(CUP, COKE, PAIR.prompt)
+    lonely = dataclasses.replace(PAIR, intruders=())
     ((answer,),) = ours.score([GREY], [questions_for(ours, lonely)[0]])
     assert answer.value == 0.3
 
@@ -279,10 +266,10 @@ def test_a_silence_about_a_look_alike_is_one_of_the_comparison():
 
 def test_questions_name_look_alikes_only_to_who_reads_them():
     ours, plain = compared("fixed:tea cup=1"), open_checker(CheckerSettings("fixed", "x=1"))
-    assert questions_for(plain, PAIR) == questions_of(PAIR)
-    a, b, *rest = questions_for(ours, PAIR)
+    assert questions_for(plain, NAMED) == questions_of(NAMED)
+    a, b, *rest = questions_for(ours, NAMED)
     assert (a.options, b.options) == (("tea cup", "glass", "mug"), ("iced coke", "hot tea"))
-    assert tuple(rest) == questions_of(PAIR)[2:]
+    assert tuple(rest) == questions_of(NAMED)[2:]
     assert NONE_OF_THESE not in a.options
 
 
@@ -362,6 +349,8 @@ def test_what_was_asked_can_be_shown_for_every_member_and_every_look_alike():
     assert members_of(both) == (judge, guard)
     said = asked_by(both, presence)
     assert said == (*asked_by(judge, presence), *asked_by(guard, presence))
+    choice = questions_of(PAIR)[-1]
+    assert asked_by(both, choice) == asked_by(judge, choice) != ()
 
 
 def test_both_are_kinds_that_a_person_can_name():

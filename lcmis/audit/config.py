@@ -25,6 +25,7 @@ from lcmis.plugins.settings import (
     StoppingSettings,
     TextModelSettings,
     WorkersSettings,
+    checker_named,
 )
 from lcmis.types import FIRST_REPAIR_SEED, Adapter, Embedding
 
@@ -191,12 +192,7 @@ def kind_and_name(text: str) -> dict[str, Any]:
 
 def checker_settings(text: str) -> CheckerSettings:
     """Read the short form ``kind``, ``kind:name`` or ``kind:name@revision``."""
-    kind, _, rest = text.partition(":")
-    name, at, revision = rest.rpartition("@")
-    read = CheckerSettings(kind, rest)
-    if at and name:  # some services' names begin with one
-        read = CheckerSettings(kind, name, revision=revision)
-    return reachable_checker(read)
+    return reachable_checker(checker_named(text))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lcmis.check.pictures import abstain
+from lcmis.check.pictures import abstain, options_of
 from lcmis.errors import ConfigError
 from lcmis.plugins import registry
 from lcmis.plugins.opening import asked_by, open_checker
@@ -21,7 +21,7 @@ from lcmis.plugins.optional import (
 )
 from lcmis.plugins.protocols import AsksService
 from lcmis.plugins.settings import CheckerSettings
-from lcmis.types import Answer, Question, QuestionKind, members_of
+from lcmis.types import COMPARED, Answer, Question, QuestionKind, members_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,7 +85,7 @@ class ComparedChecker:
                 f"{inner} is not asked of single concepts, so there is nothing to compare: name it "
                 f"without compared:"
             )
-        self.checker_id = f"compared:{inner}{MARK}{self.none_below:g}"
+        self.checker_id = f"{COMPARED}{inner}{MARK}{self.none_below:g}"
         self.reads_synonyms = reads_synonyms(self._checker)
         self.may_be_spread = may_be_spread(self._checker)
 
@@ -110,15 +110,12 @@ class ComparedChecker:
             ConfigError: the weights cannot be loaded, or memory does not suffice.
             CheckError: the model cannot take the pictures in.
         """
-        rows = [
-            (image, one)
-            for image, question in zip(images, questions, strict=True)
-            for one in _questions(question)
-        ]
+        asked = [_questions(question) for question in questions]
+        rows = [(image, one) for image, some in zip(images, asked, strict=True) for one in some]
         said = iter(self._checker.score([image for image, _ in rows], [one for _, one in rows]))
         return [
-            self._weighed(question, [next(said) for _ in _questions(question)])
-            for question in questions
+            self._weighed(question, [next(said) for _ in some])
+            for question, some in zip(questions, asked, strict=True)
         ]
 
     def _weighed(
@@ -127,16 +124,13 @@ class ComparedChecker:
         if len(heard) == 1 or not heard[0]:
             return heard[0]
         answers = [one[0] for one in heard]
-        asked, mass = answers[0], min(one.mass for one in answers)
-        likest = 0.0
+        mass = min(one.mass for one in answers)
         for name, one in zip(question.options, answers, strict=True):
             if one.value is None:
-                return abstain(("",), f"{name}: {one.reason}", mass)
-            if one is not asked:
-                likest = max(likest, one.value)
-        assert asked.value is not None
-        share = asked.value / (asked.value + likest + self.none_below)
-        return (Answer(share, mass=mass, box=asked.box),)
+                return abstain(options_of(question), f"{name}: {one.reason}", mass)
+        value, *others = (one.value for one in answers if one.value is not None)
+        share = value / (value + max(others) + self.none_below)
+        return (Answer(share, mass=mass, box=answers[0].box),)
 
     @property
     def way(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TYPE_CHECKING
 
 from lcmis.check.pictures import abstain, options_of
@@ -20,13 +20,14 @@ from lcmis.plugins.optional import (
     way_of,
 )
 from lcmis.plugins.protocols import AsksService, Checker
-from lcmis.plugins.settings import CheckerSettings
+from lcmis.plugins.settings import CheckerSettings, checker_named
 from lcmis.types import (
     BETWEEN_MEMBERS,
     BETWEEN_REVISIONS,
     Answer,
     Question,
     QuestionKind,
+    panel_id,
     seats_of,
     share_a_member,
 )
@@ -77,10 +78,7 @@ class PanelChecker:
             )
         for member in self._members:
             _refuse(member)
-        parts = [one.partition("@") for one in ids]
-        names = BETWEEN_MEMBERS.join(name for name, _, _ in parts)
-        revisions = BETWEEN_REVISIONS.join(revision for _, _, revision in parts)
-        self.checker_id = f"panel:{names}@{revisions}"
+        self.checker_id = panel_id(ids)
         self.reads_synonyms = any(map(reads_synonyms, self._members))
         """As :func:`lcmis.plugins.optional.reads_synonyms` has it."""
         self.reads_lookalikes = any(map(reads_lookalikes, self._members))
@@ -88,16 +86,17 @@ class PanelChecker:
 
     @staticmethod
     def asked(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:
-        """What each member is asked; as :func:`lcmis.plugins.opening.asked_by` has it."""
-        return tuple(said for member in seats_of(checker_id) for said in asked_by(member, question))
+        """What each member is asked, or a choice the first that says how it would be; as
+        :func:`lcmis.plugins.opening.asked_by` has it.
+        """
+        each = (asked_by(member, question) for member in seats_of(checker_id))
+        if question.kind.is_choice:
+            return next(filter(None, each), ())
+        return tuple(chain.from_iterable(each))
 
     def takes(self, question: Question) -> bool:
         """A choice that one member takes, and whatever else all of them take."""
-        if question.kind.is_choice:
-            return self._chooser(question) is not None
-        if question.kind is QuestionKind.LIKENESS:
-            return False
-        return all(member.takes(_as_read_by(member, question)) for member in self._members)
+        return bool(self._voters(question))
 
     def score(
         self, images: Sequence[Image], questions: Sequence[Question]
@@ -108,9 +107,10 @@ class PanelChecker:
             ConfigError: weights of a member cannot be loaded, or memory does not suffice.
             CheckError: a member cannot take the pictures in.
         """
+        voters = {question: self._voters(question) for question in questions}
         heard: list[list[tuple[Answer, ...]]] = [[] for _ in questions]
         for member in self._members:
-            places = [place for place, one in enumerate(questions) if self._asks(member, one)]
+            places = [place for place, one in enumerate(questions) if member in voters[one]]
             said = member.score(
                 [images[place] for place in places],
                 [_as_read_by(member, questions[place]) for place in places],
@@ -133,7 +133,7 @@ class PanelChecker:
         mass = min(vote.mass for vote in votes)
         for member, vote in zip(self._members, votes, strict=True):
             if vote.value is None:
-                return abstain(("",), f"{member.checker_id}: {vote.reason}", mass)
+                return abstain(options_of(question), f"{member.checker_id}: {vote.reason}", mass)
         values = [vote.value for vote in votes if vote.value is not None]
         low, high = statistics.median_low(values), statistics.median_high(values)
         if low < VOTE <= high:
@@ -145,14 +145,13 @@ class PanelChecker:
         boxes = [vote.box for vote in votes if vote.box is not None]
         return (Answer((low + high) / 2, mass=mass, box=next(iter(boxes), None)),)
 
-    def _asks(self, member: Checker, question: Question) -> bool:
-        if not self.takes(question):
-            return False
-        return member is self._chooser(question) if question.kind.is_choice else True
-
-    def _chooser(self, question: Question) -> Checker | None:
-        taking = (one for one in self._members if one.takes(_as_read_by(one, question)))
-        return next(taking, None)
+    def _voters(self, question: Question) -> Sequence[Checker]:
+        """Of a choice the first that takes it, of all else everybody or nobody."""
+        taking = [one for one in self._members if one.takes(_as_read_by(one, question))]
+        if question.kind.is_choice:
+            return taking[:1]
+        measured = question.kind is QuestionKind.LIKENESS
+        return taking if len(taking) == len(self._members) and not measured else ()
 
     @property
     def way(self) -> str:
@@ -186,12 +185,12 @@ def _named(settings: CheckerSettings) -> list[CheckerSettings]:
         )
     members = []
     for text in texts:
-        kind, _, rest = text.partition(":")
-        name, at, revision = rest.rpartition("@")
-        named = (name, revision) if at and name else (rest, None)
-        if kind == settings.kind:
+        read = checker_named(text)
+        if read.kind == settings.kind:
             raise ConfigError("a panel cannot be a member of a panel: name its members instead")
-        members.append(dataclasses.replace(settings, kind=kind, name=named[0], revision=named[1]))
+        members.append(
+            dataclasses.replace(settings, kind=read.kind, name=read.name, revision=read.revision)
+        )
     return members
 
 

@@ -125,7 +125,7 @@ def told_only(one: RepairedPrompt, tool: str) -> str:
     """Why a tool that tells a model one prompt at a time cannot say a repair; empty if it can."""
     if not one.manners:
         return ""
-    said = " → ".join(stage.said for stage in one.stages)
+    said = str(one.certificate.nomination.candidate)
     return f"{one.pair.prompt!r} for {one.model}: {said!r} is more than {tool} can be told"
 
 

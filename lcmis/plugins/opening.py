@@ -49,7 +49,7 @@ def open_checker(settings: CheckerSettings) -> Checker:
     plug = registry.load("checkers", settings.kind)
     if settings.none_below is not None and not takes_none_below(plug):
         raise ConfigError(
-            f"none_below has no effect on {settings.kind}, it is for detectors: leave it out"
+            f"none_below has no effect on {settings.kind}, but on detect and compared: leave it out"
         )
     checker: Checker = plug(settings)
     if (settings.device_map or settings.offload != "none") and not may_be_spread(checker):

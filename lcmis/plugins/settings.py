@@ -180,8 +180,18 @@ class CheckerSettings:
     remote: RemoteSettings | None = None
     """Only for checkers behind an API."""
     none_below: float | None = None
-    """Only for detectors: where no option of a choice has a box with such a score, it is none of
-    these; in (0, 1), and the model's own by default."""
+    """Only for detectors and comparisons; in (0, 1). A detector: where no option of a choice has a
+    box with such a score, it is none of these; the model's own by default. A comparison: the weight
+    of neither."""
+
+
+def checker_named(text: str) -> CheckerSettings:
+    """Read the short form ``kind``, ``kind:name`` or ``kind:name@revision``."""
+    kind, _, rest = text.partition(":")
+    name, at, revision = rest.rpartition("@")
+    if at and name:  # some services' names begin with one
+        return CheckerSettings(kind, name, revision=revision)
+    return CheckerSettings(kind, rest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,35 +41,26 @@ def document(value: DataclassInstance) -> str:
     Raises:
         StoreError: a text holds NUL or half a surrogate pair, which no database keeps.
     """
-    text = json.dumps(_fields(value), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(value, default=_fields, sort_keys=True, separators=(",", ":"))
     if "\\u0000" in text or "\\ud" in text:  # cheap to see; rarely worth the walk
         for part in _texts(dataclasses.asdict(value)):
             refuse_broken(part, type(value).__name__)
     return text
 
 
-_CAME_LATER = {
-    field.name: field.default
-    for field in dataclasses.fields(Stage)
-    if field.name not in ("prompt", "denoising_end")
-}
-"""Of a stage; left out where it is as before, so that earlier ones read what is plain."""
+_FROM_THE_FIRST = frozenset({"prompt", "denoising_end"})
+"""Of a stage; what came later is left out where it is as before, so that earlier ones read what is
+plain."""
 
 
-def _fields(value: DataclassInstance) -> dict[str, Any]:
-    fields = dataclasses.asdict(value)
-    for home in (fields, fields.get("candidate")):
-        if isinstance(home, dict) and "stages" in home:
-            home["stages"] = [_stage_fields(stage) for stage in home["stages"]]
+def _fields(value: Any) -> dict[str, Any]:
+    """Of one dataclass, those within it as they are."""
+    fields = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(value)}
+    if isinstance(value, Stage):
+        for entry in dataclasses.fields(value):
+            if entry.name not in _FROM_THE_FIRST and fields[entry.name] == entry.default:
+                del fields[entry.name]
     return fields
-
-
-def _stage_fields(stage: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in stage.items()
-        if name not in _CAME_LATER or value != _CAME_LATER[name]
-    }
 
 
 def _stage(fields: dict[str, Any]) -> Stage:

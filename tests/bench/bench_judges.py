@@ -1,6 +1,6 @@
 """How often each way of asking says what the oracle says: of a picture, and of a certificate.
 
-``python tests/bench/bench_judges.py --pairs 12`` draws pairs of ``teacup-narrow`` that no first
+``python tests/bench/bench_judges.py --pairs 7`` draws pairs of ``teacup-narrow`` that no first
 audit has: the plain prompt, and other words or stages, on the same fresh seeds. The oracle, which
 knows what a picture of the miniature world shows, reads every picture; so do the checkers. A
 certificate is the paired test of a pair's pictures before and after, significant or not. Pictures
@@ -59,7 +59,7 @@ AUDITED = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class BeforeAndAfter:
     """A pair's pictures before and after, seed by seed, with what the oracle reads."""
 
     pair: ConceptPair
@@ -77,7 +77,7 @@ class Trial:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pairs", type=int, default=12, help="that fail by the plain prompt")
+    parser.add_argument("--pairs", type=int, default=7, help="that fail by the plain prompt")
     parser.add_argument("--seeds", type=int, default=12, help="pictures before, and after")
     parser.add_argument("--ways", nargs="*", default=WAYS, help="checkers, as -c takes them")
     parser.add_argument("--model", default="teacup-narrow")
@@ -95,7 +95,7 @@ def main() -> None:
         print(row(way, trials), flush=True)
 
 
-def drawn(painter: Painter, oracle: Oracle, model: str, num_seeds: int) -> Iterator[Trial]:
+def drawn(painter: Painter, oracle: Oracle, model: str, num_seeds: int) -> Iterator[BeforeAndAfter]:
     """Pairs that fail, in an order drawn by lot; candidates of four kinds take turns."""
     audit = AuditSettings(
         models=(ModelSettings(model),),
@@ -121,7 +121,9 @@ def drawn(painter: Painter, oracle: Oracle, model: str, num_seeds: int) -> Itera
         orders += [Order(candidate, seed) for seed in seeds]
         more = painted(painter, orders)
         before, after = first + more[: num_seeds - 2], more[num_seeds - 2 :]
-        yield Trial(catalogue[str(pair)], before, after, oracle.classify([*before, *after]))
+        yield BeforeAndAfter(
+            catalogue[str(pair)], before, after, oracle.classify([*before, *after])
+        )
 
 
 def painted(painter: Painter, orders: Sequence[Order]) -> list[Image.Image]:
@@ -148,7 +150,7 @@ HEADER = (
 )
 
 
-def row(way: str, trials: Sequence[Trial]) -> str:
+def row(way: str, trials: Sequence[BeforeAndAfter]) -> str:
     """One checker's line: agreement with the oracle, of what it judged."""
     kind, _, name = way.partition(":")
     checker = open_checker(CheckerSettings(kind, name, device="cpu"))
