@@ -268,6 +268,16 @@ def test_the_command_trains_for_any_text_encoder_on_any_corpus(pipeline, tmp_pat
     assert card["training"]["data"] == "corpus.txt"
     assert card["measured"]["as read"]["word for word"]["total"] == 2  # one line in fifty
     assert EmbeddingToText(str(out)).encodes_like == FrozenReader(str(pipeline)).encodes_like
+    both = tmp_path / "both"
+    asked = ["corrector", "--start", str(out), "--out", str(both), *asked[3:]]
+    model, options = train.parse([*asked, "--samples", "64", "--tiny", "--device", "cpu"])
+    train.trainer(model)(options)
+    card = json.loads((both / "card.json").read_text())
+    assert (card["training"]["start"], card["training"]["data"]) == ("mine", "corpus.txt")
+    assert card["measured"]["corrected once, word for word"]["total"] == 2
+    assert EmbeddingToText(str(both)).corrects
+    with pytest.raises(ConfigError, match="name its folder with --start"):
+        train.trainer(model)(dataclasses.replace(options, start=None))
 
 
 # ── the miniature world's ────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,7 @@
 """EDITOR: on a pipeline, an encoder and a writer that are small and real."""
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from lcmis.invert.e2t.network import save
 from lcmis.invert.e2t.reading import FrozenReader
 from lcmis.invert.e2t.training import Lesson, shuffled, teach
 from lcmis.invert.e2t.writer import EmbeddingToText
-from lcmis.invert.methods.editor import Editor
+from lcmis.invert.methods.editor import Editor, _pooled
 from lcmis.plugins import registry
 from lcmis.plugins.protocols import Tools
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
@@ -175,13 +176,14 @@ class Corrector:
 def test_texts_are_looked_at_again_until_their_vector_is_the_one_that_was_wanted(tools):
     meant = "a red cat"
     writer = Corrector(tools.denoiser, meant)
-    wanted = tools.denoiser.pooled(tools.denoiser.read(meant))[0]
-    best, *others = Editor(beams=2)._corrected(wanted, ["xyz"], tools.denoiser, writer)
+    read = partial(_pooled, tools.denoiser)
+    wanted = read(meant)
+    best, *others = Editor(beams=2)._corrected(wanted, ["xyz"], read, writer)
     assert best == meant
     assert len(others) <= 1
     assert writer.looked <= 6  # it ends when nothing new is nearer
     once = Corrector(tools.denoiser, meant)
-    kept = Editor(beams=2, corrections=0)._corrected(wanted, ["xyz"], tools.denoiser, once)
+    kept = Editor(beams=2, corrections=0)._corrected(wanted, ["xyz"], read, once)
     assert kept == ["xyz"]
 
 
@@ -196,7 +198,7 @@ def test_a_writer_that_corrects_is_asked_to_by_every_snapshot(tools):
 @pytest.mark.parametrize(
     ("missing", "sentence"),
     [
-        ("denoiser", "follows the gradient of the image model"),
+        ("denoiser", "offers none: take a Stable Diffusion 1 or 2 model"),
         ("writer", "needs a writer"),
         ("encoder", "chooses among texts by an encoder"),
     ],

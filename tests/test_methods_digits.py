@@ -361,7 +361,7 @@ def test_each_inversion_is_called_by_its_name():
     }
     assert found == {
         "pez": "pez",
-        "pez_through_denoiser": "pez-denoiser",
+        "pez_through_denoiser": "pez-denoiser-bank",
         "editor": "editor",
         "arpo": "arpo",
     }

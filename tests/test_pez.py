@@ -112,9 +112,9 @@ def test_both_guides_meet_in_the_words_that_both_know(encoder, denoiser):
     assert denoiser.text_of(rows).replace(" ", "") == last.replace(" ", "")
 
 
-def test_ids_tell_the_guides_apart():
+def test_ids_tell_the_guides_apart_and_the_bank_from_noise_drawn_anew():
     ids = {Pez(through).inverter_id for through in ("encoder", "denoiser", "both")}
-    assert ids == {"pez", "pez-denoiser", "pez-both"}
+    assert ids == {"pez", "pez-denoiser-bank", "pez-both-bank"}
 
 
 def test_a_missing_guide_is_named(encoder, denoiser):
@@ -264,4 +264,4 @@ def test_an_inverter_is_found_by_its_name():
     assert registry.load("inverters", "pez")().inverter_id == "pez"
     assert registry.load("repairers", "pez")().repairer_id == "pez"
     for kind, name in (("inverters", "inverter_id"), ("repairers", "repairer_id")):
-        assert getattr(registry.load(kind, "pez-denoiser")(), name) == "pez-denoiser"
+        assert getattr(registry.load(kind, "pez-denoiser")(), name) == "pez-denoiser-bank"

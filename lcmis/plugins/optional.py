@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeGuard
 
 from lcmis.plugins.protocols import Work
 
@@ -208,11 +208,11 @@ def reads_table(inverter: Inverter) -> bool:
     return reads
 
 
-def correcting(writer: Writer) -> CorrectingWriter | None:
-    """``corrects`` and ``correct``: the writer, where it looks again by what its texts are read as;
-    else what it writes stands.
+def corrects(writer: Writer) -> TypeGuard[CorrectingWriter]:
+    """``corrects``: whether it looks again by what its texts are read as; else what it writes
+    stands.
     """
-    return cast("CorrectingWriter", writer) if getattr(writer, "corrects", False) else None
+    return bool(getattr(writer, "corrects", False))
 
 
 def takes_none_below(plug: Callable[..., Checker]) -> bool:

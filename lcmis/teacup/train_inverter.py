@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 
 import torch
+from torch import nn
 
 from lcmis import judge
 from lcmis.errors import ConfigError
@@ -72,42 +73,22 @@ def train(options: TrainOptions) -> None:
     Raises:
         ConfigError: no text encoder, or no corpus that can be used.
     """
-    reader = FrozenReader(
-        options.encoder or str(shipped("data") / "teacup" / "teacup-narrow"), options.device
-    )
+    reader = _reader(options)
     texts, held_out = _corpus(options)
     lesson = _lesson(options)
-    log = LossLog(options.out)
-
-    def watch(step: int, loss: float) -> None:
-        log.add("writer", step, {"writing": loss}, last=step == lesson.steps - 1)
-
+    log, watch = _watched(options, lesson, "writer", "writing")
     start = load(options.start, options.start.name) if options.start else None
     network, tokenizer = teach(reader, texts, lesson, watch, start)
     save(network, tokenizer, options.out)
-    seconds = log.seconds
-    write_card(
-        options.out,
-        {
-            "title": options.out.name,
-            "summary": f"Turns pooled vectors of the text encoder of {reader.text_encoder} back "
-            f"into text: a T5 fed with pseudo-tokens (lcmis.e2t).",
-            "training": training_facts(
-                options,
-                model=f"{sum(one.numel() for one in network.parameters()) / 1e6:.1f} M parameters, "
-                f"{len(tokenizer)} tokens, float16 on disk",
-                encodes_like=reader.encodes_like,
-                start=options.start.name if options.start else "nothing",
-                data=options.corpus.name if options.corpus else "captions of all pairs",
-                steps=lesson.steps,
-                noise=lesson.noise,
-                seconds=round(seconds),
-                again="python -m lcmis.teacup.train inverter",
-            ),
-            "measured": measure(reader, EmbeddingToText(str(options.out)), held_out)
-            if options.measure_seeds
-            else {},
-        },
+    _card(
+        options,
+        reader,
+        lesson,
+        log,
+        does="back into text: a T5 fed with pseudo-tokens",
+        model=f"{_millions(network)} M parameters, {len(tokenizer)} tokens",
+        again="python -m lcmis.teacup.train inverter",
+        measure=lambda: measure(reader, EmbeddingToText(str(options.out)), held_out),
     )
 
 
@@ -120,43 +101,23 @@ def correct(options: TrainOptions) -> None:
     """
     if options.start is None:
         raise ConfigError("a corrector is trained for a writer: name its folder with --start")
-    reader = FrozenReader(
-        options.encoder or str(shipped("data") / "teacup" / "teacup-narrow"), options.device
-    )
+    reader = _reader(options)
     texts, held_out = _corpus(options)
-    lesson = _lesson(options)
-    log = LossLog(options.out)
-
-    def watch(step: int, loss: float) -> None:
-        log.add("corrector", step, {"correcting": loss}, last=step == lesson.steps - 1)
-
     network, tokenizer = load(options.start, options.start.name)
-    lesson = dataclasses.replace(lesson, max_length=network.shape.max_length)
+    lesson = dataclasses.replace(_lesson(options), max_length=network.shape.max_length)
+    log, watch = _watched(options, lesson, "corrector", "correcting")
     corrector = teach_correction(reader, (network, tokenizer), texts, lesson, watch)
     save(network, tokenizer, options.out)
     save_corrector(corrector, options.out)
-    write_card(
-        options.out,
-        {
-            "title": options.out.name,
-            "summary": f"Turns pooled vectors of the text encoder of {reader.text_encoder} back "
-            f"into text, and looks at it again: a T5 and its corrector (lcmis.e2t).",
-            "training": training_facts(
-                options,
-                model=f"{sum(one.numel() for one in corrector.parameters()) / 1e6:.1f} M "
-                f"parameters beside those of the writer, float16 on disk",
-                encodes_like=reader.encodes_like,
-                start=options.start.name,
-                data=options.corpus.name if options.corpus else "captions of all pairs",
-                steps=lesson.steps,
-                noise=lesson.noise,
-                seconds=round(log.seconds),
-                again=f"python -m lcmis.teacup.train corrector --start {options.start.name}",
-            ),
-            "measured": measure_correction(reader, EmbeddingToText(str(options.out)), held_out)
-            if options.measure_seeds
-            else {},
-        },
+    _card(
+        options,
+        reader,
+        lesson,
+        log,
+        does="back into text, and looks at it again: a T5 and its corrector",
+        model=f"{_millions(corrector)} M parameters beside those of the writer",
+        again=f"python -m lcmis.teacup.train corrector --start {options.start.name}",
+        measure=lambda: measure_correction(reader, EmbeddingToText(str(options.out)), held_out),
     )
 
 
@@ -171,8 +132,7 @@ def measure_correction(
     rows = {"written": first, "corrected once": [found[0] if found else "" for found in again]}
     measured: dict[str, object] = {"texts": f"{len(given)}, held out"}
     for name, found in rows.items():
-        exact = sum(a == b for a, b in zip(given, found, strict=True))
-        measured[f"{name}, word for word"] = as_dict(judge.rate(exact, len(given)))
+        measured[f"{name}, word for word"] = _word_for_word(given, found)
     return measured
 
 
@@ -191,14 +151,73 @@ def measure(
             for i in range(0, len(given), 50)
             for texts in writer.write(heard[i : i + 50], 4)
         ]
-        exact = sum(a == b for a, b in zip(given, written, strict=True))
-        rows = {"word for word": as_dict(judge.rate(exact, len(given)))}
+        rows: dict[str, object] = {"word for word": _word_for_word(given, written)}
         meant = [(concepts_in(a), concepts_in(b)) for a, b in zip(given, written, strict=True)]
         both = [one == other for one, other in meant if one]
         if both:
             rows["the same concepts"] = as_dict(judge.rate(sum(both), len(both)))
         measured[f"noise of {noise} deviations" if noise else "as read"] = rows
     return measured
+
+
+def _word_for_word(given: Sequence[str], found: Sequence[str]) -> dict[str, float | int]:
+    exact = sum(a == b for a, b in zip(given, found, strict=True))
+    return as_dict(judge.rate(exact, len(given)))
+
+
+def _reader(options: TrainOptions) -> FrozenReader:
+    name = options.encoder or str(shipped("data") / "teacup" / "teacup-narrow")
+    return FrozenReader(name, options.device)
+
+
+def _watched(
+    options: TrainOptions, lesson: Lesson, phase: str, what: str
+) -> tuple[LossLog, Callable[[int, float], None]]:
+    """A log, and what tells it a step's loss."""
+    log = LossLog(options.out)
+
+    def watch(step: int, loss: float) -> None:
+        log.add(phase, step, {what: loss}, last=step == lesson.steps - 1)
+
+    return log, watch
+
+
+def _card(
+    options: TrainOptions,
+    reader: FrozenReader,
+    lesson: Lesson,
+    log: LossLog,
+    *,
+    does: str,
+    model: str,
+    again: str,
+    measure: Callable[[], dict[str, object]],
+) -> None:
+    seconds = round(log.seconds)
+    write_card(
+        options.out,
+        {
+            "title": options.out.name,
+            "summary": f"Turns pooled vectors of the text encoder of {reader.text_encoder} {does} "
+            f"(lcmis.e2t).",
+            "training": training_facts(
+                options,
+                model=f"{model}, float16 on disk",
+                encodes_like=reader.encodes_like,
+                start=options.start.name if options.start else "nothing",
+                data=options.corpus.name if options.corpus else "captions of all pairs",
+                steps=lesson.steps,
+                noise=lesson.noise,
+                seconds=seconds,
+                again=again,
+            ),
+            "measured": measure() if options.measure_seeds else {},
+        },
+    )
+
+
+def _millions(network: nn.Module) -> str:
+    return f"{sum(one.numel() for one in network.parameters()) / 1e6:.1f}"
 
 
 def _corpus(options: TrainOptions) -> tuple[Iterator[str], list[str]]:

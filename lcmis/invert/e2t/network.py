@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tokenizers import (
 )
 from torch import Tensor, nn
 from transformers import (
+    BatchEncoding,
     DynamicCache,
     EncoderDecoderCache,
     PreTrainedTokenizerFast,
@@ -35,16 +36,11 @@ WEIGHTS = "model.safetensors"
 DROPOUT = 0.1
 SMALLEST_VARIANCE = 1e-4
 """That counts, as a share of the largest."""
+_UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError)
 
 
-class WriterNetwork(nn.Module):
-    """A T5 fed with pseudo-tokens that one vector is projected to.
-
-    Source: Morris et al., "Text Embeddings Reveal (Almost) As Much As Text", EMNLP 2023, section 4
-    (zero-step model); Li et al., EDITOR, arXiv 2506.03067, for CLIP's pooled vectors.
-    Deviation: vectors are whitened first, since a few directions hold nearly all variance of CLIP's
-    pooled vectors and others tell the words.
-    """
+class _Speller(nn.Module):
+    """A T5 that is told whitened vectors: what a writer and a corrector have in common."""
 
     middle: Tensor
     """Mean of the embeddings of a corpus, (dim,)."""
@@ -55,10 +51,60 @@ class WriterNetwork(nn.Module):
         super().__init__()
         self.shape = shape
         self.t5 = T5ForConditionalGeneration(config)
-        width = config.d_model
         self.register_buffer("middle", torch.zeros(shape.embedding_dim))
         self.register_buffer("stretch", torch.eye(shape.embedding_dim))
-        self.projection = _projection(shape, width)
+
+    def _projection(self) -> nn.Sequential:
+        """From a vector to pseudo-tokens end to end."""
+        width = self.t5.config.d_model
+        return nn.Sequential(
+            nn.Linear(self.shape.embedding_dim, 2 * width),
+            nn.Dropout(DROPOUT),
+            nn.GELU(),
+            nn.Linear(2 * width, self.shape.num_pseudo_tokens * width),
+        )
+
+    def _white(self, embeddings: Tensor) -> Tensor:
+        return (embeddings - self.middle) @ self.stretch
+
+    def _placed(self, projected: Tensor) -> Tensor:
+        """Pseudo-tokens one behind the other, (n, pseudo-tokens, width)."""
+        return projected.unflatten(-1, (self.shape.num_pseudo_tokens, -1))
+
+    def _generated(self, num_beams: int, **told: Any) -> Any:
+        # generate would make a cache for as many layers as read, and others write
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        return self.t5.generate(
+            num_beams=num_beams,
+            max_new_tokens=self.shape.max_length,
+            do_sample=False,
+            past_key_values=cache,
+            **told,
+        )
+
+    def _beams(self, count: int, num_beams: int, **told: Tensor) -> tuple[Tensor, Tensor]:
+        found = self._generated(
+            num_beams,
+            num_return_sequences=count,
+            return_dict_in_generate=True,
+            output_scores=True,
+            **told,
+        )
+        return found.sequences, found.sequences_scores
+
+
+class WriterNetwork(_Speller):
+    """A T5 fed with pseudo-tokens that one vector is projected to.
+
+    Source: Morris et al., "Text Embeddings Reveal (Almost) As Much As Text", EMNLP 2023, section 4
+    (zero-step model); Li et al., EDITOR, arXiv 2506.03067, for CLIP's pooled vectors.
+    Deviation: vectors are whitened first, since a few directions hold nearly all variance of CLIP's
+    pooled vectors and others tell the words.
+    """
+
+    def __init__(self, shape: WriterShape, config: T5Config) -> None:
+        super().__init__(shape, config)
+        self.projection = self._projection()
 
     @torch.no_grad()
     def whiten(self, embeddings: Tensor) -> None:
@@ -74,8 +120,7 @@ class WriterNetwork(nn.Module):
 
     def told(self, embeddings: Tensor) -> Tensor:
         """Embeddings (n, dim) as the T5's input, (n, pseudo-tokens, width)."""
-        white = (embeddings - self.middle) @ self.stretch
-        return self.projection(white).unflatten(-1, (self.shape.num_pseudo_tokens, -1))
+        return self._placed(self.projection(self._white(embeddings)))
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of the texts' tokens; labels (n, length) are -100 where padded."""
@@ -84,28 +129,28 @@ class WriterNetwork(nn.Module):
 
     @torch.inference_mode()
     def beams(self, embeddings: Tensor, count: int, num_beams: int) -> tuple[Tensor, Tensor]:
-        """The likeliest token sequences, (n · count, length), with their mean log-probabilities."""
-        return _spelled(self.t5, self.told(embeddings), None, count, num_beams, self.shape)
+        """The likeliest token sequences, (n · count, length), with their mean log-probabilities;
+        two beams at least.
+        """
+        return self._beams(count, num_beams, inputs_embeds=self.told(embeddings))
+
+    @torch.inference_mode()
+    def likeliest(self, embeddings: Tensor) -> Tensor:
+        """The likeliest token at each place after those before it, (n, length)."""
+        found: Tensor = self._generated(1, inputs_embeds=self.told(embeddings))
+        return found
 
 
-class CorrectorNetwork(nn.Module):
+class CorrectorNetwork(_Speller):
     """A T5 fed with a vector, that of a first text, the difference of both, and that text.
 
     Source: as for :class:`WriterNetwork`; Morris et al., section 4 (the corrector). Deviation: the
     difference is that of the whitened vectors.
     """
 
-    middle: Tensor
-    stretch: Tensor
-
     def __init__(self, shape: WriterShape, config: T5Config) -> None:
-        super().__init__()
-        self.shape = shape
-        self.t5 = T5ForConditionalGeneration(config)
-        width = config.d_model
-        self.register_buffer("middle", torch.zeros(shape.embedding_dim))
-        self.register_buffer("stretch", torch.eye(shape.embedding_dim))
-        self.projections = nn.ModuleList(_projection(shape, width) for _ in range(3))
+        super().__init__(shape, config)
+        self.projections = nn.ModuleList(self._projection() for _ in range(3))
 
     def begin_as(self, writer: WriterNetwork) -> None:
         """Take over what a finished writer knows of the space and of spelling."""
@@ -115,7 +160,7 @@ class CorrectorNetwork(nn.Module):
         for projection in self.projections:
             projection.load_state_dict(writer.projection.state_dict())
 
-    def told(self, embeddings: Tensor, reached: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def told(self, embeddings: Tensor, reached: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         """The T5's input, (n, places, width), and which of its places count, (n, places).
 
         Args:
@@ -123,64 +168,28 @@ class CorrectorNetwork(nn.Module):
             reached: the vectors of the first texts, (n, dim).
             tokens: of these texts, (n, length), filled up with the padding.
         """
-        wanted, there = ((one - self.middle) @ self.stretch for one in (embeddings, reached))
+        wanted, there = self._white(embeddings), self._white(reached)
         vectors = zip(self.projections, (wanted, there, wanted - there), strict=True)
-        places = (self.shape.num_pseudo_tokens, -1)
-        parts = [projection(one).unflatten(-1, places) for projection, one in vectors]
+        parts = [self._placed(projection(one)) for projection, one in vectors]
         heard = torch.cat([*parts, self.t5.get_input_embeddings()(tokens)], dim=1)
         padding = self.t5.config.pad_token_id
         ahead = heard.shape[1] - tokens.shape[1]
         counts = torch.cat([tokens.new_ones(len(tokens), ahead), (tokens != padding).long()], dim=1)
-        return heard, counts
+        return {"inputs_embeds": heard, "attention_mask": counts}
 
     def loss(self, embeddings: Tensor, reached: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of the texts' tokens; labels (n, length) are -100 where padded."""
-        heard, counts = self.told(embeddings, reached, tokens)
-        loss: Tensor = self.t5(inputs_embeds=heard, attention_mask=counts, labels=labels).loss
+        loss: Tensor = self.t5(**self.told(embeddings, reached, tokens), labels=labels).loss
         return loss
 
     @torch.inference_mode()
     def beams(
         self, embeddings: Tensor, reached: Tensor, tokens: Tensor, count: int, num_beams: int
     ) -> tuple[Tensor, Tensor]:
-        """The likeliest token sequences, (n · count, length), with their mean log-probabilities."""
-        heard, counts = self.told(embeddings, reached, tokens)
-        return _spelled(self.t5, heard, counts, count, num_beams, self.shape)
-
-
-def _projection(shape: WriterShape, width: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(shape.embedding_dim, 2 * width),
-        nn.Dropout(DROPOUT),
-        nn.GELU(),
-        nn.Linear(2 * width, shape.num_pseudo_tokens * width),
-    )
-
-
-def _spelled(
-    t5: T5ForConditionalGeneration,
-    heard: Tensor,
-    counts: Tensor | None,
-    count: int,
-    num_beams: int,
-    shape: WriterShape,
-) -> tuple[Tensor, Tensor]:
-    # generate would make a cache for as many layers as read, and others write
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    masked = {} if counts is None else {"attention_mask": counts}
-    found: Any = t5.generate(
-        inputs_embeds=heard,
-        num_beams=num_beams,
-        num_return_sequences=count,
-        max_new_tokens=shape.max_length,
-        do_sample=False,
-        past_key_values=cache,
-        return_dict_in_generate=True,
-        output_scores=num_beams > 1,
-        **masked,
-    )
-    scores = found.sequences_scores if num_beams > 1 else heard.new_zeros(len(found.sequences))
-    return found.sequences, scores
+        """The likeliest token sequences, (n · count, length), with their mean log-probabilities;
+        two beams at least.
+        """
+        return self._beams(count, num_beams, **self.told(embeddings, reached, tokens))
 
 
 def make_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
@@ -214,6 +223,15 @@ def make_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
     )
 
 
+def tokens_of(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, longest: int
+) -> BatchEncoding:
+    """Tokens of texts, (n, length), padded to the longest of them, each one cut after so many."""
+    return tokenizer(
+        list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt"
+    )
+
+
 def t5_config(vocabulary: int, *, width: int, layers: int) -> T5Config:
     """A T5 of this width with so many layers to write, and half as many to read."""
     return T5Config(
@@ -240,10 +258,7 @@ def save(network: WriterNetwork, tokenizer: PreTrainedTokenizerFast, folder: Pat
     tokenizer.backend_tokenizer.no_truncation()  # left from the training's batches
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(folder)
-    half = WriterNetwork(network.shape, network.t5.config).half()
-    half.load_state_dict(network.state_dict())
-    save_model(half, str(folder / WEIGHTS))
-    (folder / WEIGHTS).chmod(0o644)
+    _save_half(network, folder / WEIGHTS)
 
 
 def load(folder: Path, name: str) -> tuple[WriterNetwork, PreTrainedTokenizerFast]:
@@ -259,18 +274,14 @@ def load(folder: Path, name: str) -> tuple[WriterNetwork, PreTrainedTokenizerFas
         network = WriterNetwork(shape, T5Config.from_pretrained(folder, local_files_only=True))
         load_model(network, str(folder / WEIGHTS), strict=True)
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise ConfigError(f"{name} cannot be loaded ({said}): copy it again, whole") from error
+    except _UNREADABLE as error:
+        raise ConfigError(f"{name} {_cannot(error)}") from error
     return network.eval(), tokenizer
 
 
 def save_corrector(network: CorrectorNetwork, folder: Path) -> None:
     """Write it beside the writer that it corrects; weights in half precision."""
-    half = CorrectorNetwork(network.shape, network.t5.config).half()
-    half.load_state_dict(network.state_dict())
-    save_model(half, str(folder / CORRECTOR))
-    (folder / CORRECTOR).chmod(0o644)
+    _save_half(network, folder / CORRECTOR)
 
 
 def load_corrector(folder: Path, writer: WriterNetwork, name: str) -> CorrectorNetwork:
@@ -282,10 +293,19 @@ def load_corrector(folder: Path, writer: WriterNetwork, name: str) -> CorrectorN
     network = CorrectorNetwork(writer.shape, writer.t5.config)
     try:
         load_model(network, str(folder / CORRECTOR), strict=True)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise ConfigError(
-            f"the corrector of {name} cannot be loaded ({said}): copy it again, whole, or delete "
-            f"{CORRECTOR}"
-        ) from error
+    except _UNREADABLE as error:
+        said = _cannot(error)
+        raise ConfigError(f"the corrector of {name} {said}, or delete {CORRECTOR}") from error
     return network.eval()
+
+
+def _save_half(network: _Speller, file: Path) -> None:
+    half = type(network)(network.shape, network.t5.config).half()
+    half.load_state_dict(network.state_dict())
+    save_model(half, str(file))
+    file.chmod(0o644)
+
+
+def _cannot(error: Exception) -> str:
+    said = " ".join(str(error).split())[:300]
+    return f"cannot be loaded ({said}): copy it again, whole"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +14,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from lcmis.errors import ConfigError
-from lcmis.invert.e2t.network import CorrectorNetwork, WriterNetwork, make_tokenizer, t5_config
+from lcmis.invert.e2t.network import (
+    CorrectorNetwork,
+    WriterNetwork,
+    make_tokenizer,
+    t5_config,
+    tokens_of,
+)
 from lcmis.invert.e2t.reading import FrozenReader
 from lcmis.invert.e2t.shape import WriterShape
 
@@ -94,28 +101,11 @@ def teach(
         ConfigError: the start reads vectors of another size.
         FloatingPointError: the loss is not finite.
     """
-    generator = torch.Generator().manual_seed(lesson.seed)
     with torch.random.fork_rng():
         torch.manual_seed(lesson.seed)  # dropout asks the global generator
         network, tokenizer = _beginning(reader, texts, lesson, start)
-        network = network.to(reader.device).train()
-        kind = torch.device(reader.device).type
-        optimizer = torch.optim.AdamW(network.parameters(), lesson.rate, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_and_cosine(lesson.steps))
-        for step in range(lesson.steps):
-            with torch.autocast(kind, torch.bfloat16, enabled=lesson.bfloat16):
-                embeddings, labels = _batch(reader, tokenizer, texts, lesson)
-                shares = torch.rand((len(embeddings), 1), generator=generator) ** 3
-                heard = disturbed(embeddings, lesson.noise * shares, generator)
-                loss = network.loss(heard, labels)
-            if not loss.isfinite():
-                raise FloatingPointError(f"the loss at step {step} is {loss.item()}")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            watch(step, loss.item())
+        batch = partial(_batch, reader, tokenizer, texts, lesson)
+        _learn(network.to(reader.device), network.loss, batch, lesson, watch)
     return network.eval(), tokenizer
 
 
@@ -148,39 +138,47 @@ def teach_correction(
             f"the writer to correct reads {writer.shape.text_encoder}, not {reader.text_encoder}: "
             f"name its own text encoder with --encoder"
         )
-    generator = torch.Generator().manual_seed(lesson.seed)
     with torch.random.fork_rng():
         torch.manual_seed(lesson.seed)  # dropout asks the global generator
         network = CorrectorNetwork(writer.shape, writer.t5.config)
         network.begin_as(writer)
-        network, writer = network.to(reader.device).train(), writer.to(reader.device).eval()
-        kind = torch.device(reader.device).type
-        optimizer = torch.optim.AdamW(network.parameters(), lesson.rate, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_and_cosine(lesson.steps))
-        for step in range(lesson.steps):
-            with torch.autocast(kind, torch.bfloat16, enabled=lesson.bfloat16):
-                embeddings, labels = _batch(reader, tokenizer, texts, lesson)
-                shares = torch.rand((len(embeddings), 1), generator=generator) ** 3
-                heard = disturbed(embeddings, lesson.noise * shares, generator)
-                spelled, _ = writer.beams(heard, 1, 1)
-                first = tokenizer.batch_decode(spelled, skip_special_tokens=True)
-                tokens = tokenizer(
-                    first,
-                    padding=True,
-                    truncation=True,
-                    max_length=lesson.max_length,
-                    return_tensors="pt",
-                ).input_ids.to(reader.device)
-                loss = network.loss(heard, reader.read(first), tokens, labels)
-            if not loss.isfinite():
-                raise FloatingPointError(f"the loss at step {step} is {loss.item()}")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            watch(step, loss.item())
+        network, writer = network.to(reader.device), writer.to(reader.device).eval()
+
+        def loss(heard: Tensor, labels: Tensor) -> Tensor:
+            spelled = writer.likeliest(heard)
+            first = tokenizer.batch_decode(spelled, skip_special_tokens=True)
+            tokens = tokens_of(first, tokenizer, lesson.max_length).input_ids.to(reader.device)
+            return network.loss(heard, reader.read(first), tokens, labels)
+
+        _learn(network, loss, partial(_batch, reader, tokenizer, texts, lesson), lesson, watch)
     return network.eval()
+
+
+def _learn(
+    network: nn.Module,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    batch: Callable[[], tuple[Tensor, Tensor]],
+    lesson: Lesson,
+    watch: Callable[[int, float], None],
+) -> None:
+    """Minimise the loss of embeddings, disturbed, and labels, where the network lies."""
+    generator = torch.Generator().manual_seed(lesson.seed)
+    kind = next(network.train().parameters()).device.type
+    optimizer = torch.optim.AdamW(network.parameters(), lesson.rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_and_cosine(lesson.steps))
+    for step in range(lesson.steps):
+        with torch.autocast(kind, torch.bfloat16, enabled=lesson.bfloat16):
+            embeddings, labels = batch()
+            shares = torch.rand((len(embeddings), 1), generator=generator) ** 3
+            loss = loss_of(disturbed(embeddings, lesson.noise * shares, generator), labels)
+        if not loss.isfinite():
+            raise FloatingPointError(f"the loss at step {step} is {loss.item()}")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        watch(step, loss.item())
 
 
 def _beginning(
@@ -231,13 +229,7 @@ def _batch(
     lesson: Lesson,
 ) -> tuple[Tensor, Tensor]:
     """Embeddings, and tokens of the same texts: what is cut for one is cut for the other."""
-    given = tokenizer(
-        list(islice(texts, lesson.batch_size)),
-        padding=True,
-        truncation=True,
-        max_length=lesson.max_length,
-        return_tensors="pt",
-    )
+    given = tokens_of(list(islice(texts, lesson.batch_size)), tokenizer, lesson.max_length)
     kept = tokenizer.batch_decode(given.input_ids, skip_special_tokens=True)
     labels = given.input_ids.masked_fill(given.attention_mask == 0, -100)
     return reader.read([text.strip() for text in kept]), labels.to(reader.device)

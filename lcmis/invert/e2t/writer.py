@@ -98,14 +98,11 @@ class EmbeddingToText:
         self._refuse_others(embeddings)
         if not texts:
             return []
+        from lcmis.invert.e2t.network import tokens_of
+
         _, tokenizer = self._loaded
-        tokens = tokenizer(
-            list(texts),
-            padding=True,
-            truncation=True,
-            max_length=self._shape.max_length,
-            return_tensors="pt",
-        ).input_ids.to(self.device)
+        given = tokens_of(texts, tokenizer, self._shape.max_length)
+        tokens = given.input_ids.to(self.device)
         wanted, there = (one.detach().float().to(self.device) for one in (embeddings, reached))
         beams = max(MIN_BEAMS, count)
         spelled, scores = self._corrector.beams(wanted, there, tokens, count, beams)

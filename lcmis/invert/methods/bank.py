@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from lcmis.errors import RenderError
 from lcmis.plugins.protocols import Denoiser
 
 
@@ -54,12 +56,11 @@ class Bank:
 
     @torch.no_grad()
     def fault(self, text: str, pages: Sequence[int] = (0,)) -> float:
-        """Mean loss of a text as it is read.
-
-        Raises:
-            RenderError: the text is longer than the denoiser reads.
-        """
-        contextual = self.denoiser.read(text, padded=True)
+        """Mean loss of a text as it is read; infinite if it is longer than the denoiser reads."""
+        try:
+            contextual = self.denoiser.read(text, padded=True)
+        except RenderError:
+            return math.inf
         return float(torch.stack([self.losses(contextual, page) for page in pages]).mean())
 
     def _seed_of(self, page: int) -> int:

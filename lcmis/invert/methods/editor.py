@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from lcmis.errors import InversionError, RenderError
-from lcmis.invert.methods.painted import likeness
-from lcmis.plugins.optional import correcting
+from lcmis.invert.methods.fit import Fit
+from lcmis.plugins.optional import corrects
 from lcmis.plugins.protocols import CorrectingWriter, Denoiser, Encoder, Tools, Writer
 from lcmis.text.asking import caption
 
@@ -86,26 +86,23 @@ class Editor:
         """
         denoiser, writer, encoder = _needed(tools)
         start, to_beat = self.neutral, -math.inf
-        seen = encoder.see([reference])[0]
+        fit = Fit(encoder, reference)
         if tools.text_model is not None and tools.text_model.sees_images:
             start = caption(tools.text_model, reference)
             yield start
-            to_beat = likeness(start, seen, encoder, tools, self.paintings)
+            to_beat = fit.painted(start, tools.paint, self.paintings)
         pooled = torch.cat(list(self._snapshots(denoiser, reference, start, tools.seed)))
         written = writer.write(pooled, self.beams)
-        again = correcting(writer)
-        if again is not None:
+        if corrects(writer):
+            read = cache(partial(_pooled, denoiser))  # snapshots near each other say the same
             written = [
-                self._corrected(wanted, drafts, denoiser, again)
+                self._corrected(wanted, drafts, read, writer)
                 for wanted, drafts in zip(pooled, written, strict=True)
             ]
-        read = {text for texts in written for text in texts}
-        texts = sorted(read - {start})
-        if not texts:
-            return  # every snapshot still reads as the caption
-        nearness = dict(zip(texts, (encoder.read(texts) @ seen).tolist(), strict=True))
-        nearest = sorted(texts, key=nearness.__getitem__)[-self.most :]
-        liked = {text: likeness(text, seen, encoder, tools, self.paintings) for text in nearest}
+        texts = sorted({text for texts in written for text in texts} - {start})
+        fit.of_all(texts)
+        nearest = sorted(texts, key=fit.of)[-self.most :]  # none if all still read as the caption
+        liked = {text: fit.painted(text, tools.paint, self.paintings) for text in nearest}
         yield from (
             text for text in sorted(nearest, key=liked.__getitem__) if liked[text] > to_beat
         )
@@ -137,37 +134,36 @@ class Editor:
         self,
         wanted: torch.Tensor,
         drafts: list[str],
-        denoiser: Denoiser,
+        read: Callable[[str], torch.Tensor | None],
         writer: CorrectingWriter,
     ) -> list[str]:
         """The ``beams`` texts whose pooled vectors are nearest to one, (dim,), after all steps."""
         reached: dict[str, torch.Tensor] = {}
+        nearness: dict[str, float] = {}
         kept: list[str] = []
         new = drafts
         for left in reversed(range(self.corrections + 1)):
-            reached |= _read(new, reached, denoiser)
-            nearest = sorted(reached, key=lambda text: _cosine(wanted, reached[text]), reverse=True)
-            if nearest[: self.beams] == kept:
+            for text in new:
+                vector = read(text)
+                if vector is not None and text not in reached:
+                    reached[text], nearness[text] = vector, _cosine(wanted, vector)
+            nearest = sorted(reached, key=nearness.__getitem__, reverse=True)[: self.beams]
+            if nearest == kept:
                 break  # it says nothing better
-            kept = nearest[: self.beams]
-            if not left:
-                break
-            there = torch.stack([reached[text] for text in kept])
-            found = writer.correct(wanted.expand_as(there), there, kept, self.beams)
-            new = [text for texts in found for text in texts]
+            kept = nearest
+            if left:
+                there = torch.stack([reached[text] for text in kept])
+                found = writer.correct(wanted.expand_as(there), there, kept, self.beams)
+                new = [text for texts in found for text in texts]
         return kept
 
 
-def _read(
-    texts: list[str], known: dict[str, torch.Tensor], denoiser: Denoiser
-) -> dict[str, torch.Tensor]:
-    """Pooled vectors (dim,) of texts that are not known yet; none of one that is too long."""
-    found = {}
-    for text in dict.fromkeys(texts):
-        if text not in known:
-            with suppress(RenderError):
-                found[text] = denoiser.pooled(denoiser.read(text))[0]
-    return found
+def _pooled(denoiser: Denoiser, text: str) -> torch.Tensor | None:
+    """A text as one vector, (dim,); None if it is too long."""
+    try:
+        return denoiser.pooled(denoiser.read(text))[0]
+    except RenderError:
+        return None
 
 
 def _cosine(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -190,7 +186,7 @@ def _needed(tools: Tools) -> tuple[Denoiser, Writer, Encoder]:
     if tools.denoiser is None:
         raise InversionError(
             "editor follows the gradient of the image model, which offers none: "
-            "take a Stable Diffusion 1, 2, XL or 3 or a FLUX.1 model"
+            "take a Stable Diffusion 1 or 2 model"
         )
     if tools.writer is None:
         raise InversionError(

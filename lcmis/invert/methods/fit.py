@@ -1,8 +1,8 @@
-"""How well texts fit a picture, by an encoder."""
+"""How well texts, and what is painted of them, fit a picture, by an encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lcmis.plugins.protocols import Encoder
@@ -39,6 +39,16 @@ class Fit:
         """
         self.of_all(texts)
         return max(texts, key=self._known.__getitem__)
+
+    def painted(self, text: str, paint: Callable[[str, int], Image | None], count: int) -> float:
+        """Mean cosine of the picture and ``count`` that are painted of a text; -1 where none is.
+
+        Raises:
+            OutOfBudget: as it paints.
+        """
+        found = [paint(text, place) for place in range(count)]
+        pictures = [picture for picture in found if picture is not None]
+        return float((self._encoder.see(pictures) @ self._seen).mean()) if pictures else -1.0
 
     def takes(self, text: str) -> bool:
         """Whether the encoder reads all of it."""

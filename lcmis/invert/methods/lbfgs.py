@@ -21,7 +21,9 @@ def descend(slopes: Slopes, start: torch.Tensor, *, rate: float, iterations: int
     """Points (n, dim) after so many steps, or fewer where a row has come to rest.
 
     Steps have a fixed length, the first one excepted, and all of them are remembered: each row goes
-    where ``torch.optim.LBFGS`` without a line search would take it alone.
+    where ``torch.optim.LBFGS`` without a line search would take it alone. That one, as SciPy's,
+    keeps one memory for all it is given: rows would share a curvature that none of them has, or an
+    optimizer for each would ask for their losses one by one instead of as one batch.
 
     Source: Nocedal and Wright, Numerical Optimization, 2006, algorithms 7.4 and 7.5.
     """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import torch
 from torch.nn.functional import normalize
 
-from lcmis.errors import InversionError, RenderError
+from lcmis.errors import InversionError
 from lcmis.invert.methods.bank import Bank
 from lcmis.plugins.protocols import Denoiser, Encoder, Tools
 
@@ -52,8 +52,10 @@ class Pez:
 
     @property
     def inverter_id(self) -> str:
-        """The algorithm, and its guide where that is not the usual one."""
-        return "pez" if self.through == "encoder" else f"pez-{self.through}"
+        """The algorithm, and its guide where that is not the usual one; through the denoiser also
+        that a bank of noise is shared, since searches under noise drawn anew left other prompts.
+        """
+        return "pez" if self.through == "encoder" else f"pez-{self.through}-bank"
 
     def invert(self, reference: Image, tools: Tools) -> Iterator[str]:
         """Prompts, each better than the one before.
@@ -157,10 +159,7 @@ class _ByDenoiser:
         return self._bank.losses(contextual, self._page) / self._without_words
 
     def fault(self, text: str) -> float:
-        try:
-            return self._reading.fault(text) / self._without_words
-        except RenderError:  # too long as it is read
-            return math.inf
+        return self._reading.fault(text) / self._without_words
 
 
 class _Words:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lcmis.errors import InversionError, OutOfBudget, RenderError
+from lcmis.errors import InversionError, OutOfBudget
 from lcmis.invert.methods.bank import Bank
+from lcmis.invert.methods.fit import Fit
 from lcmis.invert.methods.lbfgs import descend
-from lcmis.invert.methods.painted import likeness
 from lcmis.plugins.protocols import Denoiser, Tools
 
 if TYPE_CHECKING:
@@ -84,12 +84,12 @@ class Ph2p:
         if tools.encoder is None:
             yield from ranked
             return
-        seen = tools.encoder.see([reference])[0]
+        fit = Fit(tools.encoder, reference)
         liked: dict[str, float] = {}
         spent: OutOfBudget | None = None
         try:
             for text in reversed(ranked):
-                liked[text] = likeness(text, seen, tools.encoder, tools, self.paintings)
+                liked[text] = fit.painted(text, tools.paint, self.paintings)
         except OutOfBudget as error:
             spent = error
         yield from (text for text in ranked if text not in liked)
@@ -115,7 +115,7 @@ class Ph2p:
                 text = denoiser.text_of(one)
                 if text and text not in read:
                     read.add(text)
-                    fault = _fault(bank, text)
+                    fault = bank.fault(text, READING_PAGES)
                     if fault < math.inf:
                         yield text, fault
 
@@ -136,10 +136,3 @@ def descended(
 def nearest(vectors: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Rows (n, length) of the words at the least distance from vectors (n, length, dim)."""
     return torch.cdist(vectors.flatten(0, 1), table).argmin(dim=1).view(vectors.shape[:2])
-
-
-def _fault(bank: Bank, text: str) -> float:
-    try:
-        return bank.fault(text, READING_PAGES)
-    except RenderError:  # too long as it is read
-        return math.inf
