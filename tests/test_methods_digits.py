@@ -653,15 +653,15 @@ def test_inverters_are_those_whose_tools_are_there():
     blind, seeing = Scripted(""), Seeing("")
     assert opened() == []
     assert opened(encoder=encoder) == ["pez"]
-    assert opened(denoiser=denoiser) == ["pez-denoiser"]
+    assert opened(denoiser=denoiser) == ["pez-denoiser-bank"]
     assert opened(writer=writer) == []
-    assert opened(denoiser=denoiser, writer=writer) == ["editor", "pez-denoiser"]
-    assert opened(denoiser=denoiser, encoder=encoder) == ["pez-denoiser"]
+    assert opened(denoiser=denoiser, writer=writer) == ["editor", "pez-denoiser-bank"]
+    assert opened(denoiser=denoiser, encoder=encoder) == ["pez-denoiser-bank"]
     assert opened(encoder=encoder, text_model=blind) == ["pez"]
     assert opened(encoder=encoder, text_model=seeing) == ["arpo", "pez"]
     assert opened(text_model=seeing) == []
     every = opened(encoder=encoder, denoiser=denoiser, writer=writer, text_model=seeing)
-    assert every == ["editor", "arpo", "pez-denoiser"]
+    assert every == ["editor", "arpo", "pez-denoiser-bank"]
 
 
 @pytest.fixture
