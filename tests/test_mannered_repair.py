@@ -68,6 +68,9 @@ def test_a_concept_that_the_prompt_does_not_name_is_not_excited() -> None:
     unnamed = dataclasses.replace(case.pair, prompt="a cup of iced coke")
     asked = exciting.candidates(dataclasses.replace(case, pair=unnamed))
     assert [one.stages[0].excited for one in asked] == [("iced coke",)]
+    within = dataclasses.replace(case.pair, prompt="Tea cup, full of iced cokes")
+    asked = exciting.candidates(dataclasses.replace(case, pair=within))
+    assert [one.stages[0].excited for one in asked] == [("Tea cup",)], "whole words, in any case"
 
 
 def test_the_refiner_is_told_the_whole_prompt_and_the_base_one_concept_for_ever_longer() -> None:

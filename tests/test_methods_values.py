@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -503,6 +504,26 @@ def test_a_picture_of_one_way_is_a_hint_at_those_that_are_built_alike():
     mean, _ = race._chances()
     assert list(np.argsort(-mean)) == [0, 1, 2, 3]
     assert mean[3] > 0.25
+
+
+def test_words_stages_and_either_concept_first_are_looked_at_before_anything_is_right():
+    race = portfolio._Race(portfolio.Portfolio(), CASE)
+    race.join([*moce.candidates(CASE), *rewrite.candidates(CASE)])
+    asked = Counter[int]()
+    for _ in range(4):
+        wanted = race.batch()
+        asked.update(wanted)
+        for arm, count in wanted.items():
+            race.learn(arm, count, 0, count)
+    assert asked.total() == race.pictures == 16
+    assert max(asked.values()) <= 3
+    looked_at = [race.pool[arm] for arm in asked]
+    assert len(looked_at) > 9
+    assert sum(len(one.stages) == 1 for one in looked_at) >= 3
+    assert {one.stages[0].prompt for one in looked_at if len(one.stages) > 1} == {
+        "a tea cup",
+        "iced coke",
+    }
 
 
 def test_the_end_of_a_budget_is_for_the_likeliest_few():

@@ -682,19 +682,22 @@ def test_a_lost_concept_comes_back_when_it_is_painted_first(audited, made, metho
         assert (proof.judge, proof.nomination.guide) == ("toy:reader@1", "toy:guide@1")
 
 
-def test_a_search_begins_with_what_helped_the_round_before(audited, monkeypatch):
+def test_a_search_begins_with_what_helped_the_rounds_before(tmp_path, monkeypatch):
     monkeypatch.setattr("lcmis.repair.search.ROUND", 1)
-    config = audited("shy")
-    first, second = (item.finding.pair for item in repair(config).pairs)
+    others = [pair("rubine", "lime"), pair("rubine", "amber"), pair("azure", "rubine")]
+    config = toys.audited(tmp_path, [PAIRS[0], *others], "shy")
+    searched = [item.finding.pair for item in repair(config).pairs]
     with Store(config.store, read_only=True) as store:
-        trials = {one.key: store.trials(one.key) for one in (first, second)}
-    spent = {key: sum(len(one.seen) for one in found) for key, found in trials.items()}
-    assert spent[second.key] < spent[first.key]
-    num_staged = {
-        key: sum(len(one.candidate.stages) > 1 for one in found[:4])
-        for key, found in trials.items()
-    }
-    assert num_staged[second.key] > num_staged[first.key]
+        asked = [
+            [one.candidate for one in store.trials(one.key) for _ in one.seen] for one in searched
+        ]
+    spent = [len(found) for found in asked]
+    assert max(spent[1:]) < spent[0]
+    assert spent[-1] < 0.5 * spent[0]
+    staged = [len(one.stages) > 1 for one in asked[-1]]
+    assert sum(staged[:8]) > 4
+    lost = searched[-1].a.name
+    assert sum(one.stages[0].prompt == lost for one in asked[-1][:8]) > 4
 
 
 @pytest.mark.parametrize("method", ["portfolio", "rewrite"])
@@ -750,8 +753,11 @@ def test_certificates_are_read_from_the_facts_alone(made, behaviour):
     with Store(config.store, read_only=True) as store:
         found = find_repairs(store, "toy:reader@1")
         assert find_repairs(store, "toy:guide@1") == []
+        oldest_first = [one.pair for one in store.nominations()]
     certified = {item.finding.pair.key: item.certificate for item in result.pairs}
-    assert {one.pair.key: one.certificate for one in found} == certified, "oldest first"
+    assert sorted(oldest_first) == sorted(certified)
+    assert [one.pair.key for one in found] == oldest_first
+    assert [one.certificate for one in found] == [certified[key] for key in oldest_first]
     for one in found:
         assert one.spec.stages == one.certificate.nomination.candidate.stages
         assert tuple(item.seed for item in one.seen) == one.certificate.seeds

@@ -186,7 +186,7 @@ def test_what_an_inversion_paints_is_kept_and_paid_for(audited):
 
 
 class Strict(ToyModel):
-    """Draws in another shape if asked for, and then nothing but that, as diffusion models do."""
+    """Can be had in another shape, and draws nothing that was specified in another than its own."""
 
     def in_batches_of(self, batch_size):
         other = copy.copy(self)

@@ -197,7 +197,7 @@ def line(
             after[finding.pair.key] = truth.after.value
             found.append(Outcome(item.certificate, truth, picked))
         if finding.pair.prompt in mendable:
-            mended.append(bool(found) and item.certificate is not None and is_mended(found[-1]))
+            mended.append(item.certificate is not None and is_mended(found[-1]))
     spent = time.monotonic() - started
     text = row(method, len(repair.failing), found, mended, spent)
     return Row(model_name, method, text, after)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lcmis.plugins.protocols import Case, Evaluate
 from lcmis.repair.methods import halve
 from lcmis.repair.methods.phrases import other
+from lcmis.text.words import places
 from lcmis.types import Candidate, Stage, StageManner
 
 
@@ -40,7 +41,7 @@ def candidates(case: Case) -> list[Candidate]:
     if StageManner.EXCITED not in case.manners:
         return []
     pair, lost = case.pair, case.lost
-    names = [pair.concept(side).name for side in (lost, other(lost))]
-    said = [name for name in names if name in pair.prompt]
+    found = [places(pair.prompt, pair.concept(side).name) for side in (lost, other(lost))]
+    said = [pair.prompt[spans[0][0] : spans[0][1]] for spans in found if spans]
     choices = [tuple(said), *((name,) for name in said)] if len(said) > 1 else [tuple(said)]
     return [Candidate((Stage(pair.prompt, excited=words),)) for words in choices if words]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -193,10 +193,8 @@ class Experience:
             how = way(pair, evidence.lost, candidate)
             by_way[how].append((sum(right.values()), len(right)))
         for how, counts in by_way.items():
-            shares = [right / total for right, total in counts if total]
-            if not shares:
-                continue
-            lonely = [OWN + NOISE / total for _, total in counts if total]
+            shares = [right / total for right, total in counts]
+            lonely = [OWN + NOISE / total for _, total in counts]
             variance = (1 - ALIKE) * shared(how, how) + sum(lonely) / len(lonely) ** 2
             precision, weighted = self._known.get((model, evidence, how), (0.0, 0.0))
             share = sum(shares) / len(shares)
@@ -226,36 +224,22 @@ class Experience:
         ways = [way(pair, evidence.lost, one) for one in (plain, *candidates)]
         known = list(self._known)
         everyone = [*known, *((model, evidence, how) for how in ways)]
-        common = _alike(everyone)
+        built_alike = _all_shared([how for _, _, how in everyone])
         precisions = np.array([self._known[one][0] for one in known])
         shares = np.array([self._known[one][1] for one in known]) / precisions
+        common = ALIKE * built_alike + SAME * _same(how for _, _, how in everyone)
+        common *= np.where(_same(name for name, _, _ in everyone), 1.0, ELSEWHERE)
+        common *= np.where(_same(seen for _, seen, _ in everyone), 1.0, UNLIKE)
         taught = Chances(np.full(len(everyone), EXPECTED), common).told(
             range(len(known)), shares, 1 / precisions
         )
         here = slice(len(known), None)
-        own = (1 - ALIKE) * np.array([[shared(one, two) for two in ways] for one in ways])
-        own += OWN * np.eye(len(ways))
+        own = (1 - ALIKE) * built_alike[here, here] + OWN * np.eye(len(ways))
         begun = Chances(taught.mean[here], taught.covariance[here, here] + own)
         right, total = audited
         if total:
             begun = begun.told([0], np.array([right / total]), np.array([NOISE / total]))
         return begun.mean[1:], begun.covariance[1:, 1:]
-
-
-def _alike(things: Sequence[tuple[str, Symptoms, Way]]) -> _Numbers:
-    """Covariances of what ways are worth for all pairs, on models and where something was seen."""
-    matrix = np.array(
-        [
-            [
-                (ALIKE * shared(one[2], two[2]) + SAME * (one[2] == two[2]))
-                * (1.0 if one[0] == two[0] else ELSEWHERE)
-                * (1.0 if one[1] == two[1] else UNLIKE)
-                for two in things
-            ]
-            for one in things
-        ]
-    )
-    return matrix.reshape(len(things), len(things))
 
 
 def shared(one: Way, two: Way) -> float:
@@ -266,20 +250,34 @@ def shared(one: Way, two: Way) -> float:
     then count whether a candidate switches at all, how it begins if so, and how its last prompt
     says either concept and both.
     """
-    opened = one.opening is not Opening.NONE
-    same_kind = opened == (two.opening is not Opening.NONE)
-    begins = opened and one.opening is two.opening
-    alike_long = math.exp(-((one.opens_for - two.opens_for) ** 2) / 4)
-    looks = 1.0 if one.opens_by_looks == two.opens_by_looks else 0.5
-    lost = (one.lost_named, one.lost_described) == (two.lost_named, two.lost_described)
-    rest = (one.other_named, one.other_described) == (two.other_named, two.other_described)
-    return (
+    return float(_all_shared([one, two])[0, 1])
+
+
+def _all_shared(some: Sequence[Way]) -> _Numbers:
+    """What any two of them share, (ways, ways): hundreds, after some pairs."""
+    opened = np.array([one.opening is not Opening.NONE for one in some])
+    begins = _same(one.opening for one in some) & opened
+    opens_for = np.array([one.opens_for for one in some])
+    alike_long = np.exp(-(np.subtract.outer(opens_for, opens_for) ** 2) / 4)
+    looks = np.where(_same(one.opens_by_looks for one in some), 1.0, 0.5)
+    lost = _same((one.lost_named, one.lost_described) for one in some)
+    rest = _same((one.other_named, one.other_described) for one in some)
+    covariance: _Numbers = (
         PAIR
-        + KIND * same_kind
+        + KIND * _same(opened.tolist())
         + OPENED * begins * alike_long * looks
-        + FRAME * (one.frame == two.frame)
+        + FRAME * _same(one.frame for one in some)
         + SAID_LOST * lost
         + SAID_OTHER * rest
-        + SAID_BOTH * (lost and rest)
-        + KEPT_AWAY * (one.keeps_away == two.keeps_away)
+        + SAID_BOTH * (lost & rest)
+        + KEPT_AWAY * _same(one.keeps_away for one in some)
     )
+    return covariance
+
+
+def _same(things: Iterable[Hashable]) -> npt.NDArray[np.bool_]:
+    """Which two of them are equal."""
+    places: dict[Hashable, int] = {}
+    found = np.array([places.setdefault(one, len(places)) for one in things])
+    equal: npt.NDArray[np.bool_] = found[:, None] == found
+    return equal
