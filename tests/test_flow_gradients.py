@@ -1,5 +1,8 @@
 """Gradients through Stable Diffusion 3 and FLUX.1, held against the pipelines' own ways."""
 
+import json
+import shutil
+
 import diffusers
 import pytest
 import torch
@@ -244,3 +247,22 @@ def test_a_pipeline_that_gradients_do_not_go_through_says_which_do(tmp_path):
         denoiser_of(DiffusersModel(ModelSettings(str(path), device="cpu")))
     with pytest.raises(ConfigError, match="gradient_checkpointing has no effect"):
         DiffusersModel(ModelSettings(str(path), device="cpu", gradient_checkpointing=True))
+
+
+@pytest.mark.parametrize(
+    ("family", "encoder", "entry"),
+    [
+        ("sd3-words", "text_encoder_3", ["transformers", "UMT5EncoderModel"]),
+        ("sd3-words", "text_encoder_2", [None, None]),
+        ("flux-words", "text_encoder_3", ["transformers", "CLIPTextModel"]),
+    ],
+)
+def test_a_pipeline_with_other_text_encoders_than_those_known_is_not_taken_apart(
+    family, encoder, entry, tmp_path
+):
+    path = tiny_pipelines.save(family, tmp_path / family)
+    index = json.loads((path / "model_index.json").read_text())
+    (path / "model_index.json").write_text(json.dumps({**index, encoder: entry}))
+    shutil.copytree(path / "text_encoder", path / encoder, dirs_exist_ok=True)
+    with pytest.raises(InversionError, match="gradients do not reach the prompt"):
+        model(path).denoiser()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from worlds.drawing import CUP, DOGS, one, pixels, same, settings_of
 from lcmis.errors import ConfigError, RenderError
 from lcmis.machine.weights import silent
 from lcmis.plugins.optional import manners_of
+from lcmis.plugins.protocols import Work
 from lcmis.render import draw
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.exciting import tokens_of
@@ -284,9 +286,24 @@ def test_a_model_that_guides_otherwise_says_so_once_it_was_tried(
 EXCITED = (Stage("a red cup on a boat", excited=("boat",)),)
 
 
-def test_an_excited_picture_is_the_one_of_diffusers_own_pipeline(open_model: Open) -> None:
+@dataclasses.dataclass
+class Drawing:
+    """One picture, and what was seen while it was drawn."""
+
+    model: DiffusersModel
+    picture: np.ndarray
+    latents: list[tuple[torch.Tensor, Any]]
+
+
+@pytest.fixture(scope="module")
+def excited(open_model: Open) -> Drawing:
     model = open_model("sd")
-    drawn = one(model, EXCITED)
+    with latents_seen(model._pipeline.unet) as latents:
+        return Drawing(model, one(model, EXCITED), latents)
+
+
+def test_an_excited_picture_is_the_one_of_diffusers_own_pipeline(excited: Drawing) -> None:
+    model = excited.model
     parts = model._pipeline.components
     kind = diffusers.StableDiffusionAttendAndExcitePipeline
     known = inspect.signature(kind.__init__).parameters
@@ -308,18 +325,16 @@ def test_an_excited_picture_is_the_one_of_diffusers_own_pipeline(open_model: Ope
         attn_res=(8, 8),
     )
     own.unet.set_attn_processor(processors)
-    assert same(drawn, np.asarray(output.images[0]))
+    assert same(excited.picture, np.asarray(output.images[0]))
 
 
-def test_the_words_are_attended_to_more_than_in_the_plain_picture(open_model: Open) -> None:
-    model = open_model("sd")
+def test_the_words_are_attended_to_more_than_in_the_plain_picture(excited: Drawing) -> None:
+    model = excited.model
     prompt = EXCITED[0].prompt
     at = tokens_of(model._pipeline.tokenizer, prompt, ["boat"])
     with latents_seen(model._pipeline.unet) as plain:
         one(model, (Stage(prompt),))
-    with latents_seen(model._pipeline.unet) as excited:
-        one(model, EXCITED)
-    after_two = attention(model._pipeline, prompt, *excited[2])[at].amax()
+    after_two = attention(model._pipeline, prompt, *excited.latents[2])[at].amax()
     without = attention(model._pipeline, prompt, *plain[2])[at].amax()
     assert after_two > without
 
@@ -359,12 +374,14 @@ def attention(pipeline: Any, prompt: str, latents: torch.Tensor, timestep: Any) 
     return torch.stack([one for one in maps if one.shape[1] == sides]).mean(0)
 
 
-def test_nothing_is_left_behind_in_a_model_whose_attention_was_raised(open_model: Open) -> None:
-    model = open_model("sd")
-    before = one(model, CUP)
-    excited, plain = pixels(model, *(model.spec(stages, 1) for stages in (EXCITED, CUP)))
-    assert same(before, plain)
-    assert same(excited, one(model, EXCITED))
+def test_nothing_is_left_behind_in_a_model_whose_attention_was_raised(
+    excited: Drawing, tiny: Callable[[str], Path]
+) -> None:
+    model = excited.model
+    fresh = DiffusersModel(settings_of(tiny("sd")))
+    again, plain = pixels(model, *(model.spec(stages, 1) for stages in (EXCITED, CUP)))
+    assert same(plain, one(fresh, CUP))
+    assert same(excited.picture, again)
 
 
 def test_all_tokens_of_all_words_are_meant_where_they_first_stand(open_model: Open) -> None:
@@ -427,7 +444,9 @@ def test_a_refined_picture_is_that_of_diffusers_own_two_calls(
     share: float, begun: str, refined: DiffusersModel
 ) -> None:
     stages = (Stage(begun, share), Stage("a red cup", refiner=refined.refiner))
+    before = refined.work
     drawn = one(refined, stages, seed=5)
+    assert refined.work - before == Work(alone=8, run=3 * 8, useful=8)
     between = share - 1 / 16  # at the share itself diffusers may hand over one of 8 steps later
     base, refiner = refined._pipeline, refined._refiner._pipeline  # type: ignore[union-attr]
     for pipeline in (base, refiner):
@@ -453,6 +472,29 @@ def test_a_refined_picture_is_that_of_diffusers_own_two_calls(
     ).images
     assert same(drawn, np.asarray(pictures[0]))
     assert not same(drawn, one(refined, (Stage(begun, share), CUP[0]), seed=5))
+
+
+def test_a_refiner_in_a_folder_whose_path_has_an_at_sign_is_found(
+    tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "me@home" / "refiner"
+    folder.parent.mkdir()
+    folder.symlink_to(tiny("refiner"))
+    model = DiffusersModel(settings_of(tiny("sdxl"), refiner=str(folder)))
+    assert model.refiner.startswith("refiner@")
+
+
+def test_a_refiner_whose_scheduler_makes_noise_makes_it_from_the_pictures_seed(
+    tiny: Callable[[str], Path], copy: Callable[[str], Path]
+) -> None:
+    pytest.importorskip("torchsde")
+    folder = copy("refiner")
+    said = folder / "scheduler" / "scheduler_config.json"
+    config = {**json.loads(said.read_text()), "_class_name": "DPMSolverSDEScheduler"}
+    said.write_text(json.dumps(config))
+    model = DiffusersModel(settings_of(tiny("sdxl"), refiner=str(folder), batch_size=1))
+    stages = (Stage("two dogs", 0.5), Stage("a red cup", refiner=model.refiner))
+    assert same(one(model, stages), one(model, stages))
 
 
 def test_a_model_with_a_refiner_draws_its_plain_pictures_as_without(
@@ -487,6 +529,7 @@ def test_the_refiner_begins_at_the_step_that_the_stage_says(name: str, spacing: 
     """By the rule of diffusers: the first draws what is not below the cut, the second what is."""
     scheduler = getattr(diffusers, name)(timestep_spacing=spacing)
     for steps in (3, 20, 40):
+        scheduler.set_timesteps(steps)
         for first in range(1, steps):
             share = handover(scheduler, steps, first)
             cut = round(1000 - share * 1000)

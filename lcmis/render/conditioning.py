@@ -353,3 +353,20 @@ def shapes(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [shapes(part) for part in value]
     return value
+
+
+def tokens_within(
+    tokenizer: Any, prompt: str, start: int, end: int, *, most: int | None = None
+) -> list[int]:
+    """Places, in a prompt's tokens, of all that stand for some of its letters.
+
+    Args:
+        tokenizer: tells which letters a token stands for.
+        prompt: as it is drawn.
+        start: of the letters.
+        end: of the letters.
+        most: tokens after which the prompt is cut; it is read whole by default.
+    """
+    told = {} if most is None else {"truncation": True, "max_length": most}
+    offsets = tokenizer(prompt, return_offsets_mapping=True, **told).offset_mapping
+    return [place for place, (a, b) in enumerate(offsets) if a < end and b > start]

@@ -32,6 +32,7 @@ class PipelineDenoiser(ABC):
         recomputes: whether the network computes its layers again as gradients come back (gradient
             checkpointing), which takes about a third longer and far less memory; by default as is
             usual for the family.
+        reads: tokens of a prompt that the pipeline is told to read; 0 where it is told no number.
     """
 
     usually_recomputes: ClassVar[bool] = True
@@ -46,12 +47,14 @@ class PipelineDenoiser(ABC):
         load: Callable[[], Any],
         *,
         recomputes: bool | None = None,
+        reads: int = 0,
     ) -> None:
         self.denoiser_id = denoiser_id
         self.device = device
         self.recomputes = self.usually_recomputes if recomputes is None else recomputes
         self._size = size
         self._load = load
+        self._told_to_read = reads
 
     @property
     @abstractmethod

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from lcmis.errors import RenderError
 from lcmis.machine.hub import weights_fingerprint
+from lcmis.render.conditioning import tokens_within
 from lcmis.render.denoiser import PipelineDenoiser
 from lcmis.text.vocabulary import SharedWords, Vocabulary, told
 
@@ -36,7 +37,7 @@ class Reader:
     @property
     def is_t5(self) -> bool:
         """Whether it is told vectors instead of tokens; CLIP is told them in place of its words."""
-        return not hasattr(self.encoder.config, "projection_dim")
+        return _is_t5(self.encoder)
 
     @property
     def table(self) -> torch.nn.Embedding:
@@ -106,25 +107,9 @@ class FlowDenoiser(PipelineDenoiser):
 
     Source: Lipman et al., "Flow Matching", ICLR 2023, eq. 23; Liu et al., "Rectified Flow", ICLR
     2023, eq. 1; Esser et al., ICML 2024, section 2 (Stable Diffusion 3) and 5.3.2 (shift).
-
-    Args:
-        reads: tokens that T5 is told to read.
     """
 
     halves = True
-
-    def __init__(
-        self,
-        denoiser_id: str,
-        device: str,
-        size: tuple[int, int],
-        load: Callable[[], Any],
-        *,
-        recomputes: bool | None = None,
-        reads: int,
-    ) -> None:
-        super().__init__(denoiser_id, device, size, load, recomputes=recomputes)
-        self._t5_reads = reads
 
     @cached_property
     def encodes_like(self) -> str:
@@ -180,8 +165,8 @@ class FlowDenoiser(PipelineDenoiser):
             encoder = getattr(self._pipeline, name, None)
             if encoder is not None:
                 tokenizer = getattr(self._pipeline, f"tokenizer{suffix}")
-                is_clip = hasattr(encoder.config, "projection_dim")
-                reads = self._pipeline.tokenizer_max_length if is_clip else self._t5_reads
+                of_clip = self._pipeline.tokenizer_max_length
+                reads = self._told_to_read if _is_t5(encoder) else of_clip
                 found.append(Reader(name, encoder, tokenizer, reads))
         return tuple(found)
 
@@ -263,14 +248,8 @@ class FlowDenoiser(PipelineDenoiser):
     def _places(self, prompt: str, start: int, end: int) -> list[int]:
         found, before = [], 0
         for one in self._told:
-            given = one.tokenizer(
-                prompt, return_offsets_mapping=True, truncation=True, max_length=one.reads
-            )
-            found += [
-                before + place
-                for place, (a, b) in enumerate(given.offset_mapping)
-                if a < end and b > start
-            ]
+            inside = tokens_within(one.tokenizer, prompt, start, end, most=one.reads)
+            found += [before + place for place in inside]
             before += one.reads
         return found
 
@@ -338,7 +317,7 @@ class StableDiffusion3Denoiser(FlowDenoiser):
         width = self._network.config.joint_attention_dim
         clip = torch.cat([first, second], dim=-1)
         clip = pad(clip, (0, width - clip.shape[-1]))
-        behind = t5[0] if t5 else clip.new_zeros(len(clip), self._t5_reads, width)
+        behind = t5[0] if t5 else clip.new_zeros(len(clip), self._told_to_read, width)
         return torch.cat([clip, behind], dim=1)
 
     def _places(self, prompt: str, start: int, end: int) -> list[int]:
@@ -405,6 +384,10 @@ class FluxDenoiser(FlowDenoiser):
             img_ids=places.to(noisy.device, kind),
         ).sample
         return pixel_shuffle(_wide(predicted).mT.unflatten(2, (height, width)), 2)
+
+
+def _is_t5(encoder: Any) -> bool:
+    return not hasattr(encoder.config, "projection_dim")
 
 
 def _wide(values: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ import torch
 
 from lcmis.errors import RenderError
 from lcmis.machine.hub import weights_fingerprint
+from lcmis.render.conditioning import tokens_within
 from lcmis.render.denoiser import PipelineDenoiser
 from lcmis.text.vocabulary import Vocabulary, told
 
@@ -135,8 +136,7 @@ class UNetDenoiser(PipelineDenoiser):
         return seen
 
     def _places(self, prompt: str, start: int, end: int) -> list[int]:
-        offsets = self._pipeline.tokenizer(prompt, return_offsets_mapping=True).offset_mapping
-        return [place for place, (a, b) in enumerate(offsets) if a < end and b > start]
+        return tokens_within(self._pipeline.tokenizer, prompt, start, end)
 
     def _wanted(
         self, clean: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor

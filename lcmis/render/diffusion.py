@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError, InversionError, Refusal, RenderError
 from lcmis.machine.device import (
@@ -19,6 +18,7 @@ from lcmis.machine.device import (
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.accelerators import profile_of
+from lcmis.render.calling import Running, Wording
 from lcmis.render.conditioning import Defaults
 from lcmis.render.execution import Execution, chosen_execution
 from lcmis.render.forms.form import Form
@@ -31,6 +31,7 @@ from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.proved import Proved
 from lcmis.render.refining import Refiner, handover
 from lcmis.render.rows import in_rows, pins_rows
+from lcmis.render.together import Term, Together, sums_of
 from lcmis.render.trunks import Trunks, beginning, sharing
 from lcmis.types import RenderSpec, Stage, StageManner, manners_of_stages, stage_starts
 
@@ -39,23 +40,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from lcmis.machine.hub.fetching import Fetch
-    from lcmis.render.calling import Running, Wording
     from lcmis.render.exciting import Exciting
     from lcmis.render.lengths import Lengths
     from lcmis.render.proofs import Proofs
     from lcmis.render.stages import Clock
-    from lcmis.render.together import Term
 
 LONGEST_PROMPT = 100_000
 """Letters; what is longer is not even counted in tokens, which would take seconds."""
-
-
-class OneByOne(NamedTuple):
-    """What pipelines give, of pictures that were drawn one by one."""
-
-    images: list[np.ndarray]
-    """(height, width, 3) in [0, 1] each."""
-    nsfw_content_detected: list[bool]
 
 
 class DiffusersModel:
@@ -104,7 +95,7 @@ class DiffusersModel:
         self._dtype = choose_dtype(settings.dtype, self._device)
         self._offload = choose_offload(settings.offload, self._device, OFFLOADS_OF_PIPELINES)
         self._recomputes = settings.gradient_checkpointing
-        if self._recomputes is not None and not self._family.denoiser_class:
+        if self._recomputes is not None and not self._family.is_differentiable:
             raise ConfigError(
                 f"gradient_checkpointing has no effect on {self.model_id}: no gradients go through "
                 f"a {self._folder.class_name}: leave it out"
@@ -266,7 +257,7 @@ class DiffusersModel:
     def _refuse_unmannered(self, stages: tuple[Stage, ...]) -> None:
         for manner in sorted(manners_of_stages(stages)):
             if reason := self._hindrance(manner):
-                raise RenderError(f"{self.model_id} cannot {ASKED_FOR[manner]} ({reason})")
+                raise self._manner_refused(manner, reason)
         last = stages[-1]
         if last.refiner not in ("", self.refiner):
             raise RenderError(
@@ -334,24 +325,23 @@ class DiffusersModel:
         Raises:
             InversionError: it is none of the pipelines that gradients are known to go through.
         """
-        module, _, name = self._family.denoiser_class.partition(":")
-        if not name:
+        if not self._family.is_differentiable:
             raise InversionError(
                 f"gradients do not reach the prompt of {self.model_id}, a "
                 f"{self._folder.class_name}: give a Stable Diffusion 1, 2, XL or 3 or a FLUX.1 "
                 f"model"
             )
-        kind = getattr(importlib.import_module(f"lcmis.render.{module}"), name)
-        reads = self._family.max_sequence_length
-        denoiser: Denoiser = kind(
+        from lcmis.render.differentiable import DENOISERS
+
+        kind = DENOISERS[self._folder.class_name]
+        return kind(
             self.model_id,
             self._device,
             (self._template.height, self._template.width),
             lambda: self._differentiable_pipeline(halves=kind.halves),
             recomputes=self._recomputes,
-            **({} if reads is None else {"reads": reads}),
+            reads=self._family.max_sequence_length or 0,
         )
-        return denoiser
 
     def _differentiable_pipeline(self, *, halves: bool) -> Any:
         dtypes = ("float32", "bfloat16") if halves else ("float32",)
@@ -400,10 +390,8 @@ class DiffusersModel:
         Raises:
             RenderError: the pipeline cannot draw stages, or not in such a manner.
         """
-        from lcmis.render.together import sums_of
-
         if StageManner.EXCITED in rows[0].manners:
-            return self._excited(rows, places)
+            return self._exciting.draw(rows, places)
         steps = self._template.num_inference_steps
         negatives = tuple(spec.negative_prompt for spec in rows)
         sums = sums_of([stage_starts(spec.stages, steps) for spec in rows], negatives)
@@ -426,12 +414,10 @@ class DiffusersModel:
         if len(sums) == 1 and len(sums[0]) == 1:
             seeds = [spec.seed for spec in rows]
             output, clock = self._running.run(last, seeds, steps, more=more)
-            calls = clock.calls or clock.strides
-            self._count(Work(run=calls * len(rows), useful=calls * len(places)))
+            self._count_calls(clock.calls or clock.strides, rows, places)
         else:
             output, clock = self._run_told(sums, last, rows, places, more)
-            calls = clock.calls
-        self._count(Work(alone=calls * len(places)))
+            self._count(Work(alone=clock.calls * len(places)))
         return output
 
     def _refined(
@@ -445,42 +431,30 @@ class DiffusersModel:
         """By the pipeline up to a step, and from there on by the refiner."""
         import torch
 
-        from lcmis.render.calling import renew_schedulers
-
         assert self._refiner is not None
-        renew_schedulers(self._pipeline)
         steps = self._template.num_inference_steps
         share = handover(self._pipeline.scheduler, steps, begins)
-        generators = [torch.Generator("cpu").manual_seed(spec.seed) for spec in rows]
+        seeds = [spec.seed for spec in rows]
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         more = {"denoising_end": share, "output_type": "latent", "generator": generators}
         begun = self._drawn(sums, rows, places, more)
-        rest = steps - begins
-        self._count(Work(alone=rest * len(places), run=rest * len(rows), useful=rest * len(places)))
-        return self._refiner.draw(
+        output, clock = self._refiner.draw(
             begun.images,
             asked,
             steps=steps,
             denoising_start=share,
             guidance_scale=self._template.guidance_scale,
+            seeds=seeds,
             generators=generators,
         )
-
-    def _excited(self, rows: Sequence[RenderSpec], places: Sequence[int]) -> OneByOne:
-        """By diffusers' pipeline for that, each alone, and nothing in the places of filler."""
-        drawn = {place: self._exciting.draw(rows[place]) for place in places}
-        usual = drawn[places[0]]
-        outputs = [drawn.get(place, usual) for place in range(len(rows))]
-        flagged = [bool((one.nsfw_content_detected or [False])[0]) for one in outputs]
-        return OneByOne([one.images[0] for one in outputs], flagged)
+        self._count_calls(clock.calls, rows, places)
+        return output
 
     @cached_property
     def _exciting(self) -> Exciting:
         from lcmis.render.exciting import Exciting
 
-        def tell(calls: int) -> None:
-            self._count(Work(alone=calls, run=calls, useful=calls))
-
-        return Exciting(self._pipeline, tell)
+        return Exciting(self._pipeline, self._count)
 
     def _run_told(
         self,
@@ -491,8 +465,6 @@ class DiffusersModel:
         more: Mapping[str, Any],
     ) -> tuple[Any, Clock]:
         """A batch whose denoiser is told otherwise than its pipeline was asked."""
-        from lcmis.render.together import Together
-
         steps = self._template.num_inference_steps
         if not self._family.own.mixes and not self._unstaged:
             told = [term.wording for terms in sums.values() for term in terms]
@@ -502,21 +474,8 @@ class DiffusersModel:
         if max(map(len, sums.values())) > 1:
             self._unadded = self._proofs.adding(last, self._template.guidance_scale)
             if self._unadded:
-                raise RenderError(
-                    f"{self.model_id} is a {self._folder.class_name}, which cannot follow several "
-                    f"prompts at once ({self._unadded}): ask for one"
-                )
-
-        def count_more(prompts: int) -> None:
-            self._count(
-                Work(
-                    alone=prompts * len(places),
-                    run=prompts * len(rows),
-                    useful=prompts * len(places),
-                )
-            )
-
-        together = Together(self._running, sums, last, steps, count_more)
+                raise self._manner_refused(StageManner.TOGETHER, self._unadded)
+        together = Together(self._running, sums, last, steps, places, self._count)
         return self._running.run(
             last,
             [spec.seed for spec in rows],
@@ -541,13 +500,19 @@ class DiffusersModel:
             f"between steps ({self._unstaged}): ask for one stage"
         )
 
+    def _manner_refused(self, manner: StageManner, reason: str) -> RenderError:
+        return RenderError(f"{self.model_id} cannot {ASKED_FOR[manner]} ({reason})")
+
+    def _count_calls(self, calls: int, rows: Sequence[Any], places: Sequence[int]) -> None:
+        """Of the denoiser with a whole batch, nothing of which was known."""
+        useful = calls * len(places)
+        self._count(Work(alone=useful, run=calls * len(rows), useful=useful))
+
     def _count(self, work: Work) -> None:
         self.work += work
 
     @cached_property
     def _running(self) -> Running:
-        from lcmis.render.calling import Running
-
         height, width = self._template.height, self._template.width
         sizes = getattr(self._pipeline, "resolutions", None)
         if sizes and (width, height) not in sizes:

@@ -7,17 +7,21 @@ Diffusion Models", SIGGRAPH 2023, arXiv 2301.13826; drawn by diffusers' own pipe
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from lcmis.machine.weights import silent
+from lcmis.plugins.protocols import Work
 from lcmis.render.calling import renew_schedulers
+from lcmis.render.conditioning import tokens_within
 from lcmis.render.forms.schedulers import seed_noise
 from lcmis.types import RenderSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import numpy as np
 
 OF = 50
 """Steps that the source's numbers are for."""
@@ -25,6 +29,14 @@ THRESHOLDS = {0: 0.05, 10: 0.5, 20: 0.8}
 """By step of :data:`OF`: attention that every word must reach there before the picture goes on."""
 EXCITED = 25
 """Steps of :data:`OF` in which latents are moved."""
+
+
+class OneByOne(NamedTuple):
+    """What pipelines give, of pictures that were drawn one by one."""
+
+    images: list[np.ndarray]
+    """(height, width, 3) in [0, 1] each."""
+    nsfw_content_detected: list[bool]
 
 
 class Exciting:
@@ -36,10 +48,10 @@ class Exciting:
 
     Args:
         pipeline: as diffusers loaded it; its weights are shared.
-        tell: told of every row that went through the denoiser.
+        tell: is told of every row that went through the denoiser.
     """
 
-    def __init__(self, pipeline: Any, tell: Callable[[int], None]) -> None:
+    def __init__(self, pipeline: Any, tell: Callable[[Work], None]) -> None:
         from diffusers import StableDiffusionAttendAndExcitePipeline as Pipeline
 
         parts = {name: part for name, part in pipeline.components.items() if name in _PARTS}
@@ -49,15 +61,26 @@ class Exciting:
         self._pipeline.unet.requires_grad_(False)
         self._tell = tell
 
-    def draw(self, spec: RenderSpec) -> Any:
-        """What the pipeline makes of one picture."""
+    def draw(self, rows: Sequence[RenderSpec], places: Sequence[int]) -> OneByOne:
+        """A batch, row by row.
+
+        Args:
+            rows: filler included, in the places of which stands some picture of the batch.
+            places: of those that are none.
+        """
+        drawn = {place: self._draw(rows[place]) for place in places}
+        outputs = [drawn.get(place, drawn[places[0]]) for place in range(len(rows))]
+        flagged = [bool((one.nsfw_content_detected or [False])[0]) for one in outputs]
+        return OneByOne([one.images[0] for one in outputs], flagged)
+
+    def _draw(self, spec: RenderSpec) -> Any:
         pipeline, unet = self._pipeline, self._pipeline.unet
         (stage,) = spec.stages
         renew_schedulers(pipeline)
         seed_noise(pipeline.scheduler, [spec.seed])
         stretch = spec.num_inference_steps / OF
         processors = unet.attn_processors
-        hook = unet.register_forward_pre_hook(lambda *_: self._tell(1))
+        hook = unet.register_forward_pre_hook(lambda *_: self._tell(Work(1, 1, 1)))
         try:
             return pipeline(
                 prompt=stage.prompt,
@@ -100,10 +123,8 @@ def tokens_of(tokenizer: Any, prompt: str, words: Sequence[str]) -> list[int]:
         prompt: as it is drawn.
         words: each is in the prompt.
     """
-    offsets = tokenizer(prompt, return_offsets_mapping=True).offset_mapping
     found: list[int] = []
     for word in words:
         start = prompt.index(word)
-        end = start + len(word)
-        found += [at for at, (a, b) in enumerate(offsets) if a < end and b > start and a < b]
+        found += tokens_within(tokenizer, prompt, start, start + len(word))
     return list(dict.fromkeys(found))

@@ -97,35 +97,17 @@ OWN: Mapping[str, Own] = {
 """By pipeline class. All other classes are run by what their signature and configuration say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Differentiable:
-    """Who takes a pipeline apart for gradients, and which text encoders it must have."""
-
-    where: str
-    encoders: tuple[tuple[str, str], ...]
-    optional: tuple[tuple[str, str], ...] = ()
-
-
-PROJECTED = "CLIPTextModelWithProjection"
-DIFFERENTIABLE: Mapping[str, Differentiable] = {
-    "StableDiffusionPipeline": Differentiable(
-        "denoiser_unet:UNetDenoiser", (("text_encoder", "CLIPTextModel"),)
-    ),
-    "StableDiffusionXLPipeline": Differentiable(
-        "denoiser_pair:TwoEncoderDenoiser",
-        (("text_encoder", "CLIPTextModel"), ("text_encoder_2", PROJECTED)),
-    ),
-    "StableDiffusion3Pipeline": Differentiable(
-        "denoiser_flow:StableDiffusion3Denoiser",
-        (("text_encoder", PROJECTED), ("text_encoder_2", PROJECTED)),
-        (("text_encoder_3", "T5EncoderModel"),),
-    ),
-    "FluxPipeline": Differentiable(
-        "denoiser_flow:FluxDenoiser",
-        (("text_encoder", "CLIPTextModel"), ("text_encoder_2", "T5EncoderModel")),
-    ),
+CLIP, PROJECTED, T5 = "CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel"
+DIFFERENTIABLE: Mapping[str, Sequence[Mapping[str, str]]] = {
+    "StableDiffusionPipeline": [{"text_encoder": CLIP}],
+    "StableDiffusionXLPipeline": [{"text_encoder": CLIP, "text_encoder_2": PROJECTED}],
+    "StableDiffusion3Pipeline": [
+        {"text_encoder": PROJECTED, "text_encoder_2": PROJECTED, "text_encoder_3": T5},
+        {"text_encoder": PROJECTED, "text_encoder_2": PROJECTED},
+    ],
+    "FluxPipeline": [{"text_encoder": CLIP, "text_encoder_2": T5}],
 }
-"""Class of diffusers to who takes it apart."""
+"""Pipeline class to the text encoders, all of them, with which gradients go through it."""
 
 
 class PipelineKind:
@@ -307,23 +289,14 @@ class PipelineKind:
         return False
 
     @property
-    def denoiser_class(self) -> str:
-        """Which class of ours takes it apart for gradients, as ``module:class`` of this room; empty
-        where none can: its text encoders are others than those that the class knows.
-        """
-        known = DIFFERENTIABLE.get(self.folder.class_name)
-        if known is None:
-            return ""
-        kinds = {
-            name: entry[1]
-            for name, entry in self.folder.components().items()
+    def is_differentiable(self) -> bool:
+        """Whether a class of ours (:mod:`lcmis.render.differentiable`) can take it apart."""
+        encoders = {
+            name: kind
+            for name, (_, kind) in self.folder.components().items()
             if name.startswith("text_encoder")
         }
-        needed = dict(known.encoders)
-        fits = all(kinds.get(name) == kind for name, kind in needed.items())
-        others = {name: kind for name, kind in kinds.items() if name not in needed}
-        optional = dict(known.optional)
-        return known.where if fits and others.items() <= optional.items() else ""
+        return encoders in DIFFERENTIABLE.get(self.folder.class_name, ())
 
     @cached_property
     def max_sequence_length(self) -> int | None:

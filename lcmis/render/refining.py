@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import ModelSettings
+from lcmis.render.calling import Wording, renew_schedulers
 from lcmis.render.conditioning import Encodings
 from lcmis.render.execution import Execution
 from lcmis.render.forms.form import Form
-from lcmis.render.stages import step_of
+from lcmis.render.forms.schedulers import seed_noise
+from lcmis.render.stages import Clock, step_of, watching
 
 if TYPE_CHECKING:
     import torch
-
-    from lcmis.render.calling import Wording
 
 BASE, REFINER = "StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"
 
@@ -30,8 +30,11 @@ class Refiner:
     """The pipeline of a refiner, found by its configuration and loaded at its first picture.
 
     Args:
-        name: a hub name or a folder.
+        name: a hub name, its revision behind ``@`` where it has one, or a folder.
         base: class of the pipeline that it takes over from.
+        device: of the first model, as are all that follow.
+        dtype: of its weights.
+        offload: of its weights.
 
     Raises:
         ConfigError: it is no refiner, or nothing that it could take over from.
@@ -44,9 +47,7 @@ class Refiner:
                 f"refiner = {name!r} takes over from Stable Diffusion XL, and this is a {base}: "
                 f"leave refiner out"
             )
-        located, _, revision = name.partition("@")
-        settings = ModelSettings(located, revision=revision or None, device=device, dtype=dtype)
-        self._form = Form(settings, refines=True)
+        self._form = Form(ModelSettings(name, device=device, dtype=dtype), refines=True)
         self.model_id = self._form.model_id
         if self._form.folder.class_name != REFINER:
             raise ConfigError(
@@ -63,9 +64,10 @@ class Refiner:
         steps: int,
         denoising_start: float,
         guidance_scale: float,
+        seeds: Sequence[int],
         generators: Sequence[torch.Generator],
-    ) -> Any:
-        """What it makes of latents that the first model has left.
+    ) -> tuple[Any, Clock]:
+        """What it makes of latents that the first model has left, and how often it was asked.
 
         Args:
             latents: (pictures, channels, height, width), still noisy.
@@ -73,16 +75,22 @@ class Refiner:
             steps: of the whole denoising.
             denoising_start: the share of it that is done, as :func:`handover` has it.
             guidance_scale: as of the first model.
+            seeds: one a picture.
             generators: those of the first model, one a picture.
         """
         import torch
 
-        from lcmis.render.calling import renew_schedulers
-
-        renew_schedulers(self._pipeline)
+        pipeline = self._pipeline
+        renew_schedulers(pipeline)
+        seed_noise(pipeline.scheduler, seeds)
+        clock = Clock(pipeline.scheduler, steps)
         negatives = list(asked.negative_prompts)
-        with torch.inference_mode(), self._encodings.remembered():
-            return self._pipeline(
+        with (
+            torch.inference_mode(),
+            self._encodings.remembered(),
+            watching(pipeline, pipeline.unet, clock),
+        ):
+            output = pipeline(
                 prompt=list(asked.prompts),
                 negative_prompt=negatives if any(negatives) else None,
                 image=latents,
@@ -92,6 +100,7 @@ class Refiner:
                 generator=list(generators),
                 output_type="np",
             )
+        return output, clock
 
     @cached_property
     def _encodings(self) -> Encodings:
@@ -120,11 +129,12 @@ def handover(scheduler: Any, steps: int, first: int) -> float:
     They read it as a timestep of the training, and the first draws all that are not below it.
 
     Args:
-        scheduler: of the first pipeline; its steps are set.
+        scheduler: of the first pipeline.
         steps: of the whole denoising.
         first: step of the second pipeline, counted from 0, in [1, steps).
     """
-    scheduler.set_timesteps(steps)
-    timesteps = [float(one) for one in scheduler.timesteps]
+    fresh = type(scheduler).from_config(scheduler.config)
+    fresh.set_timesteps(steps)
+    timesteps = [float(one) for one in fresh.timesteps]
     before = min(one for one in timesteps if step_of(one, timesteps, steps) < first)
-    return 1 - math.floor(before) / float(scheduler.config.num_train_timesteps)
+    return 1 - math.floor(before) / float(fresh.config.num_train_timesteps)

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lcmis.plugins.protocols import Work
 from lcmis.render.calling import Running, Wording
 from lcmis.render.conditioning import CallArguments
 from lcmis.render.stages import Clock, standing_in
@@ -97,7 +98,8 @@ class Together:
         sums: from which step on a batch follows what.
         native: what the pipeline itself is asked.
         steps: of the denoising.
-        tell: told at every such call of how many prompts more than one the denoiser was run.
+        pictures: which of the rows are no filler.
+        tell: is told at every such call what the prompts beyond the first cost.
     """
 
     def __init__(
@@ -106,19 +108,22 @@ class Together:
         sums: Mapping[int, tuple[Term, ...]],
         native: Wording,
         steps: int,
-        tell: Callable[[int], None],
+        pictures: Sequence[int],
+        tell: Callable[[Work], None],
     ) -> None:
         self._denoiser = running.denoiser
         self._sums = sums
+        self._rows, self._pictures = len(native.prompts), len(pictures)
         self._tell = tell
-        self._is_needed = max(map(len, sums.values())) > 1
+        most = max(map(len, sums.values()))
+        self._is_needed = most > 1
         self._told = [
             running.differences(
                 {start: terms[min(place, len(terms) - 1)].wording for start, terms in sums.items()},
                 native,
                 steps,
             )
-            for place in range(max(map(len, sums.values())))
+            for place in range(most)
         ]
 
     def told(self, clock: Clock, heard: CallArguments) -> CallArguments | None:
@@ -142,7 +147,9 @@ class Together:
             for told, _ in zip(self._told, terms, strict=False):
                 asked = told(clock, heard) or heard
                 said.append(inner(*asked.args, **asked.kwargs)[0])
-            self._tell(len(terms) - 1)
+            more = len(terms) - 1
+            pictures = more * self._pictures
+            self._tell(Work(alone=pictures, run=more * self._rows, useful=pictures))
             return (added(said, [term.weights for term in terms]),)
 
         with standing_in(self._denoiser, answer), within:

@@ -18,11 +18,13 @@ from diffusers import (
     StableDiffusionPipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
+    UNet2DConditionModel,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import (
     CLIPConfig,
     CLIPImageProcessor,
+    T5Tokenizer,
 )
 
 from worlds.tiny_parts import (
@@ -63,6 +65,18 @@ def stable_diffusion() -> StableDiffusionPipeline:
     )
 
 
+def _unet_xl(cross_attention_dim: int, numbers: int) -> UNet2DConditionModel:
+    """That is told sizes and other numbers beside the summary."""
+    return unet(
+        cross_attention_dim=cross_attention_dim,
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=32 + numbers * 8,
+    )
+
+
 def stable_diffusion_xl() -> StableDiffusionXLPipeline:
     """Stable Diffusion XL: two CLIP encoders, a pooled vector and picture sizes."""
     tokenizer = clip_tokenizer()
@@ -72,14 +86,7 @@ def stable_diffusion_xl() -> StableDiffusionXLPipeline:
         text_encoder_2=projected_clip(tokenizer),
         tokenizer=tokenizer,
         tokenizer_2=clip_tokenizer(),
-        unet=unet(
-            cross_attention_dim=64,
-            attention_head_dim=(2, 4),
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=32 + 6 * 8,
-        ),
+        unet=_unet_xl(cross_attention_dim=64, numbers=6),
         scheduler=multistep(),
     )
 
@@ -92,44 +99,47 @@ def stable_diffusion_xl_refiner() -> StableDiffusionXLImg2ImgPipeline:
         text_encoder_2=projected_clip(clip_tokenizer()),
         tokenizer=None,
         tokenizer_2=clip_tokenizer(),
-        unet=unet(
-            cross_attention_dim=32,
-            attention_head_dim=(2, 4),
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=32 + 5 * 8,
-        ),
+        unet=_unet_xl(cross_attention_dim=32, numbers=5),
         scheduler=multistep(),
         requires_aesthetics_score=True,
     )
 
 
-def stable_diffusion_3() -> StableDiffusion3Pipeline:
-    """Stable Diffusion 3: two CLIP encoders and a T5."""
-    tokenizer, letters = clip_tokenizer(), t5_tokenizer()
+def _stable_diffusion_3(letters: T5Tokenizer | None, **changes: Any) -> StableDiffusion3Pipeline:
+    tokenizer = clip_tokenizer()
+    given: dict[str, Any] = {
+        "patch_size": 1,
+        "num_layers": 1,
+        "joint_attention_dim": 32,
+        "shift": 1.0,
+        **changes,
+    }
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=given.pop("shift"))
     return StableDiffusion3Pipeline(
         vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06),
         text_encoder=projected_clip(tokenizer),
         text_encoder_2=projected_clip(tokenizer),
-        text_encoder_3=t5(letters),
+        text_encoder_3=t5(letters, d_model=given["joint_attention_dim"]) if letters else None,
         tokenizer=tokenizer,
         tokenizer_2=clip_tokenizer(),
         tokenizer_3=letters,
         transformer=SD3Transformer2DModel(
             sample_size=16,
-            patch_size=1,
             in_channels=4,
             out_channels=4,
-            num_layers=1,
             attention_head_dim=8,
             num_attention_heads=4,
             caption_projection_dim=32,
-            joint_attention_dim=32,
             pooled_projection_dim=64,
+            **given,
         ),
-        scheduler=FlowMatchEulerDiscreteScheduler(),
+        scheduler=scheduler,
     )
+
+
+def stable_diffusion_3() -> StableDiffusion3Pipeline:
+    """Stable Diffusion 3: two CLIP encoders and a T5."""
+    return _stable_diffusion_3(t5_tokenizer())
 
 
 def flux(guidance_embeds: bool = False) -> FluxPipeline:
@@ -161,30 +171,14 @@ def worded_stable_diffusion_3(with_t5: bool = True) -> StableDiffusion3Pipeline:
     """Stable Diffusion 3 whose T5 reads whole words, wider than both CLIP encoders together; its
     schedule is shifted as the published one is.
     """
-    tokenizer, words = clip_tokenizer(), worded_t5_tokenizer()
-    return StableDiffusion3Pipeline(
-        vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06),
-        text_encoder=projected_clip(tokenizer),
-        text_encoder_2=projected_clip(tokenizer),
-        text_encoder_3=t5(words, d_model=72) if with_t5 else None,
-        tokenizer=tokenizer,
-        tokenizer_2=clip_tokenizer(),
-        tokenizer_3=words if with_t5 else None,
-        transformer=SD3Transformer2DModel(
-            sample_size=16,
-            patch_size=2,
-            in_channels=4,
-            out_channels=4,
-            num_layers=2,
-            attention_head_dim=8,
-            num_attention_heads=4,
-            caption_projection_dim=32,
-            joint_attention_dim=72,
-            pooled_projection_dim=64,
-            qk_norm="rms_norm",
-            dual_attention_layers=(0,),
-        ),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    return _stable_diffusion_3(
+        worded_t5_tokenizer() if with_t5 else None,
+        patch_size=2,
+        num_layers=2,
+        joint_attention_dim=72,
+        qk_norm="rms_norm",
+        dual_attention_layers=(0,),
+        shift=3.0,
     )
 
 

@@ -34,7 +34,8 @@ class Form:
 
     Args:
         settings: what was named.
-        refines: whether it may be one that goes on with another model's picture.
+        refines: whether it may be one that goes on with another model's picture; such a one is
+            named ``name@revision`` in one setting.
 
     Raises:
         ConfigError: it is none that draws pictures of prompts, incomplete, pickled, needs code or a
@@ -44,7 +45,9 @@ class Form:
     """
 
     def __init__(self, settings: ModelSettings, *, refines: bool = False) -> None:
-        self._located = locate(settings.name, settings.revision)
+        self._located = (
+            locate_spelled(settings.name) if refines else locate(settings.name, settings.revision)
+        )
         self.model_id = str(self._located)
         self._file: SingleFile | None = None
         self._base: Located | None = None
