@@ -342,14 +342,18 @@ def test_what_the_desk_sees_is_decided_by_candidate_and_seed():
 
 
 def test_every_registered_inverter_says_what_it_lacks():
-    """The rest of the contract is run where their tools are: test_pez, test_arpo, test_editor."""
+    """The rest of the contract is run where their tools are: test_pez, test_arpo, test_editor.
+
+    An id is the registered name, and says behind it what of the way has changed since.
+    """
 
     def paint(prompt, place):
         return None
 
+    later = {"pez-denoiser": "pez-denoiser-bank"}
     for name in registry.names("inverters"):
         inverter = open_inverter(name)
-        assert inverter.inverter_id == name
+        assert inverter.inverter_id == later.get(name, name)
         with pytest.raises(InversionError, match=r"\S+ \S+ \S+ \S+"):
             list(inverter.invert(toy_inversion.REFERENCE, Tools(paint)))
 
