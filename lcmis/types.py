@@ -755,6 +755,9 @@ class Trial:
     candidate: Candidate
     seen: tuple[Seen, ...]
     """One a seed, in the order they were asked for."""
+    cache: str = ""
+    """By which its pictures were drawn, faster and not quite as the model draws; empty where they
+    are the model's own."""
 
     @property
     def key(self) -> str:

@@ -90,6 +90,24 @@ def test_a_way_that_cannot_be_gone_is_told_and_the_next_is_tried(
     assert best_of([measured(1.0), refused]).refusal == ""
 
 
+def test_a_cache_is_told_as_lossy_and_never_taken(tiny: Callable[[str], Path]) -> None:
+    settings = settings_of(tiny("flux"), batch_size=1, num_inference_steps=5)
+    ticks = itertools.count(0.0, 1.0)
+    tuning = Tuning(settings, PAIRS, compiled=False, clock=lambda: next(ticks))
+    names = {"first-block:0.12", "taylor-seer:5"}
+    told = {one.way.settings["cache"]: one for one in tuning.measure() if one.kind == "L"}
+    assert set(told) == names
+    assert told["taylor-seer:5"].profile == "cpu-float32-b1-lossy_taylor_seer_5"
+    lossy = measured(5.0, equal=2)
+    lossy = dataclasses.replace(lossy, way=Computing("cache", {"cache": "first-block:0.12"}))
+    assert lossy.kind == "L"
+    assert best_of([measured(1.0), lossy, measured(1.1)]).ratio == 1.1
+    chosen = dataclasses.replace(settings, cache="mag:0.1")
+    assert [one.name for one in Tuning(chosen, PAIRS)._lossy()] == ["cache = mag:0.1"]
+    bare = settings_of(tiny("sd"))
+    assert not list(Tuning(bare, PAIRS)._lossy())
+
+
 def test_nothing_more_is_tried_once_the_time_is_over(tiny: Callable[[str], Path]) -> None:
     ticks = itertools.count(0.0, 1.0)
     settings = settings_of(tiny("sd"), batch_size=1, num_inference_steps=1)

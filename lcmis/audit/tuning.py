@@ -17,10 +17,11 @@ from lcmis.errors import ConfigError, RenderError
 from lcmis.machine.device import choose_device
 from lcmis.machine.files import replacing
 from lcmis.plugins.opening import open_model
+from lcmis.plugins.optional import sketch_of
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render import draw
-from lcmis.types import ConceptPair, Question, Stage
+from lcmis.types import ConceptPair, Question, RenderSpec, Stage
 
 PAYS = 1.03
 """How many times as fast a way must be to be taken; less is noise."""
@@ -28,6 +29,10 @@ ROUNDING = "N"
 """Class of what keeps the mathematics and changes the rounding."""
 EXACT = "E"
 """Class of what changes no bit."""
+LOSSY = "L"
+"""Class of what draws another picture: it may search, and proves nothing."""
+CACHES = ("first-block:0.12", "taylor-seer:5")
+"""That are tried where the user has set none and the denoiser has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,11 @@ class MeasuredWay:
 
     @property
     def kind(self) -> str:
-        """``E`` where no bit of any picture changed, else ``N``; a third class, what draws another
-        picture, is never tried: it may search, and proves nothing.
+        """``L`` of what only searches are drawn by; else ``E`` where no bit of any picture changed,
+        and ``N`` where one did.
         """
+        if "cache" in self.way.settings:
+            return LOSSY
         return EXACT if self.equal == self.pictures else ROUNDING
 
 
@@ -141,7 +148,9 @@ class Tuning:
         self._asked: list[list[bool | None]] = []
 
     def measure(self) -> Iterator[MeasuredWay]:
-        """Every way by itself, then all together that paid; the usual way comes first."""
+        """Every way by itself, then all together that paid, then what only searches are drawn by;
+        the usual way comes first.
+        """
         started = self._clock()
         device = choose_device(self.settings.device).partition(":")[0]
         count = 2 * self._usual.batch_size
@@ -162,16 +171,30 @@ class Tuning:
                 paid |= way.settings
         if sum(1 for _ in paid) > 1 and self._clock() - started <= self._seconds:
             yield self._try(Computing("together", paid), reference, count)
+        for way in self._lossy():
+            if self._clock() - started > self._seconds:
+                return
+            yield self._try(way, reference, count)
+
+    def _lossy(self) -> Iterator[Computing]:
+        """What the user has set or, of a model that has caches, some that are often taken."""
+        for cache in [self.settings.cache] if self.settings.cache else CACHES:
+            try:
+                open_model(dataclasses.replace(self.settings, cache=cache))
+            except ConfigError:
+                continue
+            yield Computing(f"cache = {cache}", {"cache": cache})
 
     def _try(self, way: Computing, reference: Sequence[Image], count: int) -> MeasuredWay:
+        lossy = "cache" in way.settings
         try:
             model = open_model(dataclasses.replace(self.settings, **way.settings))
-            _, first = self._timed(model, model.batch_size)
+            _, first = self._timed(model, model.batch_size, lossy=lossy)
         except ConfigError as error:
             return MeasuredWay(way, "", 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, str(error))
         _, before = self._timed(self._usual, count)
-        pictures, once = self._timed(model, count)
-        _, twice = self._timed(model, count)
+        pictures, once = self._timed(model, count, lossy=lossy)
+        _, twice = self._timed(model, count, lossy=lossy)
         _, after = self._timed(self._usual, count)
         ratios = [before / once, after / twice]
         return self._told(way, model, reference, pictures, ratios, (once + twice) / 2, first)
@@ -201,7 +224,7 @@ class Tuning:
         ]
         return MeasuredWay(
             way=way,
-            profile=self._spec(model, 0).profile,
+            profile=self._spec(model, 0, lossy="cache" in way.settings).profile,
             pictures_per_second=len(pictures) / seconds,
             ratio=sum(ratios) / len(ratios),
             first_seconds=first,
@@ -212,12 +235,15 @@ class Tuning:
             answers=len(both),
         )
 
-    def _spec(self, model: ImageModel, place: int) -> Any:
+    def _spec(self, model: ImageModel, place: int, *, lossy: bool) -> RenderSpec:
         pair = self._pairs[place % len(self._pairs)]
-        return model.spec((Stage(pair.prompt),), place)
+        spec = model.spec((Stage(pair.prompt),), place)
+        return sketch_of(model, spec) if lossy else spec
 
-    def _timed(self, model: ImageModel, count: int) -> tuple[list[Image], float]:
-        specs = [self._spec(model, place) for place in range(count)]
+    def _timed(
+        self, model: ImageModel, count: int, *, lossy: bool = False
+    ) -> tuple[list[Image], float]:
+        specs = [self._spec(model, place, lossy=lossy) for place in range(count)]
         started = self._clock()
         drawn = draw(model, specs)
         seconds = self._clock() - started
@@ -254,8 +280,10 @@ class Tuning:
 
 
 def best_of(found: Sequence[MeasuredWay]) -> MeasuredWay:
-    """The fastest way that pays; the usual one, which is the first, where none does."""
-    paying = [one for one in found[1:] if one.ratio >= PAYS]
+    """The fastest way that pays and draws the model's own pictures; the usual one, which is the
+    first, where none does.
+    """
+    paying = [one for one in found[1:] if one.ratio >= PAYS and one.kind != LOSSY]
     return max(paying, key=lambda one: one.ratio, default=found[0])
 
 

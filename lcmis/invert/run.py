@@ -45,7 +45,7 @@ from lcmis.plugins.opening import (
     open_text_model,
     open_writer,
 )
-from lcmis.plugins.optional import denoiser_of, reads_table
+from lcmis.plugins.optional import denoiser_of, reads_table, sketch_of
 from lcmis.plugins.protocols import (
     Denoiser,
     Encoder,
@@ -371,7 +371,8 @@ class Inversion:
     def paint_once(self, prompt: str, place: int) -> Image | None:
         """The picture of a seed that may be searched on; None where there is none."""
         try:
-            (picture,) = draw(self.model, [self._spec(prompt, FIRST_REPAIR_SEED + place)])
+            spec = sketch_of(self.model, self._spec(prompt, FIRST_REPAIR_SEED + place))
+            (picture,) = draw(self.model, [spec])
         except RenderError:
             return None
         return None if isinstance(picture, RenderError) else picture

@@ -101,6 +101,28 @@ def refiner_of(model: ImageModel) -> str:
     return refiner
 
 
+def cache_of(model: ImageModel) -> str:
+    """``cache``: by which it draws what is only searched with, faster and not quite as it would;
+    else nothing.
+    """
+    cache: str = getattr(model, "cache", "")
+    return cache
+
+
+def sketch_of(model: ImageModel, spec: RenderSpec) -> RenderSpec:
+    """``sketch(spec)``: the same picture as its cache draws it, of another profile and so of
+    another key; else the picture itself.
+    """
+    sketch = getattr(model, "sketch", None)
+    found: RenderSpec = sketch(spec) if sketch else spec
+    return found
+
+
+def searched_manners(model: ImageModel) -> frozenset[StageManner]:
+    """In which it can draw a stage that is only searched with: by a cache, none."""
+    return frozenset() if cache_of(model) else manners_of(model)
+
+
 def denoiser_of(model: ImageModel) -> Denoiser | None:
     """``denoiser()``: its parts with gradients, loaded by their first use; else None.
 

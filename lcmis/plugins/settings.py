@@ -78,6 +78,9 @@ class ModelSettings:
     """``whole``, ``compiled``, ``sliced`` (a picture at a time) or ``tiled`` (parts of one)."""
     attention_backend: str | None = None
     """What computes attention, as diffusers calls it, e.g. ``_native_cudnn``."""
+    cache: str | None = None
+    """What draws the pictures by which repairs search, faster and not quite as the model does:
+    ``first-block:0.12``, ``taylor-seer:5``, …; audits and certificates are drawn without it."""
     gradient_checkpointing: bool | None = None
     """Whether inversions compute the denoiser's layers again as gradients come back: slower by a
     third, and far less memory; only for models that gradients go through."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lcmis.errors import ConfigError, RenderError
 from lcmis.machine.memory import largest_that_fits, out_of_memory, within_memory
+from lcmis.plugins.optional import sketch_of
 from lcmis.plugins.protocols import ImageModel
 from lcmis.render.trunks import in_trunk_order
 from lcmis.types import RenderSpec
@@ -51,11 +52,13 @@ def draw(model: ImageModel, specs: Sequence[RenderSpec]) -> list[Image | RenderE
 
 def _out_of_memory(model: ImageModel, specs: Sequence[RenderSpec]) -> ConfigError:
     declared, first = model.batch_size, specs[0]
+    is_sketch = first.profile != model.spec(first.stages, first.seed).profile
 
     def drawn_as(size: int) -> object:
         """Under another batch shape, and so another profile; the pictures are dropped."""
         model.batch_size = size
-        return model.generate([model.spec(spec.stages, spec.seed) for spec in specs[:size]])
+        again = [model.spec(spec.stages, spec.seed) for spec in specs[:size]]
+        return model.generate([sketch_of(model, one) for one in again] if is_sketch else again)
 
     try:
         fits = largest_that_fits(declared, drawn_as)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from lcmis.machine.device import (
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render.accelerators import profile_of
+from lcmis.render.caching import Caching, chosen_cache
 from lcmis.render.calling import Running, Wording
 from lcmis.render.conditioning import Defaults
 from lcmis.render.execution import Execution, chosen_execution
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from lcmis.machine.hub.fetching import Fetch
+    from lcmis.render.conditioning import CallArguments
     from lcmis.render.exciting import Exciting
     from lcmis.render.lengths import Lengths
     from lcmis.render.proofs import Proofs
@@ -69,6 +71,11 @@ class DiffusersModel:
 
     Pictures of several stages that begin alike (one seed, one first prompt) share what the denoiser
     said until they part, also over calls; see :func:`lcmis.render.trunks.sharing`.
+
+    A cache draws what is only searched with: pictures of :meth:`sketch`, of another profile, in
+    batches of their own; see :mod:`lcmis.render.caching`. All others are drawn as if it were not
+    set. Where the prompt switches, nothing is kept over the switch, and beginnings are not shared,
+    since a cache that has seen one step less goes on otherwise.
 
     Making the object reads configuration only. Weights are read by the first :meth:`generate`, from
     safetensors only; code that comes with a model is never run.
@@ -120,6 +127,22 @@ class DiffusersModel:
             offload=self._offload,
             batch_size=self.batch_size,
         )
+        self._cache = chosen_cache(
+            settings.cache,
+            model=self.model_id,
+            denoiser=self._family.denoiser_class,
+            pipeline=self._folder.class_name,
+            compiled=self._execution.compiled,
+            offload=self._offload,
+        )
+        self.cache = str(self._cache or "")
+        """By which it draws what is only searched with, e.g. ``first-block:0.12``; empty without
+        one."""
+        if self._cache:
+            self.notes += (
+                f"{self.model_id}: cache = {self.cache!r} acts only on pictures by which repairs "
+                f"search; audits and certificates are drawn without it",
+            )
         if height % defaults.multiple or width % defaults.multiple or min(height, width) < 1:
             raise ConfigError(
                 f"{self.model_id} draws sizes that are multiples of {defaults.multiple}, not "
@@ -179,7 +202,7 @@ class DiffusersModel:
         Raises:
             ConfigError: that cannot be.
         """
-        _ = self._pipeline
+        _ = self._caching if self._cache else self._pipeline
 
     def fetches(self) -> tuple[Fetch, ...]:
         """How much of it comes from the hub, and how much of that is here."""
@@ -232,9 +255,23 @@ class DiffusersModel:
         """Numerics profile, e.g. ``"cpu-float32-b16"``; what computes otherwise than usual is named
         behind it, as in ``"cuda-bfloat16-b4-rows-regional"``.
         """
-        rows = "-rows" if self._pins_rows else ""
-        computed = f"{self._template.dtype}-b{self.batch_size}{rows}{self._execution.mark}"
+        return self._profile(self.batch_size, "")
+
+    @property
+    def _sketched(self) -> str:
+        """Numerics profile of what a cache draws; empty without one."""
+        if self._cache is None:
+            return ""
+        return self._profile(self._cache.rows(self.batch_size), self._cache.mark)
+
+    def _profile(self, num_rows: int, mark: str) -> str:
+        rows = "-rows" if pins_rows(self._device, num_rows) else ""
+        computed = f"{self._template.dtype}-b{num_rows}{rows}{self._execution.mark}{mark}"
         return profile_of(self._device, computed)
+
+    def sketch(self, spec: RenderSpec) -> RenderSpec:
+        """The same picture as the cache draws it: of another profile, and never counted."""
+        return replace(spec, profile=self._sketched or spec.profile)
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
         """The full specification of one picture under this model's settings.
@@ -289,9 +326,9 @@ class DiffusersModel:
             )
             if mine != spec:
                 raise ValueError(f"{spec} was not made by {self.model_id} under these settings")
-            if spec.profile != self.profile:
+            if spec.profile not in (self.profile, self._sketched):
                 raise ValueError(f"{spec} is of profile {spec.profile}, not {self.profile}")
-        refused = {spec.key: error for spec in specs if (error := self._negative_refused(spec))}
+        refused = {spec.key: error for spec in specs if (error := self._refusal(spec))}
         readable = [spec for spec in specs if spec.key not in refused]
         if readable and not self._family.own.mixes:
             self._proofs.settings(readable, self.batch_size, pinned=self._pins_rows)
@@ -301,18 +338,35 @@ class DiffusersModel:
         return [refused.get(spec.key) or drawn[spec.key] for spec in specs]
 
     def _batches(self, specs: Sequence[RenderSpec]) -> Iterator[list[RenderSpec | None]]:
-        """Pictures that may share a batch: of one prompt, unless all prompts are of one length."""
+        """Pictures that may share a batch: of one prompt, unless all prompts are of one length and
+        no cache would be emptied for all rows where one of them switches.
+        """
         groups: dict[Any, list[RenderSpec]] = {}
-        mixes = self._family.own.mixes
         for spec in specs:
+            mixes = self._family.own.mixes and not self._is_sketch(spec)
             kind = (
+                spec.profile,
                 spec.manners,
                 _handed_over(spec),
                 *(() if mixes else (spec.stages, spec.negative_prompt)),
             )
             groups.setdefault(kind, []).append(spec)
         for group in groups.values():
-            yield from in_rows(group, self.batch_size, pinned=self._pins_rows)
+            size = self.batch_size
+            if self._cache and self._is_sketch(group[0]):
+                size = self._cache.rows(size)
+            yield from in_rows(group, size, pinned=pins_rows(self._device, size))
+
+    def _is_sketch(self, spec: RenderSpec) -> bool:
+        return spec.profile == self._sketched
+
+    @cached_property
+    def _caching(self) -> Caching:
+        assert self._cache is not None
+        denoiser = self._running.denoiser
+        assert denoiser is not None
+        steps = self._template.num_inference_steps
+        return Caching(self._cache, self.model_id, self._pipeline, denoiser, steps)
 
     @property
     def _pins_rows(self) -> bool:
@@ -350,8 +404,15 @@ class DiffusersModel:
         dtype = self._dtype if self._dtype in dtypes else "float32"
         return self._load_pipeline(dtype, "none", Execution())
 
-    def _negative_refused(self, spec: RenderSpec) -> RenderError | None:
-        """Why a picture's own negative prompt cannot be followed; None if it can."""
+    def _refusal(self, spec: RenderSpec) -> RenderError | None:
+        """Why a picture's own negative prompt cannot be followed, or a cache not draw it so; None
+        if they can.
+        """
+        if spec.manners and self._is_sketch(spec):
+            return RenderError(
+                f"{self.model_id} draws {spec.prompt!r} with cache = {self.cache!r}, by which "
+                f"nothing but plain prompts is drawn: leave the cache out"
+            )
         if spec.negative_prompt == self._template.negative_prompt:
             return None
         sentence = self._family.refusal(spec.guidance_scale, spec.negative_prompt)
@@ -413,7 +474,10 @@ class DiffusersModel:
         last = sums[max(sums)][0].wording
         if len(sums) == 1 and len(sums[0]) == 1:
             seeds = [spec.seed for spec in rows]
-            output, clock = self._running.run(last, seeds, steps, more=more)
+            if self._is_sketch(rows[0]):
+                output, clock = self._run_sketch(sums, last, rows, more)
+            else:
+                output, clock = self._running.run(last, seeds, steps, more=more)
             self._count_calls(clock.calls or clock.strides, rows, places)
         else:
             output, clock = self._run_told(sums, last, rows, places, more)
@@ -476,6 +540,10 @@ class DiffusersModel:
             if self._unadded:
                 raise self._manner_refused(StageManner.TOGETHER, self._unadded)
         together = Together(self._running, sums, last, steps, places, self._count)
+        if self._is_sketch(rows[0]):
+            output, clock = self._run_sketch(sums, last, rows, more, together.told)
+            self._count(Work(run=clock.calls * len(rows), useful=clock.calls * len(places)))
+            return output, clock
         return self._running.run(
             last,
             [spec.seed for spec in rows],
@@ -493,6 +561,29 @@ class DiffusersModel:
                 ),
             ),
         )
+
+    def _run_sketch(
+        self,
+        sums: Mapping[int, tuple[Term, ...]],
+        asked: Wording,
+        rows: Sequence[RenderSpec],
+        more: Mapping[str, Any],
+        told: Callable[[Clock, CallArguments], CallArguments | None] = lambda *_: None,
+    ) -> tuple[Any, Clock]:
+        """A batch by the cache, which forgets one prompt where the next begins to rule."""
+
+        def hear(clock: Clock, heard: CallArguments) -> CallArguments | None:
+            tell(clock)
+            return told(clock, heard)
+
+        def stepped(clock: Clock, _: Any) -> None:
+            if any(clock.step < start <= clock.next_step for start in sums):
+                self._caching.forget()
+
+        steps = self._template.num_inference_steps
+        with self._caching.drawing() as tell:
+            seeds = [spec.seed for spec in rows]
+            return self._running.run(asked, seeds, steps, told=hear, stepped=stepped, more=more)
 
     def _stages_refused(self) -> RenderError:
         return RenderError(

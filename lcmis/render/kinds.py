@@ -270,6 +270,11 @@ class PipelineKind:
         return next((name for name in DENOISERS if self.folder.has(name)), "")
 
     @property
+    def denoiser_class(self) -> str:
+        """Of that component; empty where it is none of ours."""
+        return self.folder.components()[self.denoiser][1] if self.denoiser else ""
+
+    @property
     def unstaged(self) -> str:
         """Why the prompt cannot be switched between steps; empty where that can be tried."""
         if not self.denoiser:

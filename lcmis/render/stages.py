@@ -51,8 +51,16 @@ class Clock:
     @property
     def step(self) -> int:
         """The step at hand, counted from 0, of those that were asked for."""
+        return self._step_after(self.strides)
+
+    @property
+    def next_step(self) -> int:
+        """The one at hand when the scheduler has taken its next step."""
+        return self._step_after(self.strides + 1)
+
+    def _step_after(self, strides: int) -> int:
         timesteps = self._read()
-        at = min(self.strides, len(timesteps) - 1)
+        at = min(strides, len(timesteps) - 1)
         return step_of(timesteps[at], timesteps, self._num_steps)
 
     @property

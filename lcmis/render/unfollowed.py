@@ -23,6 +23,7 @@ DRAWING = (
     "compiled",
     "vae_decoding",
     "attention_backend",
+    "cache",
     "gradient_checkpointing",
 )
 

@@ -12,10 +12,13 @@ from lcmis.check import questions_for
 from lcmis.errors import InversionError, RenderError
 from lcmis.machine.budget import Budget
 from lcmis.plugins.optional import (
+    cache_of,
     denoiser_of,
     encoder_of,
     likeness_weight_of,
     manners_of,
+    searched_manners,
+    sketch_of,
 )
 from lcmis.plugins.protocols import (
     Case,
@@ -41,6 +44,7 @@ from lcmis.types import (
     Seen,
     Side,
     Stage,
+    StageManner,
     Trial,
     key_number,
 )
@@ -164,9 +168,14 @@ class Evaluation:
         if strange:
             raise ValueError(f"the seed {strange[0]} is not one to search on")
         try:
-            return [spec_of(self._bench.model, candidate, seed) for seed in seeds]
+            return [self._spec(candidate, seed) for seed in seeds]
         except RenderError:
             return []
+
+    def _spec(self, candidate: Candidate, seed: int) -> RenderSpec:
+        """The picture of a candidate as a search sees it, which a certificate never does."""
+        model = self._bench.model
+        return sketch_of(model, spec_of(model, candidate, seed, searched_manners(model)))
 
     def _affordable(self, groups: Sequence[Sequence[RenderSpec]]) -> list[list[RenderSpec]]:
         """What is left of several groups when each picture has been paid for."""
@@ -189,6 +198,7 @@ class Evaluation:
             guide=self._bench.guide.checker_id,
             candidate=candidate,
             seen=tuple(self._seen_of(spec, found.get(spec.key)) for spec in specs),
+            cache=cache_of(self._bench.model),
         )
 
     def _seen_of(self, spec: RenderSpec, item: Evidence | None) -> Seen:
@@ -242,7 +252,7 @@ class Evaluation:
         """
         studio, model = self._bench.studio, self._bench.model
         try:
-            spec = model.spec((Stage(prompt),), SEARCH_SEEDS[place])
+            spec = self._spec(Candidate((Stage(prompt),)), SEARCH_SEEDS[place])
         except RenderError:
             return None
         if not self._affordable([[spec]])[0]:
@@ -347,14 +357,25 @@ def _encoder(checker: Checker | None) -> Encoder | None:
     return encoder_of(checker) if checker else None
 
 
-def spec_of(model: ImageModel, candidate: Candidate, seed: int) -> RenderSpec:
+def spec_of(
+    model: ImageModel,
+    candidate: Candidate,
+    seed: int,
+    manners: frozenset[StageManner] | None = None,
+) -> RenderSpec:
     """The picture of a candidate; its negative prompt is added to the model's own.
+
+    Args:
+        model: draws it.
+        candidate: what is drawn.
+        seed: from which.
+        manners: that may be asked for; all of the model's where nobody says so.
 
     Raises:
         RenderError: the model cannot read it, or not draw it in the manner that it asks for.
     """
     spec = model.spec(candidate.stages, seed)
-    if not candidate.manners <= manners_of(model):
+    if not candidate.manners <= (manners_of(model) if manners is None else manners):
         raise RenderError(
             f"{model.model_id} can only be told its prompt, and {candidate} asks for more: take a "
             f"model that draws so"

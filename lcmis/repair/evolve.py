@@ -17,6 +17,7 @@ from lcmis.judge import Difference, PairedCounts
 from lcmis.machine.budget import Budget
 from lcmis.machine.files import replacing
 from lcmis.plugins.opening import open_checker
+from lcmis.plugins.optional import sketch_of
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, TextModelSettings
 from lcmis.repair.evaluate import ASKED, SEARCH_SEEDS, look_at_all
@@ -231,7 +232,13 @@ class Evolve:
         """What the guide says of each picture: the worse of both concepts or, by a checker that
         only knows whole prompts, how well it fits the plain one.
         """
-        groups = [self._specs(one.subject, one.prompt, one.seeds) for one in asked]
+        groups = [
+            [
+                sketch_of(self.model, spec)
+                for spec in self._specs(one.subject, one.prompt, one.seeds)
+            ]
+            for one in asked
+        ]
         wanted = {spec.key for specs in groups for spec in specs}
         self._budget.pay(wanted)
         plan = [

@@ -25,13 +25,14 @@ from lcmis.plugins.opening import (
     open_writer,
 )
 from lcmis.plugins.optional import (
+    cache_of,
     encoder_of,
     likeness_weight_of,
-    manners_of,
     may_decide,
     needed_manner,
     needs_likeness,
     refiner_of,
+    searched_manners,
     takes_negative_prompts,
     work_of,
 )
@@ -319,7 +320,11 @@ class Repair:
         return [done[finding.pair.key] for _, finding in some]
 
     def _trials(self, place: tuple[str, str]) -> list[Trial]:
-        return [item for item in self.store.trials(*place) if self._is_ours(item)]
+        return [
+            item
+            for item in self.store.trials(*place)
+            if self._is_ours(item) and item.cache == self._cache(item.model)
+        ]
 
     def _repair(
         self, model: ImageModel, finding: PairFinding, before: Sequence[Repaired]
@@ -359,7 +364,7 @@ class Repair:
         return (
             self._is_ours(one)
             and (one.budget, one.seconds) == (settings.budget, settings.seconds)
-            and (one.calls, one.given) == (self._calls, self._given)
+            and (one.calls, one.given) == (self._calls, self._given(one.model))
         )
 
     def _is_ours(self, item: Nomination | Trial) -> bool:
@@ -370,8 +375,11 @@ class Repair:
     def _calls(self) -> int | None:
         return None if self.text_model is None else self.settings.calls
 
-    @property
-    def _given(self) -> tuple[str, ...]:
+    def _cache(self, model: str) -> str:
+        """By which a model's pictures are drawn while it is searched."""
+        return next((cache_of(one) for one in self.models if one.model_id == model), "")
+
+    def _given(self, model: str) -> tuple[str, ...]:
         """What else decides the way of a search."""
         forced = self.reference
         named = {
@@ -380,6 +388,7 @@ class Repair:
             "guard": self.guard.checker_id if self.guard else "",
             "writer": self.writer.writer_id if self.writer else "",
             "reference": forced.origin if isinstance(forced, Reference) else forced,
+            "cache": self._cache(model),
             **_replies_otherwise(self.settings.text_model),
         }
         return tuple(f"{what} {name}" for what, name in named.items() if name)
@@ -420,7 +429,7 @@ class Repair:
                     ended=ended,
                     seconds=settings.seconds,
                     calls=self._calls,
-                    given=self._given,
+                    given=self._given(model.model_id),
                     reference=evaluation.origin,
                 )
             )
@@ -461,7 +470,7 @@ class Repair:
             num_inference_steps=spec.num_inference_steps,
             supports_stages=model.supports_stages,
             supports_negative_prompt=takes_negative_prompts(model),
-            manners=manners_of(model),
+            manners=searched_manners(model),
             refiner=refiner_of(model),
             batch_size=model.batch_size,
             seeds=SEARCH_SEEDS,
@@ -625,7 +634,7 @@ def _refuse_unmannered(repairer: Repairer, models: Sequence[ImageModel]) -> None
         ConfigError: there is none.
     """
     needed = needed_manner(repairer)
-    if needed and not any(needed in manners_of(model) for model in models):
+    if needed and not any(needed in searched_manners(model) for model in models):
         named = ", ".join(dict.fromkeys(model.model_id for model in models))
         raise ConfigError(
             f"{repairer.repairer_id} wants a model that {_WANTED[needed]}; {named} is none"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lcmis.audit.tuning import MeasuredWay, lines_of
+from lcmis.audit.tuning import LOSSY, MeasuredWay, lines_of
 from lcmis.cli.terminal import console
 
 
@@ -28,9 +28,11 @@ def print_measured(name: str, one: MeasuredWay) -> None:
         if "compiled" in one.way.settings
         else ""
     )
+    aside = "; searches only, so it is yours to set" if one.kind == LOSSY else ""
     turned = f"; {one.turned} of {one.answers} answers turned" if one.answers else ""
     console.print(
-        f"{one.way.name}: {one.ratio:.2f} times as fast, class {one.kind}: {changed}{turned}{once}",
+        f"{one.way.name}: {one.ratio:.2f} times as fast, class {one.kind}: "
+        f"{changed}{turned}{once}{aside}",
         markup=False,
     )
 
