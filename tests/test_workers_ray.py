@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from worlds import tiny_pipelines
 from worlds.clustered import installed_at, small_ray
 from worlds.installed import forget_packages
 from worlds.toys import pair
@@ -16,9 +17,11 @@ from lcmis.plugins.settings import (
     AuditSettings,
     CheckerSettings,
     ModelSettings,
+    StoppingSettings,
     WorkersSettings,
 )
 from lcmis.propose.catalogue import to_toml
+from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'lcmis[cluster]'")
@@ -136,3 +139,25 @@ def test_workers_of_this_machine_join_no_cluster_that_it_is_part_of(ray, monkeyp
     [(address, asked)] = begun
     assert address == "local"
     assert asked["num_cpus"] >= 3
+
+
+def test_workers_search_by_a_cache_and_prove_without_it_as_one_process_does(config, tmp_path):
+    folder = tiny_pipelines.save("flux", tmp_path / "flux")
+    settings = ModelSettings(
+        str(folder), height=32, width=32, num_inference_steps=6, batch_size=2, cache="taylor-seer:3"
+    )
+    found = []
+    for name, workers in (("here", WorkersSettings()), ("there", WorkersSettings(1))):
+        both = config(name, models=(settings,), limit=1, stopping=StoppingSettings(cap=8))
+        run(both, workers)
+        both = dataclasses.replace(both, workers=workers)
+        with Store(both.store) as store:
+            Repair(both, store, RepairSettings("moce", 8, certificate=4)).run("a test")
+            (model,) = {trial.model for trial in store.trials()}
+            drawn = store.profiles(model)
+        found.append((facts(both), drawn))
+    assert found[0] == found[1]
+    assert {said for _, drawn in found for said in drawn.values()} == {
+        "cpu-float32-b2",
+        "cpu-float32-b2-lossy_taylor_seer_3",
+    }
