@@ -17,6 +17,7 @@ from worlds.toys import COLOURS, Scripted, audited, pair
 from lcmis.errors import ConfigError, ItemError, OutOfBudget, ProposalError, TextModelError
 from lcmis.plugins import registry
 from lcmis.plugins.settings import CheckerSettings, TextModelSettings
+from lcmis.repair.evaluate import SEARCH_SEEDS
 from lcmis.repair.evolve import (
     Evolve,
     EvolveSettings,
@@ -482,6 +483,18 @@ def test_an_evolved_instruction_is_measured_on_pairs_and_seeds_that_the_search_n
     assert found.failures == 1  # the teller knows no third instruction
     drawn = {item.seed for item in deaf[1].evidence("toy:reader@1") if item.of_repair}
     assert set(fresh_seeds("say its looks", 3)) <= drawn
+
+
+def test_an_evolution_searches_by_a_cache_and_measures_without_it(deaf, monkeypatch):
+    monkeypatch.setitem(registry.BUILT_IN["models"], "toy", "worlds.toys:SketchingModel")
+    found = Evolve(*deaf, settings()).run()
+    _, store = deaf
+    drawn = {
+        (store.render(key)[0].seed in SEARCH_SEEDS, said.endswith("-lossy"))
+        for key, said in store.profiles(found.model).items()
+    }
+    assert drawn == {(True, True), (False, False)}
+    assert found.best.value == 1
 
 
 def test_an_evolution_that_is_done_again_draws_and_asks_nothing_and_says_the_same(deaf):

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from worlds import tiny_pipelines
 from worlds.toy_inversion import BAD_PICTURES, REFERENCE, damaged, halves, register
-from worlds.toys import COLOURS, ToyModel
+from worlds.toys import COLOURS, SketchingModel, ToyModel
 
 from lcmis.check.pictures import open_picture
 from lcmis.cli.terminal import as_json
@@ -25,12 +25,13 @@ from lcmis.invert.applications import Wishes, examine
 from lcmis.invert.keeping import keep, overlay, prepared, sheet
 from lcmis.invert.masks import mask_of, middle, otsu, word_masks
 from lcmis.invert.run import Inversion, InversionSettings, invert, mean
+from lcmis.plugins import registry
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.teacup.world import FAMILIES, regions, render
 from lcmis.text import edits
 from lcmis.text.fluency import CausalLanguageModel, windows
-from lcmis.types import FIRST_CERTIFICATE_SEED
+from lcmis.types import FIRST_CERTIFICATE_SEED, FIRST_REPAIR_SEED
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +77,19 @@ def test_the_guard_judges_on_seeds_that_no_search_has_used():
     assert [one.seed for one in best.judged.paintings] == [
         FIRST_CERTIFICATE_SEED + place for place in range(3)
     ]
+
+
+def test_a_method_paints_by_a_cache_and_is_judged_without_it(monkeypatch):
+    monkeypatch.setitem(registry.BUILT_IN["models"], "toy", "worlds.toys:SketchingModel")
+    SketchingModel.sketched.clear()
+    SketchingModel.counted.clear()
+    invert(REFERENCE, settings("paints"))
+    assert SketchingModel.sketched
+    assert all(
+        FIRST_REPAIR_SEED <= seed < FIRST_CERTIFICATE_SEED for seed in SketchingModel.sketched
+    )
+    assert SketchingModel.counted >= {FIRST_CERTIFICATE_SEED + place for place in range(3)}
+    assert all(seed >= FIRST_CERTIFICATE_SEED for seed in SketchingModel.counted)
 
 
 def test_a_search_ends_with_its_pictures_and_the_guide_picks_from_what_it_found():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -145,6 +146,21 @@ class AddingModel(ToyModel):
             for left, said in ((0, stage.prompt), (8, stage.beside[0].prompt)):
                 picture.paste(COLOURS[understood(said)], (left, 1, left + 8, 8))
         return picture
+
+
+class SketchingModel(ToyModel):
+    """Has a cache, by which it draws the same; ``sketched`` are the seeds of what it drew so."""
+
+    cache = "toy:1"
+    sketched: ClassVar[set[int]] = set()
+    counted: ClassVar[set[int]] = set()
+
+    def sketch(self, spec: RenderSpec) -> RenderSpec:
+        return dataclasses.replace(spec, profile=f"{spec.profile}-lossy")
+
+    def _paint(self, spec: RenderSpec) -> Image.Image | RenderError:
+        (self.sketched if spec.profile.endswith("-lossy") else self.counted).add(spec.seed)
+        return super()._paint(spec)
 
 
 class ToyChecker:
