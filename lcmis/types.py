@@ -8,10 +8,10 @@ import hashlib
 import json
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, Self
 
 _quoted = json.encoder.encode_basestring
 KEY_VERSION = "k1"
@@ -28,44 +28,61 @@ def content_key(value: Any) -> str:
         TypeError: the value holds something that has no canonical form (a float that is not finite,
             a set, an object that is no dataclass).
     """
-    return _hashed(_canonical(value))
+    return canonical_key(_canonical(value))
 
 
-def _hashed(text: str) -> str:
+def canonical_key(text: str) -> str:
+    """The same of a value that is spelled out already: JSON with sorted names and no spaces."""
     return f"{KEY_VERSION}:{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
 def _canonical(value: Any) -> str:
     """JSON with sorted names and no spaces, written in one go: keys are a fact of every picture."""
     kind: Any = type(value)
+    return _writer(kind)(value)
+
+
+@cache
+def _writer(kind: Any) -> Callable[[Any], str]:
+    """How values of one type are written: found once, since keys hold few types many times."""
     if kind is str:
-        return _quoted(value)
+        return _quoted
     if kind is int:
-        return int.__repr__(value)
-    if isinstance(value, tuple):
-        return f"[{','.join(map(_canonical, value))}]"
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise TypeError(
-                f"{value} cannot be part of a key: only finite numbers have one spelling"
-            )
-        return float.__repr__(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = []
-        for name, quoted, usual in _identity(kind):
-            item = getattr(value, name)
-            if item is not usual and item != usual:
-                parts.append(quoted + _canonical(item))
-        return f"{{{','.join(parts)}}}"
-    if isinstance(value, enum.Enum):
-        return json.dumps(value.value, ensure_ascii=False)
-    if value is None or isinstance(value, str | int):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, Mapping):
-        named = {str(name): item for name, item in value.items()}
-        parts = [f"{_quoted(name)}:{_canonical(named[name])}" for name in sorted(named)]
-        return f"{{{','.join(parts)}}}"
-    raise TypeError(f"{type(value).__name__} cannot be part of a key")
+        return int.__repr__
+    if issubclass(kind, tuple):
+        return lambda value: f"[{','.join(map(_canonical, value))}]"
+    if issubclass(kind, float):
+        return _number
+    if dataclasses.is_dataclass(kind):
+        return partial(_fields, kind)
+    if issubclass(kind, enum.Enum):
+        return lambda value: json.dumps(value.value, ensure_ascii=False)
+    if issubclass(kind, str | int | None):
+        return partial(json.dumps, ensure_ascii=False)
+    if issubclass(kind, Mapping):
+        return _named
+    raise TypeError(f"{kind.__name__} cannot be part of a key")
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        raise TypeError(f"{value} cannot be part of a key: only finite numbers have one spelling")
+    return float.__repr__(value)
+
+
+def _fields(kind: Any, value: Any) -> str:
+    parts = []
+    for name, quoted, usual in identity_of(kind):
+        item = getattr(value, name)
+        if item is not usual and item != usual:
+            parts.append(quoted + _canonical(item))
+    return f"{{{','.join(parts)}}}"
+
+
+def _named(value: Mapping[Any, Any]) -> str:
+    named = {str(name): item for name, item in value.items()}
+    parts = [f"{_quoted(name)}:{_canonical(named[name])}" for name in sorted(named)]
+    return f"{{{','.join(parts)}}}"
 
 
 def key_number(text: str) -> int:
@@ -74,8 +91,8 @@ def key_number(text: str) -> int:
 
 
 @cache
-def _identity(kind: type[Any]) -> tuple[tuple[str, str, Any], ...]:
-    """Of the fields that count, by name: name, how it begins in JSON, and default."""
+def identity_of(kind: type[Any]) -> tuple[tuple[str, str, Any], ...]:
+    """Of the fields that count in a key, by name: name, how it begins in JSON, and default."""
     return tuple(
         (entry.name, f"{_quoted(entry.name)}:", entry.default)
         for entry in sorted(dataclasses.fields(kind), key=lambda entry: entry.name)
@@ -95,8 +112,12 @@ class Keyed:
         try:
             return self._key
         except AttributeError:
-            object.__setattr__(self, "_key", content_key(self))
-            return self._key
+            return self.named(content_key(self))._key
+
+    def named(self, key: str) -> Self:
+        """Itself, which need not be hashed: it was kept under this key, or is named by another."""
+        object.__setattr__(self, "_key", key)
+        return self
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -378,7 +399,7 @@ class RenderSpec(Keyed):
         return self.stages[-1].prompt
 
 
-_SEEDLESS = operator.attrgetter(*(name for name, _, _ in _identity(RenderSpec) if name != "seed"))
+_SEEDLESS = operator.attrgetter(*(name for name, _, _ in identity_of(RenderSpec) if name != "seed"))
 
 
 class Siblings:
@@ -394,11 +415,11 @@ class Siblings:
         """Give those their keys that are alike; the others find theirs when they are asked."""
         for other in others:
             if _SEEDLESS(other) == self._said:
-                object.__setattr__(other, "_key", self.key(other.seed))
+                other.named(self.key(other.seed))
 
     def key(self, seed: int) -> str:
         """Of the one that is drawn from this seed."""
-        return _hashed(f'{self._before}"seed":{seed:d},{self._after}')
+        return canonical_key(f'{self._before}"seed":{seed:d},{self._after}')
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ def test_pairs_that_surely_fail_are_those_of_the_command_line(
     counted = opinions.surely_failing(table, rule).set_index("model")
     for model in (BROAD, NARROW):
         known = findings.find_pairs(store, JUDGE, rule=rule, model=model)
-        found = findings.find_model(store, model, known, [JUDGE], rule=rule)
+        (found,) = findings.find_models(store, {model: known}, [JUDGE], rule=rule)
         assert counted.loc[model].to_dict() == {
             "failing": len(found.decided(judge.Decision.FAILS)),
             "surely": found.num_surely_failing,

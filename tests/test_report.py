@@ -110,7 +110,7 @@ def test_the_numbers_of_a_model_are_those_of_the_stores_opinions(folder: Path, p
         rule = findings.rule_of(store.runs()[-1])
         for model, name in ((BROAD, "broad"), (NARROW, "narrow")):
             pairs = findings.find_pairs(store, JUDGE, rule=rule, model=model)
-            found = findings.find_model(store, model, pairs, [JUDGE, SECOND], rule=rule)
+            (found,) = findings.find_models(store, {model: pairs}, [JUDGE, SECOND], rule=rule)
             ends = [len(found.decided(end)) for end in Decision]
             counted = dict(zip(Decision, ends, strict=True))
             row = page.row(name)

@@ -17,10 +17,12 @@ from worlds.facts import make_drawn, make_pair, make_picture, make_spec
 from lcmis.errors import StoreError, UnknownNameError
 from lcmis.store import Drawn, Growth, Store, StoreCounts, documents, picture_hash, schema
 from lcmis.store.connect import place_of, sentences
+from lcmis.store.images import PictureFolder
 from lcmis.types import (
     NONE_OF_THESE,
     Adapter,
     Answer,
+    Beside,
     Box,
     Candidate,
     Concept,
@@ -630,3 +632,92 @@ def test_the_key_of_a_document_is_that_of_its_spec_and_a_change_shows(changed):
     assert changed(text) != text
     assert documents.spec_key(changed(text)) == documents.spec(changed(text)).key
     assert documents.spec_key(changed(text)) != specs[0].key or '"seed":7.0' in changed(text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        PAIR,
+        dataclasses.replace(PAIR, sentences=("é\n", "x"), pattern="p", source="s", licence="l"),
+        Question(QuestionKind.INTRUDER_A, "tea cup", ("glass",), synonyms=((), ("mug", "é"))),
+        dataclasses.replace(
+            make_spec(PAIR, 3),
+            stages=(
+                Stage("a", 0.5, beside=(Beside("b", -1.0), Beside("c")), weight=2),
+                Stage("d", refiner="r@1"),
+            ),
+            adapters=(Adapter("low@1", 0.25), Adapter("rank@1")),
+            embeddings=(Embedding("e@1"),),
+            negative_prompt="blur",
+            guidance_scale=7,
+            device="cpu",
+            dtype="float32",
+        ),
+    ],
+)
+def test_a_document_tells_its_key_without_being_made_a_value(value):
+    text = documents.document(value)
+    assert documents.key(type(value), text) == value.key
+    for changed in (text[:-1] + ',"odd":1}', text[:-1] + ',"seed":[]}', "[]", "null", '"a"'):
+        assert documents.key(type(value), changed) != value.key
+
+
+def test_a_check_makes_no_value_of_what_it_reads_and_asks_of_no_file_whether_it_is_a_folder(
+    fresh: Store, monkeypatch: pytest.MonkeyPatch
+):
+    calls = []
+
+    def counting(function):
+        def call(*args, **kwargs):
+            calls.append(function.__qualname__)
+            return function(*args, **kwargs)
+
+        return call
+
+    for kind in (RenderSpec, ConceptPair):
+        monkeypatch.setattr(kind, "__post_init__", counting(kind.__post_init__))
+    monkeypatch.setattr(Path, "is_dir", counting(Path.is_dir))
+    assert list(fresh.verify()) == []
+    assert calls == []
+
+
+def test_pairs_that_were_read_once_are_not_read_again_and_are_named_by_their_rows(
+    fresh: Store, tmp_path: Path
+):
+    found = fresh.pairs()
+    assert [(pair, pair.key) for pair in found] == [(PAIR, PAIR.key)]
+    assert fresh.pairs()[0] is found[0]
+    other = dataclasses.replace(PAIR, prompt="a cup with a glass")
+    fresh.add_pairs([other])
+    assert fresh.pairs() == [PAIR, other]
+    assert fresh.pairs()[0] is found[0]
+
+
+def test_the_files_of_a_folder_are_listed_as_its_tree_is_read(tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x").touch()
+    root = tmp_path / "pictures"
+    for name in (
+        "a/b.webp",
+        "a.txt",
+        "ab/.hidden",
+        "ab/deep/c",
+        ".drafts/half",
+        ".drafts/in/whole",
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    (root / "link").symlink_to(tmp_path / "elsewhere")
+    (root / "loop").symlink_to(root / "loop")
+    (root / "way").symlink_to(root / "a.txt")
+    listed = [path.removeprefix(f"{root}/") for path in PictureFolder(root).files()]
+    assert listed == [
+        ".drafts/in/whole",
+        "a/b.webp",
+        "a.txt",
+        "ab/.hidden",
+        "ab/deep/c",
+        "loop",
+        "way",
+    ]
+    assert list(PictureFolder(tmp_path / "nowhere").files()) == []

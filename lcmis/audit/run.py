@@ -369,15 +369,17 @@ class Audit:
         checkers = tuple(checker.checker_id for checker in self.checkers)
         return AuditResult(
             models=tuple(
-                findings.find_model(
+                findings.find_models(
                     self.store,
-                    model.model_id,
-                    settled.get(model.model_id) or self._find(model, self._readable(model)[0]),
+                    {
+                        model.model_id: settled.get(model.model_id)
+                        or self._find(model, self._readable(model)[0])
+                        for model in self.models
+                    },
                     checkers,
                     rule=self.rule,
                     threshold=self.config.threshold,
                 )
-                for model in self.models
             ),
             checkers=checkers,
             drawn=self.studio.drawn,

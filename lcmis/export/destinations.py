@@ -82,10 +82,10 @@ def logged(asked: Outgoing) -> list[Logged]:
     ):
         shown.setdefault((picture.evidence.model, picture.pair.key), []).append(picture)
     told = []
-    for model, pairs in by_model.items():
-        summed = findings.find_model(
-            store, model, pairs, [asked.checker], rule=rule, threshold=asked.threshold
-        )
+    for summed in findings.find_models(
+        store, by_model, [asked.checker], rule=rule, threshold=asked.threshold
+    ):
+        model, pairs = summed.model, summed.pairs
         worst = [one for one in pairs if one.judgement.failing is Decision.FAILS][:WORST]
         told.append(
             Logged(

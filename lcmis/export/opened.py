@@ -169,17 +169,13 @@ class OpenAudit(Tells):
         for one in self.findings():
             by_model.setdefault(one.model, []).append(one)
         others = [name for name in self.store.checkers() if name != self.checker]
-        return [
-            findings.find_model(
-                self.store,
-                model,
-                by_model[model],
-                [self.checker, *others],
-                rule=self._rule,
-                threshold=self.threshold,
-            )
-            for model in sorted(by_model)
-        ]
+        return findings.find_models(
+            self.store,
+            dict(sorted(by_model.items())),
+            [self.checker, *others],
+            rule=self._rule,
+            threshold=self.threshold,
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from operator import attrgetter
 
 from lcmis import judge
 from lcmis.findings import words
@@ -16,6 +18,7 @@ CONTROL_MODEL = "control"
 """Bears the name of a model where pictures show nothing of the pair they are asked about."""
 
 
+@cache
 def is_control(model: str) -> bool:
     """Whether a model's id is that of controls, drawn by nobody."""
     return model.partition("@")[0] == CONTROL_MODEL
@@ -156,9 +159,9 @@ def _find(
     rule: judge.StoppingRule | None,
     threshold: float,
 ) -> PairFinding:
-    ordered = tuple(sorted(evidence, key=lambda item: item.seed))
+    ordered = tuple(sorted(evidence, key=attrgetter("seed")))
     judgement = judge.judge_pair(
-        [picture(item) for item in ordered],
+        ordered,
         asked_a=pair.a.name,
         asked_b=pair.b.name,
         threshold_a=threshold,
@@ -166,17 +169,6 @@ def _find(
         rule=rule,
     )
     return PairFinding(model, pair, ordered, judgement)
-
-
-def picture(item: Evidence) -> judge.Picture:
-    """The part of a picture's evidence that is judged."""
-    return judge.Picture(
-        item.a,
-        item.b,
-        refused=item.refused,
-        intruder_a=item.intruder_a,
-        intruder_b=item.intruder_b,
-    )
 
 
 def tell_pairs(title: str, found: Sequence[PairFinding]) -> Telling:
@@ -205,37 +197,44 @@ def severity(finding: PairFinding) -> tuple[float, float, str]:
     return (shown, aligned.high, finding.pair.prompt)
 
 
-def find_model(
+def find_models(
     store: Store,
-    model: str,
-    pairs: Sequence[PairFinding],
+    pairs_of: Mapping[str, Sequence[PairFinding]],
     checkers: Sequence[str],
     *,
     rule: judge.StoppingRule | None,
     threshold: float = 0.5,
-) -> ModelFinding:
-    """Sum up one model; ``checkers`` begins with the deciding one."""
-    asked = {finding.pair.key for finding in pairs}
-    return ModelFinding(
-        model=model,
-        aligned=judge.fair_rate((finding.judgement.verdicts for finding in pairs), rule),
-        pairs=tuple(pairs),
-        pictures=sum(len(finding.evidence) for finding in pairs),
-        prior=_prior(store, checkers[0], asked),
-        second_opinions=tuple(
-            SecondOpinion(other, _agreement(store, model, pairs, other, threshold))
-            for other in checkers[1:]
-        ),
+) -> list[ModelFinding]:
+    """Sum up models, each from the findings of its pairs; ``checkers`` begins with the deciding
+    one.
+    """
+    controls = {
+        kind: store.evidence(checkers[0], model=f"{CONTROL_MODEL}@{kind}")
+        for kind in ("blank", "mismatched")
+    }
+    return [
+        ModelFinding(
+            model=model,
+            aligned=judge.fair_rate((finding.judgement.verdicts for finding in pairs), rule),
+            pairs=tuple(pairs),
+            pictures=sum(len(finding.evidence) for finding in pairs),
+            prior=_prior(controls, {finding.pair.key for finding in pairs}),
+            second_opinions=tuple(
+                SecondOpinion(other, _agreement(store, model, pairs, other, threshold))
+                for other in checkers[1:]
+            ),
+        )
+        for model, pairs in pairs_of.items()
+    ]
+
+
+def _prior(controls: Mapping[str, Sequence[Evidence]], asked: set[str]) -> judge.PriorCheck:
+    return judge.prior(
+        *(
+            [score for item in items if item.pair_key in asked for score in (item.a, item.b)]
+            for items in controls.values()
+        )
     )
-
-
-def _prior(store: Store, checker_id: str, asked: set[str]) -> judge.PriorCheck:
-    scores: dict[str, list[float | None]] = {"blank": [], "mismatched": []}
-    for kind, values in scores.items():
-        for item in store.evidence(checker_id, model=f"{CONTROL_MODEL}@{kind}"):
-            if item.pair_key in asked:
-                values += [item.a, item.b]
-    return judge.prior(scores["blank"], scores["mismatched"])
 
 
 def _agreement(

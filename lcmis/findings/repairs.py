@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lcmis import judge
 from lcmis.findings.notes import NOTHING, Noted, noted
-from lcmis.findings.pairs import picture, verdict_of
+from lcmis.findings.pairs import verdict_of
 from lcmis.store import Evidence, Store
 from lcmis.types import (
     CERTIFICATE_BLOCK,
@@ -262,8 +262,8 @@ def _proof(
         nomination,
         checker_id,
         [spec.seed for spec, _, _ in compared],
-        [picture(before) for _, before, _ in compared],
-        [picture(after) for _, _, after in compared],
+        [before for _, before, _ in compared],
+        [after for _, _, after in compared],
         pair=facts.pairs[nomination.pair],
         threshold=threshold,
         model=compared[0][0].model,

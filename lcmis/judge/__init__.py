@@ -54,7 +54,7 @@ from lcmis.judge.multiplicity import (
     standings,
     surely_failing,
 )
-from lcmis.judge.pairs import UNNAMED, IntruderCount, PairJudgement, Picture, judge_pair
+from lcmis.judge.pairs import UNNAMED, IntruderCount, PairJudgement, Perceived, Picture, judge_pair
 from lcmis.judge.raters import Agreement, Alpha, answers_agreement, krippendorff_alpha
 from lcmis.judge.rates import corrected_rate, counts, level, level_range, rate, verdict
 from lcmis.judge.sampling import ONE_BY_LOT, Stratum, sample_weights, stratum, worth
@@ -101,6 +101,7 @@ __all__ = [
     "OperatingCharacteristics",
     "PairJudgement",
     "PairedCounts",
+    "Perceived",
     "Picture",
     "Platt",
     "PriorCheck",

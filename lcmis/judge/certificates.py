@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from lcmis.judge.anytime import anytime_p
 from lcmis.judge.models import paired_test
-from lcmis.judge.pairs import Picture
+from lcmis.judge.pairs import Perceived
 from lcmis.judge.rates import level_range, rate, verdict
 from lcmis.types import Certificate, ConceptPair, Nomination, Verdict, share_a_member
 
@@ -15,8 +15,8 @@ def certificate(
     nomination: Nomination,
     judge_id: str,
     seeds: Iterable[int],
-    before: Sequence[Picture | None],
-    after: Sequence[Picture | None],
+    before: Sequence[Perceived | None],
+    after: Sequence[Perceived | None],
     *,
     pair: ConceptPair,
     threshold: float = 0.5,
@@ -43,7 +43,7 @@ def certificate(
     if share_a_member(judge_id, nomination.guide):
         raise ValueError(f"{judge_id} guided the search, so it cannot certify what was found")
 
-    def seen(picture: Picture | None) -> Verdict:
+    def seen(picture: Perceived | None) -> Verdict:
         if picture is None:
             return Verdict.UNSCORED
         return verdict(

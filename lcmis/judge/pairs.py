@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from lcmis.judge.chance import failing_p
 from lcmis.judge.rates import counts, level, level_range, verdict
@@ -15,15 +17,40 @@ UNNAMED = "unnamed"
 """Stands for an intruder that no option named."""
 
 
+class Perceived(Protocol):
+    """What a checker said of one picture of a pair: whatever has these can be judged."""
+
+    @property
+    def a(self) -> float | None:
+        """In [0, 1]; None where it abstained."""
+
+    @property
+    def b(self) -> float | None:
+        """Likewise."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether there is no picture, since the model would not draw it."""
+
+    @property
+    def intruder_a(self) -> str | None:
+        """The option chosen for what stands in a's place; None where nobody asked or it
+        abstained.
+        """
+
+    @property
+    def intruder_b(self) -> str | None:
+        """Likewise in b's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a checker said of one picture of a pair."""
+    """The least that can be judged."""
 
     a: float | None
     b: float | None
     refused: bool = False
     intruder_a: str | None = None
-    """The option chosen for what stands in a's place; None where nobody asked or it abstained."""
     intruder_b: str | None = None
 
 
@@ -64,7 +91,7 @@ class PairJudgement:
 
 
 def judge_pair(
-    pictures: Sequence[Picture],
+    pictures: Sequence[Perceived],
     *,
     asked_a: str = "",
     asked_b: str = "",
@@ -93,21 +120,32 @@ def judge_pair(
     correct, total = counts(verdicts)
     if rule is None:
         rule = FixedN(total=max(1, total))
-    decision, capped = rule.decide(correct, total), rule.capped(correct, total)
-    if decision is Decision.CONTINUE and len(pictures) >= rule.cap:
-        decision, capped = Decision.UNDECIDED, True
-    aligned = stopped_interval(correct, total, rule, confidence=confidence)
+    counted = _counted(correct, total, len(pictures) >= rule.cap, rule, confidence)
     judged = list(zip(pictures, verdicts, strict=True))
     return PairJudgement(
-        verdicts=verdicts,
-        aligned=aligned,
-        level=level(correct, total) if total else None,
-        levels=level_range(aligned),
-        failing=decision,
-        capped=capped,
-        failing_p=failing_p(correct, total, rule),
-        intruders_a=_intruders([p.intruder_a for p, v in judged if v in _LACKS_A], asked_a),
-        intruders_b=_intruders([p.intruder_b for p, v in judged if v in _LACKS_B], asked_b),
+        verdicts,
+        *counted,
+        _intruders([p.intruder_a for p, v in judged if v in _LACKS_A], asked_a),
+        _intruders([p.intruder_b for p, v in judged if v in _LACKS_B], asked_b),
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _counted(
+    correct: int, total: int, is_last: bool, rule: StoppingRule, confidence: float
+) -> tuple[Rate, int | None, LevelRange, Decision, bool, float]:
+    """What follows from counts alone, once for all pairs that have the same ones."""
+    decision, capped = rule.decide(correct, total), rule.capped(correct, total)
+    if decision is Decision.CONTINUE and is_last:
+        decision, capped = Decision.UNDECIDED, True
+    aligned = stopped_interval(correct, total, rule, confidence=confidence)
+    return (
+        aligned,
+        level(correct, total) if total else None,
+        level_range(aligned),
+        decision,
+        capped,
+        failing_p(correct, total, rule),
     )
 
 
@@ -116,6 +154,8 @@ _LACKS_B = frozenset({Verdict.B_MISSING, Verdict.BOTH_MISSING})
 
 
 def _intruders(named: Sequence[str | None], asked: str) -> tuple[IntruderCount, ...]:
+    if not named:
+        return ()
     nobody = {"", NONE_OF_THESE, asked}
     tally = Counter(UNNAMED if name is None or name in nobody else name for name in named)
     ranked = sorted(tally.items(), key=lambda item: (item[0] == UNNAMED, -item[1], item[0]))

@@ -45,8 +45,8 @@ def verdict(
 
 def counts(verdicts: Sequence[Verdict]) -> tuple[int, int]:
     """``(correct, total)`` of the scored ones."""
-    scored = [item for item in verdicts if item.is_scored]
-    return scored.count(Verdict.ALIGNED), len(scored)
+    silent = verdicts.count(Verdict.UNSCORED) + verdicts.count(Verdict.REFUSED)
+    return verdicts.count(Verdict.ALIGNED), len(verdicts) - silent
 
 
 def rate(correct: int, total: int, *, confidence: float = 0.95) -> Rate:

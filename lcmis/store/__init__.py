@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, func, select
-from sqlalchemy.orm import InstrumentedAttribute
 
 from lcmis.errors import StoreError
 from lcmis.machine.pictures import picture_hash
@@ -37,7 +36,7 @@ from lcmis.store.tables import (
     ShiftRow,
     TrialRow,
 )
-from lcmis.types import Exchange, Failure, Question, Score, Shift
+from lcmis.types import ConceptPair, Exchange, Failure, Question, Score, Shift
 
 __all__ = ["Drawn", "Evidence", "Growth", "Listed", "Store", "StoreCounts", "picture_hash"]
 
@@ -197,12 +196,13 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
                 for (finding,) in connection.exec_driver_sql("PRAGMA integrity_check"):
                     if finding != "ok":
                         yield f"{self._place} is damaged: {finding}"
-        for document, key in self._all(PairRow.key, PairRow.document):
-            if documents.pair(document).key != key:
-                yield f"the pair {key} is not what its key says"
-        for document, key in self._all(QuestionRow.key, QuestionRow.document):
-            if documents.question(document).key != key:
-                yield f"the question {key} is not what its key says"
+        for kind, table, noun in (
+            (ConceptPair, PairRow, "pair"),
+            (Question, QuestionRow, "question"),
+        ):
+            for key, document in self._kept(table):
+                if documents.key(kind, document) != key:
+                    yield f"the {noun} {key} is not what its key says"
         for note, key in self._kept_notes():
             if note.key != key:
                 yield f"the note {key} is not what its key says"
@@ -221,8 +221,7 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
             if path not in expected:
                 yield f"{path} belongs to no picture in the store; it can be deleted"
 
-    def _all(
-        self, key: InstrumentedAttribute[str], text: InstrumentedAttribute[str]
-    ) -> list[tuple[str, str]]:
+    def _kept(self, table: type[PairRow | QuestionRow]) -> Iterator[tuple[str, str]]:
+        """Key and document of every row, as they lie there."""
         with self._reading() as connection:
-            return [(found[0], found[1]) for found in connection.execute(select(text, key))]
+            yield from connection.execute(select(table.key, table.document)).tuples()

@@ -88,15 +88,12 @@ class RunDoor(Door):
     def pairs(self) -> list[ConceptPair]:
         """Every pair, in the order of arrival."""
         with self._reading() as connection:
-            rows = connection.execute(select(PairRow.key, PairRow.document).order_by(PairRow.id))
-            return [self._pair_of(row[0], row[1]) for row in rows]
-
-    def _pair_of(self, key: str, text: str) -> ConceptPair:
-        """One that was read before is not read again: what a key names never changes."""
-        found = self._read_pairs.get(key)
-        if found is None:
-            found = self._read_pairs[key] = documents.pair(text)
-        return found
+            keys = connection.scalars(select(PairRow.key).order_by(PairRow.id)).all()
+            if not self._read_pairs.keys() >= set(keys):  # what a key names never changes
+                for key, text in connection.execute(select(PairRow.key, PairRow.document)):
+                    if key not in self._read_pairs:
+                        self._read_pairs[key] = documents.pair(text).named(key)
+        return [self._read_pairs[key] for key in keys]
 
     def pair(self, key_prefix: str) -> ConceptPair:
         """The pair of this key, of a key that begins so, or of exactly this prompt.

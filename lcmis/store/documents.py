@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from lcmis.errors import StoreError
 from lcmis.types import (
@@ -23,10 +23,11 @@ from lcmis.types import (
     QuestionKind,
     RenderSpec,
     Seen,
-    Siblings,
     Side,
     Stage,
     Trial,
+    canonical_key,
+    identity_of,
 )
 
 if TYPE_CHECKING:
@@ -149,19 +150,73 @@ _SEED = re.compile(r'"seed":(0|[1-9][0-9]*),')
 
 
 def spec_key(text: str) -> str:
-    """The key of what :func:`document` wrote: of :func:`spec`, which is read once for all pictures
-    that differ in their seeds alone.
-    """
+    """As :func:`key`; read once for all pictures that differ in their seeds alone."""
     found = _SEED.search(text)
     if found is None:
-        return spec(text).key
-    seed = int(found[1])
-    return _siblings(text[: found.start(1)], text[found.end(1) :]).key(seed)
+        return key(RenderSpec, text)
+    before, after = _around_seed(text[: found.start(1)], text[found.end(1) :])
+    return canonical_key(before + found[1] + after)
 
 
 @functools.lru_cache(maxsize=256)
-def _siblings(before: str, after: str) -> Siblings:
-    return Siblings(spec(f"{before}0{after}"))
+def _around_seed(before: str, after: str) -> tuple[str, str]:
+    first, seed, last = _spelled(RenderSpec, f"{before}0{after}").partition('"seed":0')
+    return first + seed[:-1], last
+
+
+def key(kind: type[DataclassInstance], text: str) -> str:
+    """The key of the value of this kind that :func:`document` wrote, which is not made for it:
+    what counts is picked out and spelled as a key has it.
+    """
+    return canonical_key(_spelled(kind, text))
+
+
+def _spelled(kind: type[DataclassInstance], text: str) -> str:
+    return _CANONICAL.encode(_counting(kind, json.loads(text)))
+
+
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _counting(kind: type[DataclassInstance], said: Any) -> Any:
+    """Of what a document says of a value, or of several, the fields that count in its key."""
+    if isinstance(said, list):
+        return [_counting(kind, one) for one in said]
+    if not isinstance(said, dict):  # changed by hand
+        return said
+    usual, beside, within = _form(kind)
+    for name in beside:
+        said.pop(name, None)
+    for name, value in usual:
+        if name in said and said[name] == value:
+            del said[name]
+    for name, one in within:
+        if name in said:
+            said[name] = _counting(one, said[name])
+    return said
+
+
+@functools.cache
+def _form(
+    kind: type[DataclassInstance],
+) -> tuple[list[tuple[str, Any]], list[str], list[tuple[str, type[DataclassInstance]]]]:
+    """Of the fields that count those with a default, as JSON has it; those that do not count; and
+    of those that hold dataclasses the kind of these.
+    """
+    counting = {name: value for name, _, value in identity_of(kind)}
+    usual = [
+        (name, [*value] if value == () else value)
+        for name, value in counting.items()
+        if value is not dataclasses.MISSING
+    ]
+    beside = [field.name for field in dataclasses.fields(kind) if field.name not in counting]
+    within = [
+        (name, one)
+        for name, hint in get_type_hints(kind).items()
+        for one in (hint, *get_args(hint)[:1])
+        if isinstance(one, type) and dataclasses.is_dataclass(one)
+    ]
+    return usual, beside, within
 
 
 def question(text: str) -> Question:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
 from lcmis.store import documents
-from lcmis.store.rows import chunks, insert_new
+from lcmis.store.rows import CHUNK, chunks, insert_new
 from lcmis.store.tables import (
     ModelRow,
     OptionRow,
@@ -214,7 +215,7 @@ def gather(connection: Connection, statement: Select[Any]) -> list[Evidence]:
             intruder_b_value,
             scored,
             refused,
-        ) in connection.execute(statement)
+        ) in chain.from_iterable(connection.execute(statement).partitions(CHUNK))
     ]
 
 

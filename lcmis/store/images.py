@@ -186,7 +186,7 @@ class PictureFolder:
         """
         path = self.path(sha256)
         try:
-            if path.exists() and not path.is_file():  # one would wait for ever at a pipe
+            if not path.is_file() and path.exists():  # one would wait for ever at a pipe
                 raise OSError("it is no file")
             return recognised(path, sha256, path)
         except FileNotFoundError as error:
@@ -209,8 +209,7 @@ class PictureFolder:
 
     def files(self) -> Iterator[str]:
         """Every file in the folder, ours or not, in order; drafts are no files yet."""
-        every = (path for path in sorted(self.root.rglob("*")) if not path.is_dir())
-        return (str(path) for path in every if not self._is_draft(path))
+        return _files_in(self.root, self.root / DRAFTS)
 
     def leave(self, name: str) -> None:
         """A mark that other machines should see, if this is where they look, too.
@@ -252,15 +251,33 @@ class PictureFolder:
             draft.unlink(missing_ok=True)
             raise
 
-    def _is_draft(self, path: Path) -> bool:
-        return path.parent == self.root / DRAFTS or _OLD_DRAFT.fullmatch(path.name) is not None
-
     def _sweep(self) -> None:
         """Take away what processes of this machine left half-written when they were killed."""
         if self._swept:
             return
         self._swept = True
         sweep((self.root / DRAFTS).glob("*"))
+
+
+def _files_in(folder: Path, drafts: Path) -> Iterator[str]:
+    """Every file in a folder and those within it, in order, without a question a file; those that
+    drafts lie in are passed over.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError:
+        return
+    before = str(folder / DRAFTS).removesuffix(DRAFTS)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_in(folder / entry.name, drafts)
+        elif not (
+            folder == drafts
+            or _OLD_DRAFT.fullmatch(entry.name)
+            or (entry.is_symlink() and (folder / entry.name).is_dir())
+        ):
+            yield before + entry.name
 
 
 def _sync(folder: Path) -> None:

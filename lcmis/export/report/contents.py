@@ -298,9 +298,8 @@ def gather(
     models = [name for name in store.models() if not findings.is_control(name)]
     others = [name for name in store.checkers() if name != checker_id]
     names = words.short_names(models) | words.short_names([checker_id, *others])
-    parts = tuple(
-        _model(store, name, names[name], [checker_id, *others], rule, threshold) for name in models
-    )
+    shown = {name: names[name] for name in models}
+    parts = tuple(_models(store, shown, [checker_id, *others], rule, threshold))
     album = Album(store)
     cases = tuple(_cases(store, parts, album, worst, [checker_id, *others], threshold))
     differing = findings.dissents(store, [checker_id, *others], threshold=threshold)
@@ -335,25 +334,28 @@ def gather(
 # ── models ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _model(
+def _models(
     store: Store,
-    model: str,
-    name: str,
+    names: Mapping[str, str],
     checkers: Sequence[str],
     rule: judge.StoppingRule | None,
     threshold: float,
-) -> ModelPart:
-    pairs = findings.find_pairs(store, checkers[0], rule=rule, threshold=threshold, model=model)
-    found = findings.find_model(store, model, pairs, checkers, rule=rule, threshold=threshold)
-    substitutions = _substitutions(pairs)
-    return ModelPart(
-        name=name,
-        finding=found,
-        levels=_levels(pairs),
-        patterns=_patterns(pairs, rule),
-        substitutions=substitutions,
-        matrix=_matrix(substitutions),
-    )
+) -> Iterable[ModelPart]:
+    """One a model, of which the names are shown so."""
+    pairs_of = {
+        model: findings.find_pairs(store, checkers[0], rule=rule, threshold=threshold, model=model)
+        for model in names
+    }
+    for found in findings.find_models(store, pairs_of, checkers, rule=rule, threshold=threshold):
+        substitutions = _substitutions(found.pairs)
+        yield ModelPart(
+            name=names[found.model],
+            finding=found,
+            levels=_levels(found.pairs),
+            patterns=_patterns(found.pairs, rule),
+            substitutions=substitutions,
+            matrix=_matrix(substitutions),
+        )
 
 
 def _levels(pairs: Iterable[PairFinding]) -> tuple[LevelCount, ...]:
