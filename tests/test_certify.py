@@ -186,6 +186,7 @@ def test_fresh_seeds_are_as_many_as_belong_to_a_nomination(config, repaired, pic
 
 
 def test_more_nominations_are_certified_by_no_more_queries(config, repaired):
+    repaired.pairs()  # their documents are read once a store
     asked = []
     event.listen(repaired._engine, "before_cursor_execute", lambda *one: asked.append(one[2]))
     before = find_repairs(repaired, JUDGE)

@@ -214,9 +214,8 @@ def test_a_search_with_other_replies_is_another_search(tmp_path, toys, monkeypat
     def given(**changes):
         asked = TextModelSettings("toy", **changes)
         with Store(config.store) as store:
-            return Repair(
-                config, store, RepairSettings("rewrite", level=1, text_model=asked)
-            )._given
+            repair = Repair(config, store, RepairSettings("rewrite", level=1, text_model=asked))
+            return repair._given(repair.models[0].model_id)
 
     assert given() == ("text model toy:writer@1",)
     assert given(temperature=0.5) == ("text model toy:writer@1", "temperature 0.5")
