@@ -190,10 +190,30 @@ def test_lines_are_said_at_first_now_and_then_and_at_the_end(capsys):
     assert lines[:4] == [
         "toy: 0 pictures of about 8; drawing",
         "toy: 4 pictures of about 8; checking",
-        "toy: 4 pictures; done",
+        "toy: 4 pictures of about 8; checking",
         "other: 0 pictures; drawing",
     ]
-    assert lines[-1] == "other: 0 pictures; done"
+    assert lines[-2:] == ["toy: 4 pictures; done", "other: 0 pictures; done"]
+
+
+def test_who_goes_on_after_another_began_is_not_called_done_before_the_end(capsys):
+    with spoken(lambda ended: ended.wait()) as said:
+        said.move("toy", "4 pictures", "drawing")
+        said.move("other", "0 pictures", "drawing")
+        said.move("toy", "6 pictures", "drawing")
+        said.move("other", "1 picture", "drawing")
+        said.tick()
+        said.tick()
+    assert capsys.readouterr().err.splitlines() == [
+        "toy: 4 pictures; drawing",
+        "toy: 4 pictures; drawing",
+        "other: 0 pictures; drawing",
+        "toy: 6 pictures; drawing",
+        "other: 1 picture; drawing",
+        "other: 1 picture; drawing",
+        "toy: 6 pictures; done",
+        "other: 1 picture; done",
+    ]
 
 
 def test_lines_say_how_fast_it_goes_and_how_long_it_takes():

@@ -42,33 +42,40 @@ class ProgressLines:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._now: dict[str, tuple[str, str]] = {}
+        self._moved: dict[str, None] = {}
 
     def move(self, who: str, done: str, doing: str, expected: str = "") -> None:
         """Take note; said at once of whom nothing was heard before."""
         with self._lock:
             new = who not in self._now
             if new:
-                self._say_all("; done")
-                self._now.clear()
+                self._say_moved()
+                self._moved.clear()
             self._now[who] = (done, f"{expected}; {doing}" if doing else expected)
+            self._moved.pop(who, None)
+            self._moved[who] = None  # behind the others
             if new:
-                self._say_all()
+                self._say_moved()
 
     def tick(self) -> None:
-        """Say how far it is."""
+        """Say how far those are that moved since, or the last ones that did."""
         with self._lock:
-            self._say_all()
+            self._say_moved()
+            for who in list(self._moved)[:-1]:
+                del self._moved[who]
             if not self._now:
                 self._say("getting ready")
 
     def end(self) -> None:
-        """The last line of those that were at work."""
+        """The last line of all that were at work: nobody is done before, who may go on."""
         with self._lock:
-            self._say_all("; done")
+            for who, (done, _) in self._now.items():
+                self._say(f"{who}: {done}; done")
 
-    def _say_all(self, ended: str = "") -> None:
-        for who, (done, doing) in self._now.items():
-            self._say(f"{who}: {done}{ended or doing}")
+    def _say_moved(self) -> None:
+        for who in self._moved:
+            done, doing = self._now[who]
+            self._say(f"{who}: {done}{doing}")
 
     def _say(self, line: str) -> None:
         stderr_console().print(Text.from_markup(line), soft_wrap=True)
