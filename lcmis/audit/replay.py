@@ -12,7 +12,7 @@ from lcmis import findings
 from lcmis.errors import ConfigError, RenderError
 from lcmis.machine.versions import versions
 from lcmis.plugins.opening import open_model
-from lcmis.plugins.optional import sketch_of
+from lcmis.plugins.optional import made_again
 from lcmis.plugins.protocols import ImageModel
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render import draw
@@ -97,11 +97,9 @@ def _usual(model: ImageModel, spec: RenderSpec) -> RenderSpec | None:
     the refiner that it was drawn with.
     """
     try:
-        usual = model.spec(spec.stages, spec.seed)
+        return made_again(model, spec)
     except RenderError:
         return None
-    sketch = sketch_of(model, usual)
-    return sketch if sketch.profile == spec.profile else usual
 
 
 def _likeliest_first(spec: RenderSpec, known: Iterable[ModelSettings]) -> Iterator[ModelSettings]:

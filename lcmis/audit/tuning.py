@@ -42,6 +42,11 @@ class Computing:
     name: str
     settings: Mapping[str, Any]
 
+    @property
+    def is_lossy(self) -> bool:
+        """Whether only searches are drawn so."""
+        return "cache" in self.settings
+
 
 @dataclass(frozen=True, slots=True)
 class MeasuredWay:
@@ -71,7 +76,7 @@ class MeasuredWay:
         """``L`` of what only searches are drawn by; else ``E`` where no bit of any picture changed,
         and ``N`` where one did.
         """
-        if "cache" in self.way.settings:
+        if self.way.is_lossy:
             return LOSSY
         return EXACT if self.equal == self.pictures else ROUNDING
 
@@ -186,15 +191,14 @@ class Tuning:
             yield Computing(f"cache = {cache}", {"cache": cache})
 
     def _try(self, way: Computing, reference: Sequence[Image], count: int) -> MeasuredWay:
-        lossy = "cache" in way.settings
         try:
             model = open_model(dataclasses.replace(self.settings, **way.settings))
-            _, first = self._timed(model, model.batch_size, lossy=lossy)
+            _, first = self._timed(model, model.batch_size, lossy=way.is_lossy)
         except ConfigError as error:
             return MeasuredWay(way, "", 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, str(error))
         _, before = self._timed(self._usual, count)
-        pictures, once = self._timed(model, count, lossy=lossy)
-        _, twice = self._timed(model, count, lossy=lossy)
+        pictures, once = self._timed(model, count, lossy=way.is_lossy)
+        _, twice = self._timed(model, count, lossy=way.is_lossy)
         _, after = self._timed(self._usual, count)
         ratios = [before / once, after / twice]
         return self._told(way, model, reference, pictures, ratios, (once + twice) / 2, first)
@@ -224,7 +228,7 @@ class Tuning:
         ]
         return MeasuredWay(
             way=way,
-            profile=self._spec(model, 0, lossy="cache" in way.settings).profile,
+            profile=self._spec(model, 0, lossy=way.is_lossy).profile,
             pictures_per_second=len(pictures) / seconds,
             ratio=sum(ratios) / len(ratios),
             first_seconds=first,

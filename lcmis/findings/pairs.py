@@ -208,17 +208,17 @@ def find_models(
     """Sum up models, each from the findings of its pairs; ``checkers`` begins with the deciding
     one.
     """
-    controls = {
-        kind: store.evidence(checkers[0], model=f"{CONTROL_MODEL}@{kind}")
+    blank, mismatched = (
+        store.evidence(checkers[0], model=f"{CONTROL_MODEL}@{kind}")
         for kind in ("blank", "mismatched")
-    }
+    )
     return [
         ModelFinding(
             model=model,
             aligned=judge.fair_rate((finding.judgement.verdicts for finding in pairs), rule),
             pairs=tuple(pairs),
             pictures=sum(len(finding.evidence) for finding in pairs),
-            prior=_prior(controls, {finding.pair.key for finding in pairs}),
+            prior=_prior(blank, mismatched, {finding.pair.key for finding in pairs}),
             second_opinions=tuple(
                 SecondOpinion(other, _agreement(store, model, pairs, other, threshold))
                 for other in checkers[1:]
@@ -228,13 +228,13 @@ def find_models(
     ]
 
 
-def _prior(controls: Mapping[str, Sequence[Evidence]], asked: set[str]) -> judge.PriorCheck:
-    return judge.prior(
-        *(
-            [score for item in items if item.pair_key in asked for score in (item.a, item.b)]
-            for items in controls.values()
-        )
-    )
+def _prior(
+    blank: Sequence[Evidence], mismatched: Sequence[Evidence], asked: set[str]
+) -> judge.PriorCheck:
+    def scores(items: Sequence[Evidence]) -> list[float | None]:
+        return [score for item in items if item.pair_key in asked for score in (item.a, item.b)]
+
+    return judge.prior(scores(blank), scores(mismatched))
 
 
 def _agreement(

@@ -118,6 +118,17 @@ def sketch_of(model: ImageModel, spec: RenderSpec) -> RenderSpec:
     return found
 
 
+def made_again(model: ImageModel, spec: RenderSpec) -> RenderSpec:
+    """A picture's stages and seed under a model's settings: its sketch where the picture is one.
+
+    Raises:
+        RenderError: as the model's ``spec``.
+    """
+    usual = model.spec(spec.stages, spec.seed)
+    sketch = sketch_of(model, usual)
+    return sketch if sketch.profile == spec.profile else usual
+
+
 def searched_manners(model: ImageModel) -> frozenset[StageManner]:
     """In which it can draw a stage that is only searched with: by a cache, none."""
     return frozenset() if cache_of(model) else manners_of(model)

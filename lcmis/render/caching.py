@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError
-from lcmis.render.signature import signature_of
+from lcmis.render.signature import names_calls
 
 if TYPE_CHECKING:
     import torch
@@ -189,7 +189,7 @@ def chosen_cache(
             f"{model}: cache = {text!r} goes by numbers that diffusers has for a "
             f"{chosen.kind.only} only, and this is a {denoiser}: take another cache"
         )
-    if chosen.kind.knows_calls and not signature_of(pipeline).names_calls:
+    if chosen.kind.knows_calls and not names_calls(pipeline):
         raise ConfigError(
             f"{model}: a {pipeline} does not tell caches which of its calls is with the prompt: "
             f"leave cache = {text!r} out"

@@ -53,8 +53,6 @@ class Signature:
     """By what it wants the height to be divisible, as the source says it."""
     heights: tuple[ast.expr, ...]
     """What it draws where no height is given, as the source says it."""
-    names_calls: bool
-    """Whether it tells its denoiser's caches which call is with the prompt and which without."""
 
     def __contains__(self, name: str) -> bool:
         return name in self.parameters
@@ -110,7 +108,6 @@ def signature_of(class_name: str) -> Signature:
     fallbacks: dict[str, int] = {}
     divisors: list[ast.expr] = []
     heights: list[ast.expr] = []
-    names_calls = False
     for node in _lineage(class_name):
         methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
         if not parameters and "__call__" in methods:
@@ -118,14 +115,21 @@ def signature_of(class_name: str) -> Signature:
         for method in methods.values():
             divisors += _divisors(method)
             heights += _heights(method)
-        names_calls |= any(
-            isinstance(part, ast.Attribute) and part.attr == "cache_context"
-            for part in ast.walk(node)
-        )
         if "__init__" in methods:
             for name, value, is_plain in _numbers(methods["__init__"]):
                 (constants if is_plain else fallbacks).setdefault(name, value)
-    return Signature(parameters, constants, fallbacks, tuple(divisors), tuple(heights), names_calls)
+    return Signature(parameters, constants, fallbacks, tuple(divisors), tuple(heights))
+
+
+def names_calls(class_name: str) -> bool:
+    """Whether a pipeline class tells its denoiser's caches which call is with the prompt and which
+    without; as :func:`signature_of`, and only where somebody sets a cache.
+    """
+    return any(
+        isinstance(part, ast.Attribute) and part.attr == "cache_context"
+        for node in _lineage(class_name)
+        for part in ast.walk(node)
+    )
 
 
 def _parameters(arguments: ast.arguments) -> dict[str, Any]:

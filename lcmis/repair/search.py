@@ -320,10 +320,11 @@ class Repair:
         return [done[finding.pair.key] for _, finding in some]
 
     def _trials(self, place: tuple[str, str]) -> list[Trial]:
+        cache = self._cache(place[1])
         return [
             item
             for item in self.store.trials(*place)
-            if self._is_ours(item) and item.cache == self._cache(item.model)
+            if self._is_ours(item) and item.cache == cache
         ]
 
     def _repair(

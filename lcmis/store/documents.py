@@ -176,6 +176,7 @@ def _spelled(kind: type[DataclassInstance], text: str) -> str:
 
 
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+"""Spells what JSON holds as :func:`lcmis.types.content_key` does, in C."""
 
 
 def _counting(kind: type[DataclassInstance], said: Any) -> Any:

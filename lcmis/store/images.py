@@ -268,7 +268,7 @@ def _files_in(folder: Path, drafts: Path) -> Iterator[str]:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError:
         return
-    before = str(folder / DRAFTS).removesuffix(DRAFTS)
+    before = str(folder / DRAFTS).removesuffix(DRAFTS)  # spelled as Path does, also of "."
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _files_in(folder / entry.name, drafts)

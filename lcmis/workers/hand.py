@@ -17,7 +17,7 @@ from lcmis.errors import ConfigError, RenderError, UserError
 from lcmis.machine.device import device_name
 from lcmis.machine.versions import versions
 from lcmis.plugins.opening import open_checker, open_model
-from lcmis.plugins.optional import load, sketch_of
+from lcmis.plugins.optional import load, made_again
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.store import picture_hash
@@ -203,8 +203,8 @@ def _refuse_other_profile(model: ImageModel, order: DrawOrder) -> None:
         ConfigError: it has another kind of device.
     """
     wanted = order.specs[0]
-    mine = model.spec(wanted.stages, wanted.seed)
-    if wanted.profile not in (mine.profile, sketch_of(model, mine).profile):
+    mine = made_again(model, wanted)
+    if mine.profile != wanted.profile:
         raise ConfigError(
             f"it draws as {mine.profile}, and the run asks for {wanted.profile}: pictures of two "
             f"kinds are not mixed in one run; start the run where the same kind of device is, or "
