@@ -45,6 +45,21 @@ class Reader:
         yield prompt
 
 
+@dataclass(frozen=True)
+class Tabler:
+    """Says what is first in the user's table, whatever it sees."""
+
+    inverter_id = "tabler"
+    reads_table = True
+
+    def invert(self, reference, tools):
+        yield tools.phrases.subject[0] if tools.phrases else "nothing of mine"
+
+
+def tabler():
+    return ByInversion(Tabler())
+
+
 def reader():
     return ByInversion(Reader())
 
@@ -78,7 +93,7 @@ class Says:
 
 @pytest.fixture(autouse=True)
 def plugs(monkeypatch):
-    for method in ("reader", "painter", "half_painter", "differentiator"):
+    for method in ("reader", "painter", "half_painter", "differentiator", "tabler"):
         monkeypatch.setitem(registry.BUILT_IN["repairers"], method, f"test_repairing:{method}")
     monkeypatch.setitem(registry.BUILT_IN["text_models"], "says", "test_repairing:Says")
     monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "worlds.toys:ToyWriter")
@@ -159,6 +174,35 @@ def test_a_reference_that_cannot_be_had_is_a_recorded_failure_and_the_repair_goe
     }
     repair(config, method="reader", budget=3)
     assert any("too few to draw each concept alone" in said for _, said in failures(config))
+
+
+# ── phrases of one's own ─────────────────────────────────────────────────────────────────────────
+
+
+def test_a_table_of_phrases_decides_what_is_tried_and_another_one_searches_again(audited, tmp_path):
+    config = audited("deaf")
+    found = []
+    for phrase in ("the look of enibur", "the look of eruza", ""):
+        table = tmp_path / f"{phrase or 'none'}.toml"
+        table.write_text(f'subject = ["{phrase}"]\nmedium = ["photo"]\nflavour = ["lime"]\n')
+        result = repair(config, method="tabler", table=str(table) if phrase else "")
+        (prompt,) = {one.certificate.nomination.candidate.stages[0].prompt for one in result.pairs}
+        found.append(prompt)
+    assert found == ["the look of enibur", "the look of eruza", "nothing of mine"]
+
+
+def test_a_table_that_nobody_reads_or_that_is_none_is_refused_before_anything_is_drawn(
+    audited, tmp_path
+):
+    config = audited("deaf")
+    table = tmp_path / "own.toml"
+    for method, said in (
+        ("reader", "--table has no effect on reader"),
+        ("tabler", "cannot be read"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            repair(config, method=method, table=str(table))
+    assert ToyModel.drawn == []
 
 
 # ── tools and budgets ────────────────────────────────────────────────────────────────────────────

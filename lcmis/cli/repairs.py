@@ -80,6 +80,13 @@ def repair(
             autocompletion=complete_or_path("writers"),
         ),
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML file of phrases, for interrogator: subject, medium, flavour.",
+            show_default=False,
+        ),
+    ] = None,
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -109,6 +116,7 @@ def repair(
         calls=calls,
         guard=checker_settings(guard) if guard else None,
         writer=writer or "",
+        table=str(table or ""),
         reference=reference or "",
     )
     with open_store(config.store, config.pictures) as facts:

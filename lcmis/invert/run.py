@@ -22,7 +22,6 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import (
@@ -45,20 +44,19 @@ from lcmis.plugins.opening import (
     open_text_model,
     open_writer,
 )
-from lcmis.plugins.optional import denoiser_of, reads_table, sketch_of
+from lcmis.plugins.optional import denoiser_of, sketch_of
 from lcmis.plugins.protocols import (
     Denoiser,
     Encoder,
     ImageModel,
     Inverter,
-    PhraseTable,
     TextModel,
     Tools,
     Writer,
 )
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.render import draw
-from lcmis.text.phrases import read_table
+from lcmis.text.phrases import own_table
 from lcmis.types import FIRST_CERTIFICATE_SEED, FIRST_REPAIR_SEED, RenderSpec, Stage
 
 if TYPE_CHECKING:
@@ -213,7 +211,7 @@ class Inversion:
         self.inverters: dict[str, Inverter] = {
             name: open_inverter(name) for name in dict.fromkeys(names)
         }
-        self.phrases = self._phrases()
+        self.phrases = own_table(settings.table, self.inverters)
         self.model: ImageModel = open_model(_one_by_one(settings.model))
         self.guard = open_encoder(settings.guard)
         self.guide = open_encoder(settings.guide) if settings.guide else None
@@ -230,16 +228,6 @@ class Inversion:
             self.text_model = open_text_model(settings.text_model)
         self.language_model = open_language_model(settings.fluency) if settings.fluency else None
         self.denoiser, self.no_gradients = _denoiser_of(self.model)
-
-    def _phrases(self) -> PhraseTable | None:
-        if not self.settings.table:
-            return None
-        if not any(map(reads_table, self.inverters.values())):
-            raise ConfigError(
-                f"--table has no effect on {', '.join(self.inverters)}: leave it out, or add "
-                f"--method interrogator"
-            )
-        return read_table(Path(self.settings.table))
 
     # ── every method ─────────────────────────────────────────────────────────────────────────
 

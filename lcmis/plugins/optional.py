@@ -235,7 +235,7 @@ def needs_likeness(repairer: Repairer) -> bool:
     return needs
 
 
-def reads_table(inverter: Inverter) -> bool:
+def reads_table(inverter: Inverter | Repairer) -> bool:
     """``reads_table``: whether a table of phrases has an effect on it; else none has."""
     reads: bool = getattr(inverter, "reads_table", False)
     return reads

@@ -26,6 +26,7 @@ from lcmis.plugins.protocols import (
     Denoiser,
     Encoder,
     ImageModel,
+    PhraseTable,
     Tools,
     Writer,
 )
@@ -91,6 +92,8 @@ class Bench:
     threshold: float = 0.5
     guard: Checker | None = None
     writer: Writer | None = None
+    phrases: PhraseTable | None = None
+    """The user's own, for a method that reads one; None is the one that is shipped."""
     reference: Reference | str = ""
     """A picture, one of :data:`lcmis.repair.references.KINDS`, or empty for the first that can be
     had."""
@@ -231,6 +234,7 @@ class Evaluation:
             denoiser=self._denoiser(),
             writer=bench.writer,
             text_model=case.text_model,
+            phrases=bench.phrases,
             seed=key_number(self._pair.key) >> 1,
         )
         case = dataclasses.replace(case, tools=tools)

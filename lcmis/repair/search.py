@@ -54,6 +54,7 @@ from lcmis.repair.methods.ways import Experience, Symptoms
 from lcmis.repair.references import Reference
 from lcmis.store import Store
 from lcmis.text import asking
+from lcmis.text.phrases import own_table
 from lcmis.text.recorded import Correspondence
 from lcmis.types import (
     Candidate,
@@ -66,6 +67,7 @@ from lcmis.types import (
     Standing,
     Trial,
     Verdict,
+    content_key,
     share_a_member,
 )
 from lcmis.workers import hire
@@ -105,6 +107,9 @@ class RepairSettings:
     """Its encoder is held out for methods that choose by another one; it never guides or judges."""
     writer: str = ""
     """A registered writer or a folder: what turns embeddings into text; empty is none."""
+    table: str = ""
+    """TOML file of the phrases that a prompt is put together of, for a method that reads one; empty
+    is the one that is shipped."""
     reference: str = ""
     """What inversions start from: ``other``, ``best``, ``paste`` or a picture's file; empty is the
     first of them that can be had."""
@@ -180,6 +185,7 @@ class Repair:
         self.judge, self.guide = _two_checkers(config)
         self.guard = _guard(self.settings.guard, self.judge, self.guide)
         self.writer = open_writer(self.settings.writer) if self.settings.writer else None
+        self.phrases = own_table(self.settings.table, {self.settings.method: self.repairer})
         self.reference = _reference(self.settings.reference)
         asked = self.settings.text_model
         self.text_model = open_text_model(asked) if asked else None
@@ -388,6 +394,7 @@ class Repair:
             "instruction": self.settings.instruction,
             "guard": self.guard.checker_id if self.guard else "",
             "writer": self.writer.writer_id if self.writer else "",
+            "table": content_key(self.phrases) if self.phrases else "",
             "reference": forced.origin if isinstance(forced, Reference) else forced,
             "cache": self._cache(model),
             **_replies_otherwise(self.settings.text_model),
@@ -408,6 +415,7 @@ class Repair:
             self.config.threshold,
             self.guard,
             self.writer,
+            self.phrases,
             self.reference,
         )
         evaluation = Evaluation(bench, finding.pair, tell)

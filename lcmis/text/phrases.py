@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
 from lcmis.errors import ConfigError
 from lcmis.machine.paths import shipped
-from lcmis.plugins.protocols import PhraseTable
+from lcmis.plugins.optional import reads_table
+from lcmis.plugins.protocols import Inverter, PhraseTable, Repairer
 
 COLUMNS = tuple(field.name for field in fields(PhraseTable))
 
@@ -16,6 +18,22 @@ COLUMNS = tuple(field.name for field in fields(PhraseTable))
 def shipped_table() -> PhraseTable:
     """Ours."""
     return read_table(shipped("data") / "phrases.toml")
+
+
+def own_table(path: str, methods: Mapping[str, Inverter | Repairer]) -> PhraseTable | None:
+    """The user's own, for methods by name of which one at least must read it; None without a path.
+
+    Raises:
+        ConfigError: none of them reads one, or the file is no table.
+    """
+    if not path:
+        return None
+    if not any(map(reads_table, methods.values())):
+        raise ConfigError(
+            f"--table has no effect on {', '.join(methods)}: leave it out, or add "
+            f"--method interrogator"
+        )
+    return read_table(Path(path))
 
 
 def read_table(path: Path) -> PhraseTable:

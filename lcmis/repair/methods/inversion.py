@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lcmis.plugins.opening import open_inverter
+from lcmis.plugins.optional import reads_table
 from lcmis.plugins.protocols import Case, Evaluate, Inverter
 from lcmis.repair.methods import halve
 from lcmis.types import Candidate, Stage
@@ -29,6 +30,11 @@ class ByInversion:
     def repairer_id(self) -> str:
         """The inverter's."""
         return self.inverter.inverter_id
+
+    @property
+    def reads_table(self) -> bool:
+        """As the inverter."""
+        return reads_table(self.inverter)
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         """Search until one is left or the budget ends; without a prompt nothing is drawn."""
