@@ -3,7 +3,9 @@
 ``python tests/bench/bench_judges.py --pairs 7`` draws pairs of ``teacup-narrow`` that no first
 audit has: the plain prompt, and other words or stages, on the same fresh seeds. The oracle, which
 knows what a picture of the miniature world shows, reads every picture; so do the checkers. A
-certificate is the paired test of a pair's pictures before and after, significant or not. Pictures
+certificate is the paired test of a pair's pictures before and after, significant or not.
+``--stores FOLDER`` takes the certificates' pictures that ``bench_repair.py --store FOLDER`` left
+there instead, and clusters certificates by pair and model, too. Pictures
 on which the oracle itself is less than nine tenths sure are half-way ones; the last column leaves
 them out. Intervals of pictures are clustered by pair.
 """
@@ -11,9 +13,12 @@ them out. Intervals of pictures are clustered by pair.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,8 +27,10 @@ from PIL import Image
 from lcmis import judge
 from lcmis.audit.pairs import chosen_pairs
 from lcmis.check import questions_for
+from lcmis.findings import find_repairs
 from lcmis.plugins.opening import open_checker
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings
+from lcmis.store import Store
 from lcmis.teacup.measure import Pair, all_pairs
 from lcmis.teacup.models import MODELS
 from lcmis.teacup.oracle import Oracle, OracleReading, load_oracle
@@ -54,6 +61,10 @@ WAYS = (
 HALF_WAY = 0.9
 """Confidence of the oracle below which a picture is half-way between two things."""
 ALPHA = 0.05
+DECIDING = "vqa:teacup-judge@"
+"""How the id begins of the checker that decided in the stores of ``bench_repair.py``."""
+Cluster = tuple[str, str]
+"""A model and a pair's key."""
 AUDITED = 40
 """Pairs of the first audit, on which the ways were chosen; none of them is drawn here."""
 
@@ -62,6 +73,7 @@ AUDITED = 40
 class BeforeAndAfter:
     """A pair's pictures before and after, seed by seed, with what the oracle reads."""
 
+    model: str
     pair: ConceptPair
     before: list[Image.Image]
     after: list[Image.Image]
@@ -81,15 +93,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=12, help="pictures before, and after")
     parser.add_argument("--ways", nargs="*", default=WAYS, help="checkers, as -c takes them")
     parser.add_argument("--model", default="teacup-narrow")
+    parser.add_argument("--stores", type=Path, help="folder with a store of repairs for each model")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    painter, oracle = open_painter(asked.model, "cpu"), load_oracle()
-    trials = []
-    for trial in drawn(painter, oracle, asked.model, asked.seeds):
-        trials.append(trial)
-        if len(trials) == asked.pairs:
-            break
-    print(f"{len(trials)} pairs, {sum(len(one.truth) for one in trials)} pictures")
+    oracle = load_oracle()
+    if asked.stores is None:
+        found = drawn(open_painter(asked.model, "cpu"), oracle, asked.model, asked.seeds)
+        trials = list(itertools.islice(found, asked.pairs))
+    else:
+        trials = list(certified(asked.stores, oracle))
+    of_pairs = len({(one.model, one.pair.key) for one in trials})
+    print(
+        f"{len(trials)} certificates of {of_pairs} pairs, "
+        f"{sum(len(one.truth) for one in trials)} pictures"
+    )
     print(HEADER)
     for way in asked.ways:
         print(row(way, trials), flush=True)
@@ -122,8 +139,25 @@ def drawn(painter: Painter, oracle: Oracle, model: str, num_seeds: int) -> Itera
         more = painted(painter, orders)
         before, after = first + more[: num_seeds - 2], more[num_seeds - 2 :]
         yield BeforeAndAfter(
-            catalogue[str(pair)], before, after, oracle.classify([*before, *after])
+            model, catalogue[str(pair)], before, after, oracle.classify([*before, *after])
         )
+
+
+def certified(folder: Path, oracle: Oracle) -> Iterator[BeforeAndAfter]:
+    """Every certificate of the stores in a folder, by whichever method."""
+    for place in sorted(one.parent for one in folder.glob("*/facts.db")):
+        with Store(place, read_only=True) as store:
+            (judged_by,) = (one for one in store.checkers() if one.startswith(DECIDING))
+            for repair in find_repairs(store, judged_by):
+                before, after = (
+                    [
+                        store.image(store.render(item.spec_key)[1].sha256)
+                        for item in (getattr(one, side) for one in repair.pictures)
+                    ]
+                    for side in ("before", "after")
+                )
+                seen = oracle.classify([*before, *after])
+                yield BeforeAndAfter(repair.model, repair.pair, before, after, seen)
 
 
 def painted(painter: Painter, orders: Sequence[Order]) -> list[Image.Image]:
@@ -154,9 +188,8 @@ def row(way: str, trials: Sequence[BeforeAndAfter]) -> str:
     """One checker's line: agreement with the oracle, of what it judged."""
     kind, _, name = way.partition(":")
     checker = open_checker(CheckerSettings(kind, name, device="cpu"))
-    agreed: list[tuple[int, int]] = []
-    clear: list[tuple[int, int]] = []
-    kind_errors = strict_errors = alike = judged = 0
+    agreed, clear, alike = (defaultdict[Cluster, list[int]](lambda: [0, 0]) for _ in range(3))
+    kind_errors = strict_errors = judged = 0
     for trial in trials:
         asked = [
             one
@@ -172,19 +205,26 @@ def row(way: str, trials: Sequence[BeforeAndAfter]) -> str:
         ]
         known = [place for place, one in enumerate(said) if one is not None]
         same = [said[place] == trial.truth[place] for place in known]
-        agreed.append((sum(same), len(same)))
         of_clear = [one for one, place in zip(same, known, strict=True) if sure[place]]
-        clear.append((sum(of_clear), len(of_clear)))
+        for counts, ones in (
+            (agreed, same),
+            (clear, of_clear),
+            (alike, [_proves(said) == _proves(trial.truth)]),
+        ):
+            counts[trial.model, trial.pair.key][0] += sum(ones)
+            counts[trial.model, trial.pair.key][1] += len(ones)
         judged += len(known)
         kind_errors += sum(bool(said[place]) and not trial.truth[place] for place in known)
         strict_errors += sum(not said[place] and trial.truth[place] for place in known)
-        alike += _proves(said) == _proves(trial.truth)
     total = sum(len(trial.truth) for trial in trials)
     return (
-        f"{way:<44} {judged / total:>7.0%} {percent(judge.model_rate(agreed)):>17} "
-        f"{kind_errors:>8} {strict_errors:>10} {percent(judge.rate(alike, len(trials))):>17} "
-        f"{percent(judge.model_rate(clear)):>19}"
+        f"{way:<44} {judged / total:>7.0%} {_share(agreed):>17} "
+        f"{kind_errors:>8} {strict_errors:>10} {_share(alike):>17} {_share(clear):>19}"
     )
+
+
+def _share(counts: Mapping[Cluster, Sequence[int]]) -> str:
+    return percent(judge.model_rate([(right, total) for right, total in counts.values()]))
 
 
 def _right(a: float | None, b: float | None) -> bool | None:
