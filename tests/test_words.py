@@ -124,6 +124,10 @@ def test_sizes_and_times_are_told_as_people_do() -> None:
 
 def test_names_are_as_short_as_they_may_be_without_being_the_same() -> None:
     ids = ("broad@abc", "hub/sd@1111111x", "hub/sd@2222222x", "vqa:/models/judge@9")
+    two = ("sd@e84df5d8b46d+cats@311a923a7a2a:1", "sd@e84df5d8b46d+cats@4441a923a7a2a:1")
+    assert list(words.short_names(two).values()) == ["sd+cats@311a923", "sd+cats@4441a92"]
+    other_base = ("sd@e84df5d8b46d+cats@311a923a7a2a:1", "sd@4444f5d8b46d+cats@311a923a7a2a:1")
+    assert list(words.short_names(other_base).values()) == list(other_base)
     assert list(words.short_names(ids).values()) == [
         "broad",
         "hub/sd@1111111",
@@ -140,6 +144,8 @@ def test_names_are_as_short_as_they_may_be_without_being_the_same() -> None:
         ("~/a@home/models/sd", "sd"),
         ("/srv/a@b/sd@67a3", "sd"),
         ("clip:ViT-B-32/openai@1", "clip:ViT-B-32/openai"),
+        ("broad@e84df5d8b46d+layout@311a923a7a2a:1", "broad+layout"),
+        ("vqa:judge@709d922db877+pcb2512", "vqa:judge"),
         ("plain", "plain"),
         ("@9", "@9"),
     ],

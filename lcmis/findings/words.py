@@ -162,8 +162,9 @@ def short_key(key: str) -> str:
 
 
 def short_name(name: str) -> str:
-    """A model's or checker's id without folders and revision, where nothing stands beside it."""
-    return re.sub(r"(^|:)[/~.].*/", r"\1", _parted(name)[0].rstrip("/")) or name
+    """A model's or checker's id without folders and revisions, where nothing stands beside it."""
+    bare = _REVISION.sub("", _parted(name)[0].rstrip("/"))
+    return re.sub(r"(^|:)[/~.].*/", r"\1", bare) or name
 
 
 def _parted(name: str) -> tuple[str, str]:
