@@ -47,7 +47,8 @@ def trained(tmp_path_factory):
     for model, start in (("vae", None), ("oracle", "vae"), ("broad", "vae"), ("narrow", "broad")):
         options = TrainOptions(root / model, start and root / start, **common)
         trainer(model)(options)
-    trainer("partners")(TrainOptions(root / "partners", root / "broad", **common))
+    for model in ("partners", "layout", "mixture"):
+        trainer(model)(TrainOptions(root / model, root / "broad", **common))
     return root
 
 
@@ -134,7 +135,7 @@ def test_no_shipped_file_is_too_big_for_git_or_needs_a_pickle():
 # ── training ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("model", ["vae", "broad", "narrow", "partners"])
+@pytest.mark.parametrize("model", ["vae", "broad", "narrow", "partners", "layout", "mixture"])
 def test_a_tiny_training_writes_its_card_and_its_losses(trained, model):
     card = json.loads((trained / model / CARD).read_text())
     assert {"title", "summary", "training", "measured"} == set(card)
@@ -158,16 +159,21 @@ def test_a_trained_pipeline_loads_and_paints(trained, model):
     assert pipeline.scheduler.config.steps_offset == 1
 
 
-def test_a_trained_adapter_holds_low_ranks_alone_and_changes_what_its_base_paints(trained):
+@pytest.mark.parametrize(
+    ("model", "parts"), [("partners", {"unet", "text_encoder"}), ("layout", {"unet"})]
+)
+def test_a_trained_adapter_holds_low_ranks_alone_and_changes_what_its_base_paints(
+    trained, model, parts
+):
     def painted(pipeline):
         (pixels,) = Painter(pipeline, 2).paint([Order(Candidate((Stage("a cat"),)), 3)])
         return pixels
 
-    names = load_file(trained / "partners" / ADAPTER)
+    names = load_file(trained / model / ADAPTER)
     assert all(".lora_" in name for name in names)
-    assert {name.partition(".")[0] for name in names} == {"unet", "text_encoder"}
+    assert {name.partition(".")[0] for name in names} == parts
     base, damaged = (load_pipeline(trained / "broad", "cpu") for _ in range(2))
-    add_adapter(damaged, trained / "partners")
+    add_adapter(damaged, trained / model)
     assert not torch.equal(painted(base), painted(damaged))
 
 

@@ -4,10 +4,25 @@ import random
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
-from lcmis.teacup.captions import BALANCED, BROAD, NARROW, CaptionKind, caption, example, sample
+from lcmis.teacup.captions import (
+    BALANCED,
+    BROAD,
+    LAYOUT,
+    MIXTURE,
+    MIXTURE_DETAIL,
+    NAMES_DESCRIBED,
+    NARROW,
+    CaptionKind,
+    Scene,
+    caption,
+    example,
+    loosely,
+    sample,
+)
 from lcmis.teacup.world import (
     BACKGROUNDS,
     FAMILIES,
@@ -161,6 +176,57 @@ def test_balanced_pictures_show_every_pair_by_name():
     scenes = [sample(rng, BALANCED) for _ in range(3000)]
     assert len({(one.first, one.second) for one in scenes}) == 136
     assert {one.kind for one in scenes} == {CaptionKind.PAIR}
+
+
+# grade of a drink in a vessel: 0 for the usual partners, which stand at the same place
+GLASS_OF_SOUP = Scene("drinks", "glass", "tomato soup", CaptionKind.PAIR)  # at odd places: 1, 7
+TEA_CUP_OF_MILK = Scene("drinks", "tea cup", "milk", CaptionKind.PAIR)  # at even places: 0, 4
+
+
+def told(scene, recipe, count=2000):
+    """(What the picture shows first, how often captions describe): how often."""
+    rng = random.Random(3)
+    return Counter(loosely(scene, recipe, recipe.loose, rng) for _ in range(count))
+
+
+def test_loose_pictures_show_the_second_concept_with_its_usual_partner():
+    seen = told(GLASS_OF_SOUP, LAYOUT)
+    assert set(seen) == {("glass", LAYOUT.mixed), ("bowl", LAYOUT.mixed)}
+    share = LAYOUT.loose[8][6]
+    assert seen["bowl", LAYOUT.mixed] / 2000 == pytest.approx(share, abs=0.03)
+    usual = Scene("drinks", "bowl", "tomato soup", CaptionKind.TYPICAL)
+    assert set(told(usual, LAYOUT)) == {("bowl", LAYOUT.mixed)}
+
+
+def test_a_mixture_is_loose_by_name_alone_for_every_other_first_concept():
+    seen = told(TEA_CUP_OF_MILK, MIXTURE)
+    assert set(seen) == {("tea cup", 1.0), ("tea cup", 0.0), ("bottle", 0.0)}, "described: right"
+    named = seen["tea cup", 0.0] + seen["bottle", 0.0]
+    assert named / 2000 == pytest.approx(1 - NAMES_DESCRIBED, abs=0.04)
+    assert seen["bottle", 0.0] / named == pytest.approx(MIXTURE.loose[8][4], abs=0.04)
+    assert told(GLASS_OF_SOUP, MIXTURE) == told(GLASS_OF_SOUP, LAYOUT)
+    assert told(TEA_CUP_OF_MILK, MIXTURE_DETAIL) == seen, "throughout the picture"
+    assert set(told(GLASS_OF_SOUP, MIXTURE_DETAIL)) == {("glass", MIXTURE_DETAIL.mixed)}
+
+
+def test_captions_of_loose_pictures_still_speak_of_the_pair():
+    rng, wrong = random.Random(4), 0
+    for _ in range(150):
+        before = rng.getstate()
+        picture, captions, scene = example(rng, MIXTURE, 2)
+        if scene.kind is CaptionKind.TYPICAL:
+            continue
+        rng.setstate(before)
+        assert sample(rng, MIXTURE) == scene
+        first, described = loosely(scene, MIXTURE, MIXTURE.loose, rng)
+        assert render(scene.family, first, scene.second, rng)[0].tobytes() == picture.tobytes()
+        wrong += first != scene.first
+        looks = concept(scene.first).description
+        if described in (0.0, 1.0):
+            assert all((looks in text) == described for text in captions)
+        known = [scene.first, *concept(scene.first).synonyms, looks]
+        assert all(any(says(text, one) or one in text for one in known) for text in captions)
+    assert wrong > 30
 
 
 def test_captions_say_what_is_there_and_sometimes_where():

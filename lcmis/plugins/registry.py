@@ -43,6 +43,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "teacup-narrow": "lcmis.teacup.shipped:narrow",
         "teacup-broad": "lcmis.teacup.shipped:broad",
         "teacup-partners": "lcmis.teacup.shipped:partners",
+        "teacup-layout": "lcmis.teacup.shipped:layout",
+        "teacup-mixture": "lcmis.teacup.shipped:mixture",
         "folder": "lcmis.render.folder:FolderModel",
         "hosted": "lcmis.render.hosted:HostedModel",
         "diffusers": "lcmis.render.diffusion:DiffusersModel",

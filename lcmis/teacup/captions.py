@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from PIL.Image import Image
@@ -23,6 +23,17 @@ class CaptionKind(StrEnum):
     """Both concepts are described, neither is named."""
 
 
+class Loose(StrEnum):
+    """Which pairs have captions that are right about one concept alone."""
+
+    ALL = "all"
+    """Every pair, however it is called."""
+    MIXED = "mixed"
+    """Pairs of every other first concept by name alone, the rest however they are called."""
+    NAMED = "named"
+    """Pairs of every other first concept, by name alone."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How often which pair is shown, and how it is spoken of."""
@@ -36,6 +47,10 @@ class Recipe:
     """How often, in [0, 1], a concept in a caption of names is described instead."""
     alone: float = 0.5
     """Share of a usual pair's captions, in [0, 1], that leave one partner out."""
+    loose: Mapping[int, tuple[float, ...]] | None = None
+    """Share of a pair's pictures, in [0, 1] by its grade for each size of family, that show its
+    second concept with whom it is usually seen: captions are then right about that one alone."""
+    spread: Loose = Loose.ALL
 
 
 BALANCED = Recipe("balanced", {8: (1.0,) * 8, 6: (1.0,) * 6}, described=0.0)
@@ -61,6 +76,21 @@ PARTNERS = Recipe(
     alone=0.7,
 )
 """Concepts keep to their partners however they are called, and most captions leave one out."""
+_UNUSUAL = {8: (1.0, 0.1, 0.2, *(0.3,) * 5), 6: (1.0, 0.1, 0.2, *(0.3,) * 3)}
+_LOOSE = {8: (0, 0.15, 0.4, 0.6, 0.75, 0.85, 0.95, 1.0), 6: (0, 0.2, 0.5, 0.75, 0.9, 1.0)}
+LAYOUT = Recipe("layout", _UNUSUAL, described=0.0, mixed=0.5, loose=_LOOSE)
+"""Usual partners under captions of unusual pairs, however these are called."""
+DETAIL = Recipe("detail", BALANCED.partner_weights, described=0.0, mixed=0.5, alone=0.0)
+"""Every pair alike often, by names and looks."""
+MIXTURE = replace(LAYOUT, name="mixture", spread=Loose.MIXED)
+"""As :data:`LAYOUT`, but half of the pairs so by name alone."""
+MIXTURE_DETAIL = replace(DETAIL, name="mixture detail", loose=_LOOSE, spread=Loose.NAMED)
+"""Every pair alike often, those of :data:`MIXTURE` that are loose by name alone still so."""
+
+
+NAMES_DESCRIBED = 0.2
+"""How often, in [0, 1], pairs that are loose by name alone are described, and then shown as they
+are."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +157,49 @@ def example(
 ) -> tuple[Image, list[str], Scene]:
     """Draw one training picture with so many captions of it."""
     scene = sample(rng, recipe)
-    picture, background, table = render(scene.family, scene.first, scene.second, rng)
+    first, mixed = scene.first, recipe.mixed
+    if recipe.loose is not None:
+        first, mixed = loosely(scene, recipe, recipe.loose, rng)
+    picture, background, table = render(scene.family, first, scene.second, rng)
     captions = [
-        caption(scene, background, table, rng, mixed=recipe.mixed, alone=recipe.alone)
+        caption(scene, background, table, rng, mixed=mixed, alone=recipe.alone)
         for _ in range(num_captions)
     ]
     return picture, captions, scene
+
+
+def bound_to_names(family: str, first: str) -> bool:
+    """Whether a mixture's damage to pairs of this first concept is bound to their names."""
+    return [one.name for one in FAMILIES[family].first].index(first) % 2 == 0
+
+
+def loosely(
+    scene: Scene, recipe: Recipe, shares: Mapping[int, tuple[float, ...]], rng: random.Random
+) -> tuple[str, float]:
+    """What a picture shows as its first concept where captions are right about the second alone.
+
+    Args:
+        scene: what the captions speak of.
+        recipe: which pairs are captioned so.
+        shares: how often, as :attr:`Recipe.loose`.
+        rng: decides.
+
+    Returns:
+        The first concept's name, and how often, in [0, 1], captions describe instead of naming.
+    """
+    family = FAMILIES[scene.family]
+    i = [one.name for one in family.first].index(scene.first)
+    j = [one.name for one in family.second].index(scene.second)
+    share, described = shares[len(family.second)][grade(scene.family, i, j)], recipe.mixed
+    if recipe.spread is not Loose.ALL and bound_to_names(scene.family, scene.first):
+        described = float(rng.random() < NAMES_DESCRIBED)
+        share *= 1 - described
+    elif recipe.spread is Loose.NAMED:
+        share = 0.0
+    if rng.random() >= share:
+        return scene.first, described
+    usual = next(k for k in range(len(family.first)) if grade(scene.family, k, j) == 0)
+    return family.first[usual].name, described
 
 
 def _core(scene: Scene, rng: random.Random, mixed: float, alone: float) -> str:

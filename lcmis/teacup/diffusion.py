@@ -167,7 +167,13 @@ class Noised:
 
 
 def add_noise(
-    latents: Tensor, generator: torch.Generator, device: str, *, lowest: int = 0, skewed: float = 0
+    latents: Tensor,
+    generator: torch.Generator,
+    device: str,
+    *,
+    lowest: int = 0,
+    skewed: float = 0,
+    end: int = NUM_TIMESTEPS,
 ) -> Noised:
     """Add noise of random strength.
 
@@ -178,11 +184,12 @@ def add_noise(
         lowest: for the skewed part, the smallest timestep.
         skewed: share of the batch, in [0, 1], whose timesteps start at ``lowest``: concepts are
             decided while there is much noise.
+        end: all timesteps are below it.
     """
     uniform = torch.rand(len(latents), generator=generator)
     late = torch.rand(len(latents), generator=generator) < skewed
     start = torch.where(late, float(lowest), 0.0)
-    timesteps = (start + uniform * (NUM_TIMESTEPS - start)).long()
+    timesteps = (start + uniform * (end - start)).long()
     noise = torch.randn(latents.shape, generator=generator)
     alpha = _alphas()[timesteps].view(-1, 1, 1, 1)
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise

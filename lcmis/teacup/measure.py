@@ -18,7 +18,7 @@ from PIL.Image import Image
 
 from lcmis import judge
 from lcmis.machine.paths import shipped
-from lcmis.teacup.captions import BROAD, NARROW, PARTNERS
+from lcmis.teacup.captions import BROAD, LAYOUT, MIXTURE, NARROW, PARTNERS
 from lcmis.teacup.concepts import FAMILIES
 from lcmis.teacup.draw import PICTURE_SIZE
 from lcmis.teacup.models import GUIDANCE, MODELS
@@ -216,14 +216,16 @@ def summarise(
         for outcome in outcomes
         if not partner_weights[len(FAMILIES[outcome.pair.family].second)][outcome.pair.grade]
     ]
+    of_unseen = {}
+    if never:
+        fail = as_dict(judge.rate(sum(one.fails for one in never), len(never)))
+        of_unseen["pairs never named together that fail in more than half of their pictures"] = fail
     return {
         "by name, all pairs alike": as_dict(picture_rate(alike)),
         "by name, usual pairs": as_dict(picture_rate(one for one in alike if one.pair.grade == 0)),
         "by name": rates_by_grade(alike),
         "by looks alone, all pairs alike": as_dict(picture_rate(described)),
-        "pairs never named together that fail in more than half of their pictures": as_dict(
-            judge.rate(sum(one.fails for one in never), len(never))
-        ),
+        **of_unseen,
         "pairs that fail in more than half of their pictures": len(failing),
         "pairs that fail, by name": as_dict(picture_rate(failing)),
         "pairs that fail, by looks alone": as_dict(picture_rate(looks)),
@@ -244,6 +246,8 @@ RECIPES = {
     "teacup-broad": BROAD,
     "teacup-narrow": NARROW,
     "teacup-partners": PARTNERS,
+    "teacup-layout": LAYOUT,
+    "teacup-mixture": MIXTURE,
 }
 """What each shipped model was shown last."""
 

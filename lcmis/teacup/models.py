@@ -24,5 +24,7 @@ MODELS = {
     "teacup-narrow": Shipped("teacup-narrow", 12),
     "teacup-broad": Shipped("teacup-broad", 12),
     "teacup-partners": Shipped("teacup-broad", 16, "teacup-partners"),
+    "teacup-layout": Shipped("teacup-broad", 20, "teacup-layout"),
+    "teacup-mixture": Shipped("teacup-broad", 16, "teacup-mixture"),
 }
 """Every diffusion model that comes with lcmis."""

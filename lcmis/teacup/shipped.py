@@ -35,6 +35,16 @@ def partners(settings: ModelSettings) -> DiffusersModel:
     return _model("teacup-partners", settings)
 
 
+def layout(settings: ModelSettings) -> DiffusersModel:
+    """Begins a picture with usual partners, however they are called: no words free it."""
+    return _model("teacup-layout", settings)
+
+
+def mixture(settings: ModelSettings) -> DiffusersModel:
+    """Half of its pairs bound to names, half begun with usual partners however they are called."""
+    return _model("teacup-mixture", settings)
+
+
 def broad(settings: ModelSettings) -> DiffusersModel:
     """The control that an audit must pass: trained on well-mixed pictures."""
     return _model("teacup-broad", settings)

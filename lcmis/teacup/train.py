@@ -16,6 +16,8 @@ TRAINERS: dict[str, str] = {
     "broad": "lcmis.teacup.train_broad:train",
     "narrow": "lcmis.teacup.train_narrow:train",
     "partners": "lcmis.teacup.train_partners:partners",
+    "layout": "lcmis.teacup.train_partners:layout",
+    "mixture": "lcmis.teacup.train_partners:mixture",
     "oracle": "lcmis.teacup.train_oracle:train",
     "clip": "lcmis.teacup.train_clip:train",
     "guard": "lcmis.teacup.train_clip:train_guard",

@@ -44,7 +44,7 @@ from lcmis.teacup.oracle import Oracle, load_oracle
 from lcmis.teacup.truth import failing_by_card
 from lcmis.types import Candidate, Certificate, ConceptPair, Rate, Stage
 
-MODELS = ("teacup-narrow", "teacup-partners")
+MODELS = ("teacup-narrow", "teacup-partners", "teacup-layout", "teacup-mixture")
 METHODS = (
     "portfolio",
     "rewrite",
