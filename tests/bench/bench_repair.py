@@ -89,6 +89,8 @@ class Row:
     after: dict[str, float]
     """Pair's key → share of right pictures after its repair, or before it where nothing was
     nominated."""
+    agreed: dict[str, bool]
+    """Pair's key → whether its certificate says what the oracle's says."""
 
 
 def main() -> None:
@@ -115,6 +117,7 @@ def main() -> None:
     for other in asked.methods[1:]:
         for some in [[model] for model in asked.models] + [asked.models] * (len(asked.models) > 1):
             print(pair_by_pair(rows, asked.methods[0], other, some))
+    print(agreement(rows))
 
 
 def table(model: str, folder: Path, asked: argparse.Namespace) -> list[Row]:
@@ -186,7 +189,9 @@ def line(
     repair = Repair(config, store, settings)
     # by key: as good as chance, and a larger sample only adds to a smaller one
     repair.failing = sorted(repair.failing, key=lambda item: item[1].pair.key)[:count]
-    found, after = [], {}
+    found: list[Outcome] = []
+    after: dict[str, float] = {}
+    agreed: dict[str, bool] = {}
     mendable = repairable(model_name)
     mended: list[bool] = []
     for (model, finding), item in zip(repair.failing, repair.run().pairs, strict=True):
@@ -196,11 +201,12 @@ def line(
             picked = liked_best(oracle, store, model, finding.pair, item.certificate)
             after[finding.pair.key] = truth.after.value
             found.append(Outcome(item.certificate, truth, picked))
+            agreed[finding.pair.key] = item.certificate.passed == truth.passed
         if finding.pair.prompt in mendable:
             mended.append(item.certificate is not None and is_mended(found[-1]))
     spent = time.monotonic() - started
     text = row(method, len(repair.failing), found, mended, spent)
-    return Row(model_name, method, text, after)
+    return Row(model_name, method, text, after, agreed)
 
 
 def is_mended(found: Outcome) -> bool:
@@ -247,6 +253,21 @@ def pair_by_pair(rows: Sequence[Row], method: str, other: str, models: Sequence[
         f"{method} less {other} on {' and '.join(models)}, right after, pair by pair: "
         f"{mean:+.0f} [{mean - 200 * error:+.0f} to {mean + 200 * error:+.0f}] points on "
         f"{len(apart)} pairs"
+    )
+
+
+def agreement(rows: Sequence[Row]) -> str:
+    """How many certificates say what the oracle's say, by all methods; clustered by pair."""
+    counts: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        for key, same in row.agreed.items():
+            of_pair = counts.setdefault((row.model, key), [0, 0])
+            of_pair[0] += same
+            of_pair[1] += 1
+    alike, total = (sum(one[place] for one in counts.values()) for place in (0, 1))
+    rate = percent(judge.model_rate([(right, of) for right, of in counts.values()]))
+    return (
+        f"{alike} of {total} certificates of {len(counts)} pairs say what the oracle says: {rate} %"
     )
 
 
