@@ -51,6 +51,7 @@ class Recipe:
     """Share of a pair's pictures, in [0, 1] by its grade for each size of family, that show its
     second concept with whom it is usually seen: captions are then right about that one alone."""
     spread: Loose = Loose.ALL
+    """Which pairs that is so of."""
 
 
 BALANCED = Recipe("balanced", {8: (1.0,) * 8, 6: (1.0,) * 6}, described=0.0)
@@ -86,8 +87,6 @@ MIXTURE = replace(LAYOUT, name="mixture", spread=Loose.MIXED)
 """As :data:`LAYOUT`, but half of the pairs so by name alone."""
 MIXTURE_DETAIL = replace(DETAIL, name="mixture detail", loose=_LOOSE, spread=Loose.NAMED)
 """Every pair alike often, those of :data:`MIXTURE` that are loose by name alone still so."""
-
-
 NAMES_DESCRIBED = 0.2
 """How often, in [0, 1], pairs that are loose by name alone are described, and then shown as they
 are."""

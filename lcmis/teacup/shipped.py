@@ -36,12 +36,12 @@ def partners(settings: ModelSettings) -> DiffusersModel:
 
 
 def layout(settings: ModelSettings) -> DiffusersModel:
-    """Begins a picture with usual partners, however they are called: no words free it."""
+    """Begins a picture with usual partners, however they are called: words seldom free it."""
     return _model("teacup-layout", settings)
 
 
 def mixture(settings: ModelSettings) -> DiffusersModel:
-    """Half of its pairs bound to names, half begun with usual partners however they are called."""
+    """Both damages at once: bound to names, and begun with usual partners."""
     return _model("teacup-mixture", settings)
 
 
