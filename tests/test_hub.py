@@ -693,27 +693,6 @@ def test_of_a_pipeline_only_what_its_index_names_is_fetched(hub: Hub) -> None:
     assert told.missing == 0
 
 
-def test_a_refiner_is_told_and_fetched_with_the_model_that_hands_over_to_it(hub: Hub) -> None:
-    for family, name in (("sdxl", "acme/sdxl"), ("refiner", "acme/refiner")):
-        if name not in hub.models:
-            tiny_pipelines.save(family, hub.root / name / "first")
-            hub.models[name] = Model()
-    model = open_model(
-        ModelSettings(
-            "acme/sdxl", width=32, height=32, num_inference_steps=2, refiner="acme/refiner"
-        )
-    )
-    told = fetches_of(model)
-    assert [one.name.partition("@")[0] for one in told] == ["acme/sdxl", "acme/refiner"]
-    assert all(one.cached == 0 and one.size > 0 for one in told)
-    load(model)
-    assert {path for path in hub.fetched() if path.endswith(".safetensors")} >= {
-        "unet/diffusion_pytorch_model.safetensors",
-        "text_encoder_2/model.safetensors",
-    }
-    assert [one.missing for one in fetches_of(model)] == [0, 0]
-
-
 def test_shards_that_an_index_names_are_fetched_whatever_they_are_called(
     hub: Hub, tmp_path: Path
 ) -> None:

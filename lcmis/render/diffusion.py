@@ -197,18 +197,16 @@ class DiffusersModel:
         self._token_count = lru_cache(4096)(self._count_tokens)
 
     def load(self) -> None:
-        """Read the weights now, a refiner's too, fetched where they must be.
+        """Read the weights now, fetched where they must be.
 
         Raises:
             ConfigError: that cannot be.
         """
         _ = self._caching if self._cache else self._pipeline
-        if self._refiner:
-            self._refiner.load()
 
     def fetches(self) -> tuple[Fetch, ...]:
-        """How much of it comes from the hub, a refiner too, and how much of that is here."""
-        return self._form.fetches() + (self._refiner.fetches() if self._refiner else ())
+        """How much of it comes from the hub, and how much of that is here."""
+        return self._form.fetches()
 
     @property
     def supports_stages(self) -> bool:

@@ -23,14 +23,11 @@ from lcmis.render.stages import Clock, step_of, watching
 if TYPE_CHECKING:
     import torch
 
-    from lcmis.machine.hub.fetching import Fetch
-
 BASE, REFINER = "StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"
 
 
 class Refiner:
-    """The pipeline of a refiner, found by its configuration; unless asked to, it loads at its
-    first picture.
+    """The pipeline of a refiner, found by its configuration and loaded at its first picture.
 
     Args:
         name: a hub name, its revision behind ``@`` where it has one, or a folder.
@@ -58,18 +55,6 @@ class Refiner:
                 f"name a {REFINER}, such as stabilityai/stable-diffusion-xl-refiner-1.0"
             )
         self._device, self._dtype, self._offload = device, dtype, offload
-
-    def load(self) -> None:
-        """Read the weights now, fetched where they must be.
-
-        Raises:
-            ConfigError: that cannot be.
-        """
-        _ = self._pipeline
-
-    def fetches(self) -> tuple[Fetch, ...]:
-        """How much of it comes from the hub, and how much of that is here."""
-        return self._form.fetches()
 
     def draw(
         self,
