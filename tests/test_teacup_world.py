@@ -186,7 +186,7 @@ TEA_CUP_OF_MILK = Scene("drinks", "tea cup", "milk", CaptionKind.PAIR)  # at eve
 def told(scene, recipe, count=2000):
     """(What the picture shows first, how often captions describe): how often."""
     rng = random.Random(3)
-    return Counter(loosely(scene, recipe, recipe.loose, rng) for _ in range(count))
+    return Counter(loosely(scene, recipe, rng) for _ in range(count))
 
 
 def test_loose_pictures_show_the_second_concept_with_its_usual_partner():
@@ -218,7 +218,7 @@ def test_captions_of_loose_pictures_still_speak_of_the_pair():
             continue
         rng.setstate(before)
         assert sample(rng, MIXTURE) == scene
-        first, described = loosely(scene, MIXTURE, MIXTURE.loose, rng)
+        first, described = loosely(scene, MIXTURE, rng)
         assert render(scene.family, first, scene.second, rng)[0].tobytes() == picture.tobytes()
         wrong += first != scene.first
         looks = concept(scene.first).description

@@ -156,9 +156,7 @@ def example(
 ) -> tuple[Image, list[str], Scene]:
     """Draw one training picture with so many captions of it."""
     scene = sample(rng, recipe)
-    first, mixed = scene.first, recipe.mixed
-    if recipe.loose is not None:
-        first, mixed = loosely(scene, recipe, recipe.loose, rng)
+    first, mixed = loosely(scene, recipe, rng)
     picture, background, table = render(scene.family, first, scene.second, rng)
     captions = [
         caption(scene, background, table, rng, mixed=mixed, alone=recipe.alone)
@@ -167,30 +165,26 @@ def example(
     return picture, captions, scene
 
 
-def bound_to_names(family: str, first: str) -> bool:
-    """Whether a mixture's damage to pairs of this first concept is bound to their names."""
-    return [one.name for one in FAMILIES[family].first].index(first) % 2 == 0
-
-
-def loosely(
-    scene: Scene, recipe: Recipe, shares: Mapping[int, tuple[float, ...]], rng: random.Random
-) -> tuple[str, float]:
-    """What a picture shows as its first concept where captions are right about the second alone.
+def loosely(scene: Scene, recipe: Recipe, rng: random.Random) -> tuple[str, float]:
+    """What a picture shows as its first concept: another where captions are right about the second
+    alone.
 
     Args:
         scene: what the captions speak of.
-        recipe: which pairs are captioned so.
-        shares: how often, as :attr:`Recipe.loose`.
-        rng: decides.
+        recipe: which pairs are captioned so, and how often.
+        rng: decides, and is not asked where no pair is.
 
     Returns:
         The first concept's name, and how often, in [0, 1], captions describe instead of naming.
     """
+    if recipe.loose is None:
+        return scene.first, recipe.mixed
     family = FAMILIES[scene.family]
     i = [one.name for one in family.first].index(scene.first)
     j = [one.name for one in family.second].index(scene.second)
-    share, described = shares[len(family.second)][grade(scene.family, i, j)], recipe.mixed
-    if recipe.spread is not Loose.ALL and bound_to_names(scene.family, scene.first):
+    share = recipe.loose[len(family.second)][grade(scene.family, i, j)]
+    described = recipe.mixed
+    if recipe.spread is not Loose.ALL and i % 2 == 0:
         described = float(rng.random() < NAMES_DESCRIBED)
         share *= 1 - described
     elif recipe.spread is Loose.NAMED:
