@@ -225,9 +225,14 @@ def is_growing() -> bool:
 
 def how_to_fill() -> str:
     """What to do about what is missing: nothing while an audit draws and checks it."""
-    if is_growing() or (runs() and _written_lately(place())):
+    if is_growing():
         return (
             "An audit is writing to this store: what it draws and checks shows up here by itself."
+        )
+    if runs() and _written_lately(place()):
+        return (
+            "This store was written to a moment ago. If an audit still runs, what it draws and "
+            "checks shows up here by itself; if none does, `lcmis audit` goes on where it stopped."
         )
     return "Run `lcmis audit`: it draws and checks what is missing, and this page shows what comes."
 

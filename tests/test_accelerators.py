@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from lcmis.machine.device import accelerator_name
+from lcmis.machine.device import accelerator_name, has_bfloat16
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render import accelerators
 from lcmis.render.diffusion import DiffusersModel
@@ -87,3 +89,10 @@ def test_keys_of_pictures_drawn_on_a_cpu_are_what_they_were():
     spec = model.spec((Stage("a tea cup of iced coke"),), 7)
     assert spec.profile == "cpu-float32-b16"
     assert spec.key == "k1:22dd7a630a223414d6d15f26e0356702"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a processor can do")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="torch tells it of x86 alone")
+def test_a_processor_that_computes_bfloat16_is_known_as_torch_knows_it():
+    fused, tiles = torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported()
+    assert has_bfloat16() == (fused or tiles)

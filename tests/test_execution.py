@@ -253,7 +253,7 @@ def test_a_picture_in_its_pinned_row_is_bit_equal_alone_and_in_any_order(
 
 
 def test_a_picture_drawn_before_there_were_layouts_is_replayed_as_it_was(tmp_path: Path) -> None:
-    usual = ModelSettings("teacup-narrow", batch_size=2, num_inference_steps=2)
+    usual = ModelSettings("teacup-narrow", batch_size=2, num_inference_steps=2, dtype="float32")
     before = opened(dataclasses.replace(usual, channels_last=False, vae_decoding="whole"))
     spec = before.spec(CUP, 0)
     assert spec.profile == "cpu-float32-b2"

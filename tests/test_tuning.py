@@ -20,6 +20,7 @@ from lcmis.audit.config import load_config
 from lcmis.audit.tuning import Computing, MeasuredWay, Tuning, best_of, ways_of, write_settings
 from lcmis.cli import app
 from lcmis.errors import ConfigError
+from lcmis.machine.device import has_bfloat16
 from lcmis.plugins.settings import ModelSettings
 from lcmis.types import Answer, Question
 
@@ -62,10 +63,16 @@ def test_the_usual_way_comes_first_and_every_other_is_told_beside_it(
     usual, *others = found
     assert usual.way.settings == {}
     assert (usual.kind, usual.largest, usual.turned) == ("E", 0, 0)
-    assert [one.way.name for one in others] == ["channels_last", "vae_decoding = sliced"]
-    assert [one.profile for one in others] == ["cpu-float32-b2-nhwc", "cpu-float32-b2-vae_sliced"]
+    told = {one.way.name: one.profile for one in others}
+    halves = told.pop("dtype = bfloat16", None)
+    assert halves == ("cpu-bfloat16-b2" if has_bfloat16() else None)
+    assert told == {
+        "channels_last": "cpu-float32-b2-nhwc",
+        "vae_decoding = sliced": "cpu-float32-b2-vae_sliced",
+    }
     assert all(one.ratio == 1.0 and one.pictures_per_second == 4.0 for one in found)
-    assert all(one.largest <= 2 and one.answers == 8 for one in found)
+    assert all(one.answers == 8 for one in found)
+    assert all(one.largest <= (16 if "bfloat16" in one.profile else 2) for one in found)
 
 
 def test_a_way_is_exact_only_if_no_picture_changed(found: list[MeasuredWay]) -> None:
@@ -122,7 +129,18 @@ def test_what_the_user_has_set_is_not_tried_otherwise() -> None:
     }
     bound = dataclasses.replace(free, channels_last=False, batch_size=4)
     names = {way.name for way in ways_of(bound, "cpu", 4, compiled=True)}
-    assert names == {"vae_decoding = sliced", "compiled = regional", "compiled = whole, VAE too"}
+    always = {"vae_decoding = sliced", "compiled = regional", "compiled = whole, VAE too"}
+    assert names - {"dtype = bfloat16"} == always
+    assert ("dtype = bfloat16" in names) == has_bfloat16()
+    said = dataclasses.replace(free, dtype="float32")
+    assert "dtype = bfloat16" not in {one.name for one in ways_of(said, "cpu", 4, compiled=True)}
+
+
+def test_a_way_that_a_model_goes_by_itself_is_not_measured_again() -> None:
+    usual = ModelSettings("teacup-narrow", device="cpu", num_inference_steps=1, batch_size=2)
+    (alone,) = Tuning(usual, PAIRS, compiled=False).measure()
+    assert alone.way.settings == {}
+    assert alone.profile == f"cpu-{'bfloat16' if has_bfloat16() else 'float32'}-b2-nhwc-vae_sliced"
 
 
 FILE = """# mine

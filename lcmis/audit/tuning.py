@@ -14,7 +14,7 @@ from PIL.Image import Image
 
 from lcmis.check import questions_for
 from lcmis.errors import ConfigError, RenderError
-from lcmis.machine.device import choose_device
+from lcmis.machine.device import choose_device, has_bfloat16
 from lcmis.machine.files import replacing
 from lcmis.plugins.opening import open_model
 from lcmis.plugins.optional import sketch_of
@@ -95,6 +95,8 @@ def ways_of(
     ways = [Computing("channels_last", {"channels_last": True})]
     if device == "cpu":
         ways += [Computing("vae_decoding = sliced", {"vae_decoding": "sliced"})]
+        if has_bfloat16():
+            ways += [Computing("dtype = bfloat16", {"dtype": "bfloat16"})]
     else:
         ways += [
             Computing("attention_backend = _native_cudnn", {"attention_backend": "_native_cudnn"}),
@@ -170,6 +172,8 @@ class Tuning:
         for way in ways:
             if self._clock() - started > self._seconds:
                 return
+            if self._is_usual(way):
+                continue
             found = self._try(way, reference, count)
             yield found
             if found.ratio >= PAYS and not any(name in paid for name in way.settings):
@@ -180,6 +184,17 @@ class Tuning:
             if self._clock() - started > self._seconds:
                 return
             yield self._try(way, reference, count)
+
+    def _is_usual(self, way: Computing) -> bool:
+        """Whether the model computes so already."""
+        try:
+            model = open_model(dataclasses.replace(self.settings, **way.settings))
+        except ConfigError:
+            return False  # why not is told when it is tried
+        usual, other = (
+            self._spec(one, 0, lossy=False).profile for one in (self._usual, model)
+        )
+        return usual == other
 
     def _lossy(self) -> Iterator[Computing]:
         """What the user has set or, of a model that has caches, some that are often taken."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 from lcmis.check.clip import ClipChecker
 from lcmis.check.vqa import VqaChecker
 from lcmis.invert.e2t.writer import EmbeddingToText
-from lcmis.machine.device import choose_device
+from lcmis.machine.device import choose_device, has_bfloat16
 from lcmis.machine.paths import shipped
 from lcmis.plugins.protocols import KnownCase
 from lcmis.plugins.settings import CheckerSettings, ModelSettings, TextModelSettings
@@ -104,6 +104,9 @@ def _model(name: str, settings: ModelSettings) -> DiffusersModel:
     damage = (Adapter(str(home / of_ours.adapter), 1.0),) if of_ours.adapter else ()
     batch_size = _unless_said(settings.batch_size, BATCH)
     on_cpu = choose_device(settings.device) == "cpu"
+    dtype = settings.dtype
+    if dtype == "auto" and on_cpu and has_bfloat16():
+        dtype = "bfloat16"  # 1.6 times as many pictures; mean difference half of one of 255
     decoding = "sliced" if on_cpu and batch_size > 1 else "whole"
     return DiffusersModel(
         dataclasses.replace(
@@ -113,6 +116,7 @@ def _model(name: str, settings: ModelSettings) -> DiffusersModel:
             num_inference_steps=_unless_said(settings.num_inference_steps, of_ours.num_steps),
             guidance_scale=_unless_said(settings.guidance_scale, GUIDANCE),
             batch_size=batch_size,
+            dtype=dtype,
             # two cores draw a third more so; another order of sums, and at most one of 255 apart
             channels_last=_unless_said(settings.channels_last, on_cpu),
             vae_decoding=_unless_said(settings.vae_decoding, decoding),

@@ -46,11 +46,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--batch", type=int, default=None, help="ours; the model's own if left out")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", default="auto", help="of ours; the peers compute in float32")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
 
     model = open_model(
-        ModelSettings(asked.folder, num_inference_steps=asked.steps, batch_size=asked.batch)
+        ModelSettings(
+            asked.folder,
+            num_inference_steps=asked.steps,
+            batch_size=asked.batch,
+            dtype=asked.dtype,
+        )
     )
     plain = diffusers.DiffusionPipeline.from_pretrained(
         model.source, dtype=torch.float32, use_safetensors=True
