@@ -191,9 +191,7 @@ class Tuning:
             model = open_model(dataclasses.replace(self.settings, **way.settings))
         except ConfigError:
             return False  # why not is told when it is tried
-        usual, other = (
-            self._spec(one, 0, lossy=False).profile for one in (self._usual, model)
-        )
+        usual, other = (self._spec(one, 0, lossy=False).profile for one in (self._usual, model))
         return usual == other
 
     def _lossy(self) -> Iterator[Computing]:

@@ -10,7 +10,8 @@ of truth (:mod:`lcmis.teacup.truth`), as far as it has been drawn. ``a right pic
 of pairs for which the picture that the guide likes best of the whole search is right: best of N has
 no other figure. At the end the first method is compared with each of the others pair by pair, on
 every model and on all pairs of all models together. Every model has a store of its own in the
-folder. Run again, it goes on where it stopped.
+folder. Run again, it goes on where it stopped. ``--into FILE`` keeps what came of every pair,
+beside what other runs kept there.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lcmis import judge
 from lcmis.audit.run import Audit
@@ -91,6 +93,8 @@ class Row:
     nominated."""
     agreed: dict[str, bool]
     """Pair's key → whether its certificate says what the oracle's says."""
+    pairs: dict[str, dict[str, Any]]
+    """Prompt → all that came of a pair, as it is kept in a file."""
 
 
 def main() -> None:
@@ -109,11 +113,14 @@ def main() -> None:
     )
     parser.add_argument("--dtype", default="auto", help="of the image model")
     parser.add_argument("--methods", nargs="*", default=METHODS)
+    parser.add_argument("--into", type=Path, help="JSON file of what came of every pair")
     asked = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for model in asked.models:
             rows += table(model, Path(asked.store or folder) / model, asked)
+            if asked.into:
+                keep(asked.into, rows, asked.budget)
     for other in asked.methods[1:]:
         for some in [[model] for model in asked.models] + [asked.models] * (len(asked.models) > 1):
             print(pair_by_pair(rows, asked.methods[0], other, some))
@@ -156,6 +163,15 @@ def table(model: str, folder: Path, asked: argparse.Namespace) -> list[Row]:
     return rows
 
 
+def keep(path: Path, rows: Sequence[Row], budget: int) -> None:
+    """Add to what is there, of any budget."""
+    kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    for row in rows:
+        here = kept.setdefault(f"{budget} pictures", {}).setdefault(row.model, {})
+        here.setdefault(row.method, {}).update(row.pairs)
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
 def repairable(model: str) -> frozenset[str]:
     """Prompts of pairs that some kind of repair mends by the map of truth, as far as it goes."""
     file = shipped("data") / "teacup" / "truth" / f"{model}.json"
@@ -192,6 +208,7 @@ def line(
     found: list[Outcome] = []
     after: dict[str, float] = {}
     agreed: dict[str, bool] = {}
+    pairs: dict[str, dict[str, Any]] = {}
     mendable = repairable(model_name)
     mended: list[bool] = []
     for (model, finding), item in zip(repair.failing, repair.run().pairs, strict=True):
@@ -202,11 +219,22 @@ def line(
             after[finding.pair.key] = truth.after.value
             found.append(Outcome(item.certificate, truth, picked))
             agreed[finding.pair.key] = item.certificate.passed == truth.passed
+            pairs[finding.pair.prompt] = {
+                "by": str(item.certificate.nomination.candidate),
+                "right before": _counts(truth.before),
+                "right after": _counts(truth.after),
+                "proved": item.certificate.passed,
+                "proved by the oracle": truth.passed,
+                "a right picture": picked,
+                "pictures": item.certificate.nomination.pictures,
+            }
+        else:
+            pairs[finding.pair.prompt] = {}
         if finding.pair.prompt in mendable:
             mended.append(item.certificate is not None and is_mended(found[-1]))
     spent = time.monotonic() - started
     text = row(method, len(repair.failing), found, mended, spent)
-    return Row(model_name, method, text, after, agreed)
+    return Row(model_name, method, text, after, agreed, pairs)
 
 
 def is_mended(found: Outcome) -> bool:
