@@ -266,4 +266,8 @@ def test_a_picture_drawn_before_there_were_layouts_is_replayed_as_it_was(tmp_pat
         store.add_renders(
             [Drawn(cup.key, spec, Render(spec.key, picture_hash(picture), 1.0, "cpu"), picture)]
         )
-        assert replay(store, spec.key, [usual]).same
+        by_itself = dataclasses.replace(usual, dtype="auto")
+        assert replay(store, spec.key, [by_itself]).same
+        other = dataclasses.replace(usual, dtype="bfloat16")
+        with pytest.raises(ConfigError, match=r"drawn by teacup-narrow@.* with cpu-float32-b2,"):
+            replay(store, spec.key, [other])

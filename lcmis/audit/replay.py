@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lcmis import findings
 from lcmis.errors import ConfigError, RenderError
+from lcmis.machine.device import DTYPES
 from lcmis.machine.versions import versions
 from lcmis.plugins.opening import open_model
 from lcmis.plugins.optional import made_again
@@ -75,7 +76,8 @@ def replay(store: Store, key: str, also: Sequence[ModelSettings]) -> Replay:
 
 def _model_of(spec: RenderSpec, store: Store, also: Sequence[ModelSettings]) -> ImageModel:
     tried = []
-    for settings in _likeliest_first(spec, dict.fromkeys([*findings.past_models(store), *also])):
+    for known in _likeliest_first(spec, dict.fromkeys([*findings.past_models(store), *also])):
+        settings = _in_format_of(spec, known)
         model = open_model(settings)
         if model.model_id == spec.model and (usual := _usual(model, spec)) is not None:
             if dataclasses.replace(usual, negative_prompt=spec.negative_prompt) == spec:
@@ -121,6 +123,16 @@ def _likeliest_first(spec: RenderSpec, known: Iterable[ModelSettings]) -> Iterat
             )
         yield dataclasses.replace(settings, revision=before[1], adapters=adapters)
     yield from others
+
+
+def _in_format_of(spec: RenderSpec, settings: ModelSettings) -> ModelSettings:
+    """With the number format that a picture was drawn in, where nobody had said one: what is chosen
+    by itself depends on the processor, and has changed since.
+    """
+    told = re.match(rf"[a-z]+-({'|'.join(DTYPES)})-", spec.profile)
+    if told is None or settings.dtype != "auto":
+        return settings
+    return dataclasses.replace(settings, dtype=told[1])
 
 
 def _with_numbers_of(
