@@ -19,6 +19,7 @@ from worlds.toys import pair
 from lcmis.audit.config import load_config
 from lcmis.audit.tuning import Computing, MeasuredWay, Tuning, best_of, ways_of, write_settings
 from lcmis.cli import app
+from lcmis.cli.terminal.tuning import print_best
 from lcmis.errors import ConfigError
 from lcmis.machine.device import has_bfloat16
 from lcmis.plugins.settings import ModelSettings
@@ -119,7 +120,21 @@ def test_nothing_more_is_tried_once_the_time_is_over(tiny: Callable[[str], Path]
     ticks = itertools.count(0.0, 1.0)
     settings = settings_of(tiny("sd"), batch_size=1, num_inference_steps=1)
     tuning = Tuning(settings, PAIRS, compiled=False, seconds=4.0, clock=lambda: next(ticks))
-    assert [one.way.name for one in tuning.measure()] == ["as it is"]
+    found = list(tuning.measure())
+    assert [one.way.name for one in found] == ["as it is"]
+    ways = ["channels_last", "vae_decoding = sliced", "dtype = bfloat16"]
+    assert [one.name for one in tuning.untried] == [
+        way for way in ways if way != "dtype = bfloat16" or has_bfloat16()
+    ]
+
+
+def test_what_there_was_no_time_for_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    print_best("m", measured(1.0, way=Computing("as it is", {})), None, [Computing("whole", {})])
+    said = " ".join(capsys.readouterr().out.split())
+    assert said == (
+        "no time was left for whole: allow more with --minutes "
+        "m: of what was tried, nothing draws faster here; leave it as it is"
+    )
 
 
 def test_what_the_user_has_set_is_not_tried_otherwise() -> None:

@@ -153,6 +153,8 @@ class Tuning:
         self._compiled, self._seconds, self._clock = compiled, seconds, clock
         self._usual = open_model(settings)
         self._asked: list[list[bool | None]] = []
+        self.untried: list[Computing] = []
+        """What there was no time for."""
 
     def measure(self) -> Iterator[MeasuredWay]:
         """Every way by itself, then all together that paid, then what only searches are drawn by;
@@ -169,21 +171,22 @@ class Tuning:
         )
         paid: dict[str, Any] = {}
         ways = ways_of(self.settings, device, self._usual.batch_size, compiled=self._compiled)
-        for way in ways:
-            if self._clock() - started > self._seconds:
-                return
-            if self._is_usual(way):
-                continue
+        self.untried = [way for way in ways if not self._is_usual(way)]
+
+        def is_late() -> bool:
+            return self._clock() - started > self._seconds
+
+        while self.untried and not is_late():
+            way = self.untried.pop(0)
             found = self._try(way, reference, count)
             yield found
             if found.ratio >= PAYS and not any(name in paid for name in way.settings):
                 paid |= way.settings
-        if sum(1 for _ in paid) > 1 and self._clock() - started <= self._seconds:
-            yield self._try(Computing("together", paid), reference, count)
-        for way in self._lossy():
-            if self._clock() - started > self._seconds:
-                return
-            yield self._try(way, reference, count)
+        if len(paid) > 1:
+            self.untried.append(Computing("together", paid))
+        self.untried += self._lossy()
+        while self.untried and not is_late():
+            yield self._try(self.untried.pop(0), reference, count)
 
     def _is_usual(self, way: Computing) -> bool:
         """Whether the model computes so already."""

@@ -115,6 +115,6 @@ def tune(
         if into is not None and best.way.settings:
             write_settings(into, settings.name, best.way.settings)
         if not json:
-            print_best(settings.name, best, into)
+            print_best(settings.name, best, into, tuning.untried)
     if json:
         terminal.print_json(everything)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from lcmis.audit.tuning import LOSSY, MeasuredWay, lines_of
+from lcmis.audit.tuning import LOSSY, Computing, MeasuredWay, lines_of
 from lcmis.cli.terminal import console
 
 
@@ -37,10 +38,16 @@ def print_measured(name: str, one: MeasuredWay) -> None:
     )
 
 
-def print_best(name: str, best: MeasuredWay, into: Path | None) -> None:
-    """What to set, and whether it was written."""
+def print_best(
+    name: str, best: MeasuredWay, into: Path | None, untried: Sequence[Computing] = ()
+) -> None:
+    """What to set, whether it was written, and what there was no time for."""
+    if untried:
+        named = ", ".join(one.name for one in untried)
+        console.print(f"no time was left for {named}: allow more with --minutes", markup=False)
     if not best.way.settings:
-        console.print(f"{name}: nothing draws faster here; leave it as it is", markup=False)
+        tried = "of what was tried, nothing" if untried else "nothing"
+        console.print(f"{name}: {tried} draws faster here; leave it as it is", markup=False)
         return
     where = f"written to {into}" if into else "to keep it, put this under [[models]]"
     console.print(f"{name}: {where}", markup=False)
