@@ -292,3 +292,45 @@ def test_repairs_stand_among_all_of_the_store_those_on_other_models_too(config, 
     assert {one.standing.among for one in found} == {len(own) + len(others)} == {6}
     assert [one.standing.proved for one in found] == [True, True]
     assert [one.standing.expected for one in found] == list(judge.expected(own))
+
+
+# ── how far it is ────────────────────────────────────────────────────────────────────────────────
+
+
+def pictures_of(store):
+    """Of every search and the proofs of both prompts, eight fresh seeds each."""
+    return [one.pictures + 2 * 8 for one in store.nominations()]
+
+
+def test_a_repair_tells_the_pictures_of_searches_and_proofs_over_all_pairs(config, tmp_path):
+    config = dataclasses.replace(config, store=str(tmp_path / "new"))
+    with Store(config.store, create=True) as store:
+        Audit(config, store).run("an audit")
+        told = []
+        Repair(config, store, RepairSettings("rewrite", 40, certificate=8), told.append).run()
+        spent = pictures_of(store)
+    assert [one.pictures for one in told] == sorted(one.pictures for one in told)
+    assert (told[0].pictures, told[0].expected) == (0, 2 * (40 + 16))
+    assert (told[-1].pictures, told[-1].expected) == (sum(spent), sum(spent))
+    assert (told[-1].done, told[-1].pairs, told[-1].repaired) == (2, 2, 2)
+    assert {one.done for one in told} == {0, 1, 2}
+    assert told[-1].activity.startswith("repaired: ")
+    half = next(one for one in told if one.done == 1)
+    assert half.expected in {40 + 16 + ended for ended in spent}
+
+
+def test_a_repair_run_again_tells_the_same_end(config, repaired):
+    told = []
+    settings = RepairSettings("rewrite", budget=60, certificate=8)
+    Repair(config, repaired, settings).run()
+    Repair(config, repaired, settings, told.append).run()
+    spent = sum(one.pictures + 16 for one in repaired.nominations() if one.budget == 60)
+    assert (told[-1].pictures, told[-1].expected, told[-1].repaired) == (spent, spent, 2)
+
+
+def test_proofs_tell_how_many_pictures_they_compare(config, repaired):
+    told = []
+    Certify(config, repaired, pictures=8, watch=told.append).run()
+    assert [(one.pictures, one.done, one.repaired) for one in told[:1]] == [(0, 0, 0)]
+    assert (told[-1].pictures, told[-1].expected) == (32, 32)
+    assert (told[-1].done, told[-1].pairs, told[-1].repaired) == (2, 2, 2)

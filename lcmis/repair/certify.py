@@ -14,7 +14,8 @@ from lcmis.errors import ConfigError, RenderError
 from lcmis.plugins.opening import open_checker, open_model
 from lcmis.plugins.protocols import Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
-from lcmis.repair.evaluate import RepairProgress, look, spec_of
+from lcmis.repair.evaluate import look, spec_of
+from lcmis.repair.progress import Headway, RepairProgress
 from lcmis.store import Store
 from lcmis.types import (
     CERTIFICATE_BLOCK,
@@ -198,11 +199,16 @@ class Certify:
         self.store.add_run(this_run)
         self.studio.run_id = this_run.run_id
         done: dict[int, Proof] = {}
+        headway = Headway(self.watch, len(self.plan), 2 * self.pictures)
 
         def task(place: int) -> None:
             nomination, model = self.plan[place]
-            self._tell(nomination, model, list(done.values()))
-            done[place] = self._prove(nomination, model)
+            said = f"certifying: {nomination.candidate}"
+            headway.tell(place, model.model_id, said, 0)
+            done[place] = found = self._prove(nomination, model)
+            passed = found.certificate is not None and found.certificate.passed
+            drawn = 2 * self.pictures if found.certificate else 0
+            headway.end(place, model.model_id, said, drawn, repaired=passed)
 
         self.studio.crew = hire(
             self.store,
@@ -251,22 +257,6 @@ class Certify:
                 self.store, self.judge.checker_id, nomination, threshold=self.config.threshold
             )
         return Proof(pair, nomination, model.model_id, certificate, own, reason)
-
-    def _tell(self, nomination: Nomination, model: ImageModel, proofs: Sequence[Proof]) -> None:
-        if self.watch is not None:
-            each = 2 * self.pictures
-            passed = sum(one.certificate is not None and one.certificate.passed for one in proofs)
-            self.watch(
-                RepairProgress(
-                    model=model.model_id,
-                    activity=f"certifying: {nomination.candidate}",
-                    pictures=each * len(proofs),
-                    expected=each * len(self.plan),
-                    done=len(proofs),
-                    pairs=len(self.plan),
-                    repaired=passed,
-                )
-            )
 
 
 _NOTHING_JUDGED = (

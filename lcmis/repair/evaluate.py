@@ -63,22 +63,6 @@ ALONE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class RepairProgress:
-    """How far a repair is, as told to whoever watches."""
-
-    model: str
-    activity: str
-    """What happens now: ``"searching"`` or ``"certifying"``, and for which prompt."""
-    pictures: int
-    """Asked for by now, over all pairs; those in the store are counted too."""
-    expected: int
-    """All that may be asked for."""
-    done: int
-    pairs: int
-    repaired: int
-
-
-@dataclass(frozen=True, slots=True)
 class Bench:
     """All that a search works with; the same for every pair of a model."""
 

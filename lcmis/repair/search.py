@@ -48,9 +48,10 @@ from lcmis.plugins.protocols import (
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, TextModelSettings
 from lcmis.repair import references
 from lcmis.repair.certify import prove, refuse_too_few, stand_together
-from lcmis.repair.evaluate import SEARCH_SEEDS, Bench, Evaluation, RepairProgress
+from lcmis.repair.evaluate import SEARCH_SEEDS, Bench, Evaluation
 from lcmis.repair.methods import ranked
 from lcmis.repair.methods.ways import Experience, Symptoms
+from lcmis.repair.progress import Headway, RepairProgress
 from lcmis.repair.references import Reference
 from lcmis.store import Store
 from lcmis.text import asking
@@ -196,6 +197,7 @@ class Repair:
         used = [one for one in (self.judge, self.guide, self.guard) if one]
         self.studio.together += [*used, *dict.fromkeys(model for model, _ in self.failing)]
         self._experience = Experience()
+        self._headway = Headway(None, 0, 0)
 
     def _failing(self) -> list[tuple[ImageModel, PairFinding]]:
         """Pairs to repair, worst first, model by model.
@@ -257,11 +259,13 @@ class Repair:
         this_run = provenance(self.config, command, models, checkers)
         self.store.add_run(this_run)
         self.studio.run_id = this_run.run_id
+        each = self.settings.budget + 2 * self.settings.certificate
+        self._headway = Headway(self.watch, len(self.failing), each)
         repaired: list[Repaired] = []
         self.studio.crew = self.crew()
         with self.studio:
             for some in self._rounds():
-                repaired += self._round(some, repaired)
+                repaired += self._round(some)
         return RepairResult(
             pairs=tuple(
                 dataclasses.replace(one, standing=standing)
@@ -300,14 +304,12 @@ class Repair:
                 yield pairs[begun : begun + size]
                 begun += size
 
-    def _round(
-        self, some: Sequence[tuple[ImageModel, PairFinding]], before: Sequence[Repaired]
-    ) -> list[Repaired]:
+    def _round(self, some: Sequence[tuple[ImageModel, PairFinding]]) -> list[Repaired]:
         """Search and certify these, then learn from all of them."""
         done: dict[str, Repaired] = {}
 
         def task(model: ImageModel, finding: PairFinding) -> None:
-            done[finding.pair.key] = self._repair(model, finding, [*before, *done.values()])
+            done[finding.pair.key] = self._repair(model, finding)
 
         tasks = [functools.partial(task, *one) for one in some]
         if self.settings.seconds is None:
@@ -333,20 +335,29 @@ class Repair:
             if self._is_ours(item) and item.cache == cache
         ]
 
-    def _repair(
-        self, model: ImageModel, finding: PairFinding, before: Sequence[Repaired]
-    ) -> Repaired:
+    def _repair(self, model: ImageModel, finding: PairFinding) -> Repaired:
         place = (finding.pair.key, model.model_id)
-        tell = self._teller(model, finding, before)
+
+        def tell(activity: str, pictures: int) -> None:
+            said = f"{activity}: {finding.pair.prompt}"
+            self._headway.tell(place, model.model_id, said, pictures)
+
+        def end(pictures: int, certificate: Certificate | None) -> None:
+            passed = certificate is not None and certificate.passed
+            said = f"{'repaired' if passed else 'not repaired'}: {finding.pair.prompt}"
+            self._headway.end(place, model.model_id, said, pictures, repaired=passed)
+
         tell("beginning", 0)
         chosen = self._nominated(place)
+        spent = 0
         if chosen is None:
-            self._search(model, finding, tell)
+            spent = self._search(model, finding, tell)
             chosen = self._nominated(place)
         tried = len({item.candidate for item in self._trials(place)})
         if chosen is None:
+            end(spent, None)
             return Repaired(finding, None, tried)
-        tell("certifying", self.settings.budget)
+        tell("certifying", chosen.pictures)
         certificate = prove(
             self.studio,
             self.judge,
@@ -357,6 +368,7 @@ class Repair:
             threshold=self.config.threshold,
             guide=self.guide,
         )
+        end(chosen.pictures + 2 * self.settings.certificate, certificate)
         return Repaired(finding, certificate, tried)
 
     def _nominated(self, place: tuple[str, str]) -> Nomination | None:
@@ -403,7 +415,8 @@ class Repair:
 
     def _search(
         self, model: ImageModel, finding: PairFinding, tell: Callable[[str, int], None]
-    ) -> None:
+    ) -> int:
+        """Nominate the best candidate; how many pictures were asked for."""
         settings = self.settings
         bench = Bench(
             self.studio,
@@ -442,6 +455,7 @@ class Repair:
                     reference=evaluation.origin,
                 )
             )
+        return evaluation.spent
 
     def _correspondence(self) -> Correspondence | None:
         """The text model, as one search may ask it."""
@@ -510,28 +524,6 @@ class Repair:
             _symptoms(finding),
             audited=(round(plain.value * plain.total), plain.total),
         )
-
-    def _teller(
-        self, model: ImageModel, finding: PairFinding, before: Sequence[Repaired]
-    ) -> Callable[[str, int], None]:
-        each = self.settings.budget + 2 * self.settings.certificate
-        repaired = sum(one.certificate is not None and one.certificate.passed for one in before)
-
-        def tell(activity: str, spent: int) -> None:
-            if self.watch is not None:
-                self.watch(
-                    RepairProgress(
-                        model=model.model_id,
-                        activity=f"{activity}: {finding.pair.prompt}",
-                        pictures=each * len(before) + spent,
-                        expected=each * len(self.failing),
-                        done=len(before),
-                        pairs=len(self.failing),
-                        repaired=repaired,
-                    )
-                )
-
-        return tell
 
 
 def _replies_otherwise(settings: TextModelSettings | None) -> dict[str, str]:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from lcmis.findings.summary import ModelSummary
     from lcmis.machine.hub.fetching import Fetch
     from lcmis.plugins.settings import AuditSettings
-    from lcmis.repair.evaluate import RepairProgress
+    from lcmis.repair.progress import RepairProgress
     from lcmis.repair.search import Watch as RepairWatch
     from lcmis.types import ConceptPair, Question, Render, RenderSpec, Score
 
@@ -108,7 +108,8 @@ def repair_progress(*, quiet: bool = False) -> Iterator[RepairWatch | None]:
         return
 
     def doing(now: RepairProgress) -> str:
-        return f"{now.repaired} of {now.done} repaired, {now.pairs} to do; {escape(now.activity)}"
+        left = now.pairs - now.done
+        return f"{now.repaired} of {now.done} repaired, {left} to do; {escape(now.activity)}"
 
     with lines() as move:
         yield lambda now: move(now.model, now.pictures, now.expected, doing(now))
