@@ -15,8 +15,8 @@ from pathlib import Path
 from lcmis.errors import ConfigError
 
 DTYPES = ("float32", "float16", "bfloat16")
-BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""What Linux calls a processor's instructions for it: of x86 two kinds, of ARM one."""
+BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
+"""What Linux calls the instructions for it that torch computes pictures by."""
 OFFLOADS = ("none", "model", "sequential")
 OFFLOADS_OF_PIPELINES = ("none", "encoders", "model", "group", "sequential")
 
@@ -56,14 +56,14 @@ def choose_dtype(asked: str, device: str) -> str:
 
 
 def has_bfloat16() -> bool:
-    """Whether this machine's processor has instructions for bfloat16. One without them computes
-    slower in it than in float32. Only Linux tells; elsewhere the answer is no.
+    """Whether this machine's processor has instructions for bfloat16 that torch uses. One without
+    any computes slower in it than in float32. Only Linux on x86 tells; elsewhere it is no.
     """
     try:
         told = Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
     except OSError:
         return False
-    lists = re.findall(r"^(?:flags|Features)\s*:(.*)$", told, re.MULTILINE)
+    lists = re.findall(r"^flags\s*:(.*)$", told, re.MULTILINE)
     return bool(lists) and all(BFLOAT16.intersection(one.split()) for one in lists)
 
 
