@@ -109,6 +109,8 @@ def test_a_plural_of_its_own_is_told() -> None:
 def test_sizes_and_times_are_told_as_people_do() -> None:
     assert words.megabytes(1_234_567) == "1.2 MB"
     assert words.moment("2026-11-21T02:00:00.123Z") == "2026-11-21 02:00:00"
+    assert words.begun_by("lcmis audit --yes") == "lcmis audit --yes"
+    assert words.begun_by("") == "from Python"
     assert [words.duration(s) for s in (42, 89, 90, 600, 5399, 5400)] == [
         "42 s",
         "89 s",

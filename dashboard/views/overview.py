@@ -438,7 +438,7 @@ def _provenance(names: dict[str, str], pictures: pd.DataFrame, models: pd.DataFr
     st.caption(
         plain(
             f"Last run {words.moment(last.started_at)} UTC, "
-            f"{last.command or 'without a command line'}, on {last.device}, "
+            f"{words.begun_by(last.command)}, on {last.device}, "
             f"lcmis at {last.git_revision or 'a release'}: "
             f"{_versions(last.versions)}"
         )

@@ -100,7 +100,9 @@ def _workers() -> None:
     run_id = st.selectbox(
         "Run",
         worked,
-        format_func=lambda one: f"{words.moment(runs[one].started_at)}, {runs[one].command}",
+        format_func=lambda one: (
+            f"{words.moment(runs[one].started_at)}, {words.begun_by(runs[one].command)}"
+        ),
         key="run_worked",
     )
     mine = told[run_id]
@@ -344,7 +346,7 @@ def _every_run() -> None:
         [
             (
                 words.moment(run.started_at),
-                run.command,
+                words.begun_by(run.command),
                 worked[run.run_id].pictures if run.run_id in worked else None,
                 words.duration(worked[run.run_id].busy) if run.run_id in worked else "",
                 spent(told.get(run.run_id, []), _prices(run)),

@@ -140,6 +140,11 @@ def moment(at: str) -> str:
     return at[:19].replace("T", " ")
 
 
+def begun_by(command: str) -> str:
+    """The command line of a run, or that it was begun without one."""
+    return command or "from Python"
+
+
 def duration(seconds: float) -> str:
     """As a person says it: ``"42 s"``, ``"3 min"``, ``"1.5 h"``."""
     if seconds < 90:
