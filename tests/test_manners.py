@@ -22,6 +22,7 @@ from lcmis.machine.weights import silent
 from lcmis.plugins.optional import manners_of
 from lcmis.plugins.protocols import Work
 from lcmis.render import draw
+from lcmis.render.conditioning import tokens_within
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.exciting import tokens_of
 from lcmis.render.mannered import SCALED
@@ -396,6 +397,18 @@ def test_all_tokens_of_all_words_are_meant_where_they_first_stand(open_model: Op
     assert spelled("red cup") == "redcup"
     assert spelled("beside", "cup") == "besidecup"
     assert tokens_of(tokenizer, prompt, ["cup"]) == tokens_of(tokenizer, prompt, ["cup", "cup"])
+
+
+def test_a_word_is_meant_where_it_stands_alone_before_where_another_holds_it(
+    open_model: Open,
+) -> None:
+    tokenizer = open_model("sd")._pipeline.tokenizer
+    prompt = "a bowl of rice with ice"
+    last = tokens_within(tokenizer, prompt, len(prompt) - 3, len(prompt))
+    assert tokens_of(tokenizer, prompt, ["ice"]) == last
+    first = tokens_within(tokenizer, prompt, 11, 14)
+    assert tokens_of(tokenizer, "a bowl of rice", ["ice"]) == first
+    assert first != last
 
 
 @pytest.mark.parametrize(

@@ -637,6 +637,14 @@ def test_rewriting_says_both_concepts_in_the_other_order_and_by_their_other_name
     assert rewrite.candidates(deaf) == rewrite.candidates(case)
 
 
+def test_the_order_of_concepts_is_that_of_whole_words() -> None:
+    names = {"a": Concept("bread", "a loaf"), "b": Concept("ice", "clear cubes")}
+    one = dataclasses.replace(CUP, **names, prompt="a slice of bread on ice", sentences=())
+    found = [str(one) for one in rewrite.candidates(dataclasses.replace(CASE, pair=one))]
+    assert "ice and bread" in found
+    assert "bread and ice" not in found
+
+
 # ── the portfolio's other tools ──────────────────────────────────────────────────────────────────
 
 

@@ -16,6 +16,7 @@ from lcmis.plugins.protocols import Work
 from lcmis.render.calling import renew_schedulers
 from lcmis.render.conditioning import tokens_within
 from lcmis.render.forms.schedulers import seed_noise
+from lcmis.text.words import places
 from lcmis.types import RenderSpec
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ _PARTS = frozenset(
 
 
 def tokens_of(tokenizer: Any, prompt: str, words: Sequence[str]) -> list[int]:
-    """Places, in a prompt's tokens, of all that say one of these words, each where it first stands.
+    """Places, in a prompt's tokens, of all that say one of these words, each where it first stands:
+    as a word of its own, if it does so anywhere ("ice" is not in "rice with ice" before the end).
 
     Args:
         tokenizer: tells which letters a token stands for.
@@ -125,6 +127,7 @@ def tokens_of(tokenizer: Any, prompt: str, words: Sequence[str]) -> list[int]:
     """
     found: list[int] = []
     for word in words:
-        start = prompt.index(word)
+        whole = places(prompt, word)
+        start = whole[0][0] if whole else prompt.index(word)
         found += tokens_within(tokenizer, prompt, start, start + len(word))
     return list(dict.fromkeys(found))

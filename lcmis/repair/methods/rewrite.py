@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lcmis.plugins.protocols import Case, Evaluate
 from lcmis.repair.methods import halve
 from lcmis.repair.methods.phrases import alone, by_looks, by_synonym, other
+from lcmis.text.words import places
 from lcmis.types import Candidate, Side, Stage
 
 
@@ -42,7 +43,7 @@ def _prompts(case: Case) -> Iterator[str]:
     yield f"{alone(pair, lost)}, {pair.prompt}"
     if look := pair.concept(lost).description:
         yield f"{pair.prompt}, {look}"
-    first, second = sorted(Side, key=lambda side: pair.prompt.find(pair.concept(side).name))
+    first, second = sorted(Side, key=lambda side: places(pair.prompt, pair.concept(side).name)[:1])
     if all(looks := [pair.concept(side).description for side in (second, first)]):
         yield " and ".join(looks)
         yield f"{by_looks(pair, *Side) or looks[1]}, {pair.prompt}"
