@@ -36,24 +36,23 @@ class Headway:
     ) -> None:
         self._watch, self._pairs, self._each = watch, pairs, each
         self._asked: dict[Hashable, int] = {}
-        self._ended: dict[Hashable, bool] = {}
+        self._pictures = self._spent = self._done = self._repaired = 0
 
     def tell(self, place: Hashable, model: str, activity: str, pictures: int) -> None:
         """What happens at a place, and how many pictures have been asked for there."""
+        self._pictures += pictures - self._asked.get(place, 0)
         self._asked[place] = pictures
         if self._watch is None:
             return
-        open_ones = self._pairs - len(self._ended)
-        spent = sum(self._asked[one] for one in self._ended)
         self._watch(
             RepairProgress(
                 model=model,
                 activity=activity,
-                pictures=sum(self._asked.values()),
-                expected=spent + self._each * open_ones,
-                done=len(self._ended),
+                pictures=self._pictures,
+                expected=self._spent + self._each * (self._pairs - self._done),
+                done=self._done,
                 pairs=self._pairs,
-                repaired=sum(self._ended.values()),
+                repaired=self._repaired,
             )
         )
 
@@ -61,5 +60,7 @@ class Headway:
         self, place: Hashable, model: str, activity: str, pictures: int, *, repaired: bool
     ) -> None:
         """A place is done with; ``repaired`` is whether its certificate passed."""
-        self._ended[place] = repaired
+        self._spent += pictures
+        self._done += 1
+        self._repaired += repaired
         self.tell(place, model, activity, pictures)
