@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.util
 import itertools
+import json
 import re
 import shlex
 import subprocess
@@ -23,6 +24,7 @@ from markdown_it.token import Token
 from worlds import small_store, toys
 from worlds.installed import forget_packages
 
+from lcmis import judge
 from lcmis.audit.config import load_config
 from lcmis.cli import app
 from lcmis.plugins import registry
@@ -455,3 +457,27 @@ def contract(desk: Path, words: list[str], where: str) -> None:
     )
     assert done.returncode == 0, f"{where}\n{done.stdout}{done.stderr}"
     assert re.search(r"\d+ passed", done.stdout), where
+
+
+# ── figures ──────────────────────────────────────────────────────────────────────────────────────
+
+RACED = ("teacup-narrow", "teacup-partners", "teacup-layout", "teacup-mixture")
+METHOD = re.compile(
+    r"^\| `(portfolio|rewrite|moce)`(, 24 pictures)?(?:: [a-z ]+)? \|", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("page", "rows"), [("README.md", 3), ("docs/repair.md", 4)])
+def test_tables_of_repairs_say_what_came_of_every_pair(page: str, rows: int) -> None:
+    kept = json.loads((ROOT / "tests/bench/repair.json").read_text("utf-8"))
+    lines = (ROOT / page).read_text("utf-8").splitlines()
+    found = [(match, line) for line in lines if (match := METHOD.match(line)) and "%" in line]
+    assert len(found) == rows
+    for match, line in found:
+        of_models = kept["24 pictures" if match[2] else "48 pictures"]
+        told = re.findall(r"(\d+) %\W* \[(\d+)–(\d+)\]", line)
+        for model, said in zip(RACED, told, strict=True):
+            counts = [tuple(one["right after"]) for one in of_models[model][match[1]].values()]
+            rate = judge.model_rate(counts)
+            assert len(counts) == 16
+            assert said == tuple(f"{100 * x:.0f}" for x in (rate.value, rate.low, rate.high))
