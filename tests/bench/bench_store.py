@@ -6,9 +6,9 @@ files' names are written straight into the rows).
 
 from __future__ import annotations
 
+import argparse
 import random
 import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -208,4 +208,6 @@ def main(num_pictures: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("pictures", type=int, nargs="?", default=100_000)
+    main(parser.parse_args().pictures)
