@@ -519,7 +519,7 @@ def test_the_things_of_a_pair_stand_in_the_order_of_the_prompt() -> None:
 
 def test_what_is_missing_is_not_asked_for_while_an_audit_writes(tmp_path: Path) -> None:
     small_store.fill(tmp_path)
-    assert "An audit is writing" in sentences(opened(tmp_path, "pair", pair=UNSEEN.key))
+    assert "If an audit still runs" in sentences(opened(tmp_path, "pair", pair=UNSEEN.key))
     for name in ("facts.db", "facts.db-wal"):
         if (tmp_path / name).exists():
             os.utime(tmp_path / name, (1, 1))

@@ -391,7 +391,7 @@ def test_doctor_proves_a_model_once(
     again = check_batches(model)
     assert again.sentence == f"{first.sentence}, as was proved before on this machine"
     assert model.work.run == 0
-    other = opened("pixart-sigma", guidance_scale=4.0, batch_size=3)
+    other = opened("pixart-sigma", guidance_scale=4.0, batch_size=4)  # of 3 rows some CPUs differ
     assert "proved before" not in check_batches(other).sentence
 
 

@@ -133,7 +133,7 @@ def test_a_spec_of_another_model_or_batch_shape_is_not_drawn(
 def test_a_pipeline_that_nobody_proved_draws_batches_of_one_prompt_in_stages(
     open_model: Callable[..., DiffusersModel],
 ) -> None:
-    model = open_model("pixart", num_inference_steps=4)
+    model = open_model("pixart", num_inference_steps=4, batch_size=4)  # of 3 rows some CPUs differ
     both = ("a red cup", "two dogs on a boat")
     specs = [
         *(model.spec(CUP, seed) for seed in (1, 2, 3)),
