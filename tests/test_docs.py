@@ -462,9 +462,7 @@ def contract(desk: Path, words: list[str], where: str) -> None:
 # ── figures ──────────────────────────────────────────────────────────────────────────────────────
 
 RACED = ("teacup-narrow", "teacup-partners", "teacup-layout", "teacup-mixture")
-METHOD = re.compile(
-    r"^\| `(portfolio|rewrite|moce)`(, 24 pictures)?(?:: [a-z ]+)? \|", re.MULTILINE
-)
+METHOD = re.compile(r"\| `(portfolio|rewrite|moce)`(, 24 pictures)?(?:: [a-z ]+)? \|")
 
 
 @pytest.mark.parametrize(("page", "rows"), [("README.md", 3), ("docs/repair.md", 4)])

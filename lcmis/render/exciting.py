@@ -118,7 +118,7 @@ _PARTS = frozenset(
 
 def tokens_of(tokenizer: Any, prompt: str, words: Sequence[str]) -> list[int]:
     """Places, in a prompt's tokens, of all that say one of these words, each where it first stands:
-    as a word of its own, if it does so anywhere ("ice" is not in "rice with ice" before the end).
+    as a word of its own, if it does so anywhere ("ice" is the last word of "rice with ice").
 
     Args:
         tokenizer: tells which letters a token stands for.

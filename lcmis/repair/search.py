@@ -197,7 +197,6 @@ class Repair:
         used = [one for one in (self.judge, self.guide, self.guard) if one]
         self.studio.together += [*used, *dict.fromkeys(model for model, _ in self.failing)]
         self._experience = Experience()
-        self._headway = Headway(None, 0, 0)
 
     def _failing(self) -> list[tuple[ImageModel, PairFinding]]:
         """Pairs to repair, worst first, model by model.
@@ -260,12 +259,12 @@ class Repair:
         self.store.add_run(this_run)
         self.studio.run_id = this_run.run_id
         each = self.settings.budget + 2 * self.settings.certificate
-        self._headway = Headway(self.watch, len(self.failing), each)
+        headway = Headway(self.watch, len(self.failing), each)
         repaired: list[Repaired] = []
         self.studio.crew = self.crew()
         with self.studio:
             for some in self._rounds():
-                repaired += self._round(some)
+                repaired += self._round(some, headway)
         return RepairResult(
             pairs=tuple(
                 dataclasses.replace(one, standing=standing)
@@ -304,12 +303,14 @@ class Repair:
                 yield pairs[begun : begun + size]
                 begun += size
 
-    def _round(self, some: Sequence[tuple[ImageModel, PairFinding]]) -> list[Repaired]:
+    def _round(
+        self, some: Sequence[tuple[ImageModel, PairFinding]], headway: Headway
+    ) -> list[Repaired]:
         """Search and certify these, then learn from all of them."""
         done: dict[str, Repaired] = {}
 
         def task(model: ImageModel, finding: PairFinding) -> None:
-            done[finding.pair.key] = self._repair(model, finding)
+            done[finding.pair.key] = self._repair(model, finding, headway)
 
         tasks = [functools.partial(task, *one) for one in some]
         if self.settings.seconds is None:
@@ -335,17 +336,17 @@ class Repair:
             if self._is_ours(item) and item.cache == cache
         ]
 
-    def _repair(self, model: ImageModel, finding: PairFinding) -> Repaired:
+    def _repair(self, model: ImageModel, finding: PairFinding, headway: Headway) -> Repaired:
         place = (finding.pair.key, model.model_id)
 
         def tell(activity: str, pictures: int) -> None:
             said = f"{activity}: {finding.pair.prompt}"
-            self._headway.tell(place, model.model_id, said, pictures)
+            headway.tell(place, model.model_id, said, pictures)
 
         def end(pictures: int, certificate: Certificate | None) -> None:
             passed = certificate is not None and certificate.passed
             said = f"{'repaired' if passed else 'not repaired'}: {finding.pair.prompt}"
-            self._headway.end(place, model.model_id, said, pictures, repaired=passed)
+            headway.end(place, model.model_id, said, pictures, repaired=passed)
 
         tell("beginning", 0)
         chosen = self._nominated(place)

@@ -88,13 +88,14 @@ class Row:
     model: str
     method: str
     text: str
-    after: dict[str, float]
-    """Pair's key → share of right pictures after its repair, or before it where nothing was
-    nominated."""
-    agreed: dict[str, bool]
-    """Pair's key → whether its certificate says what the oracle's says."""
     pairs: dict[str, dict[str, Any]]
-    """Prompt → all that came of a pair, as it is kept in a file."""
+    """Prompt → all that came of a pair, as it is kept in a file; nothing where nothing was
+    nominated."""
+
+    def after(self, prompt: str) -> float:
+        """Share of right pictures of a pair after its repair; 0 where nothing was nominated."""
+        right, total = self.pairs[prompt].get("right after", (0, 1))
+        return float(right / total)
 
 
 def main() -> None:
@@ -118,9 +119,10 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for model in asked.models:
-            rows += table(model, Path(asked.store or folder) / model, asked)
+            new = table(model, Path(asked.store or folder) / model, asked)
+            rows += new
             if asked.into:
-                keep(asked.into, rows, asked.budget)
+                keep(asked.into, new, asked.budget)
     for other in asked.methods[1:]:
         for some in [[model] for model in asked.models] + [asked.models] * (len(asked.models) > 1):
             print(pair_by_pair(rows, asked.methods[0], other, some))
@@ -206,20 +208,16 @@ def line(
     # by key: as good as chance, and a larger sample only adds to a smaller one
     repair.failing = sorted(repair.failing, key=lambda item: item[1].pair.key)[:count]
     found: list[Outcome] = []
-    after: dict[str, float] = {}
-    agreed: dict[str, bool] = {}
     pairs: dict[str, dict[str, Any]] = {}
     mendable = repairable(model_name)
     mended: list[bool] = []
     for (model, finding), item in zip(repair.failing, repair.run().pairs, strict=True):
-        after[finding.pair.key] = 0.0
+        came = pairs[finding.pair.prompt] = {}
         if item.certificate is not None:
             truth = looked_at(oracle, store, model, finding.pair, item.certificate)
             picked = liked_best(oracle, store, model, finding.pair, item.certificate)
-            after[finding.pair.key] = truth.after.value
             found.append(Outcome(item.certificate, truth, picked))
-            agreed[finding.pair.key] = item.certificate.passed == truth.passed
-            pairs[finding.pair.prompt] = {
+            came |= {
                 "by": str(item.certificate.nomination.candidate),
                 "right before": _counts(truth.before),
                 "right after": _counts(truth.after),
@@ -228,13 +226,11 @@ def line(
                 "a right picture": picked,
                 "pictures": item.certificate.nomination.pictures,
             }
-        else:
-            pairs[finding.pair.prompt] = {}
         if finding.pair.prompt in mendable:
             mended.append(item.certificate is not None and is_mended(found[-1]))
     spent = time.monotonic() - started
     text = row(method, len(repair.failing), found, mended, spent)
-    return Row(model_name, method, text, after, agreed, pairs)
+    return Row(model_name, method, text, pairs)
 
 
 def is_mended(found: Outcome) -> bool:
@@ -267,10 +263,10 @@ def pair_by_pair(rows: Sequence[Row], method: str, other: str, models: Sequence[
     """
     after = {
         name: {
-            (row.model, key): value
+            (row.model, prompt): row.after(prompt)
             for row in rows
             if row.method == name and row.model in models
-            for key, value in row.after.items()
+            for prompt in row.pairs
         }
         for name in (method, other)
     }
@@ -288,10 +284,11 @@ def agreement(rows: Sequence[Row]) -> str:
     """How many certificates say what the oracle's say, by all methods; clustered by pair."""
     counts: dict[tuple[str, str], list[int]] = {}
     for row in rows:
-        for key, same in row.agreed.items():
-            of_pair = counts.setdefault((row.model, key), [0, 0])
-            of_pair[0] += same
-            of_pair[1] += 1
+        for prompt, came in row.pairs.items():
+            if came:
+                of_pair = counts.setdefault((row.model, prompt), [0, 0])
+                of_pair[0] += came["proved"] == came["proved by the oracle"]
+                of_pair[1] += 1
     alike, total = (sum(one[place] for one in counts.values()) for place in (0, 1))
     rate = percent(judge.model_rate([(right, of) for right, of in counts.values()]))
     return (

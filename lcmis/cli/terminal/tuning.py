@@ -39,7 +39,7 @@ def print_measured(name: str, one: MeasuredWay) -> None:
 
 
 def print_best(
-    name: str, best: MeasuredWay, into: Path | None, untried: Sequence[Computing] = ()
+    name: str, best: MeasuredWay, into: Path | None, untried: Sequence[Computing]
 ) -> None:
     """What to set, whether it was written, and what there was no time for."""
     if untried:
