@@ -336,6 +336,7 @@ def test_keys_are_listed_and_the_prompt_is_copied(
         page.get_by_role("button", name="copy prompt").click()
         page.get_by_text("copied").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == COKE.prompt
+        page.locator(".st-key-keys button").wait_for()  # the sidebar may come after the page
         page.keyboard.press("?")
         page.get_by_role("dialog").get_by_text("take the last answer back").wait_for()
 
