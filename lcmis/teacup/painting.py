@@ -37,7 +37,7 @@ class Painter:
     """Paints orders with a pipeline of the miniature world.
 
     Args:
-        pipeline: on the device that paints, in float32.
+        pipeline: on the device that paints, in one number format.
         num_inference_steps: of every picture.
         guidance_scale: of every picture, above 1.
         batch_size: pictures at once.
@@ -55,6 +55,11 @@ class Painter:
         self._guidance = guidance_scale
         self._batch_size = batch_size
         self._device = pipeline.unet.device
+
+    @property
+    def dtype(self) -> str:
+        """In which it computes: ``"float32"`` or another."""
+        return str(self._pipeline.unet.dtype).removeprefix("torch.")
 
     @torch.inference_mode()
     def paint(self, orders: Sequence[Order]) -> Iterator[Tensor]:
@@ -89,7 +94,7 @@ class Painter:
                 torch.randn(1, *LATENT, generator=torch.Generator().manual_seed(s))
                 for s in _seeds(orders)
             ]
-        ).to(device)
+        ).to(device, pipeline.unet.dtype)
         latents = latents * scheduler.init_noise_sigma
         for step, timestep in enumerate(scheduler.timesteps):
             told = torch.cat([words[negative], words[ruling[:, step]]])
@@ -101,9 +106,12 @@ class Painter:
         return decoded.div(2).add(0.5).clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
 
 
-def open_painter(model: str, device: str) -> Painter:
+def open_painter(model: str, device: str, dtype: torch.dtype = torch.float32) -> Painter:
     """A painter of one of :data:`MODELS`."""
-    return Painter(open_pipeline(model, device), MODELS[model].num_steps)
+    pipeline = open_pipeline(model, device)
+    for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
+        part.to(dtype)
+    return Painter(pipeline, MODELS[model].num_steps)
 
 
 def open_pipeline(model: str, device: str) -> StableDiffusionPipeline:

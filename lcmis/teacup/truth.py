@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from lcmis.machine.device import choose_dtype, has_bfloat16
 from lcmis.machine.files import replacing
 from lcmis.machine.paths import shipped
 from lcmis.teacup.concepts import FAMILIES
@@ -127,6 +128,7 @@ class Survey:
             "right": [right, len(seen)],
             "lost": lost.value,
             "intruder": intruder,
+            "dtype": self._painter.dtype,
             "works": "both" if len(works) == len(RepairKind) else works[0] if works else "none",
             "best": {
                 kind: {
@@ -234,10 +236,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the JSON file; by default the shipped one")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--dtype",
+        default="bfloat16" if has_bfloat16() else "auto",
+        help="auto, float32 or bfloat16",
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     out = given.out or shipped("data") / "teacup" / "truth" / f"{given.model}.json"
-    survey = Survey(open_painter(given.model, given.device), load_oracle().to(given.device))
+    dtype = getattr(torch, choose_dtype(given.dtype, given.device))
+    painter = open_painter(given.model, given.device, dtype)
+    survey = Survey(painter, load_oracle().to(given.device))
     draw_map(given.model, out, survey, failing_by_card(given.model))
 
 
