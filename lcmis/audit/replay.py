@@ -126,13 +126,19 @@ def _likeliest_first(spec: RenderSpec, known: Iterable[ModelSettings]) -> Iterat
 
 
 def _in_format_of(spec: RenderSpec, settings: ModelSettings) -> ModelSettings:
-    """With the number format that a picture was drawn in, where nobody had said one: what is chosen
-    by itself depends on the processor, and has changed since.
+    """With the number format and the threads that a picture was drawn with, where nobody had said
+    any: what is chosen by itself depends on the processor, and has changed since.
     """
-    told = re.match(rf"[a-z]+-({'|'.join(DTYPES)})-", spec.profile)
-    if told is None or settings.dtype != "auto":
+    told = re.match(
+        rf"(?P<device>[a-z]+)-(?P<dtype>{'|'.join(DTYPES)})-b\d+(-t(?P<threads>\d+))?", spec.profile
+    )
+    if told is None:
         return settings
-    return dataclasses.replace(settings, dtype=told[1])
+    if settings.dtype == "auto":
+        settings = dataclasses.replace(settings, dtype=told["dtype"])
+    if settings.threads is None and told["device"] == "cpu":
+        settings = dataclasses.replace(settings, threads=int(told["threads"] or 1))
+    return settings
 
 
 def _with_numbers_of(

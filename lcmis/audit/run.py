@@ -37,7 +37,7 @@ from lcmis.plugins.protocols import Bill, Checker, ImageModel
 from lcmis.plugins.settings import AuditSettings
 from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Question, RenderSpec, Run, Stage
-from lcmis.workers import hire
+from lcmis.workers import as_hired, hire
 from lcmis.workers.orders import Delivery, DrawOrder, Wish
 from lcmis.workers.studio import Studio, batches
 
@@ -169,7 +169,7 @@ class Audit:
         *,
         pairs: Sequence[ConceptPair] = (),
     ) -> None:
-        self.config = config
+        self.config = config = as_hired(config)
         self.store = store
         self.watch = watch
         chosen = Chosen(tuple(pairs)) if pairs else chosen_pairs(config)
@@ -653,6 +653,7 @@ def settled_audit(config: AuditSettings, store: Store, command: str = "") -> Set
         UserError: a model or a checker cannot be opened as the configuration has it.
     """
     started = time.monotonic()
+    config = as_hired(config)
     found = recall(config, store)
     if found is None:  # and nothing is opened that the audit itself will open
         return None

@@ -14,7 +14,7 @@ from PIL.Image import Image
 
 from lcmis.check import questions_for
 from lcmis.errors import ConfigError, RenderError
-from lcmis.machine.device import choose_device, has_bfloat16
+from lcmis.machine.device import choose_device, has_bfloat16, num_cores
 from lcmis.machine.files import replacing
 from lcmis.plugins.opening import open_model
 from lcmis.plugins.optional import sketch_of
@@ -97,6 +97,8 @@ def ways_of(
         ways += [Computing("vae_decoding = sliced", {"vae_decoding": "sliced"})]
         if has_bfloat16():
             ways += [Computing("dtype = bfloat16", {"dtype": "bfloat16"})]
+        if (half := num_cores() // 2) > 0:  # two batches are measured, and so drawn side by side
+            ways += [Computing(f"threads = {half}", {"threads": half})]
     else:
         ways += [
             Computing("attention_backend = _native_cudnn", {"attention_backend": "_native_cudnn"}),

@@ -55,6 +55,39 @@ def choose_dtype(asked: str, device: str) -> str:
     return asked
 
 
+def num_cores() -> int:
+    """Cores that computing may use: as many as ``OMP_NUM_THREADS`` says, else this process's own,
+    of which two threads of one core count once.
+    """
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if said.isdigit() and int(said):
+        return int(said)
+    import psutil
+
+    mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    return max(1, min(len(mine), psutil.cpu_count(logical=False) or len(mine)))
+
+
+def compute_with(threads: int) -> None:
+    """Have torch compute with so many threads from now on, in the thread that says so; nothing is
+    changed where nobody has loaded it.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """:func:`compute_with`, as long as this lasts; torch is loaded by now."""
+    before = sys.modules["torch"].get_num_threads()
+    compute_with(threads)
+    try:
+        yield
+    finally:
+        compute_with(before)
+
+
 def has_bfloat16() -> bool:
     """Whether this machine's processor has instructions for bfloat16 that torch uses. One without
     any computes slower in it than in float32. Only Linux on x86 tells; elsewhere it is no.

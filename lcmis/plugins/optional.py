@@ -48,6 +48,20 @@ def bill_of(
     return found
 
 
+def at_once_of(model: ImageModel) -> int:
+    """``at_once``: pictures that it draws at a time where it draws several batches side by side;
+    else a batch of them.
+    """
+    at_once: int = getattr(model, "at_once", model.batch_size)
+    return at_once
+
+
+def threads_of(model: ImageModel) -> int:
+    """``threads``: with which it computes on a CPU; 0 elsewhere, or where it does not say."""
+    threads: int = getattr(model, "threads", 0)
+    return threads
+
+
 def work_of(model: ImageModel) -> Work:
     """``work``: since it was made, shared beginnings counted once; else none is known of."""
     work: Work = getattr(model, "work", Work())

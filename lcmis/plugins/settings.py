@@ -84,6 +84,9 @@ class ModelSettings:
     gradient_checkpointing: bool | None = None
     """Whether inversions compute the denoiser's layers again as gradients come back: slower by a
     third, and far less memory; only for models that gradients go through."""
+    threads: int | None = None
+    """Cores that compute one batch, on a CPU; as many batches are drawn side by side as there are
+    cores for. All cores where nothing is said."""
     num_inference_steps: int | None = None
     """Denoising steps of one picture."""
     guidance_scale: float | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lcmis.errors import ConfigError, RenderError
 from lcmis.machine.memory import largest_that_fits, out_of_memory, within_memory
-from lcmis.plugins.optional import sketch_of
+from lcmis.plugins.optional import at_once_of, sketch_of
 from lcmis.plugins.protocols import ImageModel
 from lcmis.render.trunks import in_trunk_order
 from lcmis.types import RenderSpec
@@ -24,7 +24,7 @@ for _talks_at_import in ("torch.utils._pytree", "diffusers.quantizers.torchao.to
 
 
 def draw(model: ImageModel, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:
-    """Draw every spec, a batch of the model's declared shape at a time.
+    """Draw every spec, in batches of the model's declared shape.
 
     The batch shape is part of a picture's numerics profile and so of its key: a batch that does
     not fit is never quietly drawn in halves. It is tried once more with the cache emptied (another
@@ -39,8 +39,8 @@ def draw(model: ImageModel, specs: Sequence[RenderSpec]) -> list[Image | RenderE
             the size that was seen to fit.
     """
     drawn: list[Image | RenderError] = []
-    for start in range(0, len(specs), model.batch_size):
-        batch = specs[start : start + model.batch_size]
+    for start in range(0, len(specs), at_once_of(model)):
+        batch = specs[start : start + at_once_of(model)]
         pictures = within_memory(partial(model.generate, batch))
         if pictures is None:
             raise _out_of_memory(model, batch)

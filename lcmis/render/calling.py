@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ from lcmis.render.stages import Clock, standing_in, watching
 
 if TYPE_CHECKING:
     import torch
+
+
+class Halted(Exception):
+    """Raised by us, to leave a pipeline whose picture nobody waits for any more."""
 
 
 class Ended(Exception):
@@ -68,10 +73,16 @@ class Running:
         family: how such pipelines are called.
         guidance_scale: of all pictures.
         size: height and width in pixels.
+        halt: set from another thread, it ends a run before the denoiser is called again.
     """
 
     def __init__(
-        self, pipeline: Any, family: PipelineKind, guidance_scale: float, size: tuple[int, int]
+        self,
+        pipeline: Any,
+        family: PipelineKind,
+        guidance_scale: float,
+        size: tuple[int, int],
+        halt: threading.Event | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.denoiser: torch.nn.Module | None = getattr(pipeline, family.denoiser or "-", None)
@@ -80,6 +91,7 @@ class Running:
         self._family = family
         self._guidance_scale = guidance_scale
         self._size = size
+        self._halt = halt or threading.Event()
         self._encodings = Encodings(pipeline, family.signature.default("negative_prompt"))
         names = ("guider", "ocr_guider") if family.guidance == "guider" else ()
         self._guiders = {name: getattr(pipeline, name) for name in names}
@@ -113,12 +125,19 @@ class Running:
 
         Raises:
             PromptsDiffer: these prompts cannot stand in one batch.
+            Halted: it was to end.
         """
         import torch
 
         renew_schedulers(self.pipeline)
         seed_noise(self.pipeline.scheduler, seeds)
         clock = Clock(self.pipeline.scheduler, steps)
+
+        def hear(heard: CallArguments) -> CallArguments | None:
+            if self._halt.is_set():
+                raise Halted
+            return told(clock, heard)
+
         scale = self._guidance_scale if guidance_scale is None else guidance_scale
         self._guide(scale)
         arguments = self._family.arguments(scale, steps, *self._size)
@@ -132,7 +151,7 @@ class Running:
                     self.pipeline,
                     self.denoiser,
                     clock,
-                    lambda heard: told(clock, heard),
+                    hear,
                     lambda output: stepped(clock, output),
                 )
             )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import copy
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -14,6 +16,8 @@ from lcmis.machine.device import (
     choose_device,
     choose_dtype,
     choose_offload,
+    computing_with,
+    num_cores,
 )
 from lcmis.plugins.protocols import Denoiser, Work
 from lcmis.plugins.settings import ModelSettings
@@ -31,6 +35,7 @@ from lcmis.render.mannered import ASKED_FOR, unexcited
 from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.proved import Proved
 from lcmis.render.refining import Refiner, handover
+from lcmis.render.replicas import MOST_REPLICAS, Replicas, with_same_weights
 from lcmis.render.rows import in_rows, pins_rows
 from lcmis.render.together import Term, Together, sums_of
 from lcmis.render.trunks import Trunks, beginning, sharing
@@ -107,6 +112,9 @@ class DiffusersModel:
                 f"gradient_checkpointing has no effect on {self.model_id}: no gradients go through "
                 f"a {self._folder.class_name}: leave it out"
             )
+
+        self.threads = _chosen_threads(settings.threads, self.model_id, self._device)
+        """With which a batch is computed on a CPU; 0 elsewhere."""
 
         defaults = self._family.defaults()
         steps, guidance, height, width = _all_said(settings, defaults, self._folder)
@@ -188,6 +196,8 @@ class DiffusersModel:
             )
         self.refiner = self._refiner.model_id if self._refiner else ""
         """Id of the model that may draw the last stage; empty without one."""
+        self._halt = threading.Event()
+        """Ends batches under way, of all that draw side by side."""
         self.work = Work()
         self.trunks = Trunks()
         """What is known of pictures that were begun; a new one has forgotten all of them."""
@@ -266,7 +276,9 @@ class DiffusersModel:
 
     def _profile(self, num_rows: int, mark: str) -> str:
         rows = "-rows" if pins_rows(self._device, num_rows) else ""
-        computed = f"{self._template.dtype}-b{num_rows}{rows}{self._execution.mark}{mark}"
+        threads = f"-t{self.threads}" if self.threads > 1 else ""
+        how = f"{rows}{threads}{self._execution.mark}{mark}"
+        computed = f"{self._template.dtype}-b{num_rows}{how}"
         return profile_of(self._device, computed)
 
     def sketch(self, spec: RenderSpec) -> RenderSpec:
@@ -333,9 +345,64 @@ class DiffusersModel:
         if readable and not self._family.own.mixes:
             self._proofs.settings(readable, self.batch_size, pinned=self._pins_rows)
         drawn: dict[str, Image | RenderError] = {}
-        for rows in self._batches(readable):
-            drawn |= self._draw_batch(rows)
+        for some in self._draw(list(self._batches(readable))):
+            drawn |= some
         return [refused.get(spec.key) or drawn[spec.key] for spec in specs]
+
+    @property
+    def at_once(self) -> int:
+        """Pictures of as many batches as are drawn side by side."""
+        return self.batch_size * self._num_replicas
+
+    @property
+    def _num_replicas(self) -> int:
+        """As many as there are cores for; one where more than weights would be shared."""
+        alone = self._cache or self._refiner or self._execution.compiled != "none"
+        if not self.threads or alone:
+            return 1
+        return max(1, min(num_cores() // self.threads, MOST_REPLICAS))
+
+    def _draw(
+        self, batches: Sequence[list[RenderSpec | None]]
+    ) -> Iterable[dict[str, Image | RenderError]]:
+        """What comes of each batch, in order."""
+        if not self.threads:
+            return map(self._draw_batch, batches)
+        if len(batches) > 1 and self._num_replicas > 1:
+            return self._draw_side_by_side(batches)
+        with computing_with(self.threads):
+            return [self._draw_batch(rows) for rows in batches]
+
+    def _draw_side_by_side(
+        self, batches: Sequence[list[RenderSpec | None]]
+    ) -> list[dict[str, Image | RenderError]]:
+        try:
+            return self._replicas.draw(batches)
+        finally:
+            for twin in self._twins:  # what was counted and found out by them holds for all
+                self._count(twin.work)
+                twin.work = Work()
+                self._unstaged = self._unstaged or twin._unstaged
+                self._unadded = self._unadded or twin._unadded
+
+    @cached_property
+    def _twins(self) -> list[DiffusersModel]:
+        """All that draw beside it."""
+        return [self._twin() for _ in range(1, self._num_replicas)]
+
+    def _twin(self) -> DiffusersModel:
+        twin = copy.copy(self)
+        for name in ("_running", "_exciting"):
+            vars(twin).pop(name, None)
+        twin._pipeline = with_same_weights(self._pipeline)
+        twin._proofs_by_profile = {}
+        twin.work = Work()
+        return twin
+
+    @cached_property
+    def _replicas(self) -> Replicas[list[RenderSpec | None], dict[str, Image | RenderError]]:
+        draw = [self._draw_batch, *(twin._draw_batch for twin in self._twins)]
+        return Replicas(draw, self.threads, self._halt)
 
     def _batches(self, specs: Sequence[RenderSpec]) -> Iterator[list[RenderSpec | None]]:
         """Pictures that may share a batch: of one prompt, unless all prompts are of one length and
@@ -609,7 +676,8 @@ class DiffusersModel:
         if sizes and (width, height) not in sizes:
             shown = ", ".join(f"{wide}x{high}" for wide, high in sizes)
             raise ConfigError(f"{self.model_id} draws {shown} only: set height and width so")
-        return Running(self._pipeline, self._family, self._template.guidance_scale, (height, width))
+        size, scale = (height, width), self._template.guidance_scale
+        return Running(self._pipeline, self._family, scale, size, self._halt)
 
     @property
     def _proofs(self) -> Proofs:
@@ -715,6 +783,19 @@ def _all_said(
 
 def _first(chosen: Any, default: Any) -> Any:
     return default if chosen is None else chosen
+
+
+def _chosen_threads(said: int | None, name: str, device: str) -> int:
+    if device != "cpu":
+        if said is not None:
+            raise ConfigError(
+                f"{name}: threads = {said} acts on a CPU only, and this runs on {device}: leave it "
+                f"out"
+            )
+        return 0
+    if said is not None and said < 1:
+        raise ConfigError(f"threads = {said}: write 1 or more")
+    return num_cores() if said is None else said
 
 
 def _default_batch_size(family: PipelineKind, height: int, width: int, device: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,8 @@ class Trunks:
         """Held now."""
         self._most_bytes = most_bytes
         self._said: OrderedDict[Beginning, torch.Tensor] = OrderedDict()
+        self._changing = threading.Lock()
+        """Batches may be drawn side by side."""
 
     def __contains__(self, row: Beginning | None) -> bool:
         return row in self._said
@@ -82,23 +85,26 @@ class Trunks:
         """What was said to all of them, as one batch; None where one of them is new."""
         import torch
 
-        if not all(row in self._said for row in rows):
-            return None
-        for row in rows:
-            if row is not None:
-                self._said.move_to_end(row)
-        return torch.stack([self._said[row] for row in rows if row is not None], 1).flatten(0, 1)
+        with self._changing:
+            if not all(row in self._said for row in rows):
+                return None
+            for row in rows:
+                if row is not None:
+                    self._said.move_to_end(row)
+            known = [self._said[row] for row in rows if row is not None]
+        return torch.stack(known, 1).flatten(0, 1)
 
     def keep(self, rows: Sequence[Beginning | None], said: torch.Tensor) -> None:
         """Remember one batch, (pictures, …) or, where guidance doubles it, (2 · pictures, …)."""
         halves = said.unflatten(0, (-1, len(rows)))
-        for place, row in enumerate(rows):
-            if row is not None and row not in self._said:
-                self._said[row] = halves[:, place].to("cpu", copy=True)
-                self.num_bytes += self._said[row].nbytes
-        while self.num_bytes > self._most_bytes:
-            _, gone = self._said.popitem(last=False)
-            self.num_bytes -= gone.nbytes
+        with self._changing:
+            for place, row in enumerate(rows):
+                if row is not None and row not in self._said:
+                    self._said[row] = halves[:, place].to("cpu", copy=True)
+                    self.num_bytes += self._said[row].nbytes
+            while self.num_bytes > self._most_bytes:
+                _, gone = self._said.popitem(last=False)
+                self.num_bytes -= gone.nbytes
 
 
 @contextmanager

@@ -25,6 +25,7 @@ DRAWING = (
     "attention_backend",
     "cache",
     "gradient_checkpointing",
+    "threads",
 )
 
 

@@ -28,7 +28,7 @@ from lcmis.types import (
     Standing,
     share_a_member,
 )
-from lcmis.workers import hire
+from lcmis.workers import as_hired, hire
 from lcmis.workers.studio import Studio, batches
 
 
@@ -148,7 +148,7 @@ class Certify:
         watch: Callable[[RepairProgress], None] | None = None,
     ) -> None:
         refuse_too_few(pictures)
-        self.config = config
+        self.config = config = as_hired(config)
         self.store = store
         self.pictures = pictures
         self.watch = watch

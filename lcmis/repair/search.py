@@ -71,7 +71,7 @@ from lcmis.types import (
     content_key,
     share_a_member,
 )
-from lcmis.workers import hire
+from lcmis.workers import as_hired, hire
 from lcmis.workers.orders import Crew
 from lcmis.workers.studio import Studio
 
@@ -177,7 +177,7 @@ class Repair:
         settings: RepairSettings | None = None,
         watch: Watch | None = None,
     ) -> None:
-        self.config = config
+        self.config = config = as_hired(config)
         self.store = store
         self.settings = settings or RepairSettings()
         self.watch = watch

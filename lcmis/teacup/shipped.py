@@ -22,7 +22,9 @@ from lcmis.types import Adapter, Question, QuestionKind
 Said = TypeVar("Said", bool, int, float, str)
 
 BATCH = 16
-"""Pictures at once."""
+"""Pictures of a batch on an accelerator."""
+BATCH_ON_CPU = 8
+"""The same on a CPU: 4 % slower than 16, and of the last few pictures half as many in vain."""
 
 
 def narrow(settings: ModelSettings) -> DiffusersModel:
@@ -102,8 +104,8 @@ def known_cases() -> Iterator[KnownCase]:
 def _model(name: str, settings: ModelSettings) -> DiffusersModel:
     of_ours, home = MODELS[name], shipped("data") / "teacup"
     damage = (Adapter(str(home / of_ours.adapter), 1.0),) if of_ours.adapter else ()
-    batch_size = _unless_said(settings.batch_size, BATCH)
     on_cpu = choose_device(settings.device) == "cpu"
+    batch_size = _unless_said(settings.batch_size, BATCH_ON_CPU if on_cpu else BATCH)
     dtype = settings.dtype
     if dtype == "auto" and on_cpu and has_bfloat16():
         dtype = "bfloat16"  # 1.6 times as many pictures; mean difference half of one of 255
@@ -117,6 +119,9 @@ def _model(name: str, settings: ModelSettings) -> DiffusersModel:
             guidance_scale=_unless_said(settings.guidance_scale, GUIDANCE),
             batch_size=batch_size,
             dtype=dtype,
+            # two cores draw more side by side than together, and as many threads draw the same bits
+            # on a machine of any number of cores
+            threads=_unless_said(settings.threads, 1) if on_cpu else settings.threads,
             # two cores draw a third more so; another order of sums, and at most one of 255 apart
             channels_last=_unless_said(settings.channels_last, on_cpu),
             vae_decoding=_unless_said(settings.vae_decoding, decoding),

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
+from lcmis.plugins.opening import open_model
+from lcmis.plugins.optional import threads_of
 from lcmis.plugins.protocols import Checker, ImageModel
-from lcmis.plugins.settings import CheckerSettings, ModelSettings, WorkersSettings
+from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings, WorkersSettings
 from lcmis.store import Store
 from lcmis.workers.here import Here
 from lcmis.workers.orders import Crew
 
-__all__ = ["hire"]
+__all__ = ["as_hired", "hire"]
+
+
+def as_hired(config: AuditSettings) -> AuditSettings:
+    """How models are opened where workers draw: with one core each on a CPU, unless the user said
+    with how many, so that as many workers fit as there are cores, on whatever machine.
+
+    Raises:
+        UserError: there is no such model, or it cannot be run as asked.
+    """
+    if not config.workers.are_elsewhere:
+        return config
+    models = [
+        dataclasses.replace(one, threads=1)
+        if one.threads is None and threads_of(open_model(one)) > 1
+        else one
+        for one in config.models
+    ]
+    return dataclasses.replace(config, models=tuple(models))
 
 
 def hire(

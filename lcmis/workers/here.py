@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from lcmis.plugins.optional import flight_of, load, remarks_of
+from lcmis.machine.device import compute_with, num_cores
+from lcmis.plugins.optional import at_once_of, flight_of, load, remarks_of
 from lcmis.plugins.protocols import Arrival, Arrivals, Checker, ImageModel
 from lcmis.store import Store
 from lcmis.workers.orders import CheckOrder, Delivery, DrawOrder, Order, Painted, ask, paint
@@ -35,7 +36,8 @@ class Here:
     def __init__(self, store: Store) -> None:
         self.left_out: list[str] = []
         self._store = store
-        self._models: dict[str, ImageModel] = {}
+        self.models: dict[str, ImageModel] = {}
+        """That orders may name."""
         self._checkers: dict[str, Checker] = {}
         self._order: DrawOrder | None = None
         self._last = ""
@@ -53,7 +55,7 @@ class Here:
 
     def know(self, models: Mapping[str, ImageModel], checkers: Mapping[str, Checker]) -> None:
         """Be told of what orders may name."""
-        self._models |= models
+        self.models |= models
         self._checkers |= checkers
 
     def checks_too(self, model: str, checker: str) -> bool:
@@ -69,9 +71,9 @@ class Here:
         return self._last if self._last in ready else next(iter(ready))
 
     def batch_size(self, model: str) -> int | None:
-        """The model's own; a service is asked for all at once."""
-        plugin = self._models[model]
-        return None if hasattr(plugin, "flight") else plugin.batch_size
+        """What the model draws at a time; a service is asked for all at once."""
+        plugin = self.models[model]
+        return None if hasattr(plugin, "flight") else at_once_of(plugin)
 
     def takes_check(self, checker: str) -> bool:
         """As long as few wait."""
@@ -96,8 +98,13 @@ class Here:
 
     @property
     def runs_low(self) -> bool:
-        """Whether nothing is done at all: what is checked may bring more to be drawn with it."""
-        return not self.is_busy
+        """Whether nothing is done at all: what is checked may bring more to be drawn with it. Or
+        whether a few last pictures are to be drawn, beside which something could be checked.
+        """
+        if self._order is None:
+            return not self.is_busy
+        size = self.batch_size(self._order.model)
+        return size is not None and len(self._order.specs) < size and not self._checking
 
     def check_size(self, pictures: int) -> int:
         """As many as may lie in memory together."""
@@ -109,7 +116,7 @@ class Here:
             return [*self._heard(), *self._flights.landed()]
         if self._order is not None:
             order, self._order = self._order, None
-            model = self._models[order.model]
+            model = self.models[order.model]
             if not self._flights.begins(model, order):
                 return [paint(model, order), *self._heard()]
             return self._flights.landed()
@@ -143,6 +150,7 @@ class Here:
         images = dict(order.images)
         for key, sha256 in order.stored.items():
             images[key] = self._store.image(sha256)
+        compute_with(1 if self._device == "cpu" else num_cores())  # the others draw
         started = time.monotonic()
         said, unsaid = ask(self._checkers[order.checker], order.asked, images)
         seconds = time.monotonic() - started

@@ -117,6 +117,11 @@ class _Pool:
     memory: float
     workers: list[_Worker] = field(default_factory=list)
 
+    @property
+    def cores(self) -> int:
+        """Of each worker."""
+        return max((how.threads or 1 for how in self.models.values()), default=1)
+
 
 class Ray:
     """Actors that hold models and checkers, with their own devices, and this process for services.
@@ -296,7 +301,7 @@ class Ray:
         log = self._log_of(worker)
         pool = worker.pool
         options: dict[str, Any] = {
-            "num_cpus": 0 if pool.gpus else 1,
+            "num_cpus": 0 if pool.gpus else pool.cores,
             "num_gpus": pool.gpus,
             "max_concurrency": HANDS,
             "max_restarts": 0,
@@ -349,8 +354,11 @@ class Ray:
         return max(mine, key=lambda name: mine[name])
 
     def batch_size(self, model: str) -> int | None:
-        """The model's own; a service is asked for all at once."""
-        return self._here.batch_size(model)
+        """The model's own, also where several would be drawn side by side here; a service is asked
+        for all at once.
+        """
+        size = self._here.batch_size(model)
+        return None if size is None else min(size, self._here.models[model].batch_size)
 
     def takes_check(self, checker: str) -> bool:
         """Whether any of its workers has room."""

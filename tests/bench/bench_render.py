@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import random
 import statistics
 import time
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", help="of ours; the peers compute in float32")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
+    os.environ["OMP_NUM_THREADS"] = str(asked.threads)  # the cores that ours spreads batches over
 
     model = open_model(
         ModelSettings(
