@@ -6,6 +6,7 @@ old mode, in which the first visitor gets a page without its frame.
 
 from __future__ import annotations
 
+import dialogs
 import facts
 import lightbox
 import pages
@@ -32,6 +33,7 @@ would be kept, and the next question would not appear.
 
 def main() -> None:
     """Draw the sidebar and the page; what the user must mend is one sentence."""
+    dialogs.all_closed()
     st.set_page_config(page_title="lcmis", page_icon=CUP, layout="wide", initial_sidebar_state=240)
     listed = [
         st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=number == 0)
@@ -102,7 +104,7 @@ def _controls(*, follow: bool) -> bool:
     return True
 
 
-@st.dialog("Keys")
+@dialogs.dialog("Keys")
 def _keys() -> None:
     for key, told in pages.KEYS:
         st.markdown(f"**{key}**: {told}")
@@ -115,11 +117,13 @@ def _pause(drawn: Growth) -> int:
 
 
 def _follow(drawn: tuple[Growth, Growth]) -> None:
-    """How much there is; when there is more to show, the page is drawn again."""
+    """How much there is; when there is more to show, the page is drawn again, unless somebody reads
+    a dialog before it.
+    """
     with user_errors_shown():
         now, read = facts.seen()
         _extent(now)
-        if (now, read) != drawn:
+        if (now, read) != drawn and not dialogs.is_open():
             st.rerun()
 
 

@@ -126,6 +126,28 @@ def test_what_an_audit_adds_appears_by_itself(browser: playwright.Browser, tmp_p
         record(page, 8).wait_for()
 
 
+def test_what_is_read_in_a_dialog_stays_while_an_audit_adds_pictures(
+    browser: playwright.Browser, tmp_path: Path
+) -> None:
+    small_store.fill(tmp_path)
+    with pages.served(tmp_path) as url, pages.visited(browser, url) as page:
+        page.goto(f"/pair?pair={quote(ROSES.key)}")
+        settled(page, ROSES.prompt)
+        page.get_by_role("button", name="Why").first.click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_text("These decide").wait_for()
+        with Store(tmp_path) as store:
+            small_store.add(store, ROSES, make_spec(ROSES, BROAD, 8), "+", scored=True)
+        page.get_by_text("Store of 31 pictures").wait_for()
+        with Store(tmp_path) as store:
+            small_store.add(store, ROSES, make_spec(ROSES, BROAD, 9), "+", scored=True)
+        page.get_by_text("Store of 32 pictures").wait_for()  # looked up once more since
+        assert dialog.get_by_text("These decide").is_visible()
+        page.keyboard.press("Escape")
+        dialog.wait_for(state="detached")
+        record(page, 9).wait_for()
+
+
 def test_hostile_text_is_shown_fetches_nothing_and_leads_nowhere(page: playwright.Page) -> None:
     foreign = page.locator("[data-testid=stMain] a[href*='evil.example']")
     page.goto(f"/pair?pair={quote(STRANGE.key)}")

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import choices
+import dialogs
 import facts
 import looks
 import notepad
@@ -234,7 +235,7 @@ def _beneath(pair: ConceptPair, spec_key: str, seed: int, address: dict[str, str
             _why(pair, spec_key)
 
 
-@st.dialog("Why", width="large")
+@dialogs.dialog("Why", width="large")
 def _why(pair: ConceptPair, spec_key: str) -> None:
     """The picture, and beside it what made its verdict; the rest below."""
     with looks.user_errors_shown():
