@@ -24,6 +24,19 @@ def draft_name(name: str) -> str:
     return f".{name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
 
 
+def drafts_of(file: Path) -> list[Path]:
+    """Drafts of one file, whoever began them; none where its folder may not be listed.
+
+    A glob compiles a pattern of every new name, and Python keeps the last hundreds of them.
+    """
+    try:
+        beside = list(file.parent.iterdir())
+    except PermissionError:
+        return []
+    begins = f".{file.name}."
+    return [one for one in beside if one.name.startswith(begins) and one.name.endswith(".tmp")]
+
+
 def sweep(files: Iterable[Path]) -> None:
     """Take away those drafts whose writer is dead.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from lcmis.errors import ConfigError
-from lcmis.machine.drafts import draft_name, sweep
+from lcmis.machine.drafts import draft_name, drafts_of, sweep
 
 
 @contextlib.contextmanager
@@ -27,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
             yield path
             return
         target = path.resolve()
-        sweep(target.parent.glob(f".{glob.escape(target.name)}.*.tmp"))
+        sweep(drafts_of(target))
         draft = target.with_name(draft_name(target.name))
         try:
             draft.touch(exist_ok=False)
