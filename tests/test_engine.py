@@ -325,6 +325,20 @@ def test_pictures_that_touch_one_another_are_refused_as_a_batch(
         model.generate([model.spec(CUP, 1)])
 
 
+def test_the_largest_smaller_batch_whose_pictures_hold_is_named(
+    opened: Callable[..., DiffusersModel],
+) -> None:
+    model = opened("auraflow", guidance_scale=4.0, batch_size=6)
+
+    def blurred(_: Any, __: Any, said: Any) -> Any:
+        """Half of these rows are the pictures', since it is guided."""
+        return (said[0] + said[0][:1],) if len(said[0]) > 2 * 4 else said
+
+    model._pipeline.transformer.register_forward_hook(blurred)
+    with pytest.raises(ConfigError, match=r"6 pictures at once .*: set batch_size = 4$"):
+        model.generate([model.spec(CUP, 1)])
+
+
 def test_a_prompt_that_reaches_the_picture_past_the_denoiser_cannot_be_switched(
     opened: Callable[..., DiffusersModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:

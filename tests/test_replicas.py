@@ -36,6 +36,7 @@ from lcmis.render.calling import Halted
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.hosted import HostedModel
 from lcmis.render.replicas import MOST_REPLICAS, Replicas, with_same_weights
+from lcmis.render.trunks import Trunks
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import Answer, Beside, Question, QuestionKind, Render, RenderSpec, Stage
 from lcmis.workers import as_hired
@@ -157,6 +158,9 @@ def test_beginnings_are_shared_by_all_that_draw(two: Callable[..., DiffusersMode
     before = model.work
     bits(model, [model.spec((Stage("a red cup", 0.5), *DOGS), seed) for seed in range(4)])
     assert (model.work - before).skipped == 4 * 2  # half of four steps, whoever drew the others
+    model.trunks = Trunks()
+    bits(model, [model.spec((Stage("a red cup", 0.5), *DOGS), seed) for seed in range(4)])
+    assert (model.work - before).skipped == 4 * 2  # forgotten by all of them
 
 
 # ── how many, and what it is called ──────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -342,11 +343,12 @@ class DiffusersModel:
                 raise ValueError(f"{spec} is of profile {spec.profile}, not {self.profile}")
         refused = {spec.key: error for spec in specs if (error := self._refusal(spec))}
         readable = [spec for spec in specs if spec.key not in refused]
-        if readable and not self._family.own.mixes:
-            self._proofs.settings(readable, self.batch_size, pinned=self._pins_rows)
         drawn: dict[str, Image | RenderError] = {}
-        for some in self._draw(list(self._batches(readable))):
-            drawn |= some
+        with computing_with(self.threads) if self.threads else nullcontext():
+            if readable and not self._family.own.mixes:
+                self._proofs.settings(readable, self.batch_size, pinned=self._pins_rows)
+            for some in self._draw(list(self._batches(readable))):
+                drawn |= some
         return [refused.get(spec.key) or drawn[spec.key] for spec in specs]
 
     @property
@@ -366,16 +368,10 @@ class DiffusersModel:
         self, batches: Sequence[list[RenderSpec | None]]
     ) -> Iterable[dict[str, Image | RenderError]]:
         """What comes of each batch, in order."""
-        if not self.threads:
+        if len(batches) < 2 or self._num_replicas == 1:
             return map(self._draw_batch, batches)
-        if len(batches) > 1 and self._num_replicas > 1:
-            return self._draw_side_by_side(batches)
-        with computing_with(self.threads):
-            return [self._draw_batch(rows) for rows in batches]
-
-    def _draw_side_by_side(
-        self, batches: Sequence[list[RenderSpec | None]]
-    ) -> list[dict[str, Image | RenderError]]:
+        for twin in self._twins:
+            twin.trunks = self.trunks
         try:
             return self._replicas.draw(batches)
         finally:

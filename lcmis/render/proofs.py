@@ -89,8 +89,17 @@ class Proofs:
         return self._running.predictions(asked, [0], steps, most=1, guidance_scale=guidance_scale)
 
     def _rows(self, batch_size: int, pinned: bool, spec: RenderSpec) -> None:
-        """One prompt's pictures in one order and the other, or in their rows among others: each
-        must be the same bit for bit.
+        if not self._agree(batch_size, pinned, spec):
+            smaller = [2**power for power in range(batch_size.bit_length(), 0, -1)]
+            fit = (one for one in smaller if one < batch_size and self._agree(one, pinned, spec))
+            raise ConfigError(
+                f"{spec.model} draws {batch_size} pictures at once otherwise than each by itself: "
+                f"set batch_size = {next(fit, 1)}"
+            )
+
+    def _agree(self, batch_size: int, pinned: bool, spec: RenderSpec) -> bool:
+        """Whether one prompt's pictures in one order and the other, or in their rows among others,
+        are the same bit for bit.
         """
         asked = Wording((spec.prompt,) * batch_size, (spec.negative_prompt,) * batch_size)
         seeds = list(range(batch_size))
@@ -103,11 +112,7 @@ class Proofs:
             agree = same([said[::2] for said in first], [said[::2] for said in second])
         else:
             agree = same(first, [said.flip(0) for said in second])
-        if not first or not agree:
-            raise ConfigError(
-                f"{spec.model} draws {batch_size} pictures at once otherwise than each by itself: "
-                f"set batch_size = 1"
-            )
+        return bool(first) and agree
 
     @property
     def _few(self) -> int:
