@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV ?= $(shell command -v uv)# installs faster than pip where it is at hand; `make UV= …` does without
 BIN := .venv/bin
 WORKERS ?= 2
-export OMP_NUM_THREADS ?= 2
+THREADS ?= 2# of what is measured; an audit takes all cores
 
 ifeq ($(UV),)
 WITH := pip
@@ -59,10 +59,10 @@ mutants: .venv/ready-dev  ## Changes in the code that no test notices. ROOM=type
 		$(if $(WHICH),--which $(WHICH)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SLOW),--slow)
 
 bench: .venv/ready-dev  ## What is measured, not asserted: each beside its naive peer, ratios in one run; an hour
-	$(BIN)/python tests/bench/suite.py --into build/bench
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python tests/bench/suite.py --into build/bench
 
 bench-repair: .venv/ready-dev  ## Methods of repair at equal budgets, by the oracle; hours on two cores
-	$(BIN)/python tests/bench/bench_repair.py --store bench-repair
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python tests/bench/bench_repair.py --store bench-repair
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "1/3  creating an environment in .venv, with $(WITH)"
