@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -203,6 +204,26 @@ def test_an_empty_store_has_an_empty_table_and_grows_with_every_fact(store: Stor
     assert store.growth() == dataclasses.replace(grown, dismissals=1)
 
 
+def listened(store: Store) -> list[tuple[str, Any]]:
+    """All statements from now on, with their values."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
+        asked.append((statement, values))
+
+    sqlalchemy.event.listen(store._engine, "before_cursor_execute", note)
+    return asked
+
+
+def plans_of(folder: Path, asked: list[tuple[str, Any]]) -> list[list[str]]:
+    """The steps in which SQLite would answer each statement."""
+    with contextlib.closing(sqlite3.connect(folder / "facts.db")) as plain:
+        return [
+            [row[3] for row in plain.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+            for statement, values in asked
+        ]
+
+
 def test_what_a_page_asks_for_is_found_by_an_index(folder: Path) -> None:
     pair = make_pair("cup", "coke")
     with Store(folder, create=True) as store:
@@ -210,12 +231,7 @@ def test_what_a_page_asks_for_is_found_by_an_index(folder: Path) -> None:
         spec = make_spec(pair)
         store.add_renders([make_drawn(pair, spec)])
         store.add_scores(*answer_all(spec, pair, random.Random(0)))
-        asked: list[tuple[str, Any]] = []
-
-        def note(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
-            asked.append((statement, values))
-
-        sqlalchemy.event.listen(store._engine, "before_cursor_execute", note)
+        asked = listened(store)
         store.evidence_table(CHECKER)
         store.growth()
         for_all = len(asked)
@@ -224,13 +240,23 @@ def test_what_a_page_asks_for_is_found_by_an_index(folder: Path) -> None:
         store.renders(after=5)
         store.scores(spec.key)
         store.exchanges(after=5)
-    with sqlite3.connect(folder / "facts.db") as plain:
-        plans = [
-            [row[3] for row in plain.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
-            for statement, values in asked
-        ]
-    plain.close()
+    plans = plans_of(folder, asked)
     whole, pages = (list(itertools.chain(*some)) for some in (plans[:for_all], plans[for_all:]))
     assert "SEARCH scores USING PRIMARY KEY (checker_id=?)" in whole
     scanned = {step.split()[1] for step in pages if step.startswith("SCAN")}
     assert scanned <= {"checkers"}, pages
+
+
+def test_a_look_at_few_pairs_goes_through_no_pictures_of_others(folder: Path) -> None:
+    found = [make_pair("cup", f"drink {number}") for number in range(65)]
+    with Store(folder, create=True) as store:
+        store.add_pairs(found)
+        for pair, model in itertools.product(found, ("m@1", "n@2")):
+            store.add_renders([make_drawn(pair, make_spec(pair, model=model))])
+        asked = listened(store)
+        few = store.evidence(CHECKER, model="n@2", pairs=[pair.key for pair in found[:16]])
+    keys = {make_spec(pair, model="n@2").key for pair in found[:16]}
+    assert {one.spec_key for one in few} == keys
+    (steps,) = (plan for plan in plans_of(folder, asked) if "SCALAR" in " ".join(plan))
+    assert "SEARCH pair_renders USING PRIMARY KEY (pair_id=?)" in steps
+    assert not [step for step in steps if "model_id" in step or step.startswith("SCAN")], steps

@@ -139,16 +139,20 @@ class ScoreDoor(Door):
             UnknownNameError: the pair is not in the store.
         """
         with self._reading() as connection:
+            count = connection.scalar(select(func.max(PairRow.id))) or 0
+            are_few = pairs is not None and len(pairs) * MUCH < count
             statement = evidence_of(_number(connection, checker_id))
             if from_seed:
                 statement = statement.where(RenderRow.seed >= from_seed)
             if model is not None:
-                statement = statement.where(ModelRow.name == model)
+                # by an index of models SQLite would go through all pictures for those of few pairs
+                name = ModelRow.name.concat("") if are_few else ModelRow.name
+                statement = statement.where(name == model)
             if pair is not None:
                 statement = statement.where(PairRenderRow.pair_id == pair_id(connection, pair))
             if pairs is None:
                 return gather(connection, statement)
-            if len(pairs) * MUCH >= (connection.scalar(select(func.max(PairRow.id))) or 0):
+            if not are_few:
                 wanted = set(pairs)
                 return [one for one in gather(connection, statement) if one.pair_key in wanted]
             numbers = ids_of(connection, PairRow.key, PairRow.id, pairs)
