@@ -54,6 +54,20 @@ def facts(config):
         return pictures
 
 
+def test_what_the_first_look_loads_is_there_before_a_picture_is_drawn(config, monkeypatch):
+    known = judge.stopping._stopped_interval
+    known.cache_clear()
+    drawn, sizes = ToyModel.generate, []
+
+    def generate(self, specs):
+        sizes.append(known.cache_info().currsize)
+        return drawn(self, specs)
+
+    monkeypatch.setattr(ToyModel, "generate", generate)
+    run(config())
+    assert sizes[0] > 0
+
+
 @pytest.mark.parametrize(
     ("behaviour", "verdict", "decision"),
     [

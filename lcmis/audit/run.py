@@ -414,6 +414,8 @@ class Audit:
             items += [_PairLook(model, pair, self.rule.block) for pair in todo]
         self._clear_failures({pair.pair.key for found in before.values() for pair in found})
         self._first = {item.pair.key for item in items if item.model is self.models[0]}
+        if items:  # loads scipy: at the first look all devices would wait for it
+            judge.stopped_interval(0, self.rule.block, self.rule)
         self.studio.work_on(
             map(self._wish, items),
             self._next_looks,
