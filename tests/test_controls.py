@@ -13,8 +13,8 @@ from lcmis.audit.run import Audit
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import to_toml
 from lcmis.store import Store
+from lcmis.store.images import PictureFolder
 from lcmis.types import Concept
-from lcmis.workers.studio import Studio
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -111,15 +111,16 @@ def test_a_resume_with_nothing_to_do_reads_no_picture(config, tmp_path):
     assert run(config).models[0].prior == before
 
 
-def test_few_controls_are_in_memory_together(config):
+def test_controls_come_a_few_at_a_time_and_no_picture_is_read_for_them(config, monkeypatch):
     run(config)
+    monkeypatch.delattr(PictureFolder, "read")
     with Store(config.store) as store:
         pairs = [named(number) for number in range(3 * AT_ONCE)]
         model = ToyModel(config.models[0])
         spec = store.renders(limit=1)[0].spec
         first = dict.fromkeys(pairs, spec)
         assert model.model_id == spec.model
-        made = list(missing_controls(Studio(store, 1), first))
+        made = list(missing_controls(store, first))
         assert max(map(len, made)) == AT_ONCE
         assert sum(map(len, made)) == 2 * len(pairs)
 

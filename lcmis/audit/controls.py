@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lcmis.check import blank_picture
 from lcmis.findings import CONTROL_MODEL
-from lcmis.store import Drawn
+from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import ConceptPair, RenderSpec, Stage
 from lcmis.workers.orders import Painted
 from lcmis.workers.studio import batches, drawn_as
 
 if TYPE_CHECKING:
-    from lcmis.workers.studio import Studio
+    from PIL.Image import Image
 
 BLANK = "blank"
 MISMATCHED = "mismatched"
-AT_ONCE = 16
-"""Pictures held in memory together."""
+AT_ONCE = 64
+"""Controls that go into the store together, before anything is asked about them."""
 MANY = 16
 """A name shown by more than one pair in so many is passed over whole, not pair by pair."""
 
@@ -41,12 +42,12 @@ def control_spec(kind: str, pair: ConceptPair, like: RenderSpec) -> RenderSpec:
 
 
 def missing_controls(
-    studio: Studio, first: Mapping[ConceptPair, RenderSpec]
+    store: Store, first: Mapping[ConceptPair, RenderSpec]
 ) -> Iterator[list[Drawn]]:
-    """The controls that the store lacks, a few at a time; no picture is read for one that is there.
+    """The controls that the store lacks, a few at a time; no picture is read for them.
 
     Args:
-        studio: reads pictures of the store.
+        store: where the pictures lie that controls show.
         first: one stored picture of each pair, drawn or refused; it says how large controls are,
             and is the one that others may be given.
     """
@@ -55,26 +56,32 @@ def missing_controls(
         for pair, like in first.items()
         for kind in (BLANK, MISMATCHED)
     }
-    lacking = {spec.key for spec in studio.store.missing(list(specs.values()))}
+    lacking = {spec.key for spec in store.missing(list(specs.values()))}
     todo = [place for place, spec in specs.items() if spec.key in lacking]
-    strangers = Strangers(list(first)) if any(kind == MISMATCHED for kind, _ in todo) else None
+    if not todo:
+        return
+    files = store.files_of(spec.key for spec in first.values())
+    strangers = Strangers(list(first))
     for some in batches(todo, AT_ONCE):
         drawn = []
         for kind, pair in some:
             spec = specs[kind, pair]
             if kind == BLANK:
-                drawn.append(
-                    drawn_as(pair, Painted(spec, 0.0, blank_picture(spec.width, spec.height)))
-                )
+                drawn.append(drawn_as(pair, Painted(spec, 0.0, *_blank(spec.width, spec.height))))
                 continue
-            assert strangers is not None
-            for other in strangers.of(pair):
-                picture = studio.load(first[other].key)
-                if picture is not None:  # a refused one shows nothing at all
-                    drawn.append(drawn_as(pair, Painted(spec, 0.0, picture)))
-                    break
+            shown = (files.get(first[other].key) for other in strangers.of(pair))
+            file = next(filter(None, shown), None)  # a refused one shows nothing at all
+            if file is not None:
+                drawn.append(drawn_as(pair, Painted(spec, 0.0, None, *file)))
         if drawn:
             yield drawn
+
+
+@functools.lru_cache(maxsize=2)
+def _blank(width: int, height: int) -> tuple[Image, str]:
+    """A blank picture and its hash."""
+    picture = blank_picture(width, height)
+    return picture, picture_hash(picture)
 
 
 class Strangers:

@@ -557,7 +557,7 @@ class Audit:
         for some in batches(there, ASKED_AT_ONCE):
             yield [self._control(pair, spec) for spec, pair in some]
         by_key = {pair.key: pair for pair in first}
-        for drawn in missing_controls(self.studio, first):
+        for drawn in missing_controls(self.store, first):
             self.store.add_renders(drawn)
             yield [self._control(by_key[one.pair_key], one.spec) for one in drawn]
 

@@ -153,6 +153,20 @@ class PictureDoor(Door):
                 )
         return found
 
+    def files_of(self, spec_keys: Iterable[str]) -> dict[str, tuple[str, int]]:
+        """Hash and size in bytes of the picture files of these spec keys; a picture that is not
+        there or was refused has none.
+        """
+        found: dict[str, tuple[str, int]] = {}
+        columns = select(RenderRow.spec_key, RenderRow.sha256, RenderRow.num_bytes)
+        with self._reading() as connection:
+            for some in chunks(list(dict.fromkeys(spec_keys))):
+                rows = connection.execute(
+                    columns.where(RenderRow.spec_key.in_(some), RenderRow.sha256 != "")
+                )
+                found.update((key, (sha256, size)) for key, sha256, size in rows.tuples())
+        return found
+
     def renders(
         self, *, pair: str | None = None, model: str | None = None, after: int = 0, limit: int = 60
     ) -> list[Listed]:
