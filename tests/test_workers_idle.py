@@ -22,6 +22,11 @@ def test_no_device_stands_idle_until_the_last_of_the_work(tmp_path, monkeypatch,
     assert alone / (workers * clock.now) >= {1: 0.95, 8: 0.8, 64: 0.5}[workers]  # its end included
 
 
+def test_who_begins_later_has_work_at_once(tmp_path, monkeypatch):
+    clock, _ = simulated(tmp_path, monkeypatch, Pace(1.0, apart=0.25), 8, 32)
+    assert max(actor.busy[0][0] - actor.late for actor in clock.actors) <= 0.1
+
+
 @pytest.mark.parametrize(
     ("place", "name", "value"),
     [

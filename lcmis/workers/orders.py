@@ -184,7 +184,7 @@ class Crew(Protocol):
         ...
 
     def reports(self) -> list[Delivery]:
-        """Work, or wait, until there is at least one.
+        """Work, or wait, until there is at least one, or somebody more who can work.
 
         Raises:
             UserError: nobody is left who could work.

@@ -323,6 +323,9 @@ class Ray:
     def _workers(self) -> list[_Worker]:
         return [worker for pool in self._pools for worker in pool.workers]
 
+    def _ready(self) -> set[_Worker]:
+        return {worker for worker in self._workers() if worker.is_ready}
+
     def checks_too(self, model: str, checker: str) -> bool:
         """Where both have the same workers."""
         return (
@@ -441,15 +444,21 @@ class Ray:
     # ── what comes ───────────────────────────────────────────────────────────────────────────
 
     def reports(self) -> list[Delivery]:
-        """Wait for workers; what is to be done here is done meanwhile."""
+        """Wait for workers; what is to be done here is done meanwhile.
+
+        Nothing as soon as somebody more can work: an order need not wait for what others give.
+        """
         while True:
             self._give_again()
+            ready = self._ready()
             self._wait(0.0 if self._here.is_busy else 1.0)
             if self._here.is_busy:
                 self._come += self._here.reports()
             if self._come:
                 reports, self._come = self._come, []
                 return reports
+            if self._ready() - ready:
+                return []
             self._refuse_nobody()
             if not self.is_busy and not any(one.greeting for one in self._workers()):
                 return []

@@ -39,11 +39,12 @@ pair, and until what was brought is in the store."""
 
 @dataclass
 class Pace:
-    """Seconds a picture."""
+    """Seconds a picture; and by how much later each worker can begin than the one before."""
 
     picture: float
     judge: float = 0.3
     disk: float = 0.05
+    apart: float = 0.0
 
 
 @dataclass
@@ -64,7 +65,8 @@ class Clock:
 
     def remote(self, kind: type[Hand]) -> Any:
         def made(*arguments: Any) -> _Actor:
-            self.actors.append(_Actor(self, kind(*arguments)))
+            late = self.pace.apart * len(self.actors)
+            self.actors.append(_Actor(self, kind(*arguments), late))
             return self.actors[-1]
 
         return types.SimpleNamespace(options=lambda **_: types.SimpleNamespace(remote=made))
@@ -110,8 +112,8 @@ class _Ref:
 class _Actor:
     """One worker: a device, and hands that write what the device has drawn."""
 
-    def __init__(self, clock: Clock, hand: Hand) -> None:
-        self._clock, self._inside = clock, hand
+    def __init__(self, clock: Clock, hand: Hand, late: float) -> None:
+        self._clock, self._inside, self.late = clock, hand, late
         self._ends: list[float] = []
         self.busy: list[tuple[float, float]] = []
 
@@ -121,7 +123,7 @@ class _Actor:
     def _begin(self, name: str, *arguments: Any) -> _Ref:
         said = getattr(self._inside, name)(*arguments)
         if not isinstance(said, Delivery):
-            return _Ref(said, self._clock.now)
+            return _Ref(said, self.late if name == "load" else self._clock.now)
         pace = self._clock.pace
         free = self.busy[-1][1] if self.busy else 0.0
         hands = sorted(self._ends)[-ray.HANDS] if len(self._ends) >= ray.HANDS else 0.0
