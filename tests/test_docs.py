@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -479,3 +480,37 @@ def test_tables_of_repairs_say_what_came_of_every_pair(page: str, rows: int) -> 
             rate = judge.model_rate(counts)
             assert len(counts) == 16
             assert said == tuple(f"{100 * x:.0f}" for x in (rate.value, rate.low, rate.high))
+
+
+def measured(of_model: str) -> Iterator[list[str]]:
+    """The cells behind a model's name in every table of the page of figures."""
+    for line in (ROOT / "docs/measured.md").read_text("utf-8").splitlines():
+        if line.startswith(f"| `{of_model}` |"):
+            yield [cell.strip() for cell in line.split("|")[2:-1]]
+
+
+def mapped(model: str) -> dict[str, str]:
+    """What works for each pair that fails, by the map of truth."""
+    path = ROOT / "data/teacup/truth" / f"{model}.json"
+    pairs = json.loads(path.read_text("utf-8"))["pairs"]
+    return {prompt: entry["works"] for prompt, entry in pairs.items() if entry}
+
+
+@pytest.mark.parametrize("model", RACED)
+def test_the_table_of_what_works_is_the_map_of_truth(model: str) -> None:
+    works = Counter(mapped(model).values())
+    counts = [works[kind] for kind in ("both", "words", "stages", "none")]
+    assert [str(one) for one in (sum(counts), *counts)] in [row[:5] for row in measured(model)]
+
+
+@pytest.mark.parametrize("model", RACED)
+def test_what_a_method_repaired_of_what_can_be_is_counted_by_the_map(model: str) -> None:
+    kept = json.loads((ROOT / "tests/bench/repair.json").read_text("utf-8"))["48 pictures"][model]
+    rows = {row[0]: row for row in measured(model) if row[0] in ("portfolio", "rewrite", "moce")}
+    assert len(rows) == 3
+    for method, row in rows.items():
+        mendable = [
+            prompt for prompt in kept[method] if mapped(model).get(prompt, "none") != "none"
+        ]
+        reached = [judge.level(*kept[method][prompt]["right after"]) <= 2 for prompt in mendable]
+        assert row[6] == f"{sum(reached)} of {len(mendable)}", method
