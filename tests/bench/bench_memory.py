@@ -47,10 +47,12 @@ def main() -> None:
         seen.append((time.monotonic() - began, resident()))
     half = np.array(seen[len(seen) // 2 :])
     slope, error = _slope(half[:, 0] / 60, half[:, 1])
+    each, apart = _slope(np.arange(len(half), dtype=float), 1000 * half[:, 1])
     print(
         f"memory: {len(seen)} audits, {drawn:,} pictures in {seen[-1][0] / 60:.1f} minutes; "
         f"{statistics.median(half[:, 1]):.0f} MB in the second half, "
-        f"{slope:+.2f} MB a minute [{slope - 2 * error:+.2f}, {slope + 2 * error:+.2f}]"
+        f"{slope:+.2f} MB a minute [{slope - 2 * error:+.2f}, {slope + 2 * error:+.2f}], "
+        f"{each:+.2f} kB an audit [{each - 2 * apart:+.2f}, {each + 2 * apart:+.2f}]"
     )
 
 
