@@ -514,3 +514,23 @@ def test_what_a_method_repaired_of_what_can_be_is_counted_by_the_map(model: str)
         ]
         reached = [judge.level(*kept[method][prompt]["right after"]) <= 2 for prompt in mendable]
         assert row[6] == f"{sum(reached)} of {len(mendable)}", method
+
+
+def test_the_table_of_other_methods_says_what_came_of_every_pair() -> None:
+    kept = json.loads((ROOT / "tests/bench/repair.json").read_text("utf-8"))["48 pictures"]
+    lines = (ROOT / "docs/measured.md").read_text("utf-8").splitlines()
+    head = next(place for place, line in enumerate(lines) if line.startswith("| six pairs of |"))
+    models = re.findall(r"`(teacup-\w+)`", lines[head])
+    rows = list(itertools.takewhile(lambda line: line.startswith("|"), lines[head + 2 :]))
+    assert len(rows) > 9
+    for line in rows:
+        method, *cells = (cell.strip(" `") for cell in line.strip("|").split("|"))
+        for model, cell in zip(models, cells, strict=True):
+            if cell == "–":
+                assert method not in kept[model]
+                continue
+            counts = [tuple(one.get("right after", (0, 1))) for one in kept[model][method].values()]
+            rate = judge.model_rate(counts)
+            value, low, high = (f"{100 * x:.0f}" for x in (rate.value, rate.low, rate.high))
+            reached = sum(judge.level(*one) <= 2 for one in counts)
+            assert cell == f"{value} % [{low}–{high}], {reached} of {len(counts)}", method
