@@ -316,6 +316,18 @@ def test_who_comes_late_and_differs_goes_alone(config, threads, monkeypatch, cha
     assert [bool(re.match(sentence, one)) for one in crew.left_out] == [True]
 
 
+@pytest.mark.parametrize(
+    ("cores", "is_mine", "asked"), [(1, False, [1] * 4), (2, False, [2, 2]), (2, True, [1, 1])]
+)
+def test_a_worker_asks_a_cluster_for_as_many_cores_as_its_model_computes_with(
+    config, threads, monkeypatch, cores, is_mine, asked
+):
+    monkeypatch.setattr(ray, "_connect", lambda _: (threads, is_mine))
+    toy = ModelSettings("toy", scheduler="coin", threads=cores)
+    run(config(models=(toy,), workers=WorkersSettings(0, gpus=0, ray="auto")))
+    assert threads.cores == asked
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_another_kind_of_device_is_left_out_and_named(config, threads, monkeypatch, count):
     differing(monkeypatch, device="NVIDIA A100")

@@ -119,8 +119,12 @@ class _Pool:
 
     @property
     def cores(self) -> int:
-        """Of each worker."""
-        return max((how.threads or 1 for how in self.models.values()), default=1)
+        """Of each worker, on a CPU."""
+        return _cores(self.models)
+
+
+def _cores(models: Mapping[str, ModelSettings]) -> int:
+    return max((how.threads or 1 for how in models.values()), default=1)
 
 
 class Ray:
@@ -221,7 +225,7 @@ class Ray:
         rest = {name: how for name, how in mine.items() if name not in apart}
         if rest or together:
             gpus = self._usual_gpus() if settings.gpus is None else settings.gpus
-            count = settings.count or self._usual_count(gpus, pools)
+            count = settings.count or self._usual_count(gpus, _cores(rest), pools)
             pools.insert(0, _Pool(rest, together, count, gpus, settings.memory))
         self._refuse_too_much(pools)
         return pools
@@ -229,11 +233,11 @@ class Ray:
     def _usual_gpus(self) -> float:
         return 1.0 if self._ray.cluster_resources().get("GPU") else 0.0
 
-    def _usual_count(self, gpus: float, pools: Sequence[_Pool]) -> int:
-        """One a GPU that nobody else has, or one a CPU."""
+    def _usual_count(self, gpus: float, cores: int, pools: Sequence[_Pool]) -> int:
+        """One a GPU that nobody else has, or one for so many CPUs."""
         there = self._ray.cluster_resources()
         taken = sum(pool.count * pool.gpus for pool in pools)
-        free = (there.get("GPU", 0.0) - taken) / gpus if gpus else there.get("CPU", 1.0)
+        free = (there.get("GPU", 0.0) - taken) / gpus if gpus else there.get("CPU", 1.0) / cores
         return max(1, int(free))
 
     def _refuse_too_much(self, pools: Sequence[_Pool]) -> None:
@@ -301,7 +305,8 @@ class Ray:
         log = self._log_of(worker)
         pool = worker.pool
         options: dict[str, Any] = {
-            "num_cpus": 0 if pool.gpus else pool.cores,
+            # of a Ray of our own, which counts as many as there are workers, each has one
+            "num_cpus": 0 if pool.gpus else 1 if self._is_mine else pool.cores,
             "num_gpus": pool.gpus,
             "max_concurrency": HANDS,
             "max_restarts": 0,

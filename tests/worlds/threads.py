@@ -30,6 +30,8 @@ class Threads:
     def __init__(self, **resources: float) -> None:
         self.resources = {"CPU": 4.0, "GPU": 0.0, "memory": 2.0**34, **resources}
         self.actors: list[_Actor] = []
+        self.cores: list[int] = []
+        """That each of them asked for."""
         self.num_killed = 0
         self.has_place = True
         self._numbers = itertools.count(1)
@@ -79,6 +81,7 @@ class _Remote:
 
     def remote(self, *arguments: Any) -> _Actor:
         actor = _Actor(self._threads, self._kind, arguments, self._options["max_concurrency"])
+        self._threads.cores.append(self._options["num_cpus"])
         self._threads.actors.append(actor)
         return actor
 
