@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import itertools
 import json
 import random
 import threading
@@ -90,6 +91,7 @@ class Engine:
         self._lock = threading.Lock()
         self._under_way = 0
         self._sent: list[str] = []
+        self._drifted = itertools.count()
 
     def answer(self, body: dict[str, Any]) -> tuple[int, bytes | None]:
         """Status and body of an answer; None for one that is cut."""
@@ -178,7 +180,7 @@ class Engine:
             asked |= {"width": width // 2, "height": height // 2}
         picture = self.draw(asked)
         if "drifting" in faults:  # by one of 255 in one pixel, as servers that batch do
-            shift = random.randrange(picture.width)
+            shift = next(self._drifted) % picture.width  # never twice the same one after another
             red, green, blue = picture.getpixel((shift, 0))  # type: ignore[misc]
             picture.putpixel((shift, 0), ((red + 1) % 256, green, blue))
         return Image.new("RGB", picture.size) if "black" in faults else picture
