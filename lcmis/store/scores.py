@@ -139,8 +139,9 @@ class ScoreDoor(Door):
             UnknownNameError: the pair is not in the store.
         """
         with self._reading() as connection:
-            count = connection.scalar(select(func.max(PairRow.id))) or 0
-            are_few = pairs is not None and len(pairs) * MUCH < count
+            are_few = pairs is not None and len(pairs) * MUCH < (
+                connection.scalar(select(func.max(PairRow.id))) or 0
+            )
             statement = evidence_of(_number(connection, checker_id))
             if from_seed:
                 statement = statement.where(RenderRow.seed >= from_seed)

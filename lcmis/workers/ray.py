@@ -117,13 +117,9 @@ class _Pool:
     memory: float
     workers: list[_Worker] = field(default_factory=list)
 
-    @property
-    def cores(self) -> int:
-        """Of each worker, on a CPU."""
-        return _cores(self.models)
-
 
 def _cores(models: Mapping[str, ModelSettings]) -> int:
+    """Of each worker, on a CPU."""
     return max((how.threads or 1 for how in models.values()), default=1)
 
 
@@ -306,7 +302,7 @@ class Ray:
         pool = worker.pool
         options: dict[str, Any] = {
             # of a Ray of our own, which counts as many as there are workers, each has one
-            "num_cpus": 0 if pool.gpus else 1 if self._is_mine else pool.cores,
+            "num_cpus": 0 if pool.gpus else 1 if self._is_mine else _cores(pool.models),
             "num_gpus": pool.gpus,
             "max_concurrency": HANDS,
             "max_restarts": 0,
