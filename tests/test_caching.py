@@ -371,7 +371,7 @@ def test_trials_and_nominations_say_by_which_cache_they_came_and_are_their_own(
     with Store(config.store) as store:
         assert {trial.cache for trial in store.trials()} == {"taylor-seer:3"}
         (nomination,) = store.nominations()
-        assert nomination.given == ("cache taylor-seer:3",)
+        assert nomination.given == ("lossy taylor-seer:3",)
     assert repaired(config) == 0
     (model,) = config.models
     bare = dataclasses.replace(config, models=(dataclasses.replace(model, cache=None),))

@@ -111,9 +111,9 @@ def test_a_cache_is_told_as_lossy_and_never_taken(tiny: Callable[[str], Path]) -
     assert lossy.kind == "L"
     assert best_of([measured(1.0), lossy, measured(1.1)]).ratio == 1.1
     chosen = dataclasses.replace(settings, cache="mag:0.1")
-    assert [one.name for one in Tuning(chosen, PAIRS)._lossy()] == ["cache = mag:0.1"]
+    assert [one.name for one in Tuning(chosen, PAIRS)._lossy("cpu")] == ["cache = mag:0.1"]
     bare = settings_of(tiny("sd"))
-    assert not list(Tuning(bare, PAIRS)._lossy())
+    assert not list(Tuning(bare, PAIRS)._lossy("cpu"))
 
 
 def test_nothing_more_is_tried_once_the_time_is_over(tiny: Callable[[str], Path]) -> None:

@@ -31,8 +31,8 @@ EXACT = "E"
 """Class of what changes no bit."""
 LOSSY = "L"
 """Class of what draws another picture: it may search, and proves nothing."""
-CACHES = ("first-block:0.12", "taylor-seer:5")
-"""That are tried where the user has set none and the denoiser has any."""
+SEARCHED_BY = {"cache": ("first-block:0.12", "taylor-seer:5"), "search_dtype": ("float8",)}
+"""Settings by which only searches are drawn, and what is tried where the user has set none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Computing:
     @property
     def is_lossy(self) -> bool:
         """Whether only searches are drawn so."""
-        return "cache" in self.settings
+        return not SEARCHED_BY.keys().isdisjoint(self.settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class Tuning:
                 paid |= way.settings
         if len(paid) > 1:
             self.untried.append(Computing("together", paid))
-        self.untried += self._lossy()
+        self.untried += self._lossy(device)
         while self.untried and not is_late():
             yield self._try(self.untried.pop(0), reference, count)
 
@@ -199,14 +199,18 @@ class Tuning:
         usual, other = (self._spec(one, 0, lossy=False).profile for one in (self._usual, model))
         return usual == other
 
-    def _lossy(self) -> Iterator[Computing]:
-        """What the user has set or, of a model that has caches, some that are often taken."""
-        for cache in [self.settings.cache] if self.settings.cache else CACHES:
-            try:
-                open_model(dataclasses.replace(self.settings, cache=cache))
-            except ConfigError:
-                continue
-            yield Computing(f"cache = {cache}", {"cache": cache})
+    def _lossy(self, device: str) -> Iterator[Computing]:
+        """What the user has set, else what is often taken where that can act and gain anything."""
+        for setting, usual in SEARCHED_BY.items():
+            said = getattr(self.settings, setting)
+            gains = setting != "search_dtype" or device != "cpu"
+            for value in [said] if said else usual if gains else ():
+                way = Computing(f"{setting} = {value}", {setting: value})
+                try:
+                    open_model(dataclasses.replace(self.settings, **way.settings))
+                except ConfigError:
+                    continue
+                yield way
 
     def _try(self, way: Computing, reference: Sequence[Image], count: int) -> MeasuredWay:
         try:

@@ -80,8 +80,8 @@ def tune(
     """Measure which ways of computing draw faster on this machine, and what they change.
 
     Each is drawn between two rounds of the usual way. Class E changes no bit of a picture, class N
-    rounds otherwise. Class L draws another picture: a cache, by which repairs may search. It proves
-    nothing, so it is told and never written to a file.
+    rounds otherwise. Class L draws another picture: a cache or a denoiser in float8, by which
+    repairs may search. It proves nothing, so it is told and never written to a file.
     """
     from lcmis.audit.pairs import chosen_pairs
     from lcmis.audit.tuning import Tuning, best_of, write_settings

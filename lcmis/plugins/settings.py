@@ -81,6 +81,9 @@ class ModelSettings:
     cache: str | None = None
     """What draws the pictures by which repairs search, faster and not quite as the model does:
     ``first-block:0.12``, ``taylor-seer:5``, …; audits and certificates are drawn without it."""
+    search_dtype: str | None = None
+    """``float8``: numbers in which the denoiser's layers compute pictures by which repairs search;
+    audits and certificates are drawn without it."""
     gradient_checkpointing: bool | None = None
     """Whether inversions compute the denoiser's layers again as gradients come back: slower by a
     third, and far less memory; only for models that gradients go through."""

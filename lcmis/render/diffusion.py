@@ -33,6 +33,7 @@ from lcmis.render.forms.words import add_tokens, spelled_out
 from lcmis.render.kinds import PipelineKind
 from lcmis.render.known import with_known_numbers
 from lcmis.render.mannered import ASKED_FOR, unexcited
+from lcmis.render.narrow import chosen_search_dtype
 from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.proved import Proved
 from lcmis.render.refining import Refiner, handover
@@ -78,10 +79,11 @@ class DiffusersModel:
     Pictures of several stages that begin alike (one seed, one first prompt) share what the denoiser
     said until they part, also over calls; see :func:`lcmis.render.trunks.sharing`.
 
-    A cache draws what is only searched with: pictures of :meth:`sketch`, of another profile, in
-    batches of their own; see :mod:`lcmis.render.caching`. All others are drawn as if it were not
-    set. Where the prompt switches, nothing is kept over the switch, and beginnings are not shared,
-    since a cache that has seen one step less goes on otherwise.
+    A cache and a denoiser in float8 draw what is only searched with: pictures of :meth:`sketch`, of
+    another profile, in batches of their own; see :mod:`lcmis.render.caching` and
+    :mod:`lcmis.render.narrow`. All others are drawn as if neither were set. Where the prompt
+    switches, a cache keeps nothing over the switch, and beginnings are not shared, since one that
+    has seen one step less goes on otherwise.
 
     Making the object reads configuration only. Weights are read by the first :meth:`generate`, from
     safetensors only; code that comes with a model is never run.
@@ -144,14 +146,23 @@ class DiffusersModel:
             compiled=self._execution.compiled,
             offload=self._offload,
         )
-        self.cache = str(self._cache or "")
-        """By which it draws what is only searched with, e.g. ``first-block:0.12``; empty without
-        one."""
-        if self._cache:
-            self.notes += (
-                f"{self.model_id}: cache = {self.cache!r} acts only on pictures by which repairs "
-                f"search; audits and certificates are drawn without it",
-            )
+        self._search_dtype = chosen_search_dtype(
+            settings.search_dtype,
+            model=self.model_id,
+            device=self._device,
+            dtype=self._dtype,
+            offload=self._offload,
+        )
+        self.cache = "+".join(filter(None, (self._search_dtype, str(self._cache or ""))))
+        """By which it draws what is only searched with, e.g. ``first-block:0.12``, ``float8`` or
+        ``float8+first-block:0.12``; empty without any."""
+        lossy = {"cache": str(self._cache or ""), "search_dtype": self._search_dtype}
+        self.notes += tuple(
+            f"{self.model_id}: {setting} = {said!r} acts only on pictures by which repairs "
+            f"search; audits and certificates are drawn without it"
+            for setting, said in lossy.items()
+            if said
+        )
         if height % defaults.multiple or width % defaults.multiple or min(height, width) < 1:
             raise ConfigError(
                 f"{self.model_id} draws sizes that are multiples of {defaults.multiple}, not "
@@ -213,7 +224,13 @@ class DiffusersModel:
         Raises:
             ConfigError: that cannot be.
         """
-        _ = self._caching if self._cache else self._pipeline
+        pipeline = self._pipeline
+        if self._search_dtype:
+            from lcmis.render.narrow import refuse_unnarrowable
+
+            refuse_unnarrowable(pipeline, self.model_id, self._device)
+        elif self._cache:
+            _ = self._caching
 
     def fetches(self) -> tuple[Fetch, ...]:
         """How much of it comes from the hub, and how much of that is here."""
@@ -270,10 +287,17 @@ class DiffusersModel:
 
     @property
     def _sketched(self) -> str:
-        """Numerics profile of what a cache draws; empty without one."""
-        if self._cache is None:
+        """Numerics profile of what is only searched with; empty where that is drawn as usual."""
+        if not self.cache:
             return ""
-        return self._profile(self._cache.rows(self.batch_size), self._cache.mark)
+        narrow = f"-lossy_{self._search_dtype}" if self._search_dtype else ""
+        mark = self._cache.mark if self._cache else ""
+        return self._profile(self._num_sketched, f"{narrow}{mark}")
+
+    @property
+    def _num_sketched(self) -> int:
+        """Rows of a batch of what is only searched with."""
+        return self._cache.rows(self.batch_size) if self._cache else self.batch_size
 
     def _profile(self, num_rows: int, mark: str) -> str:
         rows = "-rows" if pins_rows(self._device, num_rows) else ""
@@ -283,7 +307,7 @@ class DiffusersModel:
         return profile_of(self._device, computed)
 
     def sketch(self, spec: RenderSpec) -> RenderSpec:
-        """The same picture as the cache draws it: of another profile, and never counted."""
+        """The same picture as it is only searched with: of another profile, and never counted."""
         return replace(spec, profile=self._sketched or spec.profile)
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
@@ -359,7 +383,7 @@ class DiffusersModel:
     @property
     def _num_replicas(self) -> int:
         """As many as there are cores for; one where more than weights would be shared."""
-        alone = self._cache or self._refiner or self._execution.compiled != "none"
+        alone = self.cache or self._refiner or self._execution.compiled != "none"
         if not self.threads or alone:
             return 1
         return max(1, min(num_cores() // self.threads, MOST_REPLICAS))
@@ -369,30 +393,59 @@ class DiffusersModel:
     ) -> Iterable[dict[str, Image | RenderError]]:
         """What comes of each batch, in order."""
         if len(batches) < 2 or self._num_replicas == 1:
-            return map(self._draw_batch, batches)
+            return map(self._draw_alone, batches)
         for twin in self._twins:
             twin.trunks = self.trunks
         try:
             return self._replicas.draw(batches)
         finally:
-            for twin in self._twins:  # what was counted and found out by them holds for all
-                self._count(twin.work)
-                twin.work = Work()
-                self._unstaged = self._unstaged or twin._unstaged
-                self._unadded = self._unadded or twin._unadded
+            for twin in self._twins:
+                self._hear(twin)
+
+    def _draw_alone(self, rows: list[RenderSpec | None]) -> dict[str, Image | RenderError]:
+        if not (self._search_dtype and any(one and self._is_sketch(one) for one in rows)):
+            return self._draw_batch(rows)
+        self._sketching.trunks = self.trunks
+        try:
+            return self._sketching._draw_batch(rows)
+        finally:
+            self._hear(self._sketching)
+
+    def _hear(self, twin: DiffusersModel) -> None:
+        """What a twin has counted and found out holds for all."""
+        self._count(twin.work)
+        twin.work = Work()
+        self._unstaged = self._unstaged or twin._unstaged
+        self._unadded = self._unadded or twin._unadded
 
     @cached_property
     def _twins(self) -> list[DiffusersModel]:
         """All that draw beside it."""
         return [self._twin() for _ in range(1, self._num_replicas)]
 
-    def _twin(self) -> DiffusersModel:
+    def _twin(self, pipeline: Any = None) -> DiffusersModel:
+        """One that draws with another pipeline; with its own weights where none is given."""
         twin = copy.copy(self)
-        for name in ("_running", "_exciting"):
+        for name in ("_running", "_exciting", "_caching"):
             vars(twin).pop(name, None)
-        twin._pipeline = with_same_weights(self._pipeline)
+        twin._pipeline = pipeline or with_same_weights(self._pipeline)
         twin._proofs_by_profile = {}
         twin.work = Work()
+        return twin
+
+    @cached_property
+    def _sketching(self) -> DiffusersModel:
+        """What draws pictures that are only searched with."""
+        if not self._search_dtype:
+            return self
+        from lcmis.render.narrow import narrowed, refuse_unnarrowable
+
+        refuse_unnarrowable(self._bare, self.model_id, self._device)
+        pipeline = narrowed(self._bare, self._device)
+        self._execution.lay(pipeline, self.model_id, self._size)
+        twin = self._twin(pipeline)
+        twin._sketching = twin
+        twin._proofs_by_profile = self._proofs_by_profile
         return twin
 
     @cached_property
@@ -406,7 +459,7 @@ class DiffusersModel:
         """
         groups: dict[Any, list[RenderSpec]] = {}
         for spec in specs:
-            mixes = self._family.own.mixes and not self._is_sketch(spec)
+            mixes = self._family.own.mixes and not (self._cache and self._is_sketch(spec))
             kind = (
                 spec.profile,
                 spec.manners,
@@ -415,9 +468,7 @@ class DiffusersModel:
             )
             groups.setdefault(kind, []).append(spec)
         for group in groups.values():
-            size = self.batch_size
-            if self._cache and self._is_sketch(group[0]):
-                size = self._cache.rows(size)
+            size = self._num_sketched if self._is_sketch(group[0]) else self.batch_size
             yield from in_rows(group, size, pinned=pins_rows(self._device, size))
 
     def _is_sketch(self, spec: RenderSpec) -> bool:
@@ -454,7 +505,7 @@ class DiffusersModel:
         return kind(
             self.model_id,
             self._device,
-            (self._template.height, self._template.width),
+            self._size,
             lambda: self._differentiable_pipeline(halves=kind.halves),
             recomputes=self._recomputes,
             reads=self._family.max_sequence_length or 0,
@@ -473,8 +524,8 @@ class DiffusersModel:
         """
         if spec.manners and self._is_sketch(spec):
             return RenderError(
-                f"{self.model_id} draws {spec.prompt!r} with cache = {self.cache!r}, by which "
-                f"nothing but plain prompts is drawn: leave the cache out"
+                f"{self.model_id} searches {spec.prompt!r} with {self.cache!r}, by which nothing "
+                f"but plain prompts is drawn: leave cache and search_dtype out"
             )
         if spec.negative_prompt == self._template.negative_prompt:
             return None
@@ -537,8 +588,8 @@ class DiffusersModel:
         last = sums[max(sums)][0].wording
         if len(sums) == 1 and len(sums[0]) == 1:
             seeds = [spec.seed for spec in rows]
-            if self._is_sketch(rows[0]):
-                output, clock = self._run_sketch(sums, last, rows, more)
+            if self._cache and self._is_sketch(rows[0]):
+                output, clock = self._run_cached(sums, last, rows, more)
             else:
                 output, clock = self._running.run(last, seeds, steps, more=more)
             self._count_calls(clock.calls or clock.strides, rows, places)
@@ -603,8 +654,8 @@ class DiffusersModel:
             if self._unadded:
                 raise self._manner_refused(StageManner.TOGETHER, self._unadded)
         together = Together(self._running, sums, last, steps, places, self._count)
-        if self._is_sketch(rows[0]):
-            output, clock = self._run_sketch(sums, last, rows, more, together.told)
+        if self._cache and self._is_sketch(rows[0]):
+            output, clock = self._run_cached(sums, last, rows, more, together.told)
             self._count(Work(run=clock.calls * len(rows), useful=clock.calls * len(places)))
             return output, clock
         return self._running.run(
@@ -625,7 +676,7 @@ class DiffusersModel:
             ),
         )
 
-    def _run_sketch(
+    def _run_cached(
         self,
         sums: Mapping[int, tuple[Term, ...]],
         asked: Wording,
@@ -667,13 +718,13 @@ class DiffusersModel:
 
     @cached_property
     def _running(self) -> Running:
-        height, width = self._template.height, self._template.width
+        height, width = self._size
         sizes = getattr(self._pipeline, "resolutions", None)
         if sizes and (width, height) not in sizes:
             shown = ", ".join(f"{wide}x{high}" for wide, high in sizes)
             raise ConfigError(f"{self.model_id} draws {shown} only: set height and width so")
-        size, scale = (height, width), self._template.guidance_scale
-        return Running(self._pipeline, self._family, scale, size, self._halt)
+        scale = self._template.guidance_scale
+        return Running(self._pipeline, self._family, scale, self._size, self._halt)
 
     @property
     def _proofs(self) -> Proofs:
@@ -742,7 +793,21 @@ class DiffusersModel:
 
     @cached_property
     def _pipeline(self) -> Any:
-        return self._load_pipeline(self._dtype, self._offload, self._execution)
+        if not self._search_dtype:
+            return self._load_pipeline(self._dtype, self._offload, self._execution)
+        pipeline = with_same_weights(self._bare)
+        self._execution.lay(pipeline, self.model_id, self._size)
+        return pipeline
+
+    @cached_property
+    def _bare(self) -> Any:
+        """As it was loaded: what is compiled has no twin."""
+        return self._load_pipeline(self._dtype, self._offload, Execution())
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self._template.height, self._template.width
 
     def _load_pipeline(self, dtype: str, offload: str, execution: Execution) -> Any:
         from lcmis.render.loading import load_pipeline
@@ -754,7 +819,7 @@ class DiffusersModel:
             offload=offload,
             scheduler=self._template.scheduler,
             execution=execution,
-            size=(self._template.height, self._template.width),
+            size=self._size,
         )
 
 

@@ -24,6 +24,7 @@ DRAWING = (
     "vae_decoding",
     "attention_backend",
     "cache",
+    "search_dtype",
     "gradient_checkpointing",
     "threads",
 )

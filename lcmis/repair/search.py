@@ -409,7 +409,7 @@ class Repair:
             "writer": self.writer.writer_id if self.writer else "",
             "table": content_key(self.phrases) if self.phrases else "",
             "reference": forced.origin if isinstance(forced, Reference) else forced,
-            "cache": self._cache(model),
+            "lossy": self._cache(model),
             **_replies_otherwise(self.settings.text_model),
         }
         return tuple(f"{what} {name}" for what, name in named.items() if name)
