@@ -66,6 +66,8 @@ class Nodes:
     """A cluster whose second node may be lost and come back."""
 
     cluster: Any
+    num_workers: int
+    """Of each node."""
     second: Any = None
 
     def __post_init__(self) -> None:
@@ -81,7 +83,7 @@ class Nodes:
 
     def restore(self) -> None:
         if self.second is None:
-            self.second = self.cluster.add_node(num_cpus=2, **MEMORY)
+            self.second = self.cluster.add_node(num_cpus=self.num_workers, **MEMORY)
 
     def kill_worker(self, dice: random.Random) -> bool:
         """One that holds a model; false where there is none now."""
@@ -100,27 +102,27 @@ def is_worker(process: psutil.Process) -> bool:
 
 
 @contextlib.contextmanager
-def two_nodes(folder: Path) -> Iterator[Nodes]:
-    """Their workers find the plugins that sleep, and so does this process."""
+def two_nodes(folder: Path, num_workers: int) -> Iterator[Nodes]:
+    """Of so many workers each. Their workers find the plugins that sleep, and so does this process."""
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "600")
     site = installed_at(folder / "site")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(site), str(TESTS), str(TESTS.parent)])
     sys.path.insert(0, str(site))
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 2, "include_dashboard": False, **MEMORY}
-    nodes = Nodes(Cluster(initialize_head=True, head_node_args=head))
+    head = {"num_cpus": num_workers, "include_dashboard": False, **MEMORY}
+    nodes = Nodes(Cluster(initialize_head=True, head_node_args=head), num_workers)
     yield nodes
     nodes.cluster.shutdown()
 
 
-def gain(folder: Path, nodes: Nodes, count: int) -> None:
-    """Four workers of two nodes against one."""
-    rates = {}
-    for workers in (1, 4):
+def gain(folder: Path, nodes: Nodes, count: int, pause: int) -> None:
+    """All workers of two nodes against one."""
+    rates, most = {}, 2 * nodes.num_workers
+    for workers in (1, most):
         place = folder / f"of-{workers}"
         settings = WorkersSettings(workers, gpus=0, ray=nodes.address)
-        run = audit(place, settings, count * workers, 240)
+        run = audit(place, settings, count * workers, pause)
         with Store(place / "store", read_only=True) as store:
             shifts = store.shifts()
         lasted = sum({one.at: one.seconds for one in shifts}.values())
@@ -131,7 +133,8 @@ def gain(folder: Path, nodes: Nodes, count: int) -> None:
             f"they have begun; a device is busy {busy:.0%} of that time",
             flush=True,
         )
-    print(f"  4 workers of two nodes against one: {rates[4] / rates[1] / 4:.2f} of four times")
+    share = rates[most] / rates[1] / most
+    print(f"  {most} workers of two nodes against one: {share:.2f} of {most} times")
 
 
 @dataclass
@@ -239,16 +242,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--workers", type=int, default=2, help="of each of the two nodes")
+    parser.add_argument("--pause", type=int, default=240, help="milliseconds of a picture")
     parser.add_argument("--only", choices=["gain", "kills"])
     for name in ("--child", "--path-or-url", "--pictures", "--ray"):
         parser.add_argument(name, type=Path if name == "--child" else str, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child is not None:
         return child(asked)
-    with tempfile.TemporaryDirectory() as folder, two_nodes(Path(folder)) as nodes:
-        print("two nodes of two workers", flush=True)
+    with tempfile.TemporaryDirectory() as folder, two_nodes(Path(folder), asked.workers) as nodes:
+        print(f"two nodes of {asked.workers} workers each", flush=True)
         if asked.only != "kills":
-            gain(Path(folder), nodes, asked.pairs)
+            gain(Path(folder), nodes, asked.pairs, asked.pause)
         if asked.only != "gain":
             kills(Path(folder), nodes, asked.kills, asked.pairs)
     return 0

@@ -251,6 +251,7 @@ def judge(folder: Path, tiny: bool, device: str, dtype: torch.dtype) -> Path:
     return folder
 
 
+CACHE = "first-block:0.12"
 SCHEDULERS = {sdxl: sdxl_scheduler, flux: flux_scheduler}
 
 
@@ -664,6 +665,36 @@ def end_to_end(
         bench.write()
 
 
+def searched(
+    bench: Bench, into: dict[str, Any], folder: str, batch: int, steps: int, *ways: dict[str, Any]
+) -> None:
+    """Pictures that are only searched with, beside the model's own by the same engine in turn."""
+    for way in ways:
+        model = Random(bench.settings(folder, batch_size=batch, num_inference_steps=steps, **way))
+        specs = specs_of(model, batch)
+        sketches = [model.sketch(spec) for spec in specs]
+        first = bench.seconds(lambda m=model, s=sketches: drawn(m, s))  # type: ignore[misc]
+        drawn(model, specs)
+        bench.forget_peak()
+        kept: dict[str, np.ndarray] = {}
+        times: dict[str, list[float]] = {"own": [], "sketch": []}
+        for name in ("own", "sketch", "sketch", "own"):
+            started = time.perf_counter()
+            kept[name] = drawn(model, specs if name == "own" else sketches)
+            times[name].append(time.perf_counter() - started)
+        into[", ".join(f"{name} = {value}" for name, value in way.items())] = {
+            "profile": sketches[0].profile,
+            "pictures_per_second": {
+                name: [round(batch / one, 4) for one in some] for name, some in times.items()
+            },
+            "first_call_seconds": round(first, 1),
+            "peak_gib": bench.peak_gib(),
+            "against its own": away(kept["sketch"], kept["own"]),
+            "alone": away(kept["sketch"][:1], drawn(model, sketches[:1])),
+        }
+        bench.write()
+
+
 def bits(bench: Bench, into: dict[str, Any], folder: str, batch: int, steps: int, way: str) -> None:
     """One picture alone, among others, in another order, twice: the same bits or not."""
     model = Random(bench.settings(folder, batch_size=batch, num_inference_steps=steps, **WAYS[way]))
@@ -897,6 +928,16 @@ def main() -> None:
     bench.part("flux engine", 20, lambda i: engine(bench, i, dev, batch, 4))
     bench.part("flux bits", 15, lambda i: bits(bench, i, dev, 2, 3, "eager"))
     ways("sdxl", 30, ("channels_last, regional", (4, 1, 8, 2), 25))
+    eight = {"search_dtype": "float8"}
+    blocks = {"compiled": "regional"} if bench.on_gpu else {}
+    bench.part(
+        "flux to search with",
+        60,
+        lambda i: searched(bench, i, dev, 2, flux_steps, {**eight, **blocks}, {"cache": CACHE}),
+    )
+    bench.part(
+        "sdxl to search with", 60, lambda i: searched(bench, i, xl, batch, steps, eight | blocks)
+    )
     if bench.on_gpu:
         bench.part(
             "sdxl memory",

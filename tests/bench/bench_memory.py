@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import statistics
 import tempfile
 import time
@@ -28,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument("--pairs", type=int, default=25)
+    parser.add_argument("--into", type=Path, help="JSON file of seconds and MB after each audit")
     asked = parser.parse_args()
     register()
     from lcmis.audit.config import load_config
@@ -45,6 +47,8 @@ def main() -> None:
                 drawn += Audit(config, store).run("a bench").drawn
         gc.collect()
         seen.append((time.monotonic() - began, resident()))
+    if asked.into:
+        asked.into.write_text(json.dumps(seen), "utf-8")
     half = np.array(seen[len(seen) // 2 :])
     slope, error = _slope(half[:, 0] / 60, half[:, 1])
     each, apart = _slope(np.arange(len(half), dtype=float), 1000 * half[:, 1])

@@ -68,6 +68,9 @@ METHODS = (
     "pez-denoiser",
 )
 
+WRITERS = {"teacup-narrow": "teacup-writer", "teacup-layout": "teacup-writer-broad"}
+"""By whose text encoder they were trained; for those of other models there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -157,7 +160,7 @@ def table(model: str, folder: Path, asked: argparse.Namespace) -> list[Row]:
                 certificate=asked.certificate,
                 text_model=TextModelSettings("phrasebook"),
                 guard=CheckerSettings("teacup-guard"),
-                writer="teacup-writer" if method == "editor" else "",
+                writer=WRITERS.get(model, "") if method == "editor" else "",
             )
             count = asked.sample if place else asked.limit
             rows.append(line(model, method, config, store, settings, oracle, count))
