@@ -103,7 +103,7 @@ def is_worker(process: psutil.Process) -> bool:
 
 @contextlib.contextmanager
 def two_nodes(folder: Path, num_workers: int) -> Iterator[Nodes]:
-    """Of so many workers each. Their workers find the plugins that sleep, and so does this process."""
+    """Of so many workers each; those, and this process, find the plugins that sleep."""
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "600")
     site = installed_at(folder / "site")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(site), str(TESTS), str(TESTS.parent)])
