@@ -209,11 +209,25 @@ def _card(
                 steps=lesson.steps,
                 noise=lesson.noise,
                 seconds=seconds,
-                again=again,
+                again=f"{again}{_flags(options)}",
             ),
             "measured": measure() if options.measure_seeds else {},
         },
     )
+
+
+def _flags(options: TrainOptions) -> str:
+    """What else was said on the command line, of what decides the weights."""
+    said = {
+        "--encoder": options.encoder,
+        "--corpus": options.corpus,
+        "--samples": options.samples,
+        "--batch-size": options.batch_size,
+        "--noise": options.noise,
+        "--seed": options.seed,
+    }
+    flags = [f"{flag} {value}" for flag, value in said.items() if value is not None]
+    return "".join(f" {flag}" for flag in (*flags, *(["--bfloat16"] if options.bfloat16 else [])))
 
 
 def _millions(network: nn.Module) -> str:

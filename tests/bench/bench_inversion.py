@@ -1,4 +1,4 @@
-"""From a picture of a pair to a prompt that draws the pair: editor, pez and a plain caption.
+"""From a picture of a pair to a prompt that draws the pair: every inversion, and a plain caption.
 
 The world's own renderer paints each pair once, the methods find a prompt for that picture, and the
 model draws the prompt on eight seeds that no search has used; the oracle says which of them show
@@ -23,9 +23,8 @@ from pathlib import Path
 from PIL.Image import Image
 
 from lcmis import judge
-from lcmis.invert.methods.editor import Editor
-from lcmis.invert.methods.pez import Pez
-from lcmis.plugins.protocols import Inverter, TextModel, Tools
+from lcmis.plugins.opening import open_inverter
+from lcmis.plugins.protocols import TextModel, Tools, Writer
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.render import draw
 from lcmis.render.diffusion import DiffusersModel
@@ -38,7 +37,17 @@ from lcmis.types import FIRST_CERTIFICATE_SEED, FIRST_REPAIR_SEED, Rate, Stage
 
 MODELS = {"teacup-broad": shipped.broad, "teacup-narrow": shipped.narrow}
 WRITERS = {"teacup-broad": shipped.broad_writer, "teacup-narrow": shipped.narrow_writer}
-METHODS = ("asked", "caption", "pez", "editor", "editor, no caption")
+METHODS = (
+    "asked",
+    "caption",
+    "pez",
+    "pez-denoiser",
+    "ph2p",
+    "interrogator",
+    "editor",
+    "editor, uncorrected",
+    "editor, no caption",
+)
 SEEDS = range(FIRST_CERTIFICATE_SEED + 2**21, FIRST_CERTIFICATE_SEED + 2**21 + 8)
 """Nobody's but the oracle's."""
 
@@ -88,6 +97,14 @@ class Painter:
         return self.painted[prompt, place]
 
 
+class Uncorrected:
+    """A writer that does not look at its texts again."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer_id, self.encodes_like = writer.writer_id, writer.encodes_like
+        self.write = writer.write
+
+
 class Bench:
     """One model with its tools."""
 
@@ -118,15 +135,17 @@ class Bench:
             return prompt_of(pair.family, pair.first, pair.second)
         if method == "caption":
             return caption(Phrasebook(), picture)
-        inverter: Inverter = Pez() if method == "pez" else Editor()
-        text_model: TextModel | None = Phrasebook() if method == "editor" else None
+        captioned = method in ("editor", "editor, uncorrected", "interrogator")
+        text_model: TextModel | None = Phrasebook() if captioned else None
+        writer = Uncorrected(self._writer) if method == "editor, uncorrected" else self._writer
         tools = Tools(
             paint=painter,
             encoder=self._encoder,
             denoiser=self._denoiser,
-            writer=self._writer,
+            writer=writer,
             text_model=text_model,
         )
+        inverter = open_inverter(method.partition(",")[0])
         return list(inverter.invert(picture, tools))[-1]
 
     def _right(self, pair: Pair, prompt: str) -> int:

@@ -11,7 +11,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -706,59 +706,86 @@ def as_json(value: Any) -> str:
 
 
 def _parts(value: Any, margin: str = "\n") -> Iterator[str]:
-    """JSON with an indent of two, piece by piece; small branches in one."""
+    """JSON with an indent of two, piece by piece; neighbours that hold nothing in one."""
     plain = _shallow(value)
     if isinstance(plain, dict):
-        named = [(f"{_spelled(str(name))}: ", item) for name, item in plain.items()]
         brackets = "{}"
+        named: Iterable[tuple[str, Any]] = ((str(name), item) for name, item in plain.items())
     elif isinstance(plain, list | tuple):
-        named, brackets = [("", item) for item in plain], "[]"
+        brackets = "[]"
+        named = ((str(place), item) for place, item in enumerate(plain))
     else:
-        yield _spelled(plain)
-        return
-    if not named:
-        yield brackets
+        yield _harmless(_encoder(",")(plain))
         return
     inner = f"{margin}  "
-    before = brackets[0] + inner
+    between, before = f",{inner}", brackets[0] + inner
+    encode, is_list = _encoder(between), brackets == "[]"
+
+    def spelled(leaves: dict[str, Any]) -> str:
+        return _harmless(encode([*leaves.values()] if is_list else leaves)[1:-1])
+
+    leaves: dict[str, Any] = {}
     for name, item in named:
-        if isinstance(item, str | int | float) or item is None:
-            yield f"{before}{name}{_spelled(_shallow(item))}"
-        else:
-            yield before + name
-            yield from _parts(item, inner)
-        before = f",{inner}"
-    yield margin + brackets[1]
+        leaf = _leaf(item)
+        if leaf is not _BRANCH:
+            leaves[name] = leaf
+            continue
+        if leaves:
+            yield before + spelled(leaves)
+            before, leaves = between, {}
+        yield before if is_list else f"{before}{_harmless(encode(name))}: "
+        yield from _parts(item, inner)
+        before = between
+    if leaves:
+        yield before + spelled(leaves)
+        before = between
+    yield brackets if before != between else margin + brackets[1]
 
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+@functools.cache
+def _encoder(between: str) -> Callable[[Any], str]:
+    """Of what holds nothing, or one level of that, with this between two of them."""
+    return json.JSONEncoder(ensure_ascii=False, separators=(between, ": ")).encode
 
 
-def _spelled(value: Any) -> str:
-    text = _encode(value)
-    return text if text.isprintable() else _harmless(text)
+def _harmless(text: str) -> str:
+    if text.replace("\n", " ").isprintable():
+        return text
+    return "".join(
+        json.dumps(one)[1:-1] if one != "\n" and letters.acts(one) else one for one in text
+    )
 
 
-def _harmless(line: str) -> str:
-    return "".join(json.dumps(one)[1:-1] if letters.acts(one) else one for one in line)
+_BRANCH = object()
+_LEAVES = frozenset({str, int, bool, type(None)})
+
+
+def _leaf(value: Any) -> Any:
+    """A value that holds no others, in JSON's kinds; else :data:`_BRANCH`."""
+    if type(value) in _LEAVES:
+        return value
+    if isinstance(value, enum.Enum):
+        return _leaf(value.value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, PurePath):
+        return str(value)
+    return value if isinstance(value, str | int) else _BRANCH
 
 
 def _shallow(value: Any) -> Any:
     """One level of it in JSON's kinds; what is inside stays as it is."""
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, PurePath):
-        return str(value)
+    leaf = _leaf(value)
+    if leaf is not _BRANCH:
+        return leaf
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {
-            item.name: getattr(value, item.name)
-            for item in dataclasses.fields(value)
-            if item.metadata.get("shown", True)
-        }
-        keyed = {name: getattr(value, name) for name in DERIVED if hasattr(value, name)}
-        return keyed | fields
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        return {name: getattr(value, name) for name in _shown(type(value))}
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+@functools.cache
+def _shown(kind: type) -> tuple[str, ...]:
+    """Of a dataclass, what belongs to its JSON."""
+    fields = {item.name: item.metadata.get("shown", True) for item in dataclasses.fields(kind)}
+    derived = [name for name in DERIVED if name in fields or hasattr(kind, name)]
+    return tuple(dict.fromkeys([*derived, *(name for name, shown in fields.items() if shown)]))
