@@ -91,7 +91,7 @@ def test_pictures_that_count_are_those_of_a_model_without_the_setting(
 def test_both_denoisers_share_all_but_the_layers_in_eight_bits(tiny: Callable[[str], Path]) -> None:
     pipeline = diffusers.StableDiffusion3Pipeline.from_pretrained(tiny("sd3"))
     before = {name: one.clone() for name, one in pipeline.transformer.state_dict().items()}
-    other = narrowed(pipeline, "cpu")
+    other = narrowed(pipeline, "tiny", "cpu")
     usual, narrow = (dict(one.transformer.named_parameters()) for one in (pipeline, other))
     apart = {name for name in usual if usual[name] is not narrow[name]}
     assert apart
@@ -172,6 +172,15 @@ def test_a_denoiser_without_such_layers_is_refused_before_the_first_picture(
     monkeypatch.setattr("lcmis.render.narrow.DIVISOR", 10_000)
     with pytest.raises(ConfigError, match="search_dtype would change nothing: leave it out"):
         open_model("sd", search_dtype="float8", num_inference_steps=3).load()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torchao asks the machine, not the device")
+def test_a_device_on_which_torchao_does_not_multiply_so_is_one_sentence(
+    tiny: Callable[[str], Path],
+) -> None:
+    pipeline = diffusers.StableDiffusion3Pipeline.from_pretrained(tiny("sd3"))
+    with pytest.raises(ConfigError, match="cannot be computed on xyz"):
+        narrowed(pipeline, "tiny", "xyz")  # weights lie on a CPU, whatever this says
 
 
 def test_services_have_no_numbers_of_ours() -> None:

@@ -441,7 +441,7 @@ class DiffusersModel:
         from lcmis.render.narrow import narrowed, refuse_unnarrowable
 
         refuse_unnarrowable(self._bare, self.model_id, self._device)
-        pipeline = narrowed(self._bare, self._device)
+        pipeline = narrowed(self._bare, self.model_id, self._device)
         self._execution.lay(pipeline, self.model_id, self._size)
         twin = self._twin(pipeline)
         twin._sketching = twin

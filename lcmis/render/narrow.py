@@ -81,7 +81,7 @@ def refuse_unnarrowable(pipeline: Any, name: str, device: str) -> None:
             )
 
 
-def narrowed(pipeline: Any, device: str) -> Any:
+def narrowed(pipeline: Any, name: str, device: str) -> Any:
     """Another pipeline of the same weights, but for the linear layers in its denoiser's blocks,
     which have their own in float8, a scale a row, by torchao. On a GPU what goes into them is
     rounded as well, a scale a token, and multiplied in float8; on a CPU it is not, and nothing is
@@ -89,7 +89,11 @@ def narrowed(pipeline: Any, device: str) -> Any:
 
     Args:
         pipeline: as diffusers loaded it; it stays as it is.
+        name: of the model, for sentences.
         device: where its weights lie.
+
+    Raises:
+        ConfigError: torchao does not do that on this device.
 
     Source: torchao's ``Float8DynamicActivationFloat8WeightConfig`` and ``Float8WeightOnlyConfig``.
     """
@@ -109,7 +113,13 @@ def narrowed(pipeline: Any, device: str) -> Any:
         )
     )
     with silent():
-        quantization.quantize_(denoiser, how, lambda _, place: place in places)
+        try:
+            quantization.quantize_(denoiser, how, lambda _, place: place in places)
+        except AssertionError as error:  # so it says what a device lacks
+            raise ConfigError(
+                f'{name}: search_dtype = "float8" cannot be computed on {device} ({error}): leave '
+                f"it out"
+            ) from error
     return other
 
 
