@@ -205,7 +205,8 @@ class Tuning:
             said = getattr(self.settings, setting)
             gains = setting != "search_dtype" or device != "cpu"
             for value in [said] if said else usual if gains else ():
-                way = Computing(f"{setting} = {value}", {setting: value})
+                alone = {**dict.fromkeys(SEARCHED_BY), setting: value}
+                way = Computing(f"{setting} = {value}", alone)
                 try:
                     open_model(dataclasses.replace(self.settings, **way.settings))
                 except ConfigError:

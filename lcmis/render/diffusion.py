@@ -224,13 +224,11 @@ class DiffusersModel:
         Raises:
             ConfigError: that cannot be.
         """
-        pipeline = self._pipeline
+        _ = self._caching if self._cache else self._pipeline
         if self._search_dtype:
             from lcmis.render.narrow import refuse_unnarrowable
 
-            refuse_unnarrowable(pipeline, self.model_id, self._device)
-        elif self._cache:
-            _ = self._caching
+            refuse_unnarrowable(self._bare, self.model_id, self._device)
 
     def fetches(self) -> tuple[Fetch, ...]:
         """How much of it comes from the hub, and how much of that is here."""

@@ -52,8 +52,8 @@ def chosen_search_dtype(
         )
     if offload != "none":
         raise ConfigError(
-            f'{asked} keeps a second denoiser on the device, and with offload = "{offload}" not '
-            f"even the first one stays there: leave one of the two out"
+            f'{asked} keeps a second denoiser on the device, and with offload = "{offload}" parts '
+            f"of the model rest elsewhere for want of room: leave one of the two out"
         )
     refuse_absent("torchao", asked)
     return said
