@@ -10,13 +10,15 @@ import itertools
 import json
 import re
 import shlex
+import statistics
 import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -524,14 +526,55 @@ def test_what_a_method_repaired_of_what_can_be_is_counted_by_the_map(model: str)
 def test_the_table_of_other_methods_says_what_came_of_every_pair() -> None:
     kept = json.loads((ROOT / "tests/bench/repair.json").read_text("utf-8"))["48 pictures"]
     lines = (ROOT / "docs/measured.md").read_text("utf-8").splitlines()
-    head = next(place for place, line in enumerate(lines) if line.startswith("| six pairs of |"))
+    head = next(place for place, line in enumerate(lines) if line.startswith("| alone on |"))
     models = re.findall(r"`(teacup-\w+)`", lines[head])
     rows = list(itertools.takewhile(lambda line: line.startswith("|"), lines[head + 2 :]))
     assert len(rows) > 9
     for line in rows:
         method, *cells = (cell.strip(" `") for cell in line.strip("|").split("|"))
         for model, cell in zip(models, cells, strict=True):
+            if method not in kept[model]:
+                assert cell == "–", method
+                continue
             counts = [tuple(one.get("right after", (0, 1))) for one in kept[model][method].values()]
             value, low, high = percentages(counts)
             reached = sum(judge.level(*one) <= 2 for one in counts)
             assert cell == f"{value} % [{low}–{high}], {reached} of {len(counts)}", method
+
+
+DIFFERENCE = re.compile(r"([+−]?\d+) \[([+−]?\d+), ([+−]?\d+)\]")
+
+
+def differences(kept: dict[str, Any], method: str, models: Sequence[str]) -> tuple[int, ...]:
+    """Points of the portfolio less a method on the same pairs, and two standard errors around."""
+
+    def share(came: dict[str, Any]) -> float:
+        right, total = came.get("right after", (0, 1))
+        return float(right / total)
+
+    apart = [
+        100 * (share(kept[model]["portfolio"][prompt]) - share(came))
+        for model in models
+        for prompt, came in kept[model][method].items()
+    ]
+    mean, error = statistics.mean(apart), statistics.stdev(apart) / len(apart) ** 0.5
+    return tuple(round(one) for one in (mean, mean - 2 * error, mean + 2 * error))
+
+
+def test_differences_of_the_portfolio_are_those_of_every_pair() -> None:
+    kept = json.loads((ROOT / "tests/bench/repair.json").read_text("utf-8"))["48 pictures"]
+    lines = (ROOT / "docs/measured.md").read_text("utf-8").splitlines()
+    heads = [place for place, line in enumerate(lines) if line.startswith("| portfolio less |")]
+    told = 0
+    for head in heads:
+        models = re.findall(r"`(teacup-\w+)`", lines[head])
+        without = [model for model in models if model != "teacup-partners"]
+        columns = [[model] for model in models]
+        columns += [models, without] if without != models else [models]
+        for line in itertools.takewhile(lambda line: line.startswith("|"), lines[head + 2 :]):
+            method = line.split("|")[1].strip(" `")
+            for where, said in zip(columns, DIFFERENCE.findall(line), strict=True):
+                numbers = tuple(int(one.replace("−", "-")) for one in said)
+                assert numbers == differences(kept, method, where), (method, where)
+                told += 1
+    assert told == 2 * 6 + 7 * 4
