@@ -192,8 +192,21 @@ def growth() -> Growth:
     return _growth(_here())
 
 
-@st.cache_resource(show_spinner=False, ttl=2, max_entries=16, hash_funcs=BY_NAME)
 def _growth(opened: Opened) -> Growth:
+    return _grown(opened, _moment(2))
+
+
+def _moment(seconds: int) -> int:
+    """The same number for so long: what is remembered for it is as old at the most.
+
+    Not by a ``ttl``: Streamlit 1.67 asks whether a value has expired, and then reads it, with a
+    ``KeyError`` and a failed page where it expires between the two.
+    """
+    return int(time.monotonic() // seconds)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
+def _grown(opened: Opened, moment: int) -> Growth:
     found = opened.store.growth()
     _samples(opened).append(Sample(time.monotonic(), found))
     return found
@@ -201,7 +214,7 @@ def _growth(opened: Opened) -> Growth:
 
 def look_again() -> None:
     """What was written just now is to be seen at once."""
-    _growth.clear()
+    _grown.clear()
 
 
 def samples() -> list[Sample]:
@@ -652,13 +665,16 @@ def audited(threshold: float) -> LabelledAudit:
     return _audited(_here(), threshold)
 
 
+def _worth(opened: Opened, threshold: float) -> dict[tuple[str, str], int]:
+    return _sorted_by_worth(opened, threshold, _moment(300))
+
+
 @st.cache_resource(
     show_spinner="Sorting the pictures by what a label is worth …",
-    ttl=300,
     max_entries=4,
     hash_funcs=BY_NAME,
 )
-def _worth(opened: Opened, threshold: float) -> dict[tuple[str, str], int]:
+def _sorted_by_worth(opened: Opened, threshold: float, moment: int) -> dict[tuple[str, str], int]:
     return calibration.by_worth(_audited(opened, threshold).cards)
 
 
@@ -676,13 +692,16 @@ def found_by_labels(num_labels: int) -> LabelFinding:
     return _found_by_labels(_here(), threshold(), num_labels, growth().renders)
 
 
+def _audited(opened: Opened, threshold: float) -> LabelledAudit:
+    return _held_against_labels(opened, threshold, _moment(300))
+
+
 @st.cache_resource(
     show_spinner="Sorting the pictures by what a label is worth …",
-    ttl=300,
     max_entries=4,
     hash_funcs=BY_NAME,
 )
-def _audited(opened: Opened, threshold: float) -> LabelledAudit:
+def _held_against_labels(opened: Opened, threshold: float, moment: int) -> LabelledAudit:
     growth = _growth(opened)
     _, rule = _settings(_runs(opened, growth.runs))
     checkers = _names(opened, growth)[1]

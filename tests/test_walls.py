@@ -288,3 +288,13 @@ def test_no_class_name_stands_for_two_things():
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name.lstrip("_"), []).append(place_of(path))
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_nothing_in_the_dashboard_expires_while_it_is_read():
+    # Streamlit 1.67 asks whether a value has expired and then reads it: KeyError, a failed page.
+    # Where it is refreshed in the background, it expires only long after it was last wanted.
+    for path in (ROOT / "dashboard").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                said = {one.arg for one in node.keywords}
+                assert "ttl" not in said or "refresh_mode" in said, f"{path}:{node.lineno}"
