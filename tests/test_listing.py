@@ -52,7 +52,17 @@ def test_json_reads_back_as_what_it_was(value):
     assert json.loads(as_json(value)) == finite(value)
 
 
-@given(st.recursive(st.integers() | st.sampled_from(["a", "ü"]), lambda i: st.lists(i, max_size=3)))
+shown = st.text('aü “"\\\n')
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    st.recursive(
+        plain | shown,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(shown, inner, max_size=4),
+        max_leaves=15,
+    )
+)
 def test_json_is_indented_as_the_standard_library_does_it(value):
     assert as_json(value) == json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
