@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import choosing
 import numpy as np
@@ -35,6 +35,7 @@ from lcmis.findings.short import ModelOutcome
 from lcmis.store import Growth, Store
 from lcmis.types import ConceptPair, Failure, Question, Run, Shift
 
+Found = TypeVar("Found")
 CONTROLS = ("checker", "threshold")
 """Choices of the sidebar, by their names in the address."""
 PATIENCE_SECONDS = 3.0
@@ -85,11 +86,11 @@ class Alike:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """How much was stored at a moment of this server's clock."""
+class Aged(Generic[Found]):
+    """What was found at a moment of this server's clock."""
 
     seconds: float
-    growth: Growth
+    found: Found
 
 
 def _name(opened: Opened) -> tuple[str, tuple[int, int]]:
@@ -193,44 +194,47 @@ def growth() -> Growth:
 
 
 def _growth(opened: Opened) -> Growth:
-    return _grown(opened, _moment(2))
+    return _sample(opened).found
 
 
-def _moment(seconds: int) -> int:
-    """The same number for so long: what is remembered for it is as old at the most.
+def _younger_than(seconds: float) -> Callable[[Aged[Any]], bool]:
+    """Whether what is remembered may still be told.
 
     Not by a ``ttl``: Streamlit 1.67 asks whether a value has expired, and then reads it, with a
     ``KeyError`` and a failed page where it expires between the two.
     """
-    return int(time.monotonic() // seconds)
+    return lambda found: time.monotonic() - found.seconds < seconds
 
 
-@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
-def _grown(opened: Opened, moment: int) -> Growth:
+@st.cache_resource(
+    show_spinner=False, validate=_younger_than(2), max_entries=16, hash_funcs=BY_NAME
+)
+def _sample(opened: Opened) -> Aged[Growth]:
     found = opened.store.growth()
-    _samples(opened).append(Sample(time.monotonic(), found))
-    return found
+    sample = Aged(time.monotonic(), found)
+    _samples(opened).append(sample)
+    return sample
 
 
 def look_again() -> None:
     """What was written just now is to be seen at once."""
-    _grown.clear()
+    _sample.clear()
 
 
-def samples() -> list[Sample]:
+def samples() -> list[Aged[Growth]]:
     """How the store grew while somebody looked, oldest first."""
     return list(_samples(_here()))
 
 
 @st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_NAME)
-def _samples(opened: Opened) -> deque[Sample]:
+def _samples(opened: Opened) -> deque[Aged[Growth]]:
     return deque(maxlen=600)
 
 
 def is_growing() -> bool:
     """Whether an audit seems to be writing now: pictures or scores came not long ago."""
     return any(
-        (before.growth.renders, before.growth.scores) != (one.growth.renders, one.growth.scores)
+        (before.found.renders, before.found.scores) != (one.found.renders, one.found.scores)
         and time.monotonic() - one.seconds < QUIET_SECONDS
         for before, one in itertools.pairwise(samples())
     )
@@ -666,16 +670,18 @@ def audited(threshold: float) -> LabelledAudit:
 
 
 def _worth(opened: Opened, threshold: float) -> dict[tuple[str, str], int]:
-    return _sorted_by_worth(opened, threshold, _moment(300))
+    return _sorted_by_worth(opened, threshold).found
 
 
 @st.cache_resource(
     show_spinner="Sorting the pictures by what a label is worth …",
+    validate=_younger_than(300),
     max_entries=4,
     hash_funcs=BY_NAME,
 )
-def _sorted_by_worth(opened: Opened, threshold: float, moment: int) -> dict[tuple[str, str], int]:
-    return calibration.by_worth(_audited(opened, threshold).cards)
+def _sorted_by_worth(opened: Opened, threshold: float) -> Aged[dict[tuple[str, str], int]]:
+    found = calibration.by_worth(_audited(opened, threshold).cards)
+    return Aged(time.monotonic(), found)
 
 
 def question(key: str) -> Question:
@@ -693,19 +699,21 @@ def found_by_labels(num_labels: int) -> LabelFinding:
 
 
 def _audited(opened: Opened, threshold: float) -> LabelledAudit:
-    return _held_against_labels(opened, threshold, _moment(300))
+    return _held_against_labels(opened, threshold).found
 
 
 @st.cache_resource(
     show_spinner="Sorting the pictures by what a label is worth …",
+    validate=_younger_than(300),
     max_entries=4,
     hash_funcs=BY_NAME,
 )
-def _held_against_labels(opened: Opened, threshold: float, moment: int) -> LabelledAudit:
+def _held_against_labels(opened: Opened, threshold: float) -> Aged[LabelledAudit]:
     growth = _growth(opened)
     _, rule = _settings(_runs(opened, growth.runs))
     checkers = _names(opened, growth)[1]
-    return calibration.audited(opened.store, checkers, threshold=threshold, rule=rule)
+    found = calibration.audited(opened.store, checkers, threshold=threshold, rule=rule)
+    return Aged(time.monotonic(), found)
 
 
 @st.cache_resource(show_spinner=False, max_entries=20_000, hash_funcs=BY_NAME)

@@ -15,20 +15,18 @@ from diffusers import hooks
 from diffusers.hooks.mag_cache import FLUX_MAG_RATIOS
 from worlds import drawing, toys, zoo
 from worlds.drawing import CUP, DOGS, pixels, same, settings_of
-from worlds.toys import pair
+from worlds.searched import BRIEF, audited_and_repaired, repaired, sketches
 
 from lcmis.audit.replay import replay
-from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError, RenderError
 from lcmis.plugins.optional import sketch_of
-from lcmis.plugins.settings import AuditSettings, CheckerSettings, HostedSettings, ModelSettings
-from lcmis.propose.catalogue import to_toml
+from lcmis.plugins.settings import AuditSettings, HostedSettings, ModelSettings
 from lcmis.render.caching import KINDS, cached_denoisers, read_cache
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.folder import FolderModel
 from lcmis.render.hosted import HostedModel
 from lcmis.repair.evaluate import SEARCH_SEEDS
-from lcmis.repair.search import Repair, RepairSettings
+from lcmis.repair.search import Repair
 from lcmis.store import Store
 from lcmis.types import FIRST_CERTIFICATE_SEED, Beside, RenderSpec, Stage
 from lcmis.workers.hand import Hand, Trouble
@@ -96,10 +94,6 @@ def drawn_plainly(pipeline: Any, rows: int = 1, **told: Any) -> np.ndarray:
         **told,
     ).images
     return np.asarray((pictures * 255).round().astype(np.uint8))
-
-
-def sketches(model: DiffusersModel, *specs: RenderSpec) -> list[np.ndarray]:
-    return pixels(model, *(model.sketch(spec) for spec in specs))
 
 
 def specs_of(model: DiffusersModel) -> list[RenderSpec]:
@@ -319,28 +313,9 @@ def config(
     tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AuditSettings]:
     """An audit and a repair of a cached model, both done."""
-    folder = tmp_path_factory.mktemp("cached")
-    (folder / "pairs.toml").write_text(to_toml([pair("rubine", "azure")]), "utf-8")
     model = settings_of(tiny("flux"), num_inference_steps=8, batch_size=2, cache="taylor-seer:3")
-    settings = AuditSettings(
-        models=(model,),
-        checkers=(CheckerSettings("toy"), CheckerSettings("toy", "guide")),
-        pairs=(str(folder / "pairs.toml"),),
-        store=str(folder / "audit"),
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        toys.registered(patch)
-        with Store(settings.store, create=True) as store:
-            Audit(settings, store).run("an audit")
-        repaired(settings)
+    with audited_and_repaired(tmp_path_factory.mktemp("cached"), model) as settings:
         yield settings
-
-
-def repaired(config: AuditSettings) -> int:
-    """Run a repair to its end; gives the pictures that it drew."""
-    with Store(config.store) as store:
-        settings = RepairSettings(method="moce", budget=12, certificate=4)
-        return Repair(config, store, settings).run("a repair").drawn
 
 
 def profiles(store: Store, model: str) -> dict[str, tuple[RenderSpec, str]]:
@@ -376,8 +351,8 @@ def test_trials_and_nominations_say_by_which_cache_they_came_and_are_their_own(
     (model,) = config.models
     bare = dataclasses.replace(config, models=(dataclasses.replace(model, cache=None),))
     with Store(config.store) as store:
-        assert Repair(bare, store, RepairSettings("moce", 12, certificate=4)).num_open == 1
-        assert Repair(config, store, RepairSettings("moce", 12, certificate=4)).num_open == 0
+        assert Repair(bare, store, BRIEF).num_open == 1
+        assert Repair(config, store, BRIEF).num_open == 0
 
 
 def test_a_sketch_can_be_drawn_again_from_the_store(config: AuditSettings) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import shutil
 import types
@@ -18,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from worlds import drawing, single_files, zoo
 from worlds.drawing import CUP, DOGS, one, same, settings_of
+from worlds.installed import without
 
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import ModelSettings
@@ -41,14 +41,6 @@ def test_settings_that_say_nothing_of_forms_leave_every_key_as_it_was() -> None:
         {"embeddings": (Embedding("e@1", "<e>"),)},
     ):
         assert dataclasses.replace(spec, **change).key != spec.key
-
-
-def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a machine where a package is not installed."""
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == package else find(name)
-    )
 
 
 def configuration_only(folder: Path) -> Path:

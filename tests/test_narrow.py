@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,19 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from worlds import drawing, toys
+from worlds import drawing
 from worlds.drawing import CUP, DOGS, pixels, same, settings_of
+from worlds.installed import without
+from worlds.searched import audited_and_repaired, sketches
 from worlds.toys import pair
 
-from lcmis.audit.run import Audit
 from lcmis.audit.tuning import Tuning
 from lcmis.errors import ConfigError
-from lcmis.plugins.settings import AuditSettings, CheckerSettings, HostedSettings, ModelSettings
-from lcmis.propose.catalogue import to_toml
+from lcmis.plugins.settings import AuditSettings, HostedSettings, ModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.hosted import HostedModel
-from lcmis.render.narrow import narrowed
+from lcmis.render.narrow import chosen_search_dtype, narrowed
 from lcmis.repair.evaluate import SEARCH_SEEDS
-from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.types import FIRST_CERTIFICATE_SEED, RenderSpec, Stage
 
@@ -38,10 +36,6 @@ FAMILIES = ("sd", "sdxl", "sd3", "flux")
 def specs_of(model: DiffusersModel) -> list[RenderSpec]:
     stages = (CUP, SWITCHED, (Stage("a red cup", 0.25), *DOGS))
     return [model.spec(one, seed) for seed, one in enumerate(stages)]
-
-
-def sketches(model: DiffusersModel, *specs: RenderSpec) -> list[np.ndarray]:
-    return pixels(model, *(model.sketch(spec) for spec in specs))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -145,7 +139,6 @@ def test_profile_names_the_numbers_and_the_cache_beside_them(
     [
         ({"search_dtype": "int8"}, "there is no search_dtype = 'int8': write float8"),
         ({"search_dtype": ""}, "there is no search_dtype = ''"),
-        ({"search_dtype": "float8", "offload": "model"}, "offload"),
     ],
 )
 def test_what_cannot_act_is_one_sentence(
@@ -158,10 +151,7 @@ def test_what_cannot_act_is_one_sentence(
 def test_without_torchao_it_says_what_to_install(
     tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "torchao" else find(name)
-    )
+    without("torchao", monkeypatch)
     with pytest.raises(ConfigError, match=r'torchao: `pip install "lcmis\[quantised\]"`'):
         DiffusersModel(settings_of(tiny("sd"), search_dtype="float8"))
 
@@ -174,13 +164,42 @@ def test_a_denoiser_without_such_layers_is_refused_before_the_first_picture(
         open_model("sd", search_dtype="float8", num_inference_steps=3).load()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="torchao asks the machine, not the device")
-def test_a_device_on_which_torchao_does_not_multiply_so_is_one_sentence(
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({"device": "mps"}, "is not computed on mps: leave it out"),
+        ({"dtype": "float16"}, "beside bfloat16 on a GPU, and this is float16"),
+        ({"offload": "model"}, 'with offload = "model" parts of the model rest elsewhere'),
+    ],
+)
+def test_accelerators_on_which_nobody_computes_so_are_one_sentence(
+    told: dict[str, str], sentence: str
+) -> None:
+    usual = {"model": "m", "device": "cuda", "dtype": "bfloat16", "offload": "none"}
+    assert chosen_search_dtype("float8", **usual) == "float8"
+    with pytest.raises(ConfigError, match=sentence):
+        chosen_search_dtype("float8", **{**usual, **told})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU that multiplies so does")
+@pytest.mark.parametrize(
+    ("capability", "sentence"),
+    [
+        ((8, 0), "capability 8.9 or higher, and this one has 8.0"),
+        ((8, 9), "cannot be computed on cuda"),  # says torchao, which sees none
+    ],
+)
+def test_a_gpu_that_does_not_multiply_so_is_one_sentence(
+    capability: tuple[int, int],
+    sentence: str,
     tiny: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pipeline = diffusers.StableDiffusion3Pipeline.from_pretrained(tiny("sd3"))
-    with pytest.raises(ConfigError, match="cannot be computed on xyz"):
-        narrowed(pipeline, "tiny", "xyz")  # weights lie on a CPU, whatever this says
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    with pytest.raises(ConfigError, match=sentence):
+        narrowed(pipeline, "tiny", "cuda")
 
 
 def test_services_have_no_numbers_of_ours() -> None:
@@ -205,19 +224,8 @@ def config(
     tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AuditSettings]:
     """An audit and a repair, both done."""
-    folder = tmp_path_factory.mktemp("narrow")
-    (folder / "pairs.toml").write_text(to_toml([pair("rubine", "azure")]), "utf-8")
-    settings = AuditSettings(
-        models=(settings_of(tiny("sd3"), batch_size=2, search_dtype="float8"),),
-        checkers=(CheckerSettings("toy"), CheckerSettings("toy", "guide")),
-        pairs=(str(folder / "pairs.toml"),),
-        store=str(folder / "audit"),
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        toys.registered(patch)
-        with Store(settings.store, create=True) as store:
-            Audit(settings, store).run("an audit")
-            Repair(settings, store, RepairSettings("moce", 12, certificate=4)).run("a repair")
+    model = settings_of(tiny("sd3"), batch_size=2, search_dtype="float8")
+    with audited_and_repaired(tmp_path_factory.mktemp("narrow"), model) as settings:
         yield settings
 
 

@@ -52,8 +52,8 @@ def _progress() -> None:
         minutes = (last.seconds - first.seconds) / 60
         runs = facts.is_growing()
         painted, scored = (
-            now.renders - first.growth.renders,
-            now.scores - first.growth.scores,
+            now.renders - first.found.renders,
+            now.scores - first.found.scores,
         )
         with st.container(horizontal=True):
             for label, count, per_minute in (
@@ -77,7 +77,7 @@ def _progress() -> None:
         if runs:
             st.markdown(":material/sync: **An audit is writing.** This page follows it.")
             table = pd.DataFrame(
-                [((last.seconds - one.seconds) / 60, one.growth.renders) for one in recent],
+                [((last.seconds - one.seconds) / 60, one.found.renders) for one in recent],
                 columns=["minutes", "number"],
             )
             st.altair_chart(looks.growth_chart(table), alt="Pictures over the last minutes")

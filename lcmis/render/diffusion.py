@@ -153,10 +153,10 @@ class DiffusersModel:
             dtype=self._dtype,
             offload=self._offload,
         )
-        self.cache = "+".join(filter(None, (self._search_dtype, str(self._cache or ""))))
+        lossy = {"search_dtype": self._search_dtype, "cache": str(self._cache or "")}
+        self.cache = "+".join(filter(None, lossy.values()))
         """By which it draws what is only searched with, e.g. ``first-block:0.12``, ``float8`` or
         ``float8+first-block:0.12``; empty without any."""
-        lossy = {"cache": str(self._cache or ""), "search_dtype": self._search_dtype}
         self.notes += tuple(
             f"{self.model_id}: {setting} = {said!r} acts only on pictures by which repairs "
             f"search; audits and certificates are drawn without it"
@@ -398,18 +398,19 @@ class DiffusersModel:
             return self._replicas.draw(batches)
         finally:
             for twin in self._twins:
-                self._hear(twin)
+                self._learn_of(twin)
 
     def _draw_alone(self, rows: list[RenderSpec | None]) -> dict[str, Image | RenderError]:
+        """What comes of a batch that nothing is drawn beside."""
         if not (self._search_dtype and any(one and self._is_sketch(one) for one in rows)):
             return self._draw_batch(rows)
         self._sketching.trunks = self.trunks
         try:
             return self._sketching._draw_batch(rows)
         finally:
-            self._hear(self._sketching)
+            self._learn_of(self._sketching)
 
-    def _hear(self, twin: DiffusersModel) -> None:
+    def _learn_of(self, twin: DiffusersModel) -> None:
         """What a twin has counted and found out holds for all."""
         self._count(twin.work)
         twin.work = Work()
@@ -419,30 +420,26 @@ class DiffusersModel:
     @cached_property
     def _twins(self) -> list[DiffusersModel]:
         """All that draw beside it."""
-        return [self._twin() for _ in range(1, self._num_replicas)]
+        return [self._twin(with_same_weights(self._pipeline)) for _ in range(1, self._num_replicas)]
 
-    def _twin(self, pipeline: Any = None) -> DiffusersModel:
-        """One that draws with another pipeline; with its own weights where none is given."""
+    def _twin(self, pipeline: Any) -> DiffusersModel:
+        """The same model with another pipeline."""
         twin = copy.copy(self)
         for name in ("_running", "_exciting", "_caching"):
             vars(twin).pop(name, None)
-        twin._pipeline = pipeline or with_same_weights(self._pipeline)
+        twin._pipeline = pipeline
         twin._proofs_by_profile = {}
         twin.work = Work()
         return twin
 
     @cached_property
     def _sketching(self) -> DiffusersModel:
-        """What draws pictures that are only searched with."""
-        if not self._search_dtype:
-            return self
-        from lcmis.render.narrow import narrowed, refuse_unnarrowable
+        """With ``search_dtype``, what draws pictures that are only searched with."""
+        from lcmis.render.narrow import narrowed
 
-        refuse_unnarrowable(self._bare, self.model_id, self._device)
         pipeline = narrowed(self._bare, self.model_id, self._device)
         self._execution.lay(pipeline, self.model_id, self._size)
         twin = self._twin(pipeline)
-        twin._sketching = twin
         twin._proofs_by_profile = self._proofs_by_profile
         return twin
 
@@ -457,7 +454,7 @@ class DiffusersModel:
         """
         groups: dict[Any, list[RenderSpec]] = {}
         for spec in specs:
-            mixes = self._family.own.mixes and not (self._cache and self._is_sketch(spec))
+            mixes = self._family.own.mixes and not self._is_cached(spec)
             kind = (
                 spec.profile,
                 spec.manners,
@@ -471,6 +468,10 @@ class DiffusersModel:
 
     def _is_sketch(self, spec: RenderSpec) -> bool:
         return spec.profile == self._sketched
+
+    def _is_cached(self, spec: RenderSpec) -> bool:
+        """Whether a cache is on while it is drawn."""
+        return self._cache is not None and self._is_sketch(spec)
 
     @cached_property
     def _caching(self) -> Caching:
@@ -586,7 +587,7 @@ class DiffusersModel:
         last = sums[max(sums)][0].wording
         if len(sums) == 1 and len(sums[0]) == 1:
             seeds = [spec.seed for spec in rows]
-            if self._cache and self._is_sketch(rows[0]):
+            if self._is_cached(rows[0]):
                 output, clock = self._run_cached(sums, last, rows, more)
             else:
                 output, clock = self._running.run(last, seeds, steps, more=more)
@@ -652,7 +653,7 @@ class DiffusersModel:
             if self._unadded:
                 raise self._manner_refused(StageManner.TOGETHER, self._unadded)
         together = Together(self._running, sums, last, steps, places, self._count)
-        if self._cache and self._is_sketch(rows[0]):
+        if self._is_cached(rows[0]):
             output, clock = self._run_cached(sums, last, rows, more, together.told)
             self._count(Work(run=clock.calls * len(rows), useful=clock.calls * len(places)))
             return output, clock

@@ -73,7 +73,7 @@ class Execution:
         Raises:
             ConfigError: one of the settings has nothing to act on here; the sentence names it.
         """
-        denoiser = getattr(pipeline, "transformer", None) or getattr(pipeline, "unet", None)
+        denoiser = denoiser_in(pipeline)
         vae = getattr(pipeline, "vae", None)
         if self.channels_last:
             _lay_channels_last(name, [part for part in (denoiser, vae) if part is not None])
@@ -89,6 +89,11 @@ class Execution:
                 _compile(name, denoiser, self.compiled)
             if self.attention_backend != PLAIN:
                 _attend(name, denoiser, self.attention_backend)
+
+
+def denoiser_in(pipeline: Any) -> Any:
+    """Its transformer or U-Net; None where it has neither."""
+    return getattr(pipeline, "transformer", None) or getattr(pipeline, "unet", None)
 
 
 def chosen_execution(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ConfigError
+from lcmis.render.execution import denoiser_in
 from lcmis.render.forms.quantised import refuse_absent
 
 if TYPE_CHECKING:
@@ -60,14 +61,14 @@ def chosen_search_dtype(
 
 
 def refuse_unnarrowable(pipeline: Any, name: str, device: str) -> None:
-    """See to it that :func:`narrowed` can be called.
+    """Say why its denoiser cannot be narrowed, before any weight is.
 
     Raises:
         ConfigError: its denoiser has no layers to narrow, or the GPU does not multiply in float8.
     """
     import torch
 
-    if not _linear_in_blocks(_denoiser(pipeline)):
+    if not _linear_in_blocks(denoiser_in(pipeline)):
         raise ConfigError(
             f"{name} has no linear layers in blocks whose sides are multiples of {DIVISOR}, so "
             f"search_dtype would change nothing: leave it out"
@@ -93,7 +94,7 @@ def narrowed(pipeline: Any, name: str, device: str) -> Any:
         device: where its weights lie.
 
     Raises:
-        ConfigError: torchao does not do that on this device.
+        ConfigError: as :func:`refuse_unnarrowable`, or torchao does not do that on this device.
 
     Source: torchao's ``Float8DynamicActivationFloat8WeightConfig`` and ``Float8WeightOnlyConfig``.
     """
@@ -102,8 +103,9 @@ def narrowed(pipeline: Any, name: str, device: str) -> Any:
     from lcmis.machine.weights import silent
     from lcmis.render.replicas import with_same_weights
 
+    refuse_unnarrowable(pipeline, name, device)
     other = with_same_weights(pipeline)
-    denoiser = _denoiser(other)
+    denoiser = denoiser_in(other)
     places = _linear_in_blocks(denoiser)
     how = (
         quantization.Float8WeightOnlyConfig()
@@ -121,10 +123,6 @@ def narrowed(pipeline: Any, name: str, device: str) -> Any:
                 f"it out"
             ) from error
     return other
-
-
-def _denoiser(pipeline: Any) -> torch.nn.Module | None:
-    return getattr(pipeline, "transformer", None) or getattr(pipeline, "unet", None)
 
 
 def _linear_in_blocks(denoiser: torch.nn.Module | None) -> frozenset[str]:

@@ -173,6 +173,7 @@ class Rounds:
                 sys.executable,
                 __file__,
                 *("--child", str(place), "--ray", self.nodes.address, "--pairs", str(count)),
+                *("--workers", str(self.nodes.num_workers)),
                 *(f"--{name.replace('_', '-')}={value}" for name, value in where.items()),
             ],
             stdout=subprocess.PIPE,
@@ -230,7 +231,8 @@ def child(asked: argparse.Namespace) -> int:
     if asked.pictures:
         where["pictures"] = asked.pictures
     try:
-        audit(asked.child, WorkersSettings(4, gpus=0, ray=asked.ray), asked.pairs, 0, **where)
+        workers = WorkersSettings(2 * asked.workers, gpus=0, ray=asked.ray)
+        audit(asked.child, workers, asked.pairs, 0, **where)
     except LcmisError as error:
         print(error)
         return 2

@@ -29,6 +29,7 @@ from typing import Any
 
 from lcmis import judge
 from lcmis.audit.run import Audit
+from lcmis.cli.inversion import WRITERS as OWN_WRITERS
 from lcmis.machine.paths import shipped
 from lcmis.plugins.protocols import ImageModel
 from lcmis.plugins.settings import (
@@ -68,8 +69,8 @@ METHODS = (
     "pez-denoiser",
 )
 
-WRITERS = {"teacup-narrow": "teacup-writer", "teacup-layout": "teacup-writer-broad"}
-"""By whose text encoder they were trained; for those of other models there is none."""
+WRITERS = {**OWN_WRITERS, "teacup-layout": OWN_WRITERS["teacup-broad"]}
+"""An adapter over the denoiser alone leaves the text encoder; other models have no writer."""
 
 
 @dataclass(frozen=True, slots=True)

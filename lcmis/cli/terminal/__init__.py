@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import enum
 import functools
+import itertools
 import json
 import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -709,37 +710,27 @@ def _parts(value: Any, margin: str = "\n") -> Iterator[str]:
     """JSON with an indent of two, piece by piece; neighbours that hold nothing in one."""
     plain = _shallow(value)
     if isinstance(plain, dict):
-        brackets = "{}"
-        named: Iterable[tuple[str, Any]] = ((str(name), item) for name, item in plain.items())
+        named, brackets = [(str(name), item) for name, item in plain.items()], "{}"
     elif isinstance(plain, list | tuple):
-        brackets = "[]"
-        named = ((str(place), item) for place, item in enumerate(plain))
+        named, brackets = [("", item) for item in plain], "[]"
     else:
         yield _harmless(_encoder(",")(plain))
         return
     inner = f"{margin}  "
     between, before = f",{inner}", brackets[0] + inner
     encode, is_list = _encoder(between), brackets == "[]"
-
-    def spelled(leaves: dict[str, Any]) -> str:
-        return _harmless(encode([*leaves.values()] if is_list else leaves)[1:-1])
-
-    leaves: dict[str, Any] = {}
-    for name, item in named:
-        leaf = _leaf(item)
-        if leaf is not _BRANCH:
-            leaves[name] = leaf
-            continue
-        if leaves:
-            yield before + spelled(leaves)
-            before, leaves = between, {}
-        yield before if is_list else f"{before}{_harmless(encode(name))}: "
-        yield from _parts(item, inner)
-        before = between
-    if leaves:
-        yield before + spelled(leaves)
-        before = between
-    yield brackets if before != between else margin + brackets[1]
+    read = ((name, item, _leaf(item)) for name, item in named)
+    for holds, run in itertools.groupby(read, lambda one: one[2] is _BRANCH):
+        if holds:
+            for name, item, _ in run:
+                yield before if is_list else f"{before}{_harmless(encode(name))}: "
+                yield from _parts(item, inner)
+                before = between
+        else:
+            level = [leaf for *_, leaf in run] if is_list else {name: leaf for name, _, leaf in run}
+            yield before + _harmless(encode(level)[1:-1])
+            before = between
+    yield margin + brackets[1] if named else brackets
 
 
 @functools.cache
