@@ -21,6 +21,12 @@ endif
 TELL = ( seconds=0; while sleep 15 >/dev/null 2>&1; do seconds=$$((seconds + 15)); \
 	echo "     … $$seconds s$(1)"; done ) & told=$$!; trap 'kill $$told 2>/dev/null' EXIT
 
+# While it installs, the environment takes 9.8 GB, most of it PyTorch's CUDA libraries, as packages and unpacked.
+DISK ?= 11# GB that must be free before it does; `make DISK=0 …` tries with any
+FITS = free=$$(df -Pk . | awk 'NR == 2 { print int($$4 / 976563) }'); held=$$(du -sm .venv 2>/dev/null | cut -f1); \
+	if [ $$((free + $${held:-0} / 1000)) -lt $(DISK) ]; then \
+	echo "Installing needs $(DISK) GB of free disk, 7 of them for good, and here are $$free: free some, or try with \`make DISK=0 …\`." >&2; exit 2; fi
+
 .PHONY: help audit test check families every-family faults mutants bench bench-repair dashboard site clean
 
 help:  ## This list
@@ -65,9 +71,10 @@ bench-repair: .venv/ready-dev  ## Methods of repair at equal budgets, by the ora
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python tests/bench/bench_repair.py --store bench-repair
 
 .venv/ready: pyproject.toml constraints.txt
+	@$(call FITS)
 	@echo "1/3  creating an environment in .venv, with $(WITH)"
 	@$(VENV)
-	@echo "2/3  installing what lcmis needs, the first time only: 3 to 5 minutes, 6 GB on the disk, most of it PyTorch"
+	@echo "2/3  installing what lcmis needs, the first time only: 3 to 5 minutes, 7 GB on the disk, most of it PyTorch"
 	@$(call TELL,$(HELD)); $(INSTALL) -c constraints.txt -e .
 	@rm -rf .venv/tmp
 	@touch $@
