@@ -7,10 +7,11 @@ import random
 import sqlite3
 from contextlib import closing
 
+import pytest
 from worlds import buckets, facts
 from worlds.facts import CHECKER, answer_all, make_drawn, make_pair, make_picture, make_spec
 
-from lcmis.store import Drawn, Store, picture_hash
+from lcmis.store import Drawn, Store, moving, picture_hash, rows
 from lcmis.store.moving import copy_all
 from lcmis.store.tables import Base
 from lcmis.types import (
@@ -171,6 +172,71 @@ def test_where_two_stores_show_one_specification_differently_the_first_one_stays
         assert one.scores(spec.key) == []
         assert one.render(spec.key)[1].sha256 != render.sha256
         assert list(one.verify()) == []
+        two.add_notes([Note(About.PICTURE, spec.key, NoteKind.COMMENT, "no handle", "ben", AT)])
+        two.add_notes([Note(About.PAIR, CUP.key, NoteKind.COMMENT, "odd pair", "ben", AT)])
+        two.add_failure(Failure(spec.key, "check", "unreadable", AT))
+        copy_all(two, one)
+        assert [note.text for note in one.notes()] == ["odd pair"], "what was said of the other"
+        assert one.failures() == []
+
+
+class Stopped(BaseException):
+    """A kill, as far as a transaction can tell."""
+
+
+def test_stopped_at_any_row_and_run_again_nothing_is_lost(tmp_path, monkeypatch) -> None:
+    """Nor is half an answer ever there: its options come together, and with their boxes."""
+    with Store(tmp_path / "from", create=True) as source:
+        fill(source, seeds=range(2))
+        expected = told(source)
+        writes = []
+        real = moving.insert_new
+
+        def counted(connection, table, rows):
+            writes.append(table)
+            real(connection, table, rows)
+
+        monkeypatch.setattr(moving, "insert_new", counted)
+        monkeypatch.setattr(rows, "CHUNK", 3)  # answers go by more than one page
+        with Store(tmp_path / "whole", create=True) as target:
+            copy_all(source, target)
+        for last in range(len(writes)):
+            left = [last]
+
+            def stops(connection, table, rows, left=left):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Stopped
+                real(connection, table, rows)
+
+            with Store(tmp_path / f"to-{last}", create=True) as target:
+                monkeypatch.setattr(moving, "insert_new", stops)
+                with pytest.raises(Stopped):
+                    copy_all(source, target)
+                assert_no_half_answers(expected, told(target))
+                monkeypatch.setattr(moving, "insert_new", real)
+                copy_all(source, target)
+                assert told(target) == expected, f"stopped at {writes[last].__tablename__}"
+
+
+def assert_no_half_answers(whole, part) -> None:
+    """Each answer that is there is there with all its options and boxes."""
+    for key, said in part["scores"].items():
+        questions = {question for question, _ in said}
+        assert said == [one for one in whole["scores"][key] if one[0] in questions]
+
+
+def test_what_an_older_lcmis_left_half_moved_is_added(tmp_path) -> None:
+    with Store(tmp_path / "from", create=True) as source, Store(tmp_path / "to", create=True) as to:
+        fill(source)
+        copy_all(source, to)
+        with closing(sqlite3.connect(tmp_path / "to" / "facts.db")) as database:
+            database.execute("DELETE FROM boxes")
+            database.execute("DELETE FROM scores WHERE place > 0")
+            database.commit()
+        assert told(to) != told(source)
+        copy_all(source, to)
+        assert told(to) == told(source)
 
 
 def test_a_damaged_picture_is_named_and_harms_no_other(tmp_path, lcmis) -> None:

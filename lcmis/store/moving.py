@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ from lcmis.store.tables import (
     SpecRow,
     TrialRow,
 )
+from lcmis.types import About
 
 AT_ONCE = 64
 """Pictures whose files and rows go together."""
@@ -62,7 +63,7 @@ class Moved:
     """Pictures whose files were copied."""
     differing: int
     """Pictures of one specification that the two stores show differently: those that were there
-    stay, and what was said of the others is left behind."""
+    stay, and what was said of the others, by people too, is left behind."""
     faults: tuple[str, ...] = ()
     """A sentence for each picture whose file could not be brought; its facts are there."""
 
@@ -119,7 +120,8 @@ class _Transfer:
     """Of each table: a row's number there → its number here."""
     shared: set[int] = field(default_factory=set)
     """Numbers here of pictures that both had."""
-    differing: int = 0
+    differing: set[str] = field(default_factory=set)
+    """Keys of specifications whose picture stays behind."""
     files: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -137,11 +139,13 @@ class _Transfer:
         self._rows(TrialRow, of_pair)
         self._rows(NominationRow, of_pair)
         self._rows(LabelRow, {"render_id": RenderRow, "question_id": QuestionRow})
-        self._rows(NoteRow, {})  # about keys, which are the same everywhere
+        self._rows(NoteRow, {}, leave=self._is_left_behind)
         self._once(ExchangeRow, ("request", "model", "reason", "document"))
         self._failures()
         self._match()
-        return Moved(before, self.target.growth(), self.files, self.differing, tuple(self.faults))
+        return Moved(
+            before, self.target.growth(), self.files, len(self.differing), tuple(self.faults)
+        )
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────
 
@@ -184,14 +188,29 @@ class _Transfer:
             made[column] = number
         return made
 
-    def _rows(self, table: type[Base], columns: dict[str, type[Base]]) -> None:
+    def _rows(
+        self,
+        table: type[Base],
+        columns: dict[str, type[Base]],
+        leave: Callable[[dict[str, Any]], bool] = lambda _: False,
+    ) -> None:
         """Rows that point at others; a constraint of the table tells which are there."""
         for rows in self._pages(table):
-            made = [one for row in rows if (one := self._renumbered(row, columns)) is not None]
+            some = [self._renumbered(row, columns) for row in rows if not leave(row)]
+            made = [row for row in some if row is not None]
             with self.target._writing() as connection:
                 insert_new(connection, table, made)
 
-    def _once(self, table: Any, columns: tuple[str, ...]) -> None:
+    def _is_left_behind(self, note: dict[str, Any]) -> bool:
+        """Whether it speaks of a picture that nobody will see here."""
+        return note["about"] == About.PICTURE.value and note["subject"] in self.differing
+
+    def _once(
+        self,
+        table: Any,
+        columns: tuple[str, ...],
+        leave: Callable[[dict[str, Any]], bool] = lambda _: False,
+    ) -> None:
         """Rows without a name, each as often as the store has it that has it more often."""
         with self.target._reading() as connection:
             there = connection.execute(select(*(getattr(table, name) for name in columns)))
@@ -202,6 +221,8 @@ class _Transfer:
         for rows in self._pages(table):
             new = []
             for row in rows:
+                if leave(row):
+                    continue
                 name = tuple(row[column] for column in columns)
                 left[name] = left.get(name, 0) - 1
                 if left[name] < 0:
@@ -219,7 +240,7 @@ class _Transfer:
             same = [
                 row for row in rows if there.get(row["spec_key"], row["sha256"]) == row["sha256"]
             ]
-            self.differing += len(rows) - len(same)
+            self.differing |= {row["spec_key"] for row in rows if row not in same}
             new = [row for row in same if row["spec_key"] not in there]
             self._bring({row["sha256"] for row in same if row["sha256"]})
             documents = self._specs_of([row["id"] for row in new])
@@ -264,29 +285,43 @@ class _Transfer:
     # ── what was said ────────────────────────────────────────────────────────────────────────
 
     def _answers(self) -> None:
-        """Answers to questions that nobody here had answered: options of a choice stay together."""
+        """Answers to questions that nobody here had answered, some hundred pictures at a time.
+
+        What was said of a picture comes whole, with its boxes, or not at all. An answer that is
+        here with the same winner is the source's own: what an interrupted move left out is added.
+        """
         columns = {
             "checker_id": CheckerRow,
             "render_id": RenderRow,
             "question_id": QuestionRow,
             "option_id": OptionRow,
         }
-        with self.target._reading() as connection:
-            said = answered(connection, set(self.numbers[CheckerRow].values()), self.shared)
-        for table in (ScoreRow, BoxRow):
-            for rows in self._pages(table):
-                made = [one for row in rows if (one := self._renumbered(row, columns)) is not None]
-                new = [
-                    one
-                    for one in made
-                    if (one["checker_id"], one["render_id"], one["question_id"]) not in said
-                ]
-                with self.target._writing() as connection:
+        checkers = self.numbers[CheckerRow]
+        for some in chunks(sorted(self.numbers[RenderRow])):
+            with self.source._reading() as connection:
+                said = {
+                    table: [
+                        made
+                        for row in _said_of(connection, table, checkers, some)
+                        if (made := self._renumbered(row, columns)) is not None
+                    ]
+                    for table in (ScoreRow, BoxRow)
+                }
+            winners = {_answer(row): _said(row) for row in said[ScoreRow] if row["place"] == 0}
+            with self.target._writing() as connection:
+                here = [self.numbers[RenderRow][number] for number in some]
+                others = {
+                    _answer(row)
+                    for row in _said_of(connection, ScoreRow, checkers.values(), here, winners=True)
+                    if _said(row) != winners.get(_answer(row))
+                }
+                for table, rows in said.items():
+                    new = [row for row in rows if _answer(row) not in others]
                     insert_new(connection, table, new)
 
     def _failures(self) -> None:
         columns = ("item", "stage", "sentence", "at")
-        self._once(FailureRow, columns)
+        self._once(FailureRow, columns, leave=lambda row: row["item"] in self.differing)
         with self.source._reading() as connection:
             dismissed = connection.execute(
                 select(*(getattr(FailureRow, name) for name in columns)).join(
@@ -328,3 +363,28 @@ def _hashes(connection: Connection, spec_keys: Sequence[str]) -> dict[str, str]:
         select(RenderRow.spec_key, RenderRow.sha256).where(RenderRow.spec_key.in_(spec_keys))
     )
     return {row[0]: row[1] for row in rows}
+
+
+def _said_of(
+    connection: Connection,
+    table: Any,
+    checkers: Iterable[int],
+    renders: Sequence[int],
+    *,
+    winners: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Rows of what these checkers said of these pictures, or only the likeliest of each answer."""
+    for checker in checkers:
+        asked = select(_table(table)).where(
+            table.checker_id == checker, table.render_id.in_(renders)
+        )
+        found = connection.execute(asked.where(table.place == 0) if winners else asked)
+        yield from (dict(row) for row in found.mappings())
+
+
+def _answer(row: dict[str, Any]) -> tuple[int, int, int]:
+    return row["checker_id"], row["render_id"], row["question_id"]
+
+
+def _said(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["option_id"], row["value"], row["mass"], row["reason"]
