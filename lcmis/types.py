@@ -777,8 +777,8 @@ class Trial:
     seen: tuple[Seen, ...]
     """One a seed, in the order they were asked for."""
     cache: str = ""
-    """By which its pictures were drawn, faster and not quite as the model draws; empty where they
-    are the model's own."""
+    """By which its pictures were drawn, faster and not quite as the model draws, and what was asked
+    of them; empty where they are as the model draws them of itself."""
 
     @property
     def key(self) -> str:

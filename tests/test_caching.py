@@ -344,9 +344,11 @@ def test_trials_and_nominations_say_by_which_cache_they_came_and_are_their_own(
     config: AuditSettings,
 ) -> None:
     with Store(config.store) as store:
-        assert {trial.cache for trial in store.trials()} == {"taylor-seer:3"}
+        (model,) = config.models
+        asked = [f"{name} {said}" for name, said in model.of_the_picture().items()]
+        assert {trial.cache for trial in store.trials()} == {"; ".join(["taylor-seer:3", *asked])}
         (nomination,) = store.nominations()
-        assert nomination.given == ("lossy taylor-seer:3",)
+        assert nomination.given == ("lossy taylor-seer:3", *asked)
     assert repaired(config) == 0
     (model,) = config.models
     bare = dataclasses.replace(config, models=(dataclasses.replace(model, cache=None),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 
 import pytest
@@ -13,8 +14,10 @@ from sqlalchemy import event
 from worlds.toys import ToyModel, audited, pair, registered, repair
 
 from lcmis import judge
+from lcmis.audit.provenance import provenance
 from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError
+from lcmis.export.repaired import repaired_prompts
 from lcmis.findings import find_repairs
 from lcmis.plugins.settings import ModelSettings
 from lcmis.repair.certify import Certify, stand_together
@@ -197,6 +200,116 @@ def test_more_nominations_are_certified_by_no_more_queries(config, repaired):
     asked.clear()
     assert find_repairs(repaired, JUDGE) == before
     assert len(asked) == few
+
+
+# ── other settings ───────────────────────────────────────────────────────────────────────────────
+
+
+def hurried(config):
+    (model,) = config.models
+    return dataclasses.replace(config, models=(dataclasses.replace(model, num_inference_steps=2),))
+
+
+def test_a_search_with_other_settings_is_another_and_proved_by_pictures_drawn_so(config, repaired):
+    settings = RepairSettings("rewrite", budget=40, certificate=8)
+    before = [one.certificate for one in find_repairs(repaired, JUDGE)]
+    result = Repair(hurried(config), repaired, settings).run("with two steps")
+    assert result.drawn > 0, "what was found with one step is not taken for found with two"
+    assert [one.certificate.after.value for one in result.pairs] == [0, 0]
+    found = find_repairs(repaired, JUDGE)
+    assert [one.spec.num_inference_steps for one in found] == [1, 1, 2, 2]
+    after = [one.certificate for one in result.pairs]
+    assert [one.certificate for one in found] == before + after
+    again = Repair(hurried(config), repaired, settings).run("again")
+    assert (again.drawn, again.pairs) == (0, result.pairs)
+
+
+def test_a_search_learns_nothing_from_trials_that_were_drawn_otherwise(config, repaired):
+    few = Repair(hurried(config), repaired, RepairSettings("rewrite", budget=40, certificate=8))
+    place = (PAIRS[0].key, few.models[0].model_id)
+    assert few.store.trials(*place)
+    assert few._trials(place) == []
+    few.run("with two steps")
+    assert {one.cache for one in few._trials(place)} == {"num_inference_steps 2; scheduler deaf"}
+
+
+def test_a_repair_proved_with_other_settings_keeps_its_own_certificate(config, repaired):
+    before = find_repairs(repaired, JUDGE)
+    proofs = Certify(hurried(config), repaired, pictures=8).run("with two steps").proofs
+    assert [one.certificate.after.value for one in proofs] == [0, 0]
+    assert find_repairs(repaired, JUDGE) == before, "eight seeds each: those drawn first count"
+    as_found = Certify(hurried(config), repaired, pictures=8, named=False)
+    assert as_found.run("as they were found").drawn == 0
+
+
+def test_a_threshold_of_its_own_names_another_search(config, repaired):
+    stricter = dataclasses.replace(config, threshold=0.8)
+    Repair(stricter, repaired, RepairSettings("rewrite", budget=40, certificate=8)).run(
+        "lcmis repair"
+    )
+    given = {one.given for one in repaired.nominations()}
+    assert given == {("scheduler deaf",), ("threshold 0.8", "scheduler deaf")}
+
+
+# ── the best of several ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_later_search_that_proves_nothing_takes_no_proved_repair_away(config, repaired):
+    proved = repaired_prompts(repaired, JUDGE)
+    assert len(proved) == len(PAIRS)
+    Repair(config, repaired, RepairSettings("best-of-n", budget=2, certificate=4)).run("a baseline")
+    assert [one.certificate for one in repaired_prompts(repaired, JUDGE)] == [
+        one.certificate for one in proved
+    ]
+    assert len(repaired_prompts(repaired, JUDGE, every=True)) == len(PAIRS), "no plain prompt"
+    chosen = {nomination for nomination, _ in Certify(config, repaired, pictures=8).plan}
+    assert chosen == {one.certificate.nomination for one in proved}
+
+
+def test_where_none_stands_the_sentence_says_so_and_every_exports_them(config, repaired):
+    with pytest.raises(ConfigError, match="2 repairs in this store, and none stands as proved"):
+        repaired_prompts(repaired, JUDGE, threshold=0.95)
+    assert len(repaired_prompts(repaired, JUDGE, threshold=0.95, every=True)) == len(PAIRS)
+
+
+def test_an_export_judges_by_the_threshold_of_the_last_repair_and_says_so(config, lcmis, tmp_path):
+    strict = dataclasses.replace(config, threshold=0.95)
+    with Store(config.store) as store:
+        Repair(strict, store, RepairSettings("rewrite", budget=40, certificate=8)).run(
+            "lcmis repair"
+        )
+    path = tmp_path / "repaired.jsonl"
+    code, _, err = lcmis("export", "jsonl", path, "--store", config.store)
+    assert (code, "threshold of 0.95" in err) == (2, True)
+    for flags, threshold in ((["--threshold", "0.5"], 0.5), (["--every"], 0.95)):
+        assert lcmis("export", "jsonl", path, "--store", config.store, *flags)[0] == 0
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        assert {one["threshold"] for one in records} == {threshold}
+        assert {one["after_right"] for one in records} == {float(threshold == 0.5)}
+    assert lcmis("export", "jsonl", path, "--store", config.store, "--threshold", "nan")[0] == 2
+
+
+def test_a_model_that_cannot_be_opened_here_any_more_harms_no_other(config, repaired, tmp_path):
+    with Store(tmp_path / "other", create=True):
+        pass
+    gone = dataclasses.replace(config, models=(ModelSettings(str(tmp_path / "moved-away")),))
+    repaired.add_run(provenance(gone, "lcmis audit", ["moved-away@1"], []))
+    assert len(repaired_prompts(repaired, JUDGE)) == len(PAIRS)
+    assert Certify(config, repaired, pictures=8, named=False).run("a proof").num_proved == 2
+
+
+def test_without_a_model_named_each_repair_is_proved_on_its_own(config, lcmis, tmp_path):
+    file = tmp_path / "two.toml"
+    file.write_text(
+        f'store = "{config.store}"\npairs = ["{config.pairs[0]}"]\n'
+        + "".join(f'[[models]]\nname = "toy"\nscheduler = "{one}"\n' for one in ("deaf", "no b"))
+        + "".join(f'[[checkers]]\nkind = "toy"\nname = "{one}"\n' for one in ("reader", "guide"))
+    )
+    ToyModel.drawn.clear()
+    code, out, err = lcmis("certify", file, "--yes", "--json", "--certificate", "8")
+    assert (code, err) == (0, "")
+    assert {one["model"] for one in json.loads(out)["proofs"]} == {"toy@deaf"}
+    assert ToyModel.drawn == []
 
 
 # ── collateral ───────────────────────────────────────────────────────────────────────────────────

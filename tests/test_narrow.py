@@ -239,9 +239,10 @@ def test_a_repair_searches_in_float8_and_proves_by_the_model_itself(
             (True, "cpu-float32-b2-lossy_float8"),
             (False, "cpu-float32-b2"),
         }
-        assert {trial.cache for trial in store.trials()} == {"float8"}
+        asked = ("num_inference_steps 4", "height 32", "width 32")
+        assert {trial.cache for trial in store.trials()} == {"; ".join(["float8", *asked])}
         (nomination,) = store.nominations()
-        assert nomination.given == ("lossy float8",)
+        assert nomination.given == ("lossy float8", *asked)
         fresh = [one for one in drawn if one.seed >= FIRST_CERTIFICATE_SEED]
         assert len(fresh) == 8
         usual = open_model("sd3", batch_size=2)

@@ -138,7 +138,7 @@ def test_the_users_own_picture_goes_before_all_others(audited, tmp_path):
     for item in result.pairs:
         chosen = item.certificate.nomination
         assert chosen.reference.startswith("mine.png sha256:")
-        assert chosen.given == (f"reference {chosen.reference}",)
+        assert chosen.given == (f"reference {chosen.reference}", "scheduler deaf")
         assert item.certificate.passed == (item.finding.pair == PAIRS[0])
 
 
@@ -364,4 +364,4 @@ def test_another_text_model_is_another_search(audited):
     repair(config, method="rewrite", budget=20, text_model=TextModelSettings("toy"))
     with Store(config.store, read_only=True) as store:
         given = [one.given for one in store.nominations(PAIRS[0].key)]
-    assert given == [(), ("text model toy:writer@1",)]
+    assert given == [("scheduler no a",), ("text model toy:writer@1", "scheduler no a")]

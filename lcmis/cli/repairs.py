@@ -23,6 +23,7 @@ from lcmis.cli.shared import (
     with_settings,
     with_text_model,
 )
+from lcmis.errors import ConfigError
 from lcmis.plugins.settings import AuditSettings
 
 
@@ -135,6 +136,7 @@ def repair(
 def certify(
     config: AuditSettings,
     *,
+    context: typer.Context,
     certificate: Annotated[int, typer.Option(help="Fresh seeds of each repair.")] = 20,
     yes: YesOption = False,
     json: JsonOption = False,
@@ -142,8 +144,8 @@ def certify(
     """Prove stored repairs again, or with --model on another model: does the prompt hold there?
 
     Each repair has fresh seeds of its own, the same before and after, and the same on every model.
-    Without --model each is proved on the model it was found for. The first checker judges, and
-    never what it guided.
+    Without --model each is proved on the model it was found for, as a file names it or else as it
+    was drawn then. The first checker judges, and never what it guided.
     """
     from lcmis.cli import terminal
     from lcmis.cli.terminal.costs import at_most, tell_cost
@@ -151,9 +153,15 @@ def certify(
     from lcmis.findings.words import several
     from lcmis.repair.certify import Certify
 
-    elsewhere = config.models != load_config().models
+    given = context.get_parameter_source("model")
     with open_store(config.store, config.pictures) as facts:
-        started = Certify(config, facts, pictures=certificate, elsewhere=elsewhere)
+        started = Certify(
+            config,
+            facts,
+            pictures=certificate,
+            elsewhere=given is not None and given.name == "COMMANDLINE",
+            named=config.models != load_config().models,
+        )
         what = f"{several(started.num_proofs, 'proof')}, each on {certificate} fresh seeds before "
         what += "and after"
         tell_cost(at_most(2 * certificate * started.num_proofs, what), yes=yes, quiet=json)
@@ -176,15 +184,35 @@ def export(
         bool, typer.Option("--every", help="Also prompts whose certificate does not stand.")
     ] = False,
     checker: CheckerOption = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Score from which a concept counts as present; that of the last repair if it is "
+            "not given.",
+            show_default=False,
+        ),
+    ] = None,
     store: StoreOption = None,
     pictures: PicturesOption = None,
 ) -> None:
-    """Take repaired prompts to your own tool, with their seeds, scores and certificates."""
+    """Take repaired prompts to your own tool, with their seeds, scores and certificates.
+
+    Of each pair and model the best that is proved.
+    """
     from lcmis.cli.terminal.repairs import print_exported
     from lcmis.export.formats import export as write
     from lcmis.export.repaired import repaired_prompts
-    from lcmis.findings import deciding_checker
+    from lcmis.findings import deciding_checker, last_proof, settings_of
 
+    if threshold is not None and not 0 < threshold < 1:
+        raise ConfigError(f"--threshold is {threshold}, but it lies between 0 and 1")
     with open_store(store, pictures, read_only=True) as facts:
-        found = repaired_prompts(facts, deciding_checker(facts, checker), every=every)
+        proof = last_proof(facts.runs())
+        usual = settings_of(proof).threshold if proof else 0.5
+        found = repaired_prompts(
+            facts,
+            deciding_checker(facts, checker),
+            threshold=usual if threshold is None else threshold,
+            every=every,
+        )
     print_exported(write(found, form, path), path)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lcmis import findings
+from lcmis.errors import ConfigError
 from lcmis.findings.notes import NOTHING, Noted
-from lcmis.findings.words import percent
-from lcmis.plugins.opening import open_model
+from lcmis.findings.words import percent, several
+from lcmis.plugins.opening import Openable
 from lcmis.store import Store
 from lcmis.types import (
     Adapter,
@@ -48,6 +49,8 @@ class RepairedPrompt:
     """All that the pictures were kept away from: the model's own and the candidate's."""
     seen: tuple[Seen, ...] = ()
     """What the judge saw in the repaired pictures, one a seed of the certificate."""
+    threshold: float = 0.5
+    """Score from which a concept counted as present."""
     source: str = ""
     """Hub name or folder from which diffusers loads the model; by default its id, less the
     revision."""
@@ -108,6 +111,7 @@ class RepairedPrompt:
         """The certificate in one line, what the repair costs included."""
         one = self.certificate
         costs = f", but {'; '.join(one.collateral)}" if one.collateral else ""
+        judged = one.judge if self.threshold == 0.5 else f"{one.judge} at {self.threshold:g}"
         told = "repaired" if self.standing.proved else "NOT repaired"
         if one.passed and not self.standing.proved:
             told += f" among {self.standing.among} certificates, though it passes alone"
@@ -117,7 +121,7 @@ class RepairedPrompt:
             f"{one.wins} wins, {one.losses} losses, "
             f"p = {one.anytime_p:.2g} at any number of looks, "
             f"McNemar's for one look {one.p:.2g}, "
-            f"on {len(one.seeds)} fresh seeds, judged by {one.judge}{costs}"
+            f"on {len(one.seeds)} fresh seeds, judged by {judged}{costs}"
         )
 
 
@@ -129,12 +133,15 @@ def told_only(one: RepairedPrompt, tool: str) -> str:
     return f"{one.pair.prompt!r} for {one.model}: {said!r} is more than {tool} can be told"
 
 
-def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:
+def repaired_prompt(
+    found: RepairFinding, source: str = "", threshold: float = 0.5
+) -> RepairedPrompt:
     """A certified repair, ready for other tools.
 
     Args:
         found: On the model it was found for, and on others.
         source: Whence diffusers loads that model.
+        threshold: Score from which a concept counted as present.
     """
     spec = found.spec
     return RepairedPrompt(
@@ -148,6 +155,7 @@ def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:
         width=spec.width,
         negative_prompt=spec.negative_prompt,
         seen=found.seen,
+        threshold=threshold,
         source=source,
         noted=found.noted,
         adapters=spec.adapters,
@@ -164,22 +172,31 @@ def repaired_prompt(found: RepairFinding, source: str = "") -> RepairedPrompt:
 def repaired_prompts(
     store: Store, checker_id: str, *, threshold: float = 0.5, every: bool = False
 ) -> list[RepairedPrompt]:
-    """The latest certified prompt of each pair and model, ready to be exported.
+    """The best certified prompt of each pair and model, ready to be exported.
 
     Args:
         store: The facts.
         checker_id: Whose scores certify.
         threshold: Score from which a concept counts as present.
         every: Also prompts whose certificate does not stand among all of the store.
+
+    Raises:
+        ConfigError: there is none; the sentence says whether there is one that does not stand.
     """
-    sources = {}
-    for settings in findings.past_models(store):
-        model = open_model(settings)
-        sources[model.model_id] = getattr(model, "source", "")
     found = findings.find_repairs(store, checker_id, threshold=threshold)
-    latest = {(item.pair.key, item.certificate.nomination.model): item for item in found}
-    return [
-        repaired_prompt(item, sources.get(item.model, ""))
-        for item in latest.values()
-        if every or item.standing.proved
-    ]
+    chosen = findings.best_repairs(found, every=every)
+    if not chosen and (others := findings.best_repairs(found, every=True)):
+        raise ConfigError(
+            f"{several(len(others), 'repair')} in this store, and none stands as proved at a "
+            f"threshold of {threshold:g}: export them all the same with --every, or search "
+            f"on with `lcmis repair`"
+        )
+    known = Openable(findings.past_models(store))
+    return [repaired_prompt(item, _source(known, item), threshold) for item in chosen]
+
+
+def _source(known: Openable, found: RepairFinding) -> str:
+    """Whence diffusers loads who drew it; empty where that cannot be opened here."""
+    for model, _ in known.named(found.model):
+        return str(getattr(model, "source", ""))
+    return ""

@@ -17,6 +17,7 @@ from lcmis.findings.pairs import (
 from lcmis.findings.repairs import (
     BeforeAfter,
     RepairFinding,
+    best_repairs,
     find_certificate,
     find_repairs,
     usefulness,
@@ -24,6 +25,7 @@ from lcmis.findings.repairs import (
 from lcmis.findings.runs import (
     deciding_checker,
     last_audit,
+    last_proof,
     past_models,
     rule_of,
     settings_of,
@@ -46,6 +48,7 @@ __all__ = [
     "SaidReply",
     "SecondOpinion",
     "Told",
+    "best_repairs",
     "counts_for_pair",
     "deciding_checker",
     "dissents",
@@ -55,6 +58,7 @@ __all__ = [
     "find_repairs",
     "is_control",
     "last_audit",
+    "last_proof",
     "look_up",
     "past_models",
     "rule_of",

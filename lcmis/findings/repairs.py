@@ -15,6 +15,7 @@ from lcmis.types import (
     CERTIFICATE_BLOCK,
     FIRST_CERTIFICATE_SEED,
     About,
+    Candidate,
     Certificate,
     ConceptPair,
     Nomination,
@@ -103,6 +104,30 @@ def find_repairs(
     return _certified(store, checker_id, store.nominations(pair, model), threshold)
 
 
+def best_repairs(found: Sequence[RepairFinding], *, every: bool = False) -> list[RepairFinding]:
+    """Of each pair and model the most useful repair that stands, in the order in which they came.
+
+    Whatever a later search proposed that proves nothing takes none away. Left out is the plain
+    prompt, which searches for a baseline propose.
+
+    Args:
+        found: What :func:`find_repairs` returned.
+        every: Also, where none stands, the latest that does not.
+    """
+    best: dict[tuple[str, str], RepairFinding] = {}
+    for item in found:
+        if item.certificate.nomination.candidate == Candidate((Stage(item.pair.prompt),)):
+            continue
+        place = (item.pair.key, item.certificate.nomination.model)
+        other = best.get(place)
+        if item.standing.proved:
+            if other is None or not other.standing.proved or usefulness(item) < usefulness(other):
+                best[place] = item
+        elif every and not (other and other.standing.proved):
+            best[place] = item
+    return list(best.values())
+
+
 def usefulness(found: RepairFinding) -> tuple[bool, bool, float, str, str]:
     """Sorts first what stands among all, then what passes alone, then by the gain to be expected:
     by the gain that was seen, the luckiest would come first.
@@ -124,6 +149,7 @@ def find_certificate(
     *,
     threshold: float = 0.5,
     model: str | None = None,
+    drawn: RenderSpec | None = None,
 ) -> Certificate | None:
     """A nomination's certificate, from the facts; None where there are none.
 
@@ -133,11 +159,13 @@ def find_certificate(
         nomination: What was chosen.
         threshold: Score from which a concept counts as present.
         model: Who drew; the nomination's own model by default.
+        drawn: One of the repaired pictures: those count that were drawn as it was. Without it, as
+            in :func:`find_repairs`.
     """
     if share_a_member(nomination.guide, checker_id):
         return None
     facts = _Fresh(store, checker_id, [nomination])
-    compared = facts.compared(nomination, model or nomination.model)
+    compared = facts.compared(nomination, model or nomination.model, drawn)
     if not compared:
         return None
     return _proof(facts, checker_id, nomination, compared, threshold)
@@ -192,8 +220,9 @@ class _Fresh:
         self.pairs = {one.key: one for one in pairs}
         judged = [item for item in self._said(checker_id) if item.scored or item.refused]
         specs = store.renders_of(item.spec_key for item in judged if item.pair_key in asked)
+        arrival = {key: place for place, key in enumerate(specs)}
         self._drawn: dict[str, dict[str, dict[str, tuple[RenderSpec, Evidence]]]] = {}
-        for item in judged:
+        for item in sorted(judged, key=lambda one: arrival.get(one.spec_key, -1)):
             if item.spec_key in specs:
                 of_pair = self._drawn.setdefault(item.pair_key, {})
                 of_model = of_pair.setdefault(item.model, {})
@@ -214,27 +243,33 @@ class _Fresh:
         """How well a guide finds that a picture fits the plain prompt, in [0, 1]."""
         return self._fits[guide].get((item.pair_key, item.spec_key))
 
-    def compared(self, nomination: Nomination, model: str) -> Compared:
+    def compared(
+        self, nomination: Nomination, model: str, drawn: RenderSpec | None = None
+    ) -> Compared:
         """What proves a nomination on a model; empty where nothing does.
 
         Its own seeds count. Where it has no picture on them, those count that certificates shared
         before each nomination had its own.
         """
         shared = range(FIRST_CERTIFICATE_SEED, FIRST_CERTIFICATE_SEED + CERTIFICATE_BLOCK)
-        drawn = self._drawn.get(nomination.pair, {}).get(model, {})
+        there = self._drawn.get(nomination.pair, {}).get(model, {})
         for seeds in (nomination.fresh_seeds, shared):
-            fresh = {key: one for key, one in drawn.items() if one[1].seed in seeds}
-            if compared := _compared(nomination, self.pairs[nomination.pair], fresh):
+            fresh = {key: one for key, one in there.items() if one[1].seed in seeds}
+            if compared := _compared(nomination, self.pairs[nomination.pair], fresh, drawn):
                 return compared
         return []
 
 
 def _compared(
-    nomination: Nomination, asked: ConceptPair, fresh: Mapping[str, tuple[RenderSpec, Evidence]]
+    nomination: Nomination,
+    asked: ConceptPair,
+    fresh: Mapping[str, tuple[RenderSpec, Evidence]],
+    drawn: RenderSpec | None,
 ) -> Compared:
     """Repaired pictures with the plain one of the same seed and settings.
 
-    Where the store holds several settings, the one with the most seeds counts.
+    Where the store holds several settings and none is asked for, the one with the most seeds
+    counts, and of those that have as many the one that was drawn first: by which it was found.
     """
     candidate = nomination.candidate
     by_settings: dict[RenderSpec, list[tuple[RenderSpec, Evidence, Evidence]]] = defaultdict(list)
@@ -247,6 +282,8 @@ def _compared(
         if plain.key in fresh:
             settings = dataclasses.replace(spec, seed=0)
             by_settings[settings].append((spec, fresh[plain.key][1], after))
+    if drawn is not None:
+        return by_settings.get(dataclasses.replace(drawn, seed=0), [])
     return max(by_settings.values(), key=len, default=[])
 
 

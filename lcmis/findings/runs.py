@@ -63,6 +63,14 @@ def last_audit(runs: Sequence[Run]) -> Run | None:
     return next(reversed(audits or runs), None)
 
 
+def last_proof(runs: Sequence[Run]) -> Run | None:
+    """The run whose threshold proved repairs: the latest of `lcmis repair` and `lcmis certify`, or
+    else what :func:`last_audit` says.
+    """
+    proofs = [run for run in runs if {"repair", "certify"} & set(run.command.split()[:2])]
+    return next(reversed(proofs), None) or last_audit(runs)
+
+
 def rule_of(run: Run) -> judge.StoppingRule:
     """The stopping rule under which a run drew its pictures."""
     return stopping_rule(settings_of(run).stopping)

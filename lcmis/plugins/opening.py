@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 
-from lcmis.errors import ConfigError
+from lcmis.errors import ConfigError, UserError
 from lcmis.machine.device import choose_device
 from lcmis.plugins import registry
 from lcmis.plugins.optional import encoder_of, may_be_spread, takes_none_below
@@ -38,6 +39,38 @@ def open_model(settings: ModelSettings) -> ImageModel:
         plug = registry.load("models", "diffusers")
     model: ImageModel = plug(settings)
     return model
+
+
+class Openable:
+    """Models that were named once, each opened when somebody looks for one.
+
+    Args:
+        entries: likeliest first.
+    """
+
+    def __init__(self, entries: Iterable[ModelSettings]) -> None:
+        self._left = iter(dict.fromkeys(entries))
+        self._opened: list[tuple[ImageModel, ModelSettings]] = []
+        self.reasons: list[str] = []
+        """Why some cannot be opened here; they may be none of those that are looked for."""
+
+    def named(self, model_id: str) -> Iterator[tuple[ImageModel, ModelSettings]]:
+        """Those of this id, in order."""
+        place = 0
+        while place < len(self._opened) or self._opens_another():
+            if self._opened[place][0].model_id == model_id:
+                yield self._opened[place]
+            place += 1
+
+    def _opens_another(self) -> bool:
+        for entry in self._left:
+            try:
+                self._opened.append((open_model(entry), entry))
+            except UserError as error:
+                self.reasons.append(str(error))
+            else:
+                return True
+        return False
 
 
 def open_checker(settings: CheckerSettings) -> Checker:

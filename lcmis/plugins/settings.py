@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from lcmis.types import Adapter, Embedding
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Iterable
 
 
 USUAL_STORE = "audit"
@@ -118,6 +118,41 @@ class ModelSettings:
     folder. It draws nothing else."""
     hosted: HostedSettings | None = None
     """Only for models behind an API."""
+
+    def of_the_picture(self) -> dict[str, str]:
+        """What is asked of the pictures themselves, by name, where the model is not left to choose;
+        how they are computed is none of it.
+        """
+        asked = {name: getattr(self, name) for name in _OF_THE_PICTURE}
+        if self.hosted is not None:
+            asked["quality"] = self.hosted.quality
+        return {
+            name: ", ".join(map(str, said)) if isinstance(said, tuple) else str(said)
+            for name, said in asked.items()
+            if said not in (None, ())
+        }
+
+    def is_given(self, given: Iterable[str]) -> bool:
+        """Whether what a search was given, ``"name value"`` each, names of what is asked of the
+        pictures just what is asked here.
+        """
+        asked = {one for one in given if one.partition(" ")[0] in (*_OF_THE_PICTURE, "quality")}
+        return asked == {f"{name} {said}" for name, said in self.of_the_picture().items()}
+
+
+_OF_THE_PICTURE = (
+    "num_inference_steps",
+    "guidance_scale",
+    "scheduler",
+    "height",
+    "width",
+    "negative_prompt",
+    "adapters",
+    "embeddings",
+    "base",
+    "vae",
+    "variant",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from lcmis import findings, judge
 from lcmis.audit.provenance import provenance
 from lcmis.errors import ConfigError, RenderError
-from lcmis.plugins.opening import open_checker, open_model
+from lcmis.plugins.opening import Openable, open_checker, open_model
 from lcmis.plugins.protocols import Checker, ImageModel
-from lcmis.plugins.settings import AuditSettings
+from lcmis.plugins.settings import AuditSettings, ModelSettings
 from lcmis.repair.evaluate import look, spec_of
 from lcmis.repair.progress import Headway, RepairProgress
 from lcmis.store import Store
@@ -45,8 +45,8 @@ def prove(
 ) -> Certificate | None:
     """Draw the plain prompt and the nominated candidate on the same fresh seeds and compare them.
 
-    What counts is all that the store then holds of the nomination's own seeds; None where not one
-    of them could be judged.
+    What counts is all that the store then holds of the nomination's own seeds, drawn as this model
+    draws now; None where not one of them could be judged.
 
     Args:
         studio: draws and keeps.
@@ -76,6 +76,7 @@ def prove(
         nomination,
         threshold=threshold,
         model=model.model_id,
+        drawn=specs[-1],
     )
 
 
@@ -125,13 +126,16 @@ SIDE_BY_SIDE = 32
 class Certify:
     """Stored nominations with their models resolved, and none of them loaded.
 
-    Of each pair and model the latest nomination counts that the judge did not guide.
+    Of each pair and model the latest nomination counts that this judge has not looked at yet, or
+    else the best that stands, or the latest; none that the judge guided.
 
     Args:
         config: its first checker judges.
         store: the facts.
         pictures: of each prompt.
         elsewhere: prove on the configuration's models; otherwise on each nomination's own.
+        named: the configuration says how models are opened; otherwise, and where it does not, each
+            is opened as it was when the nomination was found.
         watch: told how far it is.
 
     Raises:
@@ -145,6 +149,7 @@ class Certify:
         *,
         pictures: int = 20,
         elsewhere: bool = False,
+        named: bool = True,
         watch: Callable[[RepairProgress], None] | None = None,
     ) -> None:
         refuse_too_few(pictures)
@@ -155,18 +160,16 @@ class Certify:
         self.judge, *self.guides = [open_checker(entry) for entry in config.checkers]
         self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         chosen = self._chosen()
-        settings = config.models if elsewhere else findings.past_models(store)
-        self._opened = [(open_model(entry), entry) for entry in settings]
-        models = {model.model_id: model for model, _ in reversed(self._opened)}
+        self._named = config.models if named else ()
+        self._own = Openable([*self._named, *findings.past_models(store)])
+        others = [(open_model(entry), entry) for entry in config.models] if elsewhere else []
+        self._opened: list[tuple[ImageModel, ModelSettings]] = []
         self.plan: list[tuple[Nomination, ImageModel]] = []
         for nomination in chosen:
-            names = list(models) if elsewhere else [nomination.model]
-            if not set(names) <= set(models):
-                raise ConfigError(
-                    f"{nomination.model} found a repair, and no run of this store says how to open "
-                    f"it: name it with --model"
-                )
-            self.plan += [(nomination, models[name]) for name in names]
+            for model, entry in others or [self._own_model(nomination)]:
+                if (model, entry) not in self._opened:
+                    self._opened.append((model, entry))
+                self.plan.append((nomination, model))
         self.plan.sort(key=lambda one: one[1].model_id)  # each model is loaded once
         self.studio.together += [self.judge, *dict.fromkeys(model for _, model in self.plan)]
 
@@ -174,6 +177,23 @@ class Certify:
     def num_proofs(self) -> int:
         """Repairs on models that are to be proved."""
         return len(self.plan)
+
+    def _own_model(self, nomination: Nomination) -> tuple[ImageModel, ModelSettings]:
+        """Who found it, named as it was then if anybody still says so.
+
+        Raises:
+            ConfigError: nobody says how it is opened.
+        """
+        known = list(self._own.named(nomination.model))
+        asked = [one for one in known if one[1] in self._named]
+        as_then = [one for one in known if one[1].is_given(nomination.given)]
+        for found in (*asked, *as_then, *known):
+            return found
+        reasons = f" ({self._own.reasons[0]})" if self._own.reasons else ""
+        raise ConfigError(
+            f"{nomination.model} found a repair, and no run of this store says how to open "
+            f"it{reasons}: name it with --model"
+        )
 
     def _chosen(self) -> list[Nomination]:
         known = self.store.nominations()
@@ -185,7 +205,17 @@ class Certify:
                 f"{self.judge.checker_id} guided every repair in this store, so it cannot certify "
                 f"any: name another judge with --checker"
             )
-        return list({(one.pair, one.model): one for one in fair}.values())
+        chosen = {(one.pair, one.model): one for one in fair}
+        found = findings.find_repairs(
+            self.store, self.judge.checker_id, threshold=self.config.threshold
+        )
+        seen = {one.certificate.nomination for one in found}
+        for best in findings.best_repairs(found):
+            nomination = best.certificate.nomination
+            place = (nomination.pair, nomination.model)
+            if chosen[place] in seen:
+                chosen[place] = nomination
+        return list(chosen.values())
 
     def run(self, command: str = "") -> CertifyResult:
         """Draw and judge what is missing; what lies in the store is not done again.

@@ -12,7 +12,6 @@ from lcmis.check import questions_for
 from lcmis.errors import InversionError, RenderError
 from lcmis.machine.budget import Budget
 from lcmis.plugins.optional import (
-    cache_of,
     denoiser_of,
     encoder_of,
     likeness_weight_of,
@@ -81,6 +80,8 @@ class Bench:
     reference: Reference | str = ""
     """A picture, one of :data:`lcmis.repair.references.KINDS`, or empty for the first that can be
     had."""
+    drawn: str = ""
+    """How its pictures are drawn, where not as the model does of itself."""
 
 
 class Evaluation:
@@ -185,7 +186,7 @@ class Evaluation:
             guide=self._bench.guide.checker_id,
             candidate=candidate,
             seen=tuple(self._seen_of(spec, found.get(spec.key)) for spec in specs),
-            cache=cache_of(self._bench.model),
+            cache=self._bench.drawn,
         )
 
     def _seen_of(self, spec: RenderSpec, item: Evidence | None) -> Seen:

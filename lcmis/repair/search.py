@@ -329,11 +329,11 @@ class Repair:
         return [done[finding.pair.key] for _, finding in some]
 
     def _trials(self, place: tuple[str, str]) -> list[Trial]:
-        cache = self._cache(place[1])
+        drawn = self._drawn(place[1])
         return [
             item
             for item in self.store.trials(*place)
-            if self._is_ours(item) and item.cache == cache
+            if self._is_ours(item) and item.cache == drawn
         ]
 
     def _repair(self, model: ImageModel, finding: PairFinding, headway: Headway) -> Repaired:
@@ -399,6 +399,16 @@ class Repair:
         """By which a model's pictures are drawn while it is searched."""
         return next((cache_of(one) for one in self.models if one.model_id == model), "")
 
+    def _of_the_picture(self, model: str) -> dict[str, str]:
+        """What is asked of a model's pictures."""
+        asked = zip(self.models, self.config.models, strict=True)
+        return next((entry.of_the_picture() for one, entry in asked if one.model_id == model), {})
+
+    def _drawn(self, model: str) -> str:
+        """How a model's pictures are drawn while it is searched, where not as it does of itself."""
+        asked = [f"{name} {said}" for name, said in self._of_the_picture(model).items()]
+        return "; ".join(filter(None, [self._cache(model), *asked]))
+
     def _given(self, model: str) -> tuple[str, ...]:
         """What else decides the way of a search."""
         forced = self.reference
@@ -410,6 +420,8 @@ class Repair:
             "table": content_key(self.phrases) if self.phrases else "",
             "reference": forced.origin if isinstance(forced, Reference) else forced,
             "lossy": self._cache(model),
+            "threshold": "" if self.config.threshold == 0.5 else f"{self.config.threshold:g}",
+            **self._of_the_picture(model),
             **_replies_otherwise(self.settings.text_model),
         }
         return tuple(f"{what} {name}" for what, name in named.items() if name)
@@ -431,6 +443,7 @@ class Repair:
             self.writer,
             self.phrases,
             self.reference,
+            self._drawn(model.model_id),
         )
         evaluation = Evaluation(bench, finding.pair, tell)
         ended = "found"

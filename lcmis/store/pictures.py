@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,15 +144,15 @@ class PictureDoor(Door):
             return documents.spec(row.document), _render(row)
 
     def renders_of(self, spec_keys: Iterable[str]) -> dict[str, tuple[RenderSpec, Render]]:
-        """The pictures of these spec keys, those that are there, in a query for many."""
-        found: dict[str, tuple[RenderSpec, Render]] = {}
+        """The pictures of these spec keys, those that are there, in a query for many; in the order
+        of arrival.
+        """
+        rows: list[Any] = []
         with self._reading() as connection:
             for some in chunks(list(dict.fromkeys(spec_keys))):
-                rows = connection.execute(_RENDERS.where(RenderRow.spec_key.in_(some)))
-                found.update(
-                    (row.spec_key, (documents.spec(row.document), _render(row))) for row in rows
-                )
-        return found
+                rows += connection.execute(_RENDERS.where(RenderRow.spec_key.in_(some)))
+        rows.sort(key=attrgetter("id"))
+        return {row.spec_key: (documents.spec(row.document), _render(row)) for row in rows}
 
     def files_of(self, spec_keys: Iterable[str]) -> dict[str, tuple[str, int]]:
         """Hash and size in bytes of the picture files of these spec keys; a picture that is not

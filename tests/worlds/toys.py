@@ -71,7 +71,7 @@ class ToyModel:
     ``right`` never errs, ``no a`` and ``no b`` and ``neither`` paint void instead, ``coin`` is
     wrong for half of the seeds, ``refuses``, ``fails`` and ``fails once`` give no picture. ``shy``
     paints A only where A comes first alone, and loses B where it is alone for too long; ``deaf``
-    knows A by its looks and not by its name.
+    knows A by its looks and not by its name. Two steps are too few for B.
     """
 
     supports_seeds = True
@@ -91,7 +91,7 @@ class ToyModel:
             raise RenderError(f"{stages[0].prompt[:20]!r}… has {len(stages[0].prompt)} letters")
         if len(stages) > 1 and not self.supports_stages:
             raise RenderError(f"{self.model_id} cannot switch prompts")
-        steps = 12 if self.supports_stages else 1
+        steps = self.settings.num_inference_steps or (12 if self.supports_stages else 1)
         return RenderSpec(
             self.model_id, stages, seed, steps, 1.0, "toy", 8, 16, f"cpu-toy-b{self.batch_size}"
         )
@@ -128,6 +128,8 @@ class ToyModel:
                 return Refusal("withheld by its safety filter")
             case "fails":
                 return RenderError("not finite")
+        if spec.num_inference_steps == 2:
+            b = "void"
         picture = Image.new("RGB", (16, 8), COLOURS[a])
         picture.paste(COLOURS[b], (8, 0, 16, 8))
         picture.putpixel((0, 0), (spec.seed % 256, 0, 0))
