@@ -156,6 +156,7 @@ def test_on_a_phone_the_picture_comes_first_and_nothing_is_wider_than_the_screen
         visitor.goto(f"/pair?pair={quote(COKE.key)}")
         pages.settled(visitor, COKE.prompt)
         opened(visitor, 1)
+        visitor.locator(".lcmis-frame").wait_for()  # laid out: until then it has no size
         frame = visitor.locator(".lcmis-frame").bounding_box()
         assert frame is not None
         assert frame["width"] == pytest.approx(390, abs=2)
