@@ -305,6 +305,16 @@ def _failures(opened: Opened, growth: Growth) -> list[Failure]:
     return list(reversed(opened.store.failures()))
 
 
+def mixed_ways() -> tuple[str, ...]:
+    """Which models were drawn in several ways that are counted together, a sentence each."""
+    return _mixed_ways(_here(), growth().renders)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=BY_NAME)
+def _mixed_ways(opened: Opened, count: int) -> tuple[str, ...]:
+    return tuple(findings.mixed_ways(opened.store).values())
+
+
 def models() -> list[str]:
     """Ids of the models that painted something."""
     return [model for model in _names(_here(), growth())[0] if opinions.is_audited(model)]

@@ -9,6 +9,7 @@ from lcmis.audit.pairs import chosen_pairs
 from lcmis.audit.replay import replay
 from lcmis.audit.run import Audit
 from lcmis.errors import ConfigError, TooManyFailures, UnknownNameError, UserError
+from lcmis.export import report
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings, StoppingSettings
 from lcmis.propose.catalogue import to_toml
 from lcmis.store import Store
@@ -290,3 +291,20 @@ def test_the_first_seed_and_the_limit_are_obeyed(config):
     }
     with pytest.raises(ConfigError):
         chosen_pairs(config(pairs=("nowhere.toml",)))
+
+
+def test_pictures_of_several_ways_of_drawing_are_never_counted_together_without_a_word(config):
+    """Here they are counted apart; what reads the whole store counts both, and says so."""
+    assert run(config()).notes == ()
+    (model,) = config().models
+    hurried = config(models=(dataclasses.replace(model, num_inference_steps=2),))
+    result = run(hurried)
+    assert result.models[0].aligned.value == 0, "its own pictures alone"
+    (note,) = result.notes
+    with Store(hurried.store) as store:
+        shown = findings.look_up(store, None)
+        assert {one.judgement.aligned.value for one in shown.pairs} == {0.5}
+        (half,) = {one.judgement.aligned.total // 2 for one in shown.pairs}
+        assert (shown.notes, shown.first(1).notes) == ((note,), (note,))
+        assert f"(1 step: {3 * half} pictures; 2 steps: {3 * half} pictures)" in note
+        assert report.gather(store).notes == (note,)

@@ -37,6 +37,8 @@ def main() -> None:
     models.insert(0, "name", models["model"].map(names))
     st.title("Overview")
     _in_short()
+    for sentence in facts.mixed_ways():
+        st.warning(plain(f"{sentence}."))
     scored = models[models["counted"] > 0]
     if scored.empty:
         st.info(f"No picture has a verdict yet, so there is no rate to show. {facts.how_to_fill()}")

@@ -389,8 +389,16 @@ class Audit:
             notes=(
                 *(note for model in self.models for note in notes_of(model)),
                 *self.studio.crew.left_out,
+                *self._mixed(),
             ),
         )
+
+    def _mixed(self) -> Iterator[str]:
+        """What is to be known of this audit's models where the store has them drawn otherwise too:
+        here they are counted apart, elsewhere together.
+        """
+        mixed = findings.mixed_ways(self.store)
+        yield from (mixed[one.model_id] for one in self.models if one.model_id in mixed)
 
     def _audit(self, before: Mapping[str, Sequence[PairFinding]]) -> set[str]:
         """Every look of every pair and model, as soon as the one before has come.

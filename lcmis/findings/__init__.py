@@ -32,6 +32,7 @@ from lcmis.findings.runs import (
     stopping_rule,
 )
 from lcmis.findings.told import SaidReply, Told, tell
+from lcmis.findings.ways import mixed_ways
 
 __all__ = [
     "CONTROL_MODEL",
@@ -60,6 +61,7 @@ __all__ = [
     "last_audit",
     "last_proof",
     "look_up",
+    "mixed_ways",
     "past_models",
     "rule_of",
     "settings_of",

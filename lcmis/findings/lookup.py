@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lcmis import judge
@@ -13,6 +15,7 @@ from lcmis.findings.notes import NOTHING, Noted, noted_on
 from lcmis.findings.pairs import PairFinding, find_pairs
 from lcmis.findings.runs import deciding_checker, last_audit, rule_of
 from lcmis.findings.told import Told, tell
+from lcmis.findings.ways import mixed_ways
 from lcmis.store import Store
 from lcmis.types import About, ConceptPair, Failure, Question, Render, RenderSpec, Score
 
@@ -25,11 +28,14 @@ class AllPairs:
     pairs: tuple[PairFinding, ...]
     left_out: int = 0
     """How many more there are."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of their numbers, a sentence each."""
 
     def first(self, count: int) -> AllPairs:
         """The worst so many; 0 is all."""
         kept = self.pairs[:count] if count else self.pairs
-        return AllPairs(self.checker, kept, self.left_out + len(self.pairs) - len(kept))
+        left_out = self.left_out + len(self.pairs) - len(kept)
+        return dataclasses.replace(self, pairs=kept, left_out=left_out)
 
     is_failing: bool = field(default=False, metadata={"shown": False})
     """Whether those were asked for that are decided to fail."""
@@ -126,6 +132,12 @@ def look_up(
         found = find_pairs(store, checker_id, rule=rule, threshold=threshold, pair=pair)
         return tuple(item for item in found if model is None or model in item.model)
 
+    def listed(found: Iterable[PairFinding], *, failing: bool = False) -> AllPairs:
+        pairs = tuple(found)
+        drawn = {one.model for one in pairs}
+        notes = tuple(note for one, note in mixed_ways(store).items() if one in drawn)
+        return AllPairs(checker_id, pairs, notes=notes, is_failing=failing)
+
     def differing(keys: set[str] | None) -> Dissents:
         others = [name for name in store.checkers() if name != checker_id]
         pair = next(iter(keys)) if keys and len(keys) == 1 else None
@@ -135,19 +147,19 @@ def look_up(
 
     if what is None or what == "pairs":
         _refuse_asked(asked)
-        return differing(None) if disagree else AllPairs(checker_id, judged(None))
+        return differing(None) if disagree else listed(judged(None))
     if what == FAILING:
         _refuse_asked(asked)
         found = tuple(one for one in judged(None) if one.judgement.failing is judge.Decision.FAILS)
         keys = {one.pair.key for one in found}
-        return differing(keys) if disagree else AllPairs(checker_id, found, is_failing=True)
+        return differing(keys) if disagree else listed(found, failing=True)
     told = _told_of(store, what)
     if disagree and len(told) > 1:
         return differing({pair.key for pair in told})
     if len(told) > 1:
         _refuse_asked(asked)
         keys = {pair.key for pair in told}
-        return AllPairs(checker_id, tuple(one for one in judged(None) if one.pair.key in keys))
+        return listed(one for one in judged(None) if one.pair.key in keys)
     try:
         pair = told[0] if told else store.pair(what)
     except UnknownNameError as no_pair:

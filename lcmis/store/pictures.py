@@ -35,7 +35,7 @@ from lcmis.store.tables import (
     RenderRow,
     SpecRow,
 )
-from lcmis.types import Render, RenderSpec
+from lcmis.types import FIRST_REPAIR_SEED, Render, RenderSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -242,6 +242,34 @@ class PictureDoor(Door):
                 .where(ModelRow.name == model)
             )
             return {row[0]: sys.intern(row[1]) for row in rows}
+
+    def ways(self) -> dict[str, list[tuple[dict[str, Any], int]]]:
+        """By model: with which steps, guidance, scheduler and size the plainly prompted pictures of
+        audits were drawn, and how many so; the commonest first.
+        """
+        columns = (
+            SpecRow.num_inference_steps,
+            SpecRow.guidance_scale,
+            SpecRow.scheduler,
+            SpecRow.width,
+            SpecRow.height,
+        )
+        count = func.count()
+        asked = (
+            select(ModelRow.name, count, *columns)
+            .select_from(RenderRow)
+            .join(SpecRow, SpecRow.render_id == RenderRow.id)
+            .join(ModelRow, ModelRow.id == RenderRow.model_id)
+            .where(RenderRow.seed < FIRST_REPAIR_SEED, RenderRow.staged.is_(False))
+            .group_by(ModelRow.name, *columns)
+            .order_by(ModelRow.name, count.desc(), *columns)
+        )
+        found: dict[str, list[tuple[dict[str, Any], int]]] = {}
+        with self._reading() as connection:
+            for model, many, *values in connection.execute(asked):
+                way = {column.key: value for column, value in zip(columns, values, strict=True)}
+                found.setdefault(model, []).append((way, many))
+        return found
 
     def _kept_specs(self) -> Iterator[tuple[str, str, str]]:
         """Key, hash of the pixels and document of every picture, as they lie there."""

@@ -584,6 +584,8 @@ def _(found: AllPairs) -> None:
             f"a prompt find some[/]"
         )
     _print_moved(found.pairs)
+    for sentence in found.notes:
+        console.print(f"[yellow]{escape(sentence)}[/]")
     console.print(f"[dim]judged by {escape(found.checker)}[/]")
 
 

@@ -245,6 +245,8 @@ class Report:
     picture_bytes: int
     left_out: int
     """Pictures that it had no room for."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of its numbers, a sentence each."""
 
     @property
     def is_calibrated(self) -> bool:
@@ -328,6 +330,7 @@ def gather(
         num_pictures=album.num_pictures,
         picture_bytes=album.num_bytes,
         left_out=album.left_out,
+        notes=tuple(findings.mixed_ways(store).values()),
     )
 
 
