@@ -271,6 +271,10 @@ class FlowDenoiser(PipelineDenoiser):
         found: torch.Tensor = sigmas[steps]
         return found
 
+    def _scaled(self, seen: torch.Tensor, config: Any) -> torch.Tensor:
+        scaled: torch.Tensor = (seen - (config.shift_factor or 0.0)) * config.scaling_factor
+        return scaled
+
     def _mixed(self, clean: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
         share = self._shares(steps).view(-1, 1, 1, 1)
         return (1 - share) * clean + share * noise

@@ -10,7 +10,7 @@ from typing import Any
 import diffusers
 import torch
 
-from lcmis.errors import RenderError
+from lcmis.errors import InversionError, RenderError
 from lcmis.machine.hub import weights_fingerprint
 from lcmis.render.conditioning import tokens_within
 from lcmis.render.denoiser import PipelineDenoiser
@@ -124,6 +124,10 @@ class UNetDenoiser(PipelineDenoiser):
     def _with_padding(self, tokens: Sequence[int]) -> list[int]:
         return [*tokens, *self._words.empty[len(tokens) :]]
 
+    def _scaled(self, seen: torch.Tensor, config: Any) -> torch.Tensor:
+        scaled: torch.Tensor = seen * config.scaling_factor
+        return scaled
+
     def _mixed(self, clean: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
         noisy: torch.Tensor = self._schedule.add_noise(clean, noise, steps)
         return noisy
@@ -149,6 +153,11 @@ class UNetDenoiser(PipelineDenoiser):
                 wanted = self._schedule.get_velocity(clean, noise, steps)
             case "sample":
                 wanted = clean
+            case other:
+                raise InversionError(
+                    f"the U-Net of {self.denoiser_id} predicts {other!r}, of which no loss is "
+                    f"known here: leave scheduler out, or take another model"
+                )
         return wanted
 
 
