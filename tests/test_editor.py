@@ -208,6 +208,12 @@ def test_a_missing_tool_is_named(tools, missing, sentence):
         list(QUICK.invert(REFERENCE, told(tools, **{missing: None})))
 
 
+def test_a_model_without_gradients_says_why_it_has_none(tools):
+    without = told(tools, denoiser=None, no_gradients="its VAE is another: give a FLUX.1 model")
+    with pytest.raises(InversionError, match="image model, but its VAE is another: give a FLUX"):
+        list(QUICK.invert(REFERENCE, without))
+
+
 def test_a_writer_of_another_text_encoder_is_refused(tools, tmp_path):
     for file in tools.writer._located.path.iterdir():
         content = file.read_bytes().replace(tools.writer.encodes_like.encode(), b"0" * 16)

@@ -216,6 +216,95 @@ def test_a_prompt_longer_than_t5_reads_is_refused_where_the_pipeline_would_cut_i
         denoiser.read(fits + "cup")
 
 
+class Joint:
+    """While inside, how each joint attention of a transformer looks from the picture at the text,
+    in doubles: (noise, heads, places, tokens). Works on what its blocks are told.
+    """
+
+    def __init__(self, transformer):
+        self.seen = []
+        self.blocks = [
+            part for name, part in transformer.named_modules() if name.split(".")[-1] == "attn"
+        ]
+
+    def __enter__(self):
+        self.hooks = [
+            block.register_forward_pre_hook(self.look, with_kwargs=True) for block in self.blocks
+        ]
+        return self
+
+    def __exit__(self, *_):
+        for hook in self.hooks:
+            hook.remove()
+
+    @torch.no_grad()
+    def look(self, block, _, told):
+        def heads(values):
+            return values.unflatten(-1, (block.heads, -1)).transpose(1, 2)
+
+        picture, text = told["hidden_states"], told["encoder_hidden_states"]
+        query = block.norm_q(heads(block.to_q(picture))).double()
+        own = block.norm_k(heads(block.to_k(picture))).double()
+        words = block.norm_added_k(heads(block.add_k_proj(text))).double()
+        scores = query @ torch.cat([words, own], dim=2).mT / query.shape[-1] ** 0.5
+        self.seen.append(scores.softmax(-1)[..., : text.shape[1]])
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (36, 148), (96, 96), (64, 160)])
+def test_sd3s_maps_are_those_of_its_joint_attention_however_large_the_picture(
+    height, width, tmp_path
+):
+    """Where the picture has fewer places than the text has tokens, as many, and more; the first
+    block also looks at the picture alone.
+    """
+    path = tiny_pipelines.save("sd3-words", tmp_path / "sd3")
+    settings = ModelSettings(str(path), device="cpu", height=height, width=width)
+    denoiser = DiffusersModel(settings).denoiser()
+    picture, prompt = contract_pictures()[0], "a tea cup"
+    maps = denoiser.attention(picture, prompt)
+
+    transformer = diffusers.SD3Transformer2DModel.from_pretrained(path / "transformer")
+    latents = denoiser.latents(picture)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    share = (torch.tensor([300.0, 500.0, 700.0]) + 1) / 1000
+    share = (3 * share / (1 + 2 * share)).view(-1, 1, 1, 1)
+    pipeline = diffusers.StableDiffusion3Pipeline.from_pretrained(path, transformer=transformer)
+    sequence, summary = (one.expand(3, *one.shape[1:]) for one in told(pipeline, prompt))
+    with Joint(transformer) as joint, torch.no_grad():
+        transformer(share * noise + (1 - share) * latents, sequence, summary, share.flatten() * 1e3)
+    shape, tokens = (height // 2, width // 2), sequence.shape[1]
+    places = (height // 4, width // 4)
+    assert [one.shape[2:] for one in joint.seen] == [(places[0] * places[1], tokens)] * 2
+    layers = [
+        torch.nn.functional.interpolate(
+            scores.mean((0, 1)).T.unflatten(1, places)[None], shape, mode="bilinear"
+        )[0]
+        for scores in joint.seen
+    ]
+    mean = torch.stack(layers).mean(0)
+    assert list(maps) == prompt.split()
+    for word, found in maps.items():
+        assert found.shape == shape
+        assert found.sum().item() == pytest.approx(1, abs=1e-5)
+        start = prompt.index(word)
+        rows = denoiser._places(prompt, start, start + len(word))
+        expected = mean[rows].mean(0)
+        assert torch.allclose(found.double(), expected / expected.sum(), atol=1e-7)
+
+
+@pytest.mark.parametrize("size", [88, 96])  # 484 and 576 places, and 512 tokens
+def test_flux_looks_at_words_however_large_the_picture(size, tmp_path):
+    path = tiny_pipelines.save("flux-words", tmp_path / "flux")
+    denoiser = DiffusersModel(ModelSettings(str(path), height=size, width=size)).denoiser()
+    noisy, steps = denoiser._noised(contract_pictures()[0])
+    text = denoiser.read("a tea cup", padded=True).expand(3, -1, -1)
+    looks = denoiser._looks(noisy, steps, text)
+    assert [one.shape[1:] for one in looks] == [((size // 4) ** 2, 512)] * 2
+    maps = denoiser.attention(contract_pictures()[0], "a tea cup")
+    assert all(one.shape == (size // 2, size // 2) for one in maps.values())
+    assert all(one.sum().item() == pytest.approx(1, abs=1e-5) for one in maps.values())
+
+
 def test_without_t5_its_place_is_empty_as_the_pipeline_leaves_it(tmp_path):
     path = tiny_pipelines.save("sd3-words-without-t5", tmp_path / "sd3")
     kind = diffusers.StableDiffusion3Pipeline

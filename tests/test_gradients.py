@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import diffusers
 import pytest
@@ -9,17 +10,19 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 from worlds import tiny_pipelines
 from worlds.tiny_checkers import tiny_clip
+from worlds.zoo import clip_families
+from worlds.zoo.parts import vae as zoo_vae
 
 from lcmis.check.clip import ClipChecker
 from lcmis.check.encoder import ClipEncoder
-from lcmis.errors import InversionError
+from lcmis.errors import ConfigError, InversionError
 from lcmis.plugins import registry
-from lcmis.plugins.optional import encoder_of
+from lcmis.plugins.optional import encoder_of, gradients_of, manners_of
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.testing import DenoiserContract, EncoderContract, contract_pictures
 from lcmis.text.vocabulary import Vocabulary
-from lcmis.types import Stage
+from lcmis.types import Stage, StageManner
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +267,171 @@ def test_the_loss_is_the_one_of_training(prediction, tmp_path):
     with torch.no_grad():
         predicted = pipeline.unet(noisy, times, text.expand(4, -1, -1)).sample
     assert ours.item() == pytest.approx((predicted - wanted).square().mean().item(), rel=1e-4)
+
+
+def test_a_prediction_that_is_none_of_training_has_no_loss(folder):
+    denoiser = model(folder).denoiser()
+    denoiser._pipeline.scheduler.register_to_config(prediction_type="trigflow")
+    latents, text = denoiser.latents(contract_pictures()[0]), denoiser.read("a cup", padded=True)
+    with pytest.raises(InversionError, match="predicts 'trigflow', of which no loss is known"):
+        denoiser.loss(latents, text, torch.Generator())
+
+
+def with_scheduler(folder, kind=None, **changes):
+    """A saved pipeline with other entries in its scheduler's configuration; None leaves one out."""
+    path = folder / "scheduler" / "scheduler_config.json"
+    config = json.loads(path.read_text()) | changes
+    if kind:
+        index = json.loads((folder / "model_index.json").read_text())
+        (folder / "model_index.json").write_text(
+            json.dumps({**index, "scheduler": ["diffusers", kind]})
+        )
+        config["_class_name"] = kind
+    kept = {name: value for name, value in config.items() if value is not None}
+    path.write_text(json.dumps(kept))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "changes", "reason"),
+    [
+        ("sd", None, {"prediction_type": "flow_prediction"}, "DPM.* is for flow matching"),
+        ("sd", None, {"use_flow_sigmas": True}, "DPM.* is for flow matching"),
+        ("sdxl", "FlowMatchEulerDiscreteScheduler", {}, "FlowMatch.* is for flow matching"),
+        (
+            "sd",
+            None,
+            {"prediction_type": "trigflow"},
+            "U-Net predicts 'trigflow', which is none of",
+        ),
+        (
+            "sd",
+            "EulerDiscreteScheduler",
+            {"prediction_type": "v_prediction", "timestep_type": "continuous"},
+            "logarithms of the noise",
+        ),
+        ("sd", "EDMEulerScheduler", {"sigma_data": 0.5}, r"EDMEuler.* the noise of EDM"),
+        ("sd", None, {"beta_end": None}, "names no betas"),
+        ("sd3-words", "DPMSolverMultistepScheduler", {"use_flow_sigmas": True}, "is no FlowMatch"),
+        ("flux-words", "EulerDiscreteScheduler", {}, "is no FlowMatch"),
+    ],
+)
+def test_a_model_whose_training_its_scheduler_does_not_tell_has_no_gradients(
+    family, kind, changes, reason, tmp_path
+):
+    path = with_scheduler(tiny_pipelines.save(family, tmp_path / family), kind, **changes)
+    with pytest.raises(InversionError, match=f"the prompt of {family}@.*, for its .*{reason}.*: g"):
+        model(path).denoiser()
+    with pytest.raises(ConfigError, match=f"has no effect on .*{reason}.*: leave it out"):
+        model(path, gradient_checkpointing=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("EulerDiscreteScheduler", {"timestep_type": "continuous"}),  # by steps all the same
+        ("DDIMScheduler", {"prediction_type": None}),
+        ("EulerAncestralDiscreteScheduler", {"rescale_betas_zero_snr": True}),
+        (None, {"trained_betas": [0.001] * 1000, "beta_start": None, "beta_end": None}),
+    ],
+)
+def test_whatever_scheduler_names_betas_tells_how_a_model_was_trained(kind, changes, tmp_path):
+    path = with_scheduler(tiny_pipelines.save("sd", tmp_path / "sd"), kind, **changes)
+    denoiser = model(path).denoiser()
+    latents, text = denoiser.latents(contract_pictures()[0]), denoiser.read("a cup", padded=True)
+    assert denoiser.loss(latents, text, torch.Generator().manual_seed(0)) > 0
+    own = getattr(diffusers, kind or "DPMSolverMultistepScheduler").from_pretrained(
+        path, subfolder="scheduler"
+    )
+    assert torch.allclose(denoiser._schedule.alphas_cumprod, own.alphas_cumprod, atol=1e-6)
+
+
+def test_playground_draws_and_has_no_gradients_and_every_method_says_why(tmp_path):
+    torch.manual_seed(0)
+    clip_families.playground().save_pretrained(tmp_path)
+    painter = model(tmp_path, num_inference_steps=2, batch_size=1)
+    (picture,) = painter.generate([painter.spec((Stage("a cup"),), 0)])
+    assert picture.size == (48, 32)
+    denoiser, reason = gradients_of(painter)
+    assert denoiser is None
+    assert "its EDMDPMSolverMultistepScheduler has the noise of EDM (sigma_data)" in reason
+    assert reason.endswith(": give a Stable Diffusion 1, 2, XL or 3 or a FLUX.1 model")
+
+
+def with_vae(folder, vae):
+    shutil.rmtree(folder / "vae")
+    vae.save_pretrained(folder / "vae")
+    index = json.loads((folder / "model_index.json").read_text())
+    index["vae"] = ["diffusers", type(vae).__name__]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "vae",
+    [
+        lambda: diffusers.AutoencoderTiny(
+            encoder_block_out_channels=(32, 32),
+            decoder_block_out_channels=(32, 32),
+            num_encoder_blocks=(1, 1),
+            num_decoder_blocks=(1, 1),
+            upsampling_scaling_factor=2,
+        ),
+        lambda: diffusers.AsymmetricAutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            down_block_out_channels=(32, 32),
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            up_block_out_channels=(32, 32),
+        ),
+    ],
+)
+def test_another_vae_than_the_one_of_training_has_no_gradients(vae, tmp_path):
+    path = with_vae(tiny_pipelines.save("sd", tmp_path / "sd"), vae())
+    painter = model(path)
+    with pytest.raises(
+        InversionError, match=r"its VAE is A\w+, and .* only .* AutoencoderKL: give"
+    ):
+        painter.denoiser()
+    assert StageManner.EXCITED in manners_of(painter), "attention does not ask for the VAE"
+
+
+def statistical(channels=4):
+    """A VAE that norms its latents, and is sure of what it sees."""
+    vae = zoo_vae(latents_mean=[0.1, -0.2, 0.3, 0.0], latents_std=[0.9, 1.1, 1.0, 1.2])
+    with torch.no_grad():
+        vae.quant_conv.weight[channels:] = 0
+        vae.quant_conv.bias[channels:] = -100
+    return vae
+
+
+def test_sdxl_norms_latents_as_its_pipeline_for_pictures_does(tmp_path):
+    path = with_vae(tiny_pipelines.save("sdxl", tmp_path / "sdxl"), statistical())
+    pipeline = diffusers.StableDiffusionXLImg2ImgPipeline.from_pretrained(path)
+    picture = contract_pictures()[0].resize((48, 32))
+    pixels = pipeline.image_processor.preprocess(picture, 32, 48)
+    theirs = pipeline.prepare_latents(
+        pixels, None, 1, 1, torch.float32, "cpu", torch.Generator(), add_noise=False
+    )
+    ours = model(path).denoiser().latents(picture)
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    assert (ours - pipeline.vae.encode(pixels).latent_dist.mode() * 0.18215).abs().max() > 0.02
+
+
+def test_statistics_of_latents_are_heeded_by_sdxl_alone(tmp_path):
+    path = with_vae(tiny_pipelines.save("sd", tmp_path / "sd"), statistical())
+    pipeline = diffusers.StableDiffusionImg2ImgPipeline.from_pretrained(path)
+    picture = contract_pictures()[0].resize((48, 32))
+    pixels = pipeline.image_processor.preprocess(picture, 32, 48)
+    pipeline.scheduler = Noiseless()
+    theirs = pipeline.prepare_latents(pixels, None, 1, 1, torch.float32, "cpu", torch.Generator())
+    assert torch.allclose(model(path).denoiser().latents(picture), theirs, atol=1e-5)
+
+
+class Noiseless(diffusers.DDIMScheduler):
+    """Lets a pipeline show what it would add noise to."""
+
+    def add_noise(self, original_samples, noise, timesteps):
+        return original_samples
 
 
 def test_a_picture_is_cut_to_the_shape_that_the_model_draws(denoiser):

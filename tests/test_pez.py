@@ -125,6 +125,10 @@ def test_a_missing_guide_is_named(encoder, denoiser):
     ):
         with pytest.raises(InversionError, match=named):
             next(Pez(through).invert(contract_pictures()[0], tools))
+        if tools.denoiser is None:
+            tools = dataclasses.replace(tools, no_gradients="its VAE is another: give a FLUX.1")
+            with pytest.raises(InversionError, match="image model, but its VAE is another: give a"):
+                next(Pez(through).invert(contract_pictures()[0], tools))
 
 
 def test_a_prompt_of_the_world_is_found_that_fits_its_picture_as_well_as_the_true_one():

@@ -238,6 +238,8 @@ def test_a_text_that_is_too_long_as_it_is_read_is_left_out():
 def test_without_gradients_it_says_which_models_have_them():
     with pytest.raises(InversionError, match=r"1, 2, XL or 3 or a FLUX.1 model"):
         next(QUICK.invert(PICTURE, Tools(no_paint)))
+    with pytest.raises(InversionError, match=r"image model, but its VAE is another$"):
+        next(QUICK.invert(PICTURE, Tools(no_paint, no_gradients="its VAE is another")))
 
 
 def test_it_is_registered_as_an_inverter_and_as_a_repairer():

@@ -36,7 +36,7 @@ class Reader:
 
     def invert(self, reference, tools):
         if self.needs_gradients and tools.denoiser is None:
-            raise InversionError("reader follows gradients, and this model offers none")
+            raise InversionError(f"reader follows gradients, but {tools.no_gradients}")
         names = {colour: name for name, colour in COLOURS.items()}
         left, right = (names.get(reference.getpixel((x, 4)), "void") for x in (4, 12))
         prompt = f"the look of {left[::-1]} beside the look of {right[::-1]}"
@@ -213,7 +213,26 @@ def test_a_method_that_needs_what_a_model_has_not_is_a_recorded_failure(audited)
     result = repair(config, method="differentiator")
     assert result.num_repaired == 0
     assert failures(config) == {
-        ("repair", "reader: reader follows gradients, and this model offers none")
+        (
+            "repair",
+            "reader: reader follows gradients, but toy@deaf gives no gradients: give a Stable "
+            "Diffusion 1, 2, XL or 3 or a FLUX.1 model",
+        )
+    }
+
+
+def test_a_method_that_needs_gradients_says_why_a_model_has_none(audited, monkeypatch):
+    def denoiser(self):
+        raise InversionError("its VAE is another: give a FLUX.1 model")
+
+    monkeypatch.setattr(ToyModel, "denoiser", denoiser, raising=False)
+    config = audited("right", "deaf")
+    assert repair(config, method="differentiator").num_repaired == 0
+    assert failures(config) == {
+        (
+            "repair",
+            "reader: reader follows gradients, but its VAE is another: give a FLUX.1 model",
+        )
     }
 
 

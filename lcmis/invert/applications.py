@@ -119,8 +119,8 @@ def refuse_unfulfillable(inversion: Inversion, wishes: Wishes) -> None:
     """
     if wishes.mask and inversion.denoiser is None:
         raise ConfigError(
-            f"--mask looks into the model, but {inversion.no_gradients}: choose another with "
-            f"--model, or leave it out"
+            f"--mask looks into the model, but {inversion.no_gradients} with --model, or leave "
+            f"--mask out"
         )
     if wishes.evolve is not None:
         _guide(inversion)

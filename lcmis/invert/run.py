@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any
 from lcmis.errors import (
     CheckError,
     ConfigError,
-    InversionError,
     ItemError,
     OutOfBudget,
     RenderError,
@@ -44,9 +43,8 @@ from lcmis.plugins.opening import (
     open_text_model,
     open_writer,
 )
-from lcmis.plugins.optional import denoiser_of, sketch_of
+from lcmis.plugins.optional import gradients_of, sketch_of
 from lcmis.plugins.protocols import (
-    Denoiser,
     Encoder,
     ImageModel,
     Inverter,
@@ -227,7 +225,7 @@ class Inversion:
         if settings.text_model:
             self.text_model = open_text_model(settings.text_model)
         self.language_model = open_language_model(settings.fluency) if settings.fluency else None
-        self.denoiser, self.no_gradients = _denoiser_of(self.model)
+        self.denoiser, self.no_gradients = gradients_of(self.model)
 
     # ── every method ─────────────────────────────────────────────────────────────────────────
 
@@ -293,6 +291,7 @@ class Inversion:
             text_model=text_model,
             phrases=self.phrases,
             seed=self.settings.seed,
+            no_gradients=self.no_gradients,
         )
 
     def _best(self, picture: Image, found: Sequence[str], *, interrupted: bool) -> str:
@@ -426,15 +425,6 @@ class _Counted:
 
 
 # ── what is asked for ────────────────────────────────────────────────────────────────────────────
-
-
-def _denoiser_of(model: ImageModel) -> tuple[Denoiser | None, str]:
-    """The parts of a model that can be differentiated, or why it has none."""
-    try:
-        denoiser = denoiser_of(model)
-    except InversionError as error:
-        return None, str(error)
-    return denoiser, "" if denoiser else f"{model.model_id} gives no gradients"
 
 
 def _one_by_one(settings: ModelSettings) -> ModelSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeGuard
 
+from lcmis.errors import InversionError
 from lcmis.plugins.protocols import Work
 
 if TYPE_CHECKING:
@@ -157,6 +158,20 @@ def denoiser_of(model: ImageModel) -> Denoiser | None:
     denoiser = getattr(model, "denoiser", None)
     parts: Denoiser | None = denoiser() if denoiser else None
     return parts
+
+
+def gradients_of(model: ImageModel) -> tuple[Denoiser | None, str]:
+    """As :func:`denoiser_of`; and why there is none, in a sentence that says what to do."""
+    try:
+        denoiser = denoiser_of(model)
+    except InversionError as error:
+        return None, str(error)
+    if denoiser is None:
+        return None, (
+            f"{model.model_id} gives no gradients: give a Stable Diffusion 1, 2, XL or 3 or a "
+            f"FLUX.1 model"
+        )
+    return denoiser, ""
 
 
 def encoder_of(checker: Checker) -> Encoder | None:

@@ -448,6 +448,8 @@ class Tools:
     """The user's own; None is the one that is shipped."""
     seed: int = 0
     """For all that is decided by chance."""
+    no_gradients: str = ""
+    """Why there is no denoiser, and what to do; empty where nobody knows."""
 
 
 class Inverter(Protocol):

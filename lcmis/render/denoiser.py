@@ -93,8 +93,8 @@ class PipelineDenoiser(ABC):
             flat(picture), height, width, resize_mode="crop"
         )
         vae = self._pipeline.vae
-        latents = vae.encode(pixels.to(self.device, vae.dtype)).latent_dist.mode().float()
-        return (latents - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor
+        seen = vae.encode(pixels.to(self.device, vae.dtype)).latent_dist.mode().float()
+        return self._scaled(seen, vae.config)
 
     def loss(
         self,
@@ -202,6 +202,15 @@ class PipelineDenoiser(ABC):
     @abstractmethod
     def _schedule(self) -> Any:
         """The noise that the model was trained with, whatever sampler draws."""
+
+    @abstractmethod
+    def _scaled(self, seen: torch.Tensor, config: Any) -> torch.Tensor:
+        """What the VAE sees in a picture, (1, channels, height, width), as the network is told it.
+
+        Args:
+            seen: by the VAE.
+            config: of the VAE.
+        """
 
     @abstractmethod
     def _mixed(self, clean: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from lcmis.text.vocabulary import SharedWords, Vocabulary, told
 
 UNGUIDED = 1.0
 """What a denoiser that reads the scale of its guidance is told: how it predicts without any."""
+SQUARE = 2
+"""Side of the squares of latents that FLUX.1 is told as one place each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +274,10 @@ class FlowDenoiser(PipelineDenoiser):
         found: torch.Tensor = sigmas[steps]
         return found
 
+    def _scaled(self, seen: torch.Tensor, config: Any) -> torch.Tensor:
+        scaled: torch.Tensor = (seen - (config.shift_factor or 0.0)) * config.scaling_factor
+        return scaled
+
     def _mixed(self, clean: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
         share = self._shares(steps).view(-1, 1, 1, 1)
         return (1 - share) * clean + share * noise
@@ -283,7 +290,9 @@ class FlowDenoiser(PipelineDenoiser):
     def _looks(
         self, noisy: torch.Tensor, steps: torch.Tensor, embeddings: torch.Tensor
     ) -> list[torch.Tensor]:
-        with _Watching(self._heard(embeddings).sequence.shape[1], self._text_first) as watching:
+        tokens = self._heard(embeddings).sequence.shape[1]
+        places = math.prod(side // self._patch for side in noisy.shape[2:])
+        with _Watching(tokens, places, self._text_first) as watching:
             self._predicted(noisy, steps, embeddings)
         return watching.seen
 
@@ -291,6 +300,11 @@ class FlowDenoiser(PipelineDenoiser):
     @abstractmethod
     def _text_first(self) -> bool:
         """Whether the text stands before the picture where both attend to each other."""
+
+    @property
+    @abstractmethod
+    def _patch(self) -> int:
+        """Latents along one side of a place of the picture."""
 
 
 class StableDiffusion3Denoiser(FlowDenoiser):
@@ -300,6 +314,11 @@ class StableDiffusion3Denoiser(FlowDenoiser):
     """
 
     _text_first = False
+
+    @property
+    def _patch(self) -> int:
+        patch: int = self._network.config.patch_size
+        return patch
 
     @property
     def _told(self) -> tuple[Reader, ...]:
@@ -347,6 +366,7 @@ class FluxDenoiser(FlowDenoiser):
     """
 
     _text_first = True
+    _patch = SQUARE
 
     @property
     def _told(self) -> tuple[Reader, ...]:
@@ -367,8 +387,8 @@ class FluxDenoiser(FlowDenoiser):
         self, noisy: torch.Tensor, steps: torch.Tensor, embeddings: torch.Tensor
     ) -> torch.Tensor:
         heard, kind = self._heard(embeddings), self._network.dtype
-        height, width = (side // 2 for side in noisy.shape[2:])
-        squares = pixel_unshuffle(noisy, 2).flatten(2).mT
+        height, width = (side // SQUARE for side in noisy.shape[2:])
+        squares = pixel_unshuffle(noisy, SQUARE).flatten(2).mT
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         places = torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).flatten(0, 1)
         told_of_guidance = self._network.config.guidance_embeds
@@ -383,7 +403,7 @@ class FluxDenoiser(FlowDenoiser):
             txt_ids=torch.zeros(heard.sequence.shape[1], 3, device=noisy.device, dtype=kind),
             img_ids=places.to(noisy.device, kind),
         ).sample
-        return pixel_shuffle(_wide(predicted).mT.unflatten(2, (height, width)), 2)
+        return pixel_shuffle(_wide(predicted).mT.unflatten(2, (height, width)), SQUARE)
 
 
 def _is_t5(encoder: Any) -> bool:
@@ -400,13 +420,15 @@ class _Watching(TorchFunctionMode):
 
     Args:
         tokens: of the text.
-        text_first: whether it stands before the picture.
+        places: of the picture.
+        text_first: whether the text stands before the picture.
     """
 
-    def __init__(self, tokens: int, text_first: bool) -> None:
+    def __init__(self, tokens: int, places: int, text_first: bool) -> None:
         super().__init__()
         self.seen: list[torch.Tensor] = []
         self._tokens = tokens
+        self._both = tokens + places
         self._text_first = text_first
 
     def __torch_function__(
@@ -427,8 +449,8 @@ class _Watching(TorchFunctionMode):
 
     def _note(self, query: torch.Tensor, key: torch.Tensor) -> None:
         """Queries and keys are (batch, heads, places of picture and text, dim)."""
-        if key.shape[2] <= self._tokens or query.shape[2] != key.shape[2]:
-            return  # a text encoder, or a look at the picture alone
+        if not query.shape[2] == key.shape[2] == self._both:
+            return  # a look at the picture alone
         tokens, places = slice(-self._tokens, None), slice(None, -self._tokens)
         if self._text_first:
             tokens, places = slice(None, self._tokens), slice(self._tokens, None)

@@ -77,6 +77,14 @@ class TwoEncoderDenoiser(UNetDenoiser):
         summary = states[1].text_embeds[:, None].expand(-1, len(tokens), -1)
         return torch.cat([*(one.hidden_states[-2] for one in states), summary], dim=-1)
 
+    def _scaled(self, seen: torch.Tensor, config: Any) -> torch.Tensor:
+        mean, deviation = config.latents_mean, config.latents_std
+        if mean is None or deviation is None:  # a lone one is not heeded by the pipeline either
+            return super()._scaled(seen, config)
+        mean, deviation = (seen.new_tensor(of).view(1, -1, 1, 1) for of in (mean, deviation))
+        scaled: torch.Tensor = (seen - mean) * config.scaling_factor / deviation
+        return scaled
+
     def _predicted(
         self, noisy: torch.Tensor, steps: torch.Tensor, embeddings: torch.Tensor
     ) -> torch.Tensor:

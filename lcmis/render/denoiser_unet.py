@@ -10,7 +10,7 @@ from typing import Any
 import diffusers
 import torch
 
-from lcmis.errors import RenderError
+from lcmis.errors import InversionError, RenderError
 from lcmis.machine.hub import weights_fingerprint
 from lcmis.render.conditioning import tokens_within
 from lcmis.render.denoiser import PipelineDenoiser
@@ -97,10 +97,16 @@ class UNetDenoiser(PipelineDenoiser):
 
         return Vocabulary.of(
             size=min(self._table.num_embeddings, len(tokenizer)),
-            special=frozenset(tokenizer.all_special_ids),
+            special=frozenset(tokenizer.all_special_ids) | self._unread_alone,
             encode=encode,
             decode=tokenizer.decode,
         )
+
+    @property
+    def _unread_alone(self) -> frozenset[int]:
+        """Tokens that stand for one vector, and whose spelling is read as several."""
+        added = self._pipeline.tokenizer.get_added_vocab()
+        return frozenset(number for word, number in added.items() if self._spelled(word) != word)
 
     @property
     def _reads(self) -> int:
@@ -108,13 +114,18 @@ class UNetDenoiser(PipelineDenoiser):
         return min(reads, self._pipeline.tokenizer.model_max_length)
 
     def _tokens(self, prompt: str) -> list[int]:
-        tokens: list[int] = self._pipeline.tokenizer(prompt, verbose=False).input_ids
+        tokens: list[int] = self._pipeline.tokenizer(self._spelled(prompt), verbose=False).input_ids
         if len(tokens) > self._reads:
             raise RenderError(
                 f"the prompt {prompt[:60]!r}… has {len(tokens)} tokens and {self.denoiser_id} "
                 f"reads {self._reads}, start and end included"
             )
         return tokens
+
+    def _spelled(self, prompt: str) -> str:
+        """A prompt as the pipeline reads it: a word of one's own with all its vectors."""
+        spelled: str = self._pipeline.maybe_convert_prompt(prompt, self._pipeline.tokenizer)
+        return spelled
 
     def _contextual(self, tokens: Sequence[int], count: int = 1) -> torch.Tensor:
         ids = torch.tensor([list(tokens)] * count, device=self.device)
@@ -123,6 +134,10 @@ class UNetDenoiser(PipelineDenoiser):
 
     def _with_padding(self, tokens: Sequence[int]) -> list[int]:
         return [*tokens, *self._words.empty[len(tokens) :]]
+
+    def _scaled(self, seen: torch.Tensor, config: Any) -> torch.Tensor:
+        scaled: torch.Tensor = seen * config.scaling_factor
+        return scaled
 
     def _mixed(self, clean: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
         noisy: torch.Tensor = self._schedule.add_noise(clean, noise, steps)
@@ -136,7 +151,28 @@ class UNetDenoiser(PipelineDenoiser):
         return seen
 
     def _places(self, prompt: str, start: int, end: int) -> list[int]:
-        return tokens_within(self._pipeline.tokenizer, prompt, start, end)
+        vectors = self._vectors(prompt)
+        inside = tokens_within(self._pipeline.tokenizer, prompt, start, end)
+        return [place for token in inside for place in vectors[token]]
+
+    def _vectors(self, prompt: str) -> list[range]:
+        """For each token of a prompt as it is written, its places where the pipeline reads it."""
+        tokenizer = self._pipeline.tokenizer
+        read = tokenizer.convert_ids_to_tokens(self._tokens(prompt))
+        found: list[range] = []
+        for token in tokenizer.convert_ids_to_tokens(tokenizer(prompt, verbose=False).input_ids):
+            start = end = found[-1].stop if found else 0
+            for said in (token, *(f"{token}_{number}" for number in range(1, len(read)))):
+                if read[end : end + 1] != [said]:
+                    break
+                end += 1
+            found.append(range(start, end))
+        if not all(found) or found[-1].stop != len(read):
+            raise RenderError(
+                f"{self.denoiser_id} reads {prompt[:60]!r} as {' '.join(read)}, in which its words "
+                f"cannot be found again: spell its words of your own otherwise"
+            )
+        return found
 
     def _wanted(
         self, clean: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor
@@ -149,6 +185,11 @@ class UNetDenoiser(PipelineDenoiser):
                 wanted = self._schedule.get_velocity(clean, noise, steps)
             case "sample":
                 wanted = clean
+            case other:
+                raise InversionError(
+                    f"the U-Net of {self.denoiser_id} predicts {other!r}, of which no loss is "
+                    f"known here: leave scheduler out, or take another model"
+                )
         return wanted
 
 

@@ -110,10 +110,10 @@ class DiffusersModel:
         self._dtype = choose_dtype(settings.dtype, self._device)
         self._offload = choose_offload(settings.offload, self._device, OFFLOADS_OF_PIPELINES)
         self._recomputes = settings.gradient_checkpointing
-        if self._recomputes is not None and not self._family.is_differentiable:
+        if self._recomputes is not None and self._family.undifferentiable:
             raise ConfigError(
-                f"gradient_checkpointing has no effect on {self.model_id}: no gradients go through "
-                f"a {self._folder.class_name}: leave it out"
+                f"gradient_checkpointing has no effect on {self.model_id}, through which no "
+                f"gradients go, for {self._family.undifferentiable}: leave it out"
             )
 
         self.threads = _chosen_threads(settings.threads, self.model_id, self._device)
@@ -490,13 +490,14 @@ class DiffusersModel:
         copies of it would not fit; they are its own where it draws in that.
 
         Raises:
-            InversionError: it is none of the pipelines that gradients are known to go through.
+            InversionError: it is none of the pipelines that gradients are known to go through; the
+                sentence says why.
         """
-        if not self._family.is_differentiable:
+        if self._family.undifferentiable:
             raise InversionError(
-                f"gradients do not reach the prompt of {self.model_id}, a "
-                f"{self._folder.class_name}: give a Stable Diffusion 1, 2, XL or 3 or a FLUX.1 "
-                f"model"
+                f"gradients do not reach the prompt of {self.model_id}, for "
+                f"{self._family.undifferentiable}: give a Stable Diffusion 1, 2, XL or 3 or a "
+                f"FLUX.1 model"
             )
         from lcmis.render.differentiable import DENOISERS
 

@@ -108,6 +108,8 @@ DIFFERENTIABLE: Mapping[str, Sequence[Mapping[str, str]]] = {
     "FluxPipeline": [{"text_encoder": CLIP, "text_encoder_2": T5}],
 }
 """Pipeline class to the text encoders, all of them, with which gradients go through it."""
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+"""What U-Nets are known to predict, as schedulers call it."""
 
 
 class PipelineKind:
@@ -293,15 +295,46 @@ class PipelineKind:
             return None
         return False
 
+    @cached_property
+    def undifferentiable(self) -> str:
+        """Why no class of ours (:mod:`lcmis.render.differentiable`) can take it apart, to end a
+        sentence; empty where one can.
+        """
+        parts = self.folder.components()
+        if self.folder.class_name not in DIFFERENTIABLE:
+            return f"it is a {self.folder.class_name}"
+        if not self.has_known_encoders:
+            read = ", ".join(_encoders(parts).values())
+            return f"its prompts are read by other text encoders than are known here ({read})"
+        _, vae = parts.get("vae", ("", "None"))
+        if vae != "AutoencoderKL":
+            return f"its VAE is {vae}, and what pictures are to it is only known of AutoencoderKL"
+        return self._unknown_training
+
     @property
-    def is_differentiable(self) -> bool:
-        """Whether a class of ours (:mod:`lcmis.render.differentiable`) can take it apart."""
-        encoders = {
-            name: kind
-            for name, (_, kind) in self.folder.components().items()
-            if name.startswith("text_encoder")
-        }
-        return encoders in DIFFERENTIABLE.get(self.folder.class_name, ())
+    def has_known_encoders(self) -> bool:
+        """Whether prompts are read by the text encoders that its class was published with."""
+        known = DIFFERENTIABLE.get(self.folder.class_name, ())
+        return _encoders(self.folder.components()) in known
+
+    @property
+    def _unknown_training(self) -> str:
+        """Why its scheduler does not say how it was trained; empty where it does."""
+        config = self.folder.config("scheduler")
+        kind = f"its {config.get('_class_name')}"
+        if self.denoiser == "transformer":
+            return "" if self.flow else f"{kind} is no FlowMatch…Scheduler, as it was trained with"
+        if "sigma_data" in config:
+            return f"{kind} has the noise of EDM (sigma_data), and no betas say what it learned"
+        if self.flow is not False:
+            return f"{kind} is for flow matching, and a U-Net is known here by its betas"
+        if (predicts := config.get("prediction_type", PREDICTIONS[0])) not in PREDICTIONS:
+            return f"its U-Net predicts {predicts!r}, which is none of {', '.join(PREDICTIONS)}"
+        if config.get("timestep_type") == "continuous" and predicts == "v_prediction":
+            return f"{kind} tells its U-Net logarithms of the noise (timestep_type) and no steps"
+        if config.get("trained_betas") is None and not {"beta_start", "beta_end"} <= config.keys():
+            return f"{kind} names no betas, by which a U-Net was trained"
+        return ""
 
     @cached_property
     def max_sequence_length(self) -> int | None:
@@ -383,3 +416,8 @@ class PipelineKind:
                     f"{self.folder.name} is a {name}, which cannot be told its {needed}: take "
                     f"another model"
                 )
+
+
+def _encoders(components: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Text encoder to its class."""
+    return {name: kind for name, (_, kind) in components.items() if name.startswith("text_encoder")}

@@ -30,7 +30,7 @@ def unexcited(
     family: PipelineKind, form: Form, scheduler: str, offload: str, execution: Execution
 ) -> str:
     """Why diffusers' Attend-and-Excite cannot draw with a model's parts; empty where it can."""
-    if family.folder.class_name != "StableDiffusionPipeline" or not family.is_differentiable:
+    if family.folder.class_name != "StableDiffusionPipeline" or not family.has_known_encoders:
         return f"that is for Stable Diffusion 1 and 2, and this is a {family.folder.class_name}"
     if not any("CrossAttn" in kind for kind in family.folder.config("unet")["down_block_types"]):
         return "its U-Net looks at the words at no size that could be read"

@@ -12,8 +12,8 @@ from lcmis.check import questions_for
 from lcmis.errors import InversionError, RenderError
 from lcmis.machine.budget import Budget
 from lcmis.plugins.optional import (
-    denoiser_of,
     encoder_of,
+    gradients_of,
     likeness_weight_of,
     manners_of,
     searched_manners,
@@ -22,7 +22,6 @@ from lcmis.plugins.optional import (
 from lcmis.plugins.protocols import (
     Case,
     Checker,
-    Denoiser,
     Encoder,
     ImageModel,
     PhraseTable,
@@ -212,15 +211,17 @@ class Evaluation:
     def equip(self, case: Case, *, reference: bool = True) -> Case:
         """Tools, and a reference as good as one is by now."""
         bench = self._bench
+        denoiser, no_gradients = gradients_of(bench.model)
         tools = Tools(
             paint=self.paint,
             encoder=_encoder(bench.guide),
             guard=_encoder(bench.guard),
-            denoiser=self._denoiser(),
+            denoiser=denoiser,
             writer=bench.writer,
             text_model=case.text_model,
             phrases=bench.phrases,
             seed=key_number(self._pair.key) >> 1,
+            no_gradients=no_gradients,
         )
         case = dataclasses.replace(case, tools=tools)
         if not reference:
@@ -249,12 +250,6 @@ class Evaluation:
         self._tell("painting", self.spent)
         studio.make([Wish(self._pair, model, (spec,))])
         return None if studio.store.missing([spec]) else studio.load(spec.key)
-
-    def _denoiser(self) -> Denoiser | None:
-        try:
-            return denoiser_of(self._bench.model)
-        except InversionError:
-            return None  # a method that needs it says so
 
     # ── a reference ──────────────────────────────────────────────────────────────────────────
 
@@ -316,7 +311,8 @@ class Evaluation:
         )
         if a is None or b is None:
             return None
-        store, denoiser = self._bench.studio.store, self._denoiser()
+        store = self._bench.studio.store
+        denoiser, _ = gradients_of(self._bench.model)
         first, second = references.stored(store, a), references.stored(store, b)
         region = None
         if denoiser is not None:

@@ -184,10 +184,8 @@ def _spread(denoiser: Denoiser, dice: torch.Generator) -> torch.Tensor:
 def _needed(tools: Tools) -> tuple[Denoiser, Writer, Encoder]:
     """What the method cannot do without."""
     if tools.denoiser is None:
-        raise InversionError(
-            "editor follows the gradient of the image model, which offers none: "
-            "take a Stable Diffusion 1 or 2 model"
-        )
+        why = tools.no_gradients or "it offers none: take a Stable Diffusion 1 or 2 model"
+        raise InversionError(f"editor follows the gradient of the image model, but {why}")
     if tools.writer is None:
         raise InversionError(
             "editor needs a writer to put embeddings in words and there is none: name one that "

@@ -97,10 +97,12 @@ class Pez:
             guides.append(_ByEncoder(reference, tools.encoder))
         if self.through != "encoder":
             if tools.denoiser is None:
+                why = tools.no_gradients or (
+                    "it offers none: take a Stable Diffusion 1, 2, XL or 3 or a FLUX.1 model"
+                )
                 raise InversionError(
-                    "pez was to follow the gradient of the image model, which offers none: "
-                    "take a Stable Diffusion 1, 2, XL or 3 or a FLUX.1 model, or pez through an "
-                    "encoder"
+                    f"pez was to follow the gradient of the image model, but {why}, or pez through "
+                    f"an encoder"
                 )
             guides.append(_ByDenoiser(reference, tools.denoiser, tools.seed))
         return guides

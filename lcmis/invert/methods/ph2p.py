@@ -69,10 +69,10 @@ class Ph2p:
             OutOfBudget: as it paints.
         """
         if tools.denoiser is None:
-            raise InversionError(
-                "ph2p follows the gradient of the image model, which offers none: take a Stable "
-                "Diffusion 1, 2, XL or 3 or a FLUX.1 model"
+            why = tools.no_gradients or (
+                "it offers none: take a Stable Diffusion 1, 2, XL or 3 or a FLUX.1 model"
             )
+            raise InversionError(f"ph2p follows the gradient of the image model, but {why}")
         faults: dict[str, float] = {}
         for text, fault in self._texts(tools.denoiser, reference, tools.seed):
             faults[text] = fault
