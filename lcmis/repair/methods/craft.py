@@ -48,7 +48,10 @@ class Craft:
                 break
             tried |= set(new)
             for one in evaluate.together([(one, case.seeds[: self.seeds]) for one in new[:1]]):
-                if share_right([one], case.threshold) >= share_right([trial], case.threshold):
+                _, read = one.right(case.threshold)
+                if read and share_right([one], case.threshold) >= share_right(
+                    [trial], case.threshold
+                ):
                     best, trial = one.candidate, one
         evaluate.together([(best, case.seeds[self.seeds : 3 * self.seeds])])
 
