@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 import random
 import re
@@ -826,6 +827,8 @@ def test_a_guide_that_is_the_judge_is_refused(audited, checkers):
         ({"budget": 0}, "--budget is 0"),
         ({"certificate": 0}, "--certificate is 0"),
         ({"seconds": 0.0}, "--seconds is 0"),
+        ({"seconds": math.inf}, "--seconds is inf, but it is above 0 and finite"),
+        ({"seconds": math.nan}, "--seconds is nan"),
         ({"level": 6}, "levels go from 1 to 5"),
     ],
 )

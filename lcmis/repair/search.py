@@ -17,6 +17,7 @@ from lcmis.audit.provenance import provenance
 from lcmis.audit.run import refuse_undecided
 from lcmis.errors import ConfigError, ItemError, OutOfBudget
 from lcmis.findings import PairFinding
+from lcmis.machine.budget import refuse_no_time
 from lcmis.plugins.opening import (
     open_checker,
     open_model,
@@ -659,8 +660,7 @@ def _refuse_impossible(settings: RepairSettings) -> None:
     for name, count, least in (("--budget", settings.budget, 1), ("--calls", settings.calls, 0)):
         if count < least:
             raise ConfigError(f"{name} is {count}, but it is at least {least}")
-    if settings.seconds is not None and settings.seconds <= 0:
-        raise ConfigError(f"--seconds is {settings.seconds:g}, but it is above 0")
+    refuse_no_time(settings.seconds)
     if settings.instruction and settings.text_model is None:
         raise ConfigError("--instruction tells a text model what to do: name one with --text-model")
     if settings.level is not None and not 1 <= settings.level <= 5:
