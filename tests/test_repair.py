@@ -855,6 +855,16 @@ def test_a_repairer_cannot_draw_the_seeds_of_the_certificate(audited, monkeypatc
         repair(audited("no a"), method="cheat")
 
 
+def test_a_repairer_may_say_what_it_ends_with(audited, monkeypatch):
+    monkeypatch.setitem(registry.BUILT_IN["repairers"], "chooser", "worlds.toys:Chooser")
+    config = audited("no a")
+    found = repair(config, method="chooser").pairs
+    assert [str(one.certificate.nomination.candidate) for one in found] == ["void beside void"] * 2
+    monkeypatch.setattr(toys.Chooser, "fickle", True)
+    with pytest.raises(ValueError, match="chooser chose anything, which it did not try"):
+        repair(config, method="chooser", budget=60)
+
+
 def test_what_a_text_model_says_is_tried_too(audited, monkeypatch):
     monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "worlds.toys:ToyWriter")
     config = audited("deaf")

@@ -540,7 +540,7 @@ class Case:
 class Evaluate(Protocol):
     """Draws and checks candidates for one case; all that a repairer can do.
 
-    Every trial is remembered; the best one is picked outside.
+    Every trial is remembered; the best one is picked outside, unless the repairer says which.
     """
 
     def __call__(
@@ -591,7 +591,8 @@ class Repairer(Protocol):
 
     It only asks, and returns when it is content; it need not catch :class:`OutOfBudget`. All that
     it decides by chance comes from a generator seeded by the pair's key, so that a search that was
-    cut off goes the same way again.
+    cut off goes the same way again. What it may say beside all this, such as which candidate it
+    ends with, is in :mod:`lcmis.plugins.optional`.
     """
 
     repairer_id: str

@@ -27,6 +27,7 @@ from lcmis.plugins.opening import (
 )
 from lcmis.plugins.optional import (
     cache_of,
+    choice_of,
     encoder_of,
     likeness_weight_of,
     may_decide,
@@ -434,20 +435,21 @@ class Repair:
             self.reference,
         )
         evaluation = Evaluation(bench, finding.pair, tell)
+        case = self._case(model, finding)
         ended = "found"
         try:
-            self.repairer.repair(self._case(model, finding), evaluation)
+            self.repairer.repair(case, evaluation)
         except OutOfBudget as error:
             ended = str(error)
-        best = ranked(evaluation.trials, self.config.threshold)
-        if best:
+        best = self._best(case, evaluation.trials)
+        if best is not None:
             self.store.add_nomination(
                 Nomination(
                     pair=finding.pair.key,
                     model=model.model_id,
                     repairer=self.repairer.repairer_id,
                     guide=self.guide.checker_id,
-                    candidate=best[0],
+                    candidate=best,
                     budget=settings.budget,
                     pictures=evaluation.spent,
                     ended=ended,
@@ -458,6 +460,19 @@ class Repair:
                 )
             )
         return evaluation.spent
+
+    def _best(self, case: Case, trials: Sequence[Trial]) -> Candidate | None:
+        """What the method ends with or, where it does not say, the best by the guide.
+
+        Raises:
+            ValueError: the method chose what it did not try.
+        """
+        chosen = choice_of(self.repairer, case, trials)
+        if chosen is None:
+            return next(iter(ranked(trials, self.config.threshold)), None)
+        if not any(trial.candidate == chosen and trial.seen for trial in trials):
+            raise ValueError(f"{self.repairer.repairer_id} chose {chosen}, which it did not try")
+        return chosen
 
     def _correspondence(self) -> Correspondence | None:
         """The text model, as one search may ask it."""

@@ -24,6 +24,7 @@ from lcmis.types import (
     FIRST_CERTIFICATE_SEED,
     NONE_OF_THESE,
     Answer,
+    Candidate,
     Concept,
     ConceptPair,
     Intruder,
@@ -33,6 +34,7 @@ from lcmis.types import (
     Side,
     Stage,
     StageManner,
+    Trial,
 )
 
 COLOURS = {
@@ -238,6 +240,21 @@ class Scripted:
     ) -> str:
         self.schemas.append(schema)
         return self.reply
+
+
+class Chooser:
+    """A repairer that ends with the first prompt that it tries, whatever is seen of it."""
+
+    repairer_id = "chooser"
+    fickle: ClassVar[bool] = False
+    """Whether it ends with what it never tried."""
+
+    def repair(self, case: Case, evaluate: Evaluate) -> None:
+        for prompt in ("void beside void", case.pair.prompt):
+            evaluate((Stage(prompt),), seeds=case.seeds[:2])
+
+    def choose(self, case: Case, trials: Sequence[Trial]) -> Candidate:
+        return Candidate((Stage("anything"),)) if self.fickle else trials[0].candidate
 
 
 class Cheat:
