@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Encoder,
         ImageModel,
         Inverter,
+        Need,
         Repairer,
         Writer,
     )
@@ -242,6 +243,13 @@ def needed_manner(repairer: Repairer) -> StageManner | None:
     """
     needed: StageManner | None = getattr(repairer, "needs_manner", None)
     return needed
+
+
+def needs_of(plugin: Repairer | Inverter) -> frozenset[Need]:
+    """``needs``: what it cannot do without; nothing where it does not say, and it is then run with
+    whatever there is.
+    """
+    return frozenset(getattr(plugin, "needs", ()))
 
 
 def needs_likeness(repairer: Repairer) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -448,6 +449,18 @@ class Tools:
     """The user's own; None is the one that is shipped."""
     seed: int = 0
     """For all that is decided by chance."""
+
+
+class Need(enum.StrEnum):
+    """What a method cannot search without, beside a model and a guide."""
+
+    TEXT_MODEL = "text model"
+    SEEING_TEXT_MODEL = "text model that sees pictures"
+    ENCODER = "encoder"
+    """Of the guide."""
+    DENOISER = "denoiser"
+    """The image model's own, with gradients."""
+    WRITER = "writer"
 
 
 class Inverter(Protocol):

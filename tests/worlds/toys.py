@@ -18,6 +18,7 @@ from lcmis.plugins import registry
 from lcmis.plugins.protocols import Case, Evaluate
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.propose.catalogue import to_toml
+from lcmis.repair.evaluate import SEARCH_SEEDS
 from lcmis.repair.search import Repair, RepairResult, RepairSettings
 from lcmis.store import Store
 from lcmis.types import (
@@ -150,6 +151,17 @@ class AddingModel(ToyModel):
         return picture
 
 
+class TiredModel(ToyModel):
+    """Draws none of the odd seeds of a search while it is tired."""
+
+    is_tired: ClassVar[bool] = True
+
+    def _paint(self, spec: RenderSpec) -> Image.Image | RenderError:
+        if self.is_tired and spec.seed in SEARCH_SEEDS and spec.seed % 2:
+            return RenderError("too tired for this one")
+        return super()._paint(spec)
+
+
 class SketchingModel(ToyModel):
     """Has a cache, by which it draws the same; ``sketched`` are the seeds of what it drew so."""
 
@@ -200,10 +212,14 @@ class ToyChecker:
 
 
 class ToyWriter:
-    """A text model that knows how to say a pair; ``settings.name`` may be ``mute``."""
+    """A text model that knows how to say a pair; ``settings.name`` may be ``mute``, or ``terse``,
+    which knows what comes first and says no more."""
 
     model_id = "toy:writer@1"
     sees_images = False
+    is_down: ClassVar[bool] = False
+    """Whether no one of them answers."""
+    asked: ClassVar[int] = 0
 
     def __init__(self, settings: TextModelSettings) -> None:
         self.settings = settings
@@ -214,8 +230,11 @@ class ToyWriter:
         images: Sequence[Image.Image] = (),
         schema: dict[str, Any] | None = None,
     ) -> str:
-        if self.settings.name == "mute":
+        ToyWriter.asked += 1
+        if self.settings.name == "mute" or self.is_down:
             raise TextModelError("it would rather not say")
+        if self.settings.name == "terse" and schema and "first" not in schema["properties"]:
+            raise TextModelError("it has said enough")
         names = [name for name in COLOURS if name in messages[-1]["content"] and name != "void"]
         if schema and "first" in schema["properties"]:
             return json.dumps({"first": names[-1]})
