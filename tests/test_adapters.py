@@ -82,3 +82,13 @@ def test_an_adapter_is_one_safetensors_file(tiny: Callable[[str], Path], tmp_pat
     torch.save({}, tmp_path / "style.bin")
     with pytest.raises(ConfigError, match="one safetensors file"):
         DiffusersModel(settings_of(tiny("sd"), adapters=(Adapter(str(tmp_path)),)))
+
+
+@pytest.mark.skipif(not HAS_PEFT, reason="needs peft")
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_an_adapters_weight_is_finite(
+    weight: float, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    adapter = Adapter(str(write_adapter(tmp_path / "style.safetensors")), weight)
+    with pytest.raises(ConfigError, match=f"is {weight:g}, but it is finite"):
+        DiffusersModel(settings_of(tiny("sd"), adapters=(adapter,)))

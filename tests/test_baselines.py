@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from worlds.toys import Scripted, audited, pair
 
-from lcmis.errors import ProposalError, TextModelError
+from lcmis.errors import ProposalError
 from lcmis.plugins import registry
 from lcmis.plugins.protocols import Case, Tools
 from lcmis.plugins.settings import TextModelSettings
@@ -188,8 +188,11 @@ def test_the_phrasebook_answers_what_the_baselines_ask(one):
     assert level == 1
     kept_away = asking.avoid(book, one, [usual], 3)
     assert not {one.a.name, one.b.name} & set(kept_away)
-    with pytest.raises(TextModelError, match="nothing that was not asked for"):
+    with pytest.raises(ProposalError, match="nothing that a picture may be without"):
         asking.avoid(book, one, [], 3)
+    everything = asking.improve(book, one, [], 100)
+    with pytest.raises(ProposalError, match="no new prompt"):
+        asking.improve(book, one, [(said, 0.1) for said in everything], 3)
 
 
 # ── how they search ──────────────────────────────────────────────────────────────────────────────

@@ -422,7 +422,6 @@ def test_a_checklist_counts_each_concept_over_the_pictures_that_could_be_read():
     assert lacking(trial((0.5, 0.5)), case) == []
     assert lacking(trial((0.49, 0.5)), case) == [Side.A]
     assert lacking(trial((0.1, None), RIGHT, A), case) == [Side.A]
-    assert lacking(trial((None, 0.1)), case) == [Side.B]
     assert lacking(trial(A, B, BOTH, B), case) == [Side.B]
     assert lacking(trial(BOTH, BOTH, B), case) == [Side.B, Side.A]
     assert lacking(trial(BOTH, BOTH, A), case) == [Side.A, Side.B]
@@ -433,7 +432,34 @@ def test_a_checklist_counts_each_concept_over_the_pictures_that_could_be_read():
     assert lacking(trial(A, B), told_by(None, a_missing=0)) == [Side.B]
     assert lacking(trial(A, RIGHT), told_by(None, a_missing=0)) == [Side.A]
     assert lacking(trial(B, RIGHT), case) == [Side.B]
-    assert lacking(trial(UNREAD), case) == []
     assert share_right([trial(RIGHT, A, UNREAD), trial(RIGHT)], 0.5) == 2 / 3
     assert share_right([trial((0.6, 0.6), RIGHT)], 0.7) == 0.5
     assert share_right([trial(UNREAD)], 0.5) == 0.0
+
+
+def test_what_nobody_could_read_is_not_taken_for_seen():
+    case = told_by(None)
+    assert lacking(trial(UNREAD), case) == [Side.A, Side.B]
+    assert lacking(trial(), case) == [Side.A, Side.B]
+    assert lacking(trial((0.9, None), (0.9, None)), case) == [Side.B]
+    assert lacking(trial((None, 0.1)), case) == [Side.A, Side.B]
+    # each is seen somewhere, and no picture says that both are: the lost one stands for that
+    assert lacking(trial((0.9, None), (None, 0.9)), case) == [Side.A]
+    assert lacking(trial((0.9, None), RIGHT), case) == []
+
+
+@pytest.mark.parametrize("method", [Craft(), Raising(), Protegi()], ids=lambda m: m.repairer_id)
+def test_a_guide_that_abstains_of_one_concept_ends_no_search(method):
+    model = Rote(["e1", "e2", "e3"], ["e4"])
+    toy = table({"e1": RIGHT}, (0.9, None))
+    method.repair(told_by(model), toy)
+    assert model.told[0][1:3] == (PLAIN, "iced coke")
+    assert any("e1" in batch for batch in drawn(toy))
+
+
+def test_craft_builds_on_no_edit_of_which_nothing_could_be_read():
+    model = Rote(["e1"], ["e2"])
+    toy = table({"e1": UNREAD, "e2": RIGHT}, A)
+    Craft().repair(told_by(model), toy)
+    assert [prompt for _, prompt, *_ in model.told] == [PLAIN, PLAIN]
+    assert drawn(toy)[-1] == "e2 4-11"

@@ -559,20 +559,16 @@ def test_an_instruction_reaches_the_other_methods_prompts_and_wants_a_text_model
     )
     repair = Repair(config, store, options)
     model, finding = repair.failing[0]
-    case = repair._case(model, finding)
+    case = repair._case(model, finding, repair._correspondence())
     left, _, right = finding.pair.prompt.partition(" beside ")
     assert case.other_prompts[0] == f"{left[::-1]} beside {right}"
     with pytest.raises(ConfigError, match="--text-model"):
         Repair(config, store, RepairSettings("rewrite", instruction="say its looks"))
 
 
-def test_bigpe_without_a_text_model_is_a_recorded_failure(deaf):
-    config, store = deaf
-    repair = Repair(config, store, RepairSettings("bigpe", budget=20))
-    repair.failing = repair.failing[:1]
-    (found,) = repair.run().pairs
-    assert found.certificate is None
-    assert any("text model" in one.sentence or "told" in one.sentence for one in store.failures())
+def test_bigpe_without_a_text_model_is_refused(deaf):
+    with pytest.raises(ConfigError, match="bigpe asks a text model, and none is named"):
+        Repair(*deaf, RepairSettings("bigpe", budget=20))
 
 
 def test_bigpe_is_registered_with_each_of_its_selectors():

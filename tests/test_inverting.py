@@ -144,6 +144,8 @@ def test_fluency_is_that_of_the_language_model():
         ({"seeds": 0}, "--seeds"),
         ({"pictures": 0}, "--pictures"),
         ({"seconds": 0.0}, "--seconds"),
+        ({"seconds": math.inf}, "--seconds is inf"),
+        ({"seconds": math.nan}, "--seconds is nan"),
         ({"fluency": "no/such-model"}, "no/such-model"),
         ({"writer": "no/such-writer"}, "no/such-writer"),
     ],

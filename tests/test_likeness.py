@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from lcmis.audit.run import Audit
 from lcmis.check import likenesses_of
 from lcmis.errors import ConfigError, OutOfBudget
 from lcmis.findings.likeness import find_likenesses
+from lcmis.plugins.optional import choice_of
 from lcmis.plugins.protocols import Case
 from lcmis.plugins.settings import (
     AuditSettings,
@@ -22,7 +24,9 @@ from lcmis.plugins.settings import (
     StoppingSettings,
 )
 from lcmis.repair.evaluate import SEARCH_SEEDS, Bench, Evaluation
+from lcmis.repair.methods import ranked
 from lcmis.repair.methods.moce import Moce, two_stages
+from lcmis.repair.methods.rewrite import Rewrite
 from lcmis.repair.search import Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.testing import Desk, contract_case
@@ -94,6 +98,64 @@ def test_the_higher_of_name_and_description_counts_once_both_are_means() -> None
 def test_without_likenesses_the_papers_loop_tries_nothing() -> None:
     case = dataclasses.replace(CASE, likeness_weight=None)
     assert loop(case, lambda candidate: (0.9, 0.9)).trials == []
+
+
+# ── the step that it ends with ───────────────────────────────────────────────────────────────────
+
+
+def by_step(scores: dict[int, tuple[float, ...]]) -> Callable[[Candidate], Sequence[float]]:
+    """CLIPScores of a tea cup and iced coke by the step at which the prompt switches."""
+    return lambda one: [x / 2.5 for x in scores[round(one.stages[0].denoising_end * 40)]]
+
+
+def ended(desk: Desk, case: Case = CASE) -> int:
+    chosen = Moce("replicate").choose(case, desk.trials)
+    assert chosen is not None
+    return round(chosen.stages[0].denoising_end * 40)
+
+
+def test_the_loop_ends_with_the_step_that_it_accepts_though_another_is_fitter() -> None:
+    desk = loop(CASE, by_step({10: (0.70, 0.66), 6: (0.655, 0.65)}))
+    assert probes(desk) == [10, 6]
+    assert ranked(desk.trials, CASE.threshold)[0] == desk.trials[0].candidate
+    assert ended(desk) == 6
+
+
+def test_an_exhausted_loop_ends_with_the_highest_weaker_score_of_means() -> None:
+    """Picture by picture the weaker concept of step 10 is at 0.2, in the mean it is at 0.5."""
+    turns = iter(range(10_000))
+
+    def cosines(one: Candidate) -> tuple[float, float]:
+        if round(one.stages[0].denoising_end * 40) != 10:
+            return 0.55 / 2.5, 0.4 / 2.5
+        return (1.0 / 2.5, 0.2 / 2.5) if next(turns) % 2 else (0.2 / 2.5, 0.8 / 2.5)
+
+    desk = loop(CASE, cosines)
+    assert len(probes(desk)) > 2
+    assert ranked(desk.trials, CASE.threshold)[0] != desk.trials[0].candidate
+    assert ended(desk) == 10
+    described = by_step({10: (0.7, 0.5), 6: (0.7, 0.3, 0.0, 0.55), 3: (0.7, 0.4), 2: (0.7, 0.4)})
+    desk = loop(CASE, described)
+    assert probes(desk) == [10, 6, 3, 2]
+    assert ended(desk) == 6
+
+
+def test_a_probe_that_the_budget_cut_off_is_left_out_unless_it_is_the_only_one() -> None:
+    scores = by_step({10: (0.7, 0.5), 6: (0.7, 0.695)})
+    for pictures, step in ((100, 10), (48, 10), (128, 6)):
+        desk = Scored(CASE, scores)
+        desk.pictures = pictures
+        with contextlib.suppress(OutOfBudget):
+            Moce("replicate").repair(CASE, desk)
+        assert ended(desk) == step
+
+
+def test_where_nothing_was_seen_or_the_guide_decides_the_loop_names_nothing() -> None:
+    desk = loop(CASE, by_step({10: (0.7, 0.695)}))
+    assert Moce("replicate").choose(CASE, []) is None
+    assert Moce("fork").choose(CASE, desk.trials) is None
+    assert choice_of(Moce("replicate"), CASE, desk.trials) == desk.trials[0].candidate
+    assert choice_of(Rewrite(), CASE, desk.trials) is None
 
 
 # ── from the guide to the loop ───────────────────────────────────────────────────────────────────

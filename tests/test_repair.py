@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 import random
 import re
@@ -22,7 +23,8 @@ from lcmis import judge
 from lcmis.errors import ConfigError, OutOfBudget, UnknownNameError
 from lcmis.findings import find_pairs, find_repairs
 from lcmis.plugins import registry
-from lcmis.plugins.protocols import Case, Evaluate, Repairer
+from lcmis.plugins.optional import needs_of
+from lcmis.plugins.protocols import Case, Evaluate, Need, Repairer
 from lcmis.plugins.settings import CheckerSettings, TextModelSettings
 from lcmis.repair.evaluate import SEARCH_SEEDS
 from lcmis.repair.methods import moce, phrases, ranked, rewrite
@@ -44,6 +46,7 @@ from lcmis.repair.methods.ways import (
     shared,
     way,
 )
+from lcmis.repair.search import BROKEN_OFF, Repair, RepairSettings
 from lcmis.store import Store
 from lcmis.text.words import is_salad
 from lcmis.types import (
@@ -826,6 +829,8 @@ def test_a_guide_that_is_the_judge_is_refused(audited, checkers):
         ({"budget": 0}, "--budget is 0"),
         ({"certificate": 0}, "--certificate is 0"),
         ({"seconds": 0.0}, "--seconds is 0"),
+        ({"seconds": math.inf}, "--seconds is inf, but it is above 0 and finite"),
+        ({"seconds": math.nan}, "--seconds is nan"),
         ({"level": 6}, "levels go from 1 to 5"),
     ],
 )
@@ -850,6 +855,16 @@ def test_a_repairer_cannot_draw_the_seeds_of_the_certificate(audited, monkeypatc
     monkeypatch.setitem(registry.BUILT_IN["repairers"], "cheat", "worlds.toys:Cheat")
     with pytest.raises(ValueError, match="not one to search on"):
         repair(audited("no a"), method="cheat")
+
+
+def test_a_repairer_may_say_what_it_ends_with(audited, monkeypatch):
+    monkeypatch.setitem(registry.BUILT_IN["repairers"], "chooser", "worlds.toys:Chooser")
+    config = audited("no a")
+    found = repair(config, method="chooser").pairs
+    assert [str(one.certificate.nomination.candidate) for one in found] == ["void beside void"] * 2
+    monkeypatch.setattr(toys.Chooser, "fickle", True)
+    with pytest.raises(ValueError, match="chooser chose anything, which it did not try"):
+        repair(config, method="chooser", budget=60)
 
 
 def test_what_a_text_model_says_is_tried_too(audited, monkeypatch):
@@ -878,6 +893,154 @@ def test_a_text_model_that_does_not_answer_is_a_failure_and_the_repair_goes_on(
     with Store(config.store, read_only=True) as store:
         said = {(one.stage, one.sentence.rpartition(": ")[2]) for one in store.failures()}
     assert said == {(stage, "it would rather not say") for stage in ("ask", "repair")}
+
+
+# ── what a method cannot do without, and what fails on the way ───────────────────────────────────
+
+
+@pytest.fixture
+def writer(monkeypatch):
+    """The settings of a text model whose endpoint may be down."""
+    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "worlds.toys:ToyWriter")
+    monkeypatch.setattr(toys.ToyWriter, "asked", 0)
+    return TextModelSettings("toy")
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        *(
+            (one, "asks a text model, and none is named: name one with --text-model")
+            for one in ("opt2i", "protegi", "craft", "raise", "proxies", "bigpe", "bigpe-greedy")
+        ),
+        ("arpo", "arpo compares texts and pictures by the second checker's encoder"),
+        ("pez", "pez compares texts and pictures by the second checker's encoder"),
+        ("interrogator", "such as clip:ViT-L-14/datacomp_xl_s13b_b90k"),
+        ("pez-denoiser", "follows the gradient of the image model, which offers none"),
+        ("ph2p", "follows the gradient of the image model, which offers none"),
+        ("editor", "follows the gradient of the image model, which offers none"),
+    ],
+)
+def test_what_a_method_cannot_do_without_is_asked_for_before_anything_is_drawn(
+    audited, method, said
+):
+    config = audited("no a")
+    drawn = len(ToyModel.drawn)
+    with pytest.raises(ConfigError, match=said):
+        repair(config, method=method)
+    assert len(ToyModel.drawn) == drawn
+    with Store(config.store, read_only=True) as store:
+        assert (store.trials(), store.failures()) == ([], [])
+
+
+def test_a_text_model_that_sees_nothing_is_none_to_show_pictures_to(audited, writer, monkeypatch):
+    monkeypatch.setattr(ToyChecker, "encoder", lambda self: object(), raising=False)
+    with pytest.raises(ConfigError, match=r"none is named that sees them.*--vision"):
+        repair(audited("no a"), method="arpo", text_model=writer)
+    monkeypatch.setattr(ToyModel, "denoiser", lambda self: object(), raising=False)
+    with pytest.raises(ConfigError, match="name one with --writer"):
+        repair(audited("no a"), method="editor", text_model=writer)
+
+
+def test_what_methods_need_is_what_the_table_says():
+    table = (Path(__file__).parent.parent / "docs/repair.md").read_text("utf-8")
+    said = {
+        Need.TEXT_MODEL: "a text model",
+        Need.SEEING_TEXT_MODEL: "a text model that sees pictures",
+        Need.ENCODER: "an encoder",
+        Need.DENOISER: "denoiser",
+        Need.WRITER: "a writer",
+    }
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
+    wanted = {name: row[3] for row in rows for name in re.findall(r"`([\w-]+)`", row[1])}
+    for name in registry.names("repairers"):
+        for need in needs_of(registry.load("repairers", name)()):
+            assert said[need] in wanted[name], (name, need)
+    assert needs_of(registry.load("repairers", "portfolio")()) == frozenset()
+
+
+def test_a_search_whose_text_model_was_down_goes_on_when_it_is_up(audited, writer, monkeypatch):
+    config = audited("deaf")
+    settings = {"method": "opt2i", "budget": 24, "text_model": writer}
+    monkeypatch.setattr(toys.ToyWriter, "is_down", True)
+    down = repair(config, **settings)
+    assert [one.certificate for one in down.pairs] == [None, None]
+    assert [one.trials for one in down.pairs] == [1, 1]
+    assert (down.failures, down.done_without) == (2, 0)
+    with Store(config.store) as store:
+        assert store.nominations() == []
+        assert Repair(config, store, RepairSettings(**settings)).num_open == 2
+    monkeypatch.setattr(toys.ToyWriter, "is_down", False)
+    drawn = set(ToyModel.drawn)
+    up = repair(config, **settings)
+    assert (up.num_repaired, up.failures, up.done_without) == (2, 0, 0)
+    assert all(one.certificate.nomination.ended == "found" for one in up.pairs)
+    assert len(set(ToyModel.drawn) - drawn) == up.drawn == len(ToyModel.drawn) - len(drawn)
+    asked = toys.ToyWriter.asked
+    again = repair(config, **settings)
+    assert (again.pairs, again.drawn, toys.ToyWriter.asked) == (up.pairs, 0, asked)
+
+
+def test_what_was_found_while_a_text_model_was_down_is_proved_and_not_final(
+    audited, writer, monkeypatch
+):
+    config = audited("shy")
+    settings = {"text_model": writer, "budget": 60}
+    monkeypatch.setattr(toys.ToyWriter, "is_down", True)
+    down = repair(config, **settings)
+    assert (down.num_repaired, down.failures) == (2, 2)
+    for one in down.pairs:
+        assert BROKEN_OFF in one.certificate.nomination.given
+        assert one.certificate.nomination.ended.endswith("it would rather not say")
+    with Store(config.store) as store:
+        assert Repair(config, store, RepairSettings(**settings)).num_open == 2
+    assert repair(config, **settings).drawn == 0, "it goes the same way as long as it is down"
+    monkeypatch.setattr(toys.ToyWriter, "is_down", False)
+    up = repair(config, **settings)
+    assert up.num_repaired == 2
+    assert not any(BROKEN_OFF in one.certificate.nomination.given for one in up.pairs)
+    with Store(config.store) as store:
+        assert Repair(config, store, RepairSettings(**settings)).num_open == 0
+
+
+def test_an_answer_stands_where_only_the_next_question_fails(audited, writer):
+    config = audited("shy")
+    terse = dataclasses.replace(writer, name="terse")
+    with Store(config.store) as store:
+        found = Repair(config, store, RepairSettings("rewrite", text_model=terse))
+        model, finding = found.failing[0]
+        case = found._case(model, finding, found._correspondence())
+        assert (case.painted_first, case.other_prompts) == (Side.B, ())
+        assert [one.sentence for one in store.failures()] == ["other prompts: it has said enough"]
+
+
+def test_a_reply_that_is_of_no_use_ends_a_search_since_it_would_be_the_same_again(
+    audited, monkeypatch
+):
+    class Prose(toys.Scripted):
+        def __init__(self, settings):
+            super().__init__("I would begin with the left half.")
+
+    monkeypatch.setitem(registry.BUILT_IN["text_models"], "toy", "worlds.toys:ToyWriter")
+    monkeypatch.setattr(toys, "ToyWriter", Prose)
+    config = audited("shy")
+    found = repair(config, text_model=TextModelSettings("toy"))
+    assert (found.num_repaired, found.failures, found.done_without) == (2, 0, 2)
+    again = repair(config, text_model=TextModelSettings("toy"))
+    assert (again.pairs, again.drawn, again.done_without) == (found.pairs, 0, 0)
+
+
+def test_a_search_whose_pictures_failed_goes_on_when_they_can_be_drawn(audited, monkeypatch):
+    monkeypatch.setitem(registry.BUILT_IN["models"], "toy", "worlds.toys:TiredModel")
+    config = dataclasses.replace(audited("deaf"), max_failures=10_000)
+    tired = repair(config, method="rewrite", budget=24)
+    assert tired.failures
+    assert all(BROKEN_OFF in one.certificate.nomination.given for one in tired.pairs)
+    monkeypatch.setattr(toys.TiredModel, "is_tired", False)
+    rested = repair(config, method="rewrite", budget=24)
+    assert (rested.num_repaired, rested.failures) == (2, 0)
+    assert rested.drawn
+    assert not any(BROKEN_OFF in one.certificate.nomination.given for one in rested.pairs)
 
 
 def test_every_registered_repairer_is_one(audited):

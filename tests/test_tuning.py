@@ -218,6 +218,8 @@ def test_the_command_measures_and_says_what_to_set(tiny: Callable[[str], Path]) 
     ("flags", "sentence"),
     [
         (["--minutes", "0"], "--minutes is 0, but it is above 0"),
+        (["--minutes", "nan"], "--minutes is nan"),
+        (["--minutes", "inf"], "--minutes is inf"),
         (["--into", "nowhere.toml"], "there is no file nowhere.toml"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import re
 import tomllib
@@ -288,10 +289,12 @@ def _refuse_impossible_workers(workers: WorkersSettings, where: str) -> None:
         least = 0 if isinstance(one, WorkersSettings) else 1
         if one.count < least:
             raise ConfigError(f"{where}: {name}.count is {one.count}, but it is at least {least}")
-        if one.memory < 0:
-            raise ConfigError(f"{where}: {name}.memory is {one.memory:g}, but it is at least 0")
+        if not 0 <= one.memory < math.inf:
+            raise ConfigError(
+                f"{where}: {name}.memory is {one.memory:g}, but it is finite and at least 0"
+            )
         gpus = one.gpus or 0.0
-        if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+        if not 0 <= gpus < math.inf or (gpus > 1 and gpus != int(gpus)):
             raise ConfigError(
                 f"{where}: {name}.gpus is {gpus:g}: write a fraction of one, such as 0.5, or a "
                 f"whole number of them"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -89,8 +90,8 @@ def tune(
     from lcmis.cli.terminal.tuning import print_best, print_measured
     from lcmis.plugins.opening import open_checker
 
-    if minutes <= 0:
-        raise ConfigError(f"--minutes is {minutes:g}, but it is above 0")
+    if not 0 < minutes < math.inf:
+        raise ConfigError(f"--minutes is {minutes:g}, but it is above 0 and finite")
     if into is not None and not into.is_file():
         raise ConfigError(f"there is no file {into}: write one with `lcmis init`, or leave it out")
     pairs = chosen_pairs(config).pairs

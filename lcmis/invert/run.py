@@ -33,7 +33,7 @@ from lcmis.errors import (
     ServiceClosed,
     TextModelError,
 )
-from lcmis.machine.budget import Budget
+from lcmis.machine.budget import Budget, refuse_no_time
 from lcmis.plugins import registry
 from lcmis.plugins.opening import (
     open_encoder,
@@ -437,8 +437,7 @@ def _refuse_impossible(settings: InversionSettings) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ConfigError(f"{name} is {count}, but it is at least 1")
-    if settings.seconds is not None and settings.seconds <= 0:
-        raise ConfigError(f"--seconds is {settings.seconds:g}, but it is above 0")
+    refuse_no_time(settings.seconds)
 
 
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────────

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Hashable, Iterable
 
-from lcmis.errors import OutOfBudget
+from lcmis.errors import ConfigError, OutOfBudget
+
+
+def refuse_no_time(seconds: float | None) -> None:
+    """Check that ``--seconds`` is a time that passes; None is no limit.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise ConfigError(
+            f"--seconds is {seconds:g}, but it is above 0 and finite: leave it out to set no limit"
+        )
 
 
 class Budget:

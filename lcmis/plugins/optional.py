@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from lcmis.plugins.protocols import (
         Arrivals,
         Bill,
+        Case,
         Checker,
         CorrectingWriter,
         Denoiser,
         Encoder,
         ImageModel,
         Inverter,
+        Need,
         Repairer,
         Writer,
     )
-    from lcmis.types import Exchange, Question, RenderSpec, StageManner
+    from lcmis.types import Candidate, Exchange, Question, RenderSpec, StageManner, Trial
 
 
 def price_of(model: ImageModel) -> float | None:
@@ -258,10 +260,27 @@ def needed_manner(repairer: Repairer) -> StageManner | None:
     return needed
 
 
+def needs_of(plugin: Repairer | Inverter) -> frozenset[Need]:
+    """``needs``: what it cannot do without; nothing where it does not say, and it is then run with
+    whatever there is.
+    """
+    return frozenset(getattr(plugin, "needs", ()))
+
+
 def needs_likeness(repairer: Repairer) -> bool:
     """``needs_likeness``: whether it can be guided by likenesses only; else by presences only."""
     needs: bool = getattr(repairer, "needs_likeness", False)
     return needs
+
+
+def choice_of(repairer: Repairer, case: Case, trials: Sequence[Trial]) -> Candidate | None:
+    """``choose(case, trials)``: which candidate of a search's trials, in the order in which they
+    were made, it ends with, however the search ended; None where it does not say, and the harness
+    picks the best one.
+    """
+    choose = getattr(repairer, "choose", None)
+    chosen: Candidate | None = choose(case, trials) if choose else None
+    return chosen
 
 
 def reads_table(inverter: Inverter | Repairer) -> bool:

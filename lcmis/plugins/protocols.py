@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -452,6 +453,18 @@ class Tools:
     """Why there is no denoiser, and what to do; empty where nobody knows."""
 
 
+class Need(enum.StrEnum):
+    """What a method cannot search without, beside a model and a guide."""
+
+    TEXT_MODEL = "text model"
+    SEEING_TEXT_MODEL = "text model that sees pictures"
+    ENCODER = "encoder"
+    """Of the guide."""
+    DENOISER = "denoiser"
+    """The image model's own, with gradients."""
+    WRITER = "writer"
+
+
 class Inverter(Protocol):
     """Finds prompts for a picture."""
 
@@ -542,7 +555,7 @@ class Case:
 class Evaluate(Protocol):
     """Draws and checks candidates for one case; all that a repairer can do.
 
-    Every trial is remembered; the best one is picked outside.
+    Every trial is remembered; the best one is picked outside, unless the repairer says which.
     """
 
     def __call__(
@@ -593,7 +606,8 @@ class Repairer(Protocol):
 
     It only asks, and returns when it is content; it need not catch :class:`OutOfBudget`. All that
     it decides by chance comes from a generator seeded by the pair's key, so that a search that was
-    cut off goes the same way again.
+    cut off goes the same way again. What it may say beside all this, such as which candidate it
+    ends with, is in :mod:`lcmis.plugins.optional`.
     """
 
     repairer_id: str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lcmis import findings
 from lcmis.check import questions_for
-from lcmis.errors import InversionError, RenderError
+from lcmis.errors import InversionError, ItemError, ProposalError, RenderError
 from lcmis.machine.budget import Budget
 from lcmis.plugins.optional import (
     encoder_of,
@@ -96,6 +96,9 @@ class Evaluation:
         self.trials: list[Trial] = []
         self.origin = ""
         """Of the last reference picture; empty where none was asked for."""
+        self.failure = ""
+        """Why something failed that the same search would try again, the last of those; empty where
+        nothing did."""
         self._bench = bench
         self._pair = pair
         self._tell = tell
@@ -141,13 +144,24 @@ class Evaluation:
         """What a source yields until it fails, or has spent what there is."""
         self._tell(f"{what} looks for prompts", self.spent)
         return self._bench.studio.collect(
-            self._pair.key, "repair", what, lambda: self._in_time(source())
+            self._pair.key, "repair", what, lambda: self._in_time(what, source)
         )
 
-    def _in_time(self, items: Iterable[Item]) -> Iterator[Item]:
-        for item in items:
-            yield item
-            self._budget.refuse_late()
+    def _in_time(self, what: str, source: Callable[[], Iterable[Item]]) -> Iterator[Item]:
+        try:
+            for item in source():
+                yield item
+                self._budget.refuse_late()
+        except (ProposalError, InversionError):
+            raise  # a reply that is kept, or a tool that is not there: the next time is no other
+        except ItemError as error:
+            self.failure = f"{what}: {error}"
+            raise
+
+    def _note_failed(self, specs: Iterable[RenderSpec]) -> None:
+        failed = self._bench.studio.failed
+        if any(spec.key in failed for spec in specs):
+            self.failure = "pictures of the search could not be drawn or checked"
 
     def _specs(self, candidate: Candidate, seeds: Sequence[int]) -> list[RenderSpec]:
         """One for each seed; none where the model cannot read the candidate."""
@@ -173,7 +187,9 @@ class Evaluation:
         self._tell("searching", self.spent)
         bench = self._bench
         asked = (QuestionKind.LIKENESS,) if self._measures else ASKED
-        return look(bench.studio, bench.guide, bench.model, self._pair, specs, asked)
+        found = look(bench.studio, bench.guide, bench.model, self._pair, specs, asked)
+        self._note_failed(specs)
+        return found
 
     def _trial(
         self, candidate: Candidate, specs: Sequence[RenderSpec], found: Mapping[str, Evidence]
@@ -249,6 +265,7 @@ class Evaluation:
             raise self._budget.pictures_spent()
         self._tell("painting", self.spent)
         studio.make([Wish(self._pair, model, (spec,))])
+        self._note_failed([spec])
         return None if studio.store.missing([spec]) else studio.load(spec.key)
 
     # ── a reference ──────────────────────────────────────────────────────────────────────────

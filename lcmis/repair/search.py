@@ -15,8 +15,9 @@ from lcmis import findings, judge
 from lcmis.audit.pairs import chosen_pairs
 from lcmis.audit.provenance import provenance
 from lcmis.audit.run import refuse_undecided
-from lcmis.errors import ConfigError, ItemError, OutOfBudget
+from lcmis.errors import ConfigError, InversionError, OutOfBudget
 from lcmis.findings import PairFinding
+from lcmis.machine.budget import refuse_no_time
 from lcmis.plugins.opening import (
     open_checker,
     open_model,
@@ -26,11 +27,14 @@ from lcmis.plugins.opening import (
 )
 from lcmis.plugins.optional import (
     cache_of,
+    choice_of,
+    denoiser_of,
     encoder_of,
     likeness_weight_of,
     may_decide,
     needed_manner,
     needs_likeness,
+    needs_of,
     refiner_of,
     searched_manners,
     takes_negative_prompts,
@@ -40,6 +44,7 @@ from lcmis.plugins.protocols import (
     Case,
     Checker,
     ImageModel,
+    Need,
     Repairer,
     TextModel,
     Work,
@@ -79,6 +84,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+BROKEN_OFF = "broken off"
+"""Among what a nomination was given, where something failed in its search that is tried again: it
+is proved as it stands, and the search has not ended."""
 NUM_REWRITES = 8
 """Prompts that a text model is asked for."""
 FIRST_ROUND, ROUND = 4, 8
@@ -147,8 +155,12 @@ class RepairResult:
     """Pictures drawn by this run; those that lay in the store are not counted."""
     seconds: float
     failures: int
+    """Pictures and pairs of which something failed that the same command tries again."""
     work: Work
     """Row-steps of the models that count them, certificates included."""
+    done_without: int = 0
+    """Pairs whose search ended without something that it asked for, such as a reply that is of no
+    use; the same command does not ask for it again."""
 
     @property
     def num_repaired(self) -> int:
@@ -194,9 +206,12 @@ class Repair:
         self.studio = Studio(store, config.max_failures, share=config.max_failure_share)
         self.failing = self._failing()
         _refuse_unmannered(self.repairer, [model for model, _ in self.failing])
+        self._refuse_unequipped()
         used = [one for one in (self.judge, self.guide, self.guard) if one]
         self.studio.together += [*used, *dict.fromkeys(model for model, _ in self.failing)]
         self._experience = Experience()
+        self._broken_off: set[str] = set()
+        """Keys of pairs whose search the same command goes on with."""
 
     def _failing(self) -> list[tuple[ImageModel, PairFinding]]:
         """Pairs to repair, worst first, model by model.
@@ -225,6 +240,26 @@ class Repair:
                 f"same settings first, or choose others with --level"
             )
         return found
+
+    def _refuse_unequipped(self) -> None:
+        """Check that what the method cannot do without is there.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        needed = needs_of(self.repairer)
+        asked = self.text_model
+        failing = dict.fromkeys(model for model, _ in self.failing)
+        there = {
+            Need.TEXT_MODEL: asked is not None,
+            Need.SEEING_TEXT_MODEL: asked is not None and asked.sees_images,
+            Need.WRITER: self.writer is not None,
+            Need.ENCODER: Need.ENCODER in needed and encoder_of(self.guide) is not None,
+            Need.DENOISER: Need.DENOISER in needed and any(map(_has_gradients, failing)),
+        }
+        for need in sorted(needed):
+            if not there[need]:
+                raise ConfigError(f"{self.repairer.repairer_id} {_NEEDED[need]}")
 
     def _is_failing(self, finding: PairFinding) -> bool:
         if self.settings.level is None:
@@ -265,6 +300,8 @@ class Repair:
         with self.studio:
             for some in self._rounds():
                 repaired += self._round(some, headway)
+        failed = self.studio.failed & {item.item for item in self.store.failures()}
+        done_without = {finding.pair.key for _, finding in self.failing} - self._broken_off
         return RepairResult(
             pairs=tuple(
                 dataclasses.replace(one, standing=standing)
@@ -277,7 +314,8 @@ class Repair:
             judge=self.judge.checker_id,
             drawn=self.studio.drawn,
             seconds=time.monotonic() - started,
-            failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
+            failures=len(failed - done_without),
+            done_without=len(failed & done_without),
             work=sum(map(work_of, self.models), self.studio.work_elsewhere),
         )
 
@@ -352,8 +390,7 @@ class Repair:
         chosen = self._nominated(place)
         spent = 0
         if chosen is None:
-            spent = self._search(model, finding, tell)
-            chosen = self._nominated(place)
+            spent, chosen = self._search(model, finding, tell)
         tried = len({item.candidate for item in self._trials(place)})
         if chosen is None:
             end(spent, None)
@@ -373,9 +410,14 @@ class Repair:
         return Repaired(finding, certificate, tried)
 
     def _nominated(self, place: tuple[str, str]) -> Nomination | None:
-        """What a search with these settings chose before."""
+        """What a search with these settings chose before, if it ended."""
         return next(
-            (one for one in reversed(self.store.nominations(*place)) if self._made(one)), None
+            (
+                one
+                for one in reversed(self.store.nominations(*place))
+                if self._made(one) and BROKEN_OFF not in one.given
+            ),
+            None,
         )
 
     def _made(self, one: Nomination) -> bool:
@@ -428,8 +470,11 @@ class Repair:
 
     def _search(
         self, model: ImageModel, finding: PairFinding, tell: Callable[[str, int], None]
-    ) -> int:
-        """Nominate the best candidate; how many pictures were asked for."""
+    ) -> tuple[int, Nomination | None]:
+        """How many pictures were asked for, and the best candidate, nominated.
+
+        Where something failed that the same command tries again, the plain prompt is none.
+        """
         settings = self.settings
         bench = Bench(
             self.studio,
@@ -446,30 +491,48 @@ class Repair:
             self._drawn(model.model_id),
         )
         evaluation = Evaluation(bench, finding.pair, tell)
+        text_model = self._correspondence()
+        case = self._case(model, finding, text_model)
         ended = "found"
         try:
-            self.repairer.repair(self._case(model, finding), evaluation)
+            self.repairer.repair(case, evaluation)
         except OutOfBudget as error:
             ended = str(error)
-        best = ranked(evaluation.trials, self.config.threshold)
-        if best:
-            self.store.add_nomination(
-                Nomination(
-                    pair=finding.pair.key,
-                    model=model.model_id,
-                    repairer=self.repairer.repairer_id,
-                    guide=self.guide.checker_id,
-                    candidate=best[0],
-                    budget=settings.budget,
-                    pictures=evaluation.spent,
-                    ended=ended,
-                    seconds=settings.seconds,
-                    calls=self._calls,
-                    given=self._given(model.model_id),
-                    reference=evaluation.origin,
-                )
-            )
-        return evaluation.spent
+        failure = evaluation.failure or (text_model.failure if text_model else "")
+        best = self._best(case, evaluation.trials)
+        if failure or best is None:
+            self._broken_off.add(finding.pair.key)
+        if best is None or (failure and best == Candidate((Stage(finding.pair.prompt),))):
+            return evaluation.spent, None
+        nomination = Nomination(
+            pair=finding.pair.key,
+            model=model.model_id,
+            repairer=self.repairer.repairer_id,
+            guide=self.guide.checker_id,
+            candidate=best,
+            budget=settings.budget,
+            pictures=evaluation.spent,
+            ended=failure or ended,
+            seconds=settings.seconds,
+            calls=self._calls,
+            given=(*self._given(model.model_id), *([BROKEN_OFF] if failure else [])),
+            reference=evaluation.origin,
+        )
+        self.store.add_nomination(nomination)
+        return evaluation.spent, nomination
+
+    def _best(self, case: Case, trials: Sequence[Trial]) -> Candidate | None:
+        """What the method ends with or, where it does not say, the best by the guide.
+
+        Raises:
+            ValueError: the method chose what it did not try.
+        """
+        chosen = choice_of(self.repairer, case, trials)
+        if chosen is None:
+            return next(iter(ranked(trials, self.config.threshold)), None)
+        if not any(trial.candidate == chosen and trial.seen for trial in trials):
+            raise ValueError(f"{self.repairer.repairer_id} chose {chosen}, which it did not try")
+        return chosen
 
     def _correspondence(self) -> Correspondence | None:
         """The text model, as one search may ask it."""
@@ -482,25 +545,31 @@ class Repair:
     def _asked(
         self, text_model: TextModel | None, pair: ConceptPair, intruder: str
     ) -> tuple[Side | None, tuple[str, ...]]:
-        """What a text model would paint first, and other prompts; a failure is recorded."""
+        """What a text model would paint first, and other prompts; a question that fails is
+        recorded, and what the others brought stands.
+        """
         if text_model is None:
             return None, ()
         instruction = self.settings.instruction
-        try:
-            first = asking.first(text_model, pair)
-            told = [asking.refine(text_model, instruction, pair)] if instruction else []
-            return first, (*told, *asking.rewrites(text_model, pair, NUM_REWRITES, intruder))
-        except ItemError as error:
-            self.studio.fail(pair.key, "ask", str(error))
-        except OutOfBudget:
-            pass  # so few calls that not even these could be made
-        return None, ()
+        collect = functools.partial(self.studio.collect, pair.key, "ask")
+        first = collect("what is painted first", lambda: [asking.first(text_model, pair)])
+        told: list[str] = []
+        if instruction:
+            told = collect(
+                "a prompt as instructed",
+                lambda: [asking.refine(text_model, instruction, pair)],
+            )
+        told += collect(
+            "other prompts", lambda: asking.rewrites(text_model, pair, NUM_REWRITES, intruder)
+        )
+        return next(iter(first), None), tuple(told)
 
-    def _case(self, model: ImageModel, finding: PairFinding) -> Case:
+    def _case(
+        self, model: ImageModel, finding: PairFinding, text_model: Correspondence | None
+    ) -> Case:
         spec = model.spec((Stage(finding.pair.prompt),), SEARCH_SEEDS[0])
         a_missing, b_missing = _missing(finding)
         intruder = finding.intruder.name if finding.intruder else ""
-        text_model = self._correspondence()
         first, prompts = self._asked(text_model, finding.pair, intruder)
         return Case(
             pair=finding.pair,
@@ -656,6 +725,32 @@ def _refuse_unmannered(repairer: Repairer, models: Sequence[ImageModel]) -> None
         )
 
 
+_NEEDED = {
+    Need.TEXT_MODEL: "asks a text model, and none is named: name one with --text-model",
+    Need.SEEING_TEXT_MODEL: (
+        "shows pictures to a text model, and none is named that sees them: name one with "
+        "--text-model, and say so with --vision"
+    ),
+    Need.ENCODER: (
+        "compares texts and pictures by the second checker's encoder, and that one offers none: "
+        "name an open_clip model second, such as clip:ViT-L-14/datacomp_xl_s13b_b90k"
+    ),
+    Need.DENOISER: (
+        "follows the gradient of the image model, which offers none: take a Stable Diffusion 1, 2, "
+        "XL or 3 or a FLUX.1 model on this machine"
+    ),
+    Need.WRITER: "puts embeddings in words by a writer, and none is named: name one with --writer",
+}
+"""What is said where it is not there."""
+
+
+def _has_gradients(model: ImageModel) -> bool:
+    try:
+        return denoiser_of(model) is not None
+    except InversionError:
+        return False
+
+
 def _missing(finding: PairFinding) -> tuple[int, int]:
     """How many pictures of the audit lack either concept."""
     missing = finding.judgement.count
@@ -672,8 +767,7 @@ def _refuse_impossible(settings: RepairSettings) -> None:
     for name, count, least in (("--budget", settings.budget, 1), ("--calls", settings.calls, 0)):
         if count < least:
             raise ConfigError(f"{name} is {count}, but it is at least {least}")
-    if settings.seconds is not None and settings.seconds <= 0:
-        raise ConfigError(f"--seconds is {settings.seconds:g}, but it is above 0")
+    refuse_no_time(settings.seconds)
     if settings.instruction and settings.text_model is None:
         raise ConfigError("--instruction tells a text model what to do: name one with --text-model")
     if settings.level is not None and not 1 <= settings.level <= 5:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from lcmis.errors import ItemError, OutOfBudget
+from lcmis.plugins.optional import choice_of
 from lcmis.plugins.protocols import Case
 from lcmis.testing.given import contract_pair
 from lcmis.types import FIRST_REPAIR_SEED, Candidate, Seen, Stage, StageManner, Trial
@@ -152,6 +153,14 @@ class RepairerContract:
         assert first.trials == again.trials
         short = self.search(contract_case(), pictures=10)
         assert list(short.asked) == list(first.asked)[:10]
+
+    def test_what_it_ends_with_is_something_that_it_tried(self) -> None:
+        """However the search ended, if it says so at all."""
+        for pictures in (None, 10, 0):
+            desk = self.search(contract_case(), pictures)
+            chosen = choice_of(self.make(), contract_case(), desk.trials)
+            seen = [trial.candidate for trial in desk.trials if trial.seen]
+            assert chosen is None or chosen in seen, "it ends with what it did not try"
 
     def test_it_does_with_what_a_case_has(self) -> None:
         """No stages, no negative prompts, no rewritings, no suspect, no text model, one step."""

@@ -47,6 +47,8 @@ class Correspondence:
         self._model = model
         self._settings = settings
         self._store = store
+        self.failure = ""
+        """Why a request was not answered, the last of those; empty where all were."""
         self._budget = Budget(calls=calls)
         self._times = Counter[str]()
 
@@ -82,7 +84,8 @@ class Correspondence:
         try:
             reply = clean(self._model.complete(messages, images, schema))
         except (ItemError, ServiceClosed) as error:
-            self._store.add_exchange(request.exchange("", clean(str(error)), started))
+            self.failure = clean(str(error))
+            self._store.add_exchange(request.exchange("", self.failure, started))
             raise
         self._store.add_exchange(request.exchange(reply, "", started))
         return reply

@@ -19,6 +19,7 @@ from scipy.stats import bootstrap
 
 from lcmis import judge
 from lcmis.check import questions_of
+from lcmis.plugins.optional import choice_of
 from lcmis.plugins.protocols import Case, Checker, Work
 from lcmis.plugins.settings import CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import catalogue
@@ -182,9 +183,11 @@ def search(
     )
     before, started = model.work, time.perf_counter()
     evaluation = Evaluation(model, guide, pair)
-    moce.Moce(mode).repair(case, evaluation)
+    repairer = moce.Moce(mode)
+    repairer.repair(case, evaluation)
     seconds = time.perf_counter() - started
-    best = ranked(evaluation.trials, case.threshold)[0]
+    chosen = choice_of(repairer, case, evaluation.trials)
+    best = chosen or ranked(evaluation.trials, case.threshold)[0]
     return Search(model.work - before, len(evaluation.asked), seconds, look.right(pair, best))
 
 

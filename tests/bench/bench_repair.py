@@ -155,6 +155,9 @@ def table(model: str, folder: Path, asked: argparse.Namespace) -> list[Row]:
         print(f"{model}: {asked.budget} pictures a search, {asked.certificate} fresh seeds a proof")
         print(HEADER)
         for place, method in enumerate(asked.methods):
+            if method == "editor" and model not in WRITERS:
+                print("editor: no writer reads this model's text encoder")
+                continue
             settings = RepairSettings(
                 method,
                 asked.budget,

@@ -18,12 +18,14 @@ from lcmis.plugins import registry
 from lcmis.plugins.protocols import Case, Evaluate
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings, TextModelSettings
 from lcmis.propose.catalogue import to_toml
+from lcmis.repair.evaluate import SEARCH_SEEDS
 from lcmis.repair.search import Repair, RepairResult, RepairSettings
 from lcmis.store import Store
 from lcmis.types import (
     FIRST_CERTIFICATE_SEED,
     NONE_OF_THESE,
     Answer,
+    Candidate,
     Concept,
     ConceptPair,
     Intruder,
@@ -33,6 +35,7 @@ from lcmis.types import (
     Side,
     Stage,
     StageManner,
+    Trial,
 )
 
 COLOURS = {
@@ -150,6 +153,17 @@ class AddingModel(ToyModel):
         return picture
 
 
+class TiredModel(ToyModel):
+    """Draws none of the odd seeds of a search while it is tired."""
+
+    is_tired: ClassVar[bool] = True
+
+    def _paint(self, spec: RenderSpec) -> Image.Image | RenderError:
+        if self.is_tired and spec.seed in SEARCH_SEEDS and spec.seed % 2:
+            return RenderError("too tired for this one")
+        return super()._paint(spec)
+
+
 class SketchingModel(ToyModel):
     """Has a cache, by which it draws the same; ``sketched`` are the seeds of what it drew so."""
 
@@ -200,10 +214,14 @@ class ToyChecker:
 
 
 class ToyWriter:
-    """A text model that knows how to say a pair; ``settings.name`` may be ``mute``."""
+    """A text model that knows how to say a pair; ``settings.name`` may be ``mute``, or ``terse``,
+    which knows what comes first and says no more."""
 
     model_id = "toy:writer@1"
     sees_images = False
+    is_down: ClassVar[bool] = False
+    """Whether no one of them answers."""
+    asked: ClassVar[int] = 0
 
     def __init__(self, settings: TextModelSettings) -> None:
         self.settings = settings
@@ -214,8 +232,11 @@ class ToyWriter:
         images: Sequence[Image.Image] = (),
         schema: dict[str, Any] | None = None,
     ) -> str:
-        if self.settings.name == "mute":
+        ToyWriter.asked += 1
+        if self.settings.name == "mute" or self.is_down:
             raise TextModelError("it would rather not say")
+        if self.settings.name == "terse" and schema and "first" not in schema["properties"]:
+            raise TextModelError("it has said enough")
         names = [name for name in COLOURS if name in messages[-1]["content"] and name != "void"]
         if schema and "first" in schema["properties"]:
             return json.dumps({"first": names[-1]})
@@ -240,6 +261,21 @@ class Scripted:
     ) -> str:
         self.schemas.append(schema)
         return self.reply
+
+
+class Chooser:
+    """A repairer that ends with the first prompt that it tries, whatever is seen of it."""
+
+    repairer_id = "chooser"
+    fickle: ClassVar[bool] = False
+    """Whether it ends with what it never tried."""
+
+    def repair(self, case: Case, evaluate: Evaluate) -> None:
+        for prompt in ("void beside void", case.pair.prompt):
+            evaluate((Stage(prompt),), seeds=case.seeds[:2])
+
+    def choose(self, case: Case, trials: Sequence[Trial]) -> Candidate:
+        return Candidate((Stage("anything"),)) if self.fickle else trials[0].candidate
 
 
 class Cheat:

@@ -41,6 +41,11 @@ def print_repairs(result: RepairResult, store: str) -> None:
             f"saved: pictures that begin alike were begun once.[/]"
         )
     print_errors(result.failures)
+    if result.done_without:
+        console.print(
+            f"[yellow]{several(result.done_without, 'pair')}[/] searched without a reply or a tool "
+            f"that was of no use; `lcmis show errors` tells more."
+        )
     where = in_store(store)
     if result.num_repaired:
         print_next(
@@ -111,7 +116,8 @@ def _repair_cells(item: Repaired) -> list[Cell]:
     prompt, proof = item.finding.pair.prompt, item.certificate
     if proof is None:
         before = rate_cell(item.finding.judgement.aligned)
-        tried = one_below_the_other((prompt, "bold"), ("nothing could be tried", "dim"))
+        unproved = "nothing could be proved yet" if item.trials else "nothing could be tried"
+        tried = one_below_the_other((prompt, "bold"), (unproved, "dim"))
         return [tried, before, "", one_below_the_other(NOT_REPAIRED)]
     return [_prompts(prompt, "", proof), *_before_after(proof), _outcome(proof, item.standing)]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from lcmis.errors import InversionError, ItemError, OutOfBudget
 from lcmis.invert.methods.caption import text_model
 from lcmis.invert.methods.fit import Fit
-from lcmis.plugins.protocols import Encoder, TextModel, Tools
+from lcmis.plugins.protocols import Encoder, Need, TextModel, Tools
 from lcmis.text import asking, edits
 from lcmis.text.asking import Changes
 
@@ -62,6 +62,8 @@ class Arpo:
     count: int = 12
     patience: int = 2
     least_gain: float = 0.001
+
+    needs = frozenset({Need.ENCODER, Need.SEEING_TEXT_MODEL})
 
     @property
     def inverter_id(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lcmis.errors import InversionError
-from lcmis.plugins.protocols import TextModel, Tools
+from lcmis.plugins.protocols import Need, TextModel, Tools
 from lcmis.text import asking
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ class Caption:
     """What a text model says of the picture, once."""
 
     inverter_id = "caption"
+    needs = frozenset({Need.SEEING_TEXT_MODEL})
 
     def invert(self, reference: Image, tools: Tools) -> Iterator[str]:
         """The caption.

@@ -13,7 +13,7 @@ import torch
 from lcmis.errors import InversionError, RenderError
 from lcmis.invert.methods.fit import Fit
 from lcmis.plugins.optional import corrects
-from lcmis.plugins.protocols import CorrectingWriter, Denoiser, Encoder, Tools, Writer
+from lcmis.plugins.protocols import CorrectingWriter, Denoiser, Encoder, Need, Tools, Writer
 from lcmis.text.asking import caption
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Editor:
     most: int = 6
     paintings: int = 2
     neutral: str = "a picture"
+
+    needs = frozenset({Need.DENOISER, Need.WRITER, Need.ENCODER})
 
     @property
     def inverter_id(self) -> str:

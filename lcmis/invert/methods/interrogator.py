@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lcmis.errors import InversionError
 from lcmis.invert.methods.fit import Fit
-from lcmis.plugins.protocols import PhraseTable, Tools
+from lcmis.plugins.protocols import Need, PhraseTable, Tools
 from lcmis.text.asking import caption
 from lcmis.text.phrases import shipped_table
 
@@ -33,6 +33,8 @@ class Interrogator:
 
     most: int = 8
     shortlist: int = 2048
+
+    needs = frozenset({Need.ENCODER})
 
     @property
     def reads_table(self) -> bool:

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from lcmis.errors import InversionError
 from lcmis.invert.methods.bank import Bank
-from lcmis.plugins.protocols import Denoiser, Encoder, Tools
+from lcmis.plugins.protocols import Denoiser, Encoder, Need, Tools
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,6 +56,12 @@ class Pez:
         that a bank of noise is shared, since searches under noise drawn anew left other prompts.
         """
         return "pez" if self.through == "encoder" else f"pez-{self.through}-bank"
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Whatever it goes through."""
+        through = {"encoder": Need.ENCODER, "denoiser": Need.DENOISER}
+        return frozenset({need for name, need in through.items() if self.through in (name, "both")})
 
     def invert(self, reference: Image, tools: Tools) -> Iterator[str]:
         """Prompts, each better than the one before.

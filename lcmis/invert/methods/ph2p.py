@@ -13,7 +13,7 @@ from lcmis.errors import InversionError, OutOfBudget
 from lcmis.invert.methods.bank import Bank
 from lcmis.invert.methods.fit import Fit
 from lcmis.invert.methods.lbfgs import descend
-from lcmis.plugins.protocols import Denoiser, Tools
+from lcmis.plugins.protocols import Denoiser, Need, Tools
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,6 +55,8 @@ class Ph2p:
     times: tuple[float, float] = (0.5, 0.9)
     most: int = 4
     paintings: int = 2
+
+    needs = frozenset({Need.DENOISER})
 
     @property
     def inverter_id(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,11 @@ def _located_adapter(adapter: Adapter) -> tuple[Located, str, Adapter]:
     """Where it is, its file within, and its name with the revision."""
     if importlib.util.find_spec("peft") is None:
         raise ConfigError("adapters need the package peft: `pip install peft`")
+    if not math.isfinite(adapter.weight):
+        raise ConfigError(
+            f"the weight of the adapter {adapter.name} is {adapter.weight:g}, but it is finite: "
+            f"1 lays it over the model whole"
+        )
     located, file = locate_file(adapter.name)
     return located, file, Adapter(str(located), adapter.weight)
 

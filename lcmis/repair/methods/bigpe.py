@@ -14,7 +14,7 @@ from statistics import mean, stdev
 from typing import Literal, Protocol, TypeVar
 
 from lcmis.errors import OutOfBudget, TextModelError
-from lcmis.plugins.protocols import Case, Evaluate, TextModel
+from lcmis.plugins.protocols import Case, Evaluate, Need, TextModel
 from lcmis.text import asking
 from lcmis.text.asking import WritingShown
 from lcmis.text.prompts import wording
@@ -503,6 +503,8 @@ class Bigpe:
 
     plan: Plan = Plan(iterations=40)
     """A search of one pair ends by its budget."""
+
+    needs = frozenset({Need.TEXT_MODEL})
 
     @property
     def repairer_id(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lcmis.errors import TextModelError
-from lcmis.plugins.protocols import Case, Evaluate
+from lcmis.plugins.protocols import Case, Evaluate, Need
 from lcmis.repair.methods.unmet import lacking, share_right
 from lcmis.text import asking
 from lcmis.types import Candidate, Side, Stage
@@ -32,6 +32,7 @@ class Craft:
     seeds: int = 4
 
     repairer_id = "craft"
+    needs = frozenset({Need.TEXT_MODEL})
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         """Search until no question fails, no edit is new, or the budget ends."""
@@ -48,7 +49,10 @@ class Craft:
                 break
             tried |= set(new)
             for one in evaluate.together([(one, case.seeds[: self.seeds]) for one in new[:1]]):
-                if share_right([one], case.threshold) >= share_right([trial], case.threshold):
+                _, read = one.right(case.threshold)
+                if read and share_right([one], case.threshold) >= share_right(
+                    [trial], case.threshold
+                ):
                     best, trial = one.candidate, one
         evaluate.together([(best, case.seeds[self.seeds : 3 * self.seeds])])
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lcmis.plugins.opening import open_inverter
-from lcmis.plugins.optional import reads_table
-from lcmis.plugins.protocols import Case, Evaluate, Inverter
+from lcmis.plugins.optional import needs_of, reads_table
+from lcmis.plugins.protocols import Case, Evaluate, Inverter, Need
 from lcmis.repair.methods import halve
 from lcmis.types import Candidate, Stage
 
@@ -35,6 +35,11 @@ class ByInversion:
     def reads_table(self) -> bool:
         """As the inverter."""
         return reads_table(self.inverter)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """As the inverter."""
+        return needs_of(self.inverter)
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         """Search until one is left or the budget ends; without a prompt nothing is drawn."""

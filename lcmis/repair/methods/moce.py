@@ -15,7 +15,7 @@ from typing import Literal
 from lcmis.judge.likeness import clipscore
 from lcmis.plugins.protocols import Case, Evaluate
 from lcmis.repair.methods.phrases import alone, other
-from lcmis.types import Candidate, Seen, Side, Stage
+from lcmis.types import Candidate, Seen, Side, Stage, Trial
 
 FINE = (0.025, 0.05, 0.1, 0.15, 0.25, 0.33)
 """Fractions of the schedule worth trying first: a few steps already decide what a picture shows."""
@@ -31,7 +31,8 @@ class Moce:
             of the first concept says that it vanishes, and leaves an order in which no branch is
             right; where the balance lies beyond its branches it goes on as ``bisect``: bisection on
             a logarithmic scale, as many pictures a probe as it takes to see who leads.
-            ``replicate`` is the paper's loop with its rule and momentum.
+            ``replicate`` is the paper's loop with its rule and momentum, and proposes the step that
+            the loop ends with.
         first: the concept that comes first alone; by default what a text model says or, without
             one, the lost concept, and then the other. Outside of ``replicate`` each is tried by its
             name and, where that is not enough, by its looks: a name may lead to the damage.
@@ -74,6 +75,28 @@ class Moce:
             if search[self.mode](_Probe(case, evaluate, first, opening)):
                 return
 
+    def choose(self, case: Case, trials: Sequence[Trial]) -> Candidate | None:
+        """In ``replicate``, the step that the loop accepted; where it accepted none, that whose
+        weaker CLIPScore is highest. None in other modes: the best by the guide stands.
+
+        Where the budget ended in the middle of a probe, that one is left out, if there is another.
+        """
+        if self.mode != "replicate" or case.likeness_weight is None:
+            return None
+        seen: dict[Candidate, dict[int, Seen]] = {}
+        for trial in trials:
+            if trial.seen:
+                seen.setdefault(trial.candidate, {}).update((one.seed, one) for one in trial.seen)
+        whole = min(self.pictures, len(case.seeds))
+        probed = {one: by for one, by in seen.items() if len(by) >= whole} or seen
+        scores = {one: clipscores(by.values(), case) for one, by in probed.items()}
+        accepted = (one for one, (a, b) in scores.items() if self._accepts(a, b))
+        return next(accepted, max(scores, key=lambda one: min(scores[one]), default=None))
+
+    def _accepts(self, one: float, other: float) -> bool:
+        """The source's rule, of the CLIPScores of both concepts."""
+        return min(one, other) > self.threshold or abs(one - other) < self.distance
+
     def _openings(self, case: Case) -> list[tuple[Side, str]]:
         """What may come first alone: each concept by its name, then by its looks."""
         orders = [self.first] if self.first else [case.first, other(case.first)]
@@ -90,7 +113,7 @@ class Moce:
         last_move, momentum, uses = 0, 1, 0
         while True:
             leading, trailing = probe.clipscores(step, self.pictures)
-            if min(leading, trailing) > self.threshold or abs(leading - trailing) < self.distance:
+            if self._accepts(leading, trailing):
                 return True
             low, high = (low, step) if leading > trailing else (step, high)
             if high - low <= 1:
@@ -206,6 +229,14 @@ def _root(leads: Mapping[int, Mapping[int, float]], left_out: int | None) -> flo
     return -at_zero / slope if slope > 0 else None
 
 
+def clipscores(seen: Iterable[Seen], case: Case) -> tuple[float, float]:
+    """CLIPScores of A and of B over pictures; 0 where nothing was seen."""
+    items, weight = tuple(seen), case.likeness_weight or 0.0
+    a = clipscore([item.a for item in items], [item.a_described for item in items], weight)
+    b = clipscore([item.b for item in items], [item.b_described for item in items], weight)
+    return a or 0.0, b or 0.0
+
+
 class _Probe:
     """Trials of one opening, by switch step and seed."""
 
@@ -239,11 +270,8 @@ class _Probe:
     def clipscores(self, step: int, count: int) -> tuple[float, float]:
         """CLIPScores of the first concept and of the other; 0 where nothing was seen."""
         self.extend([step], count)
-        seen = tuple(self._seen.get(step, {}).values())
-        weight = self.case.likeness_weight or 0.0
-        a = clipscore([item.a for item in seen], [item.a_described for item in seen], weight)
-        b = clipscore([item.b for item in seen], [item.b_described for item in seen], weight)
-        return (a or 0.0, b or 0.0) if self.first is Side.A else (b or 0.0, a or 0.0)
+        a, b = clipscores(self._seen.get(step, {}).values(), self.case)
+        return (a, b) if self.first is Side.A else (b, a)
 
     def leads(self, step: int) -> dict[int, float]:
         """Score of the first concept less that of the other, by seed."""

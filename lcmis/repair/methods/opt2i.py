@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lcmis.errors import TextModelError
-from lcmis.plugins.protocols import Case, Evaluate
+from lcmis.plugins.protocols import Case, Evaluate, Need
 from lcmis.repair.methods import ranked
 from lcmis.text import asking
 from lcmis.types import Candidate, Stage, Trial
@@ -39,6 +39,7 @@ class Opt2i:
     enough: float = 0.8
 
     repairer_id = "opt2i"
+    needs = frozenset({Need.TEXT_MODEL})
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         """Search until it is enough, nothing new is written, or the budget ends."""

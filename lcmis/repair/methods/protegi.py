@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lcmis.errors import TextModelError
-from lcmis.plugins.protocols import Case, Evaluate
+from lcmis.plugins.protocols import Case, Evaluate, Need
 from lcmis.repair.methods import ranked
 from lcmis.repair.methods.unmet import lacking
 from lcmis.text import asking
@@ -40,6 +40,7 @@ class Protegi:
     seeds: int = 3
 
     repairer_id = "protegi"
+    needs = frozenset({Need.TEXT_MODEL})
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         """Search until no edit is new, all of the beam is right, or the budget ends."""

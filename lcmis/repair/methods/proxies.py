@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lcmis.errors import TextModelError
-from lcmis.plugins.protocols import Case, Evaluate
+from lcmis.plugins.protocols import Case, Evaluate, Need
 from lcmis.repair.methods import halve
 from lcmis.text import asking
 from lcmis.types import Candidate, Stage
@@ -32,6 +32,7 @@ class Proxies:
     """Of the first round; each later round takes as many as all before."""
 
     repairer_id = "proxies"
+    needs = frozenset({Need.TEXT_MODEL})
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         """Search until one is left or the budget ends; without a text model that is recorded."""

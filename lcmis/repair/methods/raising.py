@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lcmis.errors import TextModelError
-from lcmis.plugins.protocols import Case, Evaluate
+from lcmis.plugins.protocols import Case, Evaluate, Need
 from lcmis.repair.methods import ranked
 from lcmis.repair.methods.unmet import lacking
 from lcmis.text import asking
@@ -36,6 +36,7 @@ class Raising:
     seeds: int = 2
 
     repairer_id = "raise"
+    needs = frozenset({Need.TEXT_MODEL})
 
     def repair(self, case: Case, evaluate: Evaluate) -> None:
         """Search until the checklist is met twice running, or the budget or the rewritings end."""

@@ -11,11 +11,14 @@ from lcmis.types import Side, Trial
 def lacking(trial: Trial, case: Case) -> list[Side]:
     """Concepts that most of its pictures lack, the one that is missing more often first.
 
-    Where pictures are wrong and neither is missing in most of them, the lost one stands for both.
+    One of which no picture could be read is among them: that nobody says it is missing shows
+    nothing. Where pictures are wrong, or none could be read whole, and neither is missing in most
+    of them, the lost one stands for both.
     """
     shares = {side: _missing(trial, side, case.threshold) for side in Side}
     found = [side for side in Side if shares[side] > 0.5]
-    if not found and trial.right(case.threshold)[0] < trial.right(case.threshold)[1]:
+    right, read = trial.right(case.threshold)
+    if not found and right < max(1, read):
         found = [max(Side, key=lambda side: (shares[side], side is case.lost))]
     return sorted(found, key=lambda side: -shares[side])
 
@@ -30,4 +33,4 @@ def share_right(trials: Iterable[Trial], threshold: float) -> float:
 def _missing(trial: Trial, side: Side, threshold: float) -> float:
     scores = [item.a if side is Side.A else item.b for item in trial.seen]
     known = [score for score in scores if score is not None]
-    return sum(score < threshold for score in known) / len(known) if known else 0.0
+    return sum(score < threshold for score in known) / len(known) if known else 1.0

@@ -27,10 +27,8 @@ def first(asked: TemplateRead) -> str:
 
 
 def improve(asked: TemplateRead) -> str:
-    """Up to ``count`` prompts for a pair that stand in no line of what was tried.
-
-    Raises:
-        TextModelError: it can say the pair in no other way.
+    """Up to ``count`` prompts for a pair that stand in no line of what was tried, or where it knows
+    none, some that do.
     """
     a, b = pair(asked.filled["a"], asked.filled["b"])
     tried = [
@@ -40,11 +38,7 @@ def improve(asked: TemplateRead) -> str:
 
 
 def mend(asked: TemplateRead) -> str:
-    """Up to ``count`` prompts that say what is not seen in another way than by its name.
-
-    Raises:
-        TextModelError: it can say the pair in no other way.
-    """
+    """Up to ``count`` prompts that say what is not seen in another way than by its name."""
     a, b = pair(asked.filled["a"], asked.filled["b"])
     unmet = asked.filled["unmet"].split(", ")
     words = [one for name in unmet if name in known() for one in _wordings_of(known()[name])]
@@ -55,7 +49,9 @@ def mend(asked: TemplateRead) -> str:
 
 
 def avoid(asked: TemplateRead) -> str:
-    """What was painted instead, and what captions show that was not asked for."""
+    """What was painted instead, and what captions show that was not asked for; where there is
+    nothing, what was asked for.
+    """
     wanted = pair(asked.filled["a"], asked.filled["b"])
     shown = [
         one for line in asked.filled["seen"].splitlines() for one in pairs_by_phrase().get(line, ())
@@ -64,8 +60,7 @@ def avoid(asked: TemplateRead) -> str:
     instead = asked.filled["intruder"]
     if instead in known() and known()[instead] not in wanted:
         found.insert(0, instead)
-    if not found:
-        raise TextModelError("the phrasebook sees nothing that was not asked for")
+    found = found or [one.name for one in wanted]
     return json.dumps({"avoid": list(dict.fromkeys(found))[: int(asked.filled["count"])]})
 
 
@@ -163,7 +158,6 @@ def _wordings_of(one: WorldConcept) -> list[str]:
 
 def _others(prompts: Iterable[str], tried: Iterable[str], count: int) -> str:
     known_before = set(tried)
-    new = [one for one in dict.fromkeys(prompts) if one not in known_before]
-    if not new:
-        raise TextModelError("the phrasebook can say this pair in no other way")
-    return json.dumps({"prompts": new[:count]})
+    every = list(dict.fromkeys(prompts))
+    new = [one for one in every if one not in known_before]
+    return json.dumps({"prompts": (new or every)[:count]})
