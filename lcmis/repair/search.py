@@ -149,6 +149,8 @@ class RepairResult:
     failures: int
     work: Work
     """Row-steps of the models that count them, certificates included."""
+    notes: tuple[str, ...] = ()
+    """Workers that kept failing and were left out, a sentence each."""
 
     @property
     def num_repaired(self) -> int:
@@ -279,6 +281,7 @@ class Repair:
             seconds=time.monotonic() - started,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
             work=sum(map(work_of, self.models), self.studio.work_elsewhere),
+            notes=tuple(self.studio.crew.left_out),
         )
 
     def crew(self) -> Crew:

@@ -188,8 +188,7 @@ def print_summary(result: AuditSummary, store: str) -> None:
     )
     if result.spent:
         console.print(f"This run cost about {result.spent:.2f}, by the prices you gave.")
-    for sentence in result.notes:
-        console.print(f"[dim]{escape(sentence)}[/]")
+    print_notes(result.notes)
     print_errors(result.failures)
     where = in_store(store)
     print_next(
@@ -213,6 +212,12 @@ def _model_row(model: ModelSummary, name: str) -> list[Cell]:
 def say(sentence: str) -> None:
     """One sentence on a line of its own, never broken."""
     console.print(Text(sentence), soft_wrap=True)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """What else is to be known of a run, a sentence each."""
+    for sentence in notes:
+        console.print(f"[dim]{escape(sentence)}[/]")
 
 
 def print_errors(count: int) -> None:
