@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from worlds.threads import Threads, make_one_sick
 from worlds.toys import COLOURS, Scripted, audited, pair
 
+from lcmis.cli.terminal.evolution import print_evolved
 from lcmis.errors import ConfigError, ItemError, OutOfBudget, ProposalError, TextModelError
 from lcmis.plugins import registry
-from lcmis.plugins.settings import CheckerSettings, TextModelSettings
+from lcmis.plugins.settings import CheckerSettings, TextModelSettings, WorkersSettings
 from lcmis.repair.evaluate import SEARCH_SEEDS
 from lcmis.repair.evolve import (
     Evolve,
@@ -483,6 +487,17 @@ def test_an_evolved_instruction_is_measured_on_pairs_and_seeds_that_the_search_n
     assert found.failures == 1  # the teller knows no third instruction
     drawn = {item.seed for item in deaf[1].evidence("toy:reader@1") if item.of_repair}
     assert set(fresh_seeds("say its looks", 3)) <= drawn
+
+
+def test_who_is_left_out_of_an_evolution_is_named(deaf, monkeypatch, capsys):
+    config, store = deaf
+    make_one_sick(monkeypatch, Threads())
+    workers = WorkersSettings(2, gpus=0)
+    found = Evolve(dataclasses.replace(config, workers=workers), store, settings()).run()
+    (sentence,) = found.notes
+    assert "is left out: it died 6 times" in sentence
+    print_evolved(found, Path("best.txt"))
+    assert sentence in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_evolution_searches_by_a_cache_and_measures_without_it(deaf, monkeypatch):

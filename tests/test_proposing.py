@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 from test_llm import CANARY, Server, chat, http
+from worlds.threads import Threads, make_one_sick
 from worlds.toys import ToyChecker, ToyModel
 
 from lcmis.audit.proposals import Propose, ProposeSettings
+from lcmis.cli.terminal.proposals import print_proposals
 from lcmis.errors import ConfigError, TextModelError, TooManyFailures
 from lcmis.plugins import registry
 from lcmis.plugins.settings import (
@@ -23,6 +25,7 @@ from lcmis.plugins.settings import (
     ModelSettings,
     StoppingSettings,
     TextModelSettings,
+    WorkersSettings,
 )
 from lcmis.propose.catalogue import names_both, read_kinds, read_pairs, to_toml
 from lcmis.store import Store
@@ -189,6 +192,15 @@ def test_what_was_measured_wrong_is_imitated_and_the_yield_grows(propose, tmp_pa
     assert len(kept) == result.num_pairs
     assert all(names_both(pair.prompt, pair.a, pair.b) for pair in kept)
     assert {pair.source.split(", ")[1] for pair in kept} == {"scribe@1"}
+
+
+def test_who_is_left_out_of_the_audits_is_named_once(propose, config, monkeypatch, capsys):
+    make_one_sick(monkeypatch, Threads())
+    found = propose(config=dataclasses.replace(config, workers=WorkersSettings(2, gpus=0)))
+    (sentence,) = found.notes
+    assert "worker 2 on no node yet is left out: it died 6 times" in sentence
+    print_proposals(found)
+    assert " ".join(capsys.readouterr().out.split()).count(sentence) == 1
 
 
 def test_nothing_is_drawn_without_an_audit(propose, tmp_path):

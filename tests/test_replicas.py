@@ -20,7 +20,7 @@ from worlds.toys import pair
 
 from lcmis.audit.replay import replay
 from lcmis.errors import ConfigError, RenderError
-from lcmis.machine.device import compute_with, computing_with, num_cores
+from lcmis.machine.device import compute_with, num_cores
 from lcmis.plugins.opening import open_model as opened
 from lcmis.plugins.optional import at_once_of, threads_of
 from lcmis.plugins.protocols import ImageModel, Work
@@ -35,7 +35,7 @@ from lcmis.render import draw
 from lcmis.render.calling import Halted
 from lcmis.render.diffusion import DiffusersModel
 from lcmis.render.hosted import HostedModel
-from lcmis.render.replicas import MOST_REPLICAS, Replicas, with_same_weights
+from lcmis.render.replicas import MOST_REPLICAS, Replicas, computing_with, with_same_weights
 from lcmis.render.trunks import Trunks
 from lcmis.store import Drawn, Store, picture_hash
 from lcmis.types import Answer, Beside, Question, QuestionKind, Render, RenderSpec, Stage

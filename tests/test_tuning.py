@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Sequence
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,15 @@ from worlds.drawing import settings_of
 from worlds.toys import pair
 
 from lcmis.audit.config import load_config
-from lcmis.audit.tuning import Computing, MeasuredWay, Tuning, best_of, ways_of, write_settings
+from lcmis.audit.tuning import (
+    Computing,
+    MeasuredWay,
+    Tuning,
+    best_of,
+    refuse_unwritable,
+    ways_of,
+    write_settings,
+)
 from lcmis.cli import app
 from lcmis.cli.terminal.tuning import print_best
 from lcmis.errors import ConfigError
@@ -181,12 +191,112 @@ def test_settings_are_written_under_their_model_and_nothing_else_changes(tmp_pat
     narrow, broad = load_config(path).models
     assert (narrow.batch_size, narrow.channels_last) == (8, True)
     assert (broad.batch_size, broad.channels_last) == (None, None)
-    expected = FILE.replace("batch_size = 4\n", "").replace(
-        "damaged one\n", "damaged one\nbatch_size = 8\nchannels_last = true\n"
-    )
-    assert path.read_text() == expected
+    expected = FILE.replace("batch_size = 4\n# a remark\n", "batch_size = 8\n# a remark\n{}")
+    assert path.read_text() == expected.format("channels_last = true\n")
     write_settings(path, "teacup-broad", {"vae_decoding": "sliced"})
     assert [one.vae_decoding for one in load_config(path).models] == [None, "sliced"]
+
+
+STRANGE = {
+    "lines that Python would break": FILE.replace("# mine", "# mine \x85 \u2028"),
+    "quoted keys": FILE.replace("name =", '"name" =').replace("batch_size =", "'batch_size' ="),
+    "a text of several lines": FILE.replace(
+        "# a remark",
+        'negative_prompt = """\n[[models]]\nname = "teacup-narrow"\nbatch_size = 1\n"""',
+    ),
+    "tables in a row": 'models = [{name = "other"}, {name = "teacup-narrow", batch_size = 4}]\n',
+    "no end of the last line": '[[models]]\nname = "teacup-narrow"',
+    "tables inside": FILE.replace("# a remark", '[[models.adapters]]\nname = "mine"'),
+    "a table between two": FILE + '[[models]]\nname = "teacup-layout"\n',
+    "a dotted name": FILE.replace("# a remark", "text.name = 1"),
+}
+
+
+@pytest.mark.parametrize("text", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["lf", "crlf"])
+def test_however_a_file_is_laid_out_it_says_the_same_and_the_settings(
+    text: str, ends: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.toml"
+    path.write_text(text, "utf-8", newline=ends)
+    expected = tomllib.loads(text)
+    settings = {"batch_size": 8, "channels_last": True, "vae_decoding": "sliced"}
+    refuse_unwritable(path, ["teacup-narrow"])
+    assert path.read_bytes().decode() == text.replace("\n", ends)
+    write_settings(path, "teacup-narrow", settings)
+    (mine,) = (one for one in expected["models"] if one["name"] == "teacup-narrow")
+    mine |= settings
+    written = path.read_bytes().decode()
+    assert tomllib.loads(written) == expected
+    assert written.count("\n") == written.count(ends)
+    for remark in ("# mine", "# the damaged one"):
+        assert (remark in written) == (remark in text)
+
+
+REFUSED = {
+    "latin-1": ("# für mich\n".encode("latin-1"), "cannot be read as text: .*; save it as UTF-8"),
+    "no TOML": (b"[[models]\n", "is no valid TOML: .*; mend that line"),
+    "twice": (2 * b'[[models]]\nname = "teacup-narrow"\n', "has 2 tables .*: leave one"),
+    "no list": (b'[models]\nname = "teacup-narrow"\n', "has no table .*: write one"),
+    "a name": (b'models = ["teacup-narrow"]\n', "has no table .*: write one"),
+}
+
+
+@pytest.mark.parametrize(("content", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_a_file_that_cannot_be_written_into_is_refused_before_anything_is_measured(
+    content: bytes, sentence: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.toml"
+    path.write_bytes(content)
+    flags = [
+        "tune",
+        "-m",
+        "teacup-narrow",
+        "-p",
+        "teacup",
+        "-c",
+        "teacup-clip",
+        "--into",
+        str(path),
+    ]
+    said = CliRunner().invoke(app, flags)
+    assert isinstance(said.exception, ConfigError)
+    assert re.search(sentence, str(said.exception))
+    assert path.read_bytes() == content
+
+
+def test_a_place_where_nothing_can_be_replaced_is_said_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.toml"
+    path.write_text(FILE)
+
+    def full(self: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "touch", full)
+    with pytest.raises(ConfigError, match=r"cannot be written .*: name another file"):
+        refuse_unwritable(path, ["teacup-narrow"])
+    assert path.read_text() == FILE
+
+
+def test_what_was_measured_is_printed_although_it_cannot_be_kept_any_more(
+    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, path = str(tiny("sd")), tmp_path / "audit.toml"
+    path.write_text(f'[[models]]\nname = "{folder}"\n')
+
+    def measure(self: Tuning) -> Iterator[MeasuredWay]:
+        yield measured(1.0, way=Computing("as it is", {}))
+        path.write_text("# somebody else\n")
+        yield measured(2.0, "channels_last")
+
+    monkeypatch.setattr(Tuning, "measure", measure)
+    flags = ["-m", folder, "-p", "teacup", "--limit", "1", "-c", "teacup-clip", "--json"]
+    said = CliRunner().invoke(app, ["tune", *flags, "--into", str(path)])
+    assert re.search("has no table .*: channels_last = true", str(said.exception))
+    assert [one["ratio"] for one in json.loads(said.stdout)[folder]] == [1.0, 2.0]
+    assert path.read_text() == "# somebody else\n"
 
 
 @pytest.mark.parametrize("text", ['models = ["teacup-narrow"]\n', FILE.replace("narrow", "wide")])
@@ -218,8 +328,8 @@ def test_the_command_measures_and_says_what_to_set(tiny: Callable[[str], Path]) 
     ("flags", "sentence"),
     [
         (["--minutes", "0"], "--minutes is 0, but it is above 0"),
-        (["--minutes", "nan"], "--minutes is nan"),
-        (["--minutes", "inf"], "--minutes is inf"),
+        (["--minutes", "nan"], "--minutes is nan, but it is above 0 and ends"),
+        (["--minutes", "inf"], "--minutes is inf, but it is above 0 and ends"),
         (["--into", "nowhere.toml"], "there is no file nowhere.toml"),
     ],
 )

@@ -9,11 +9,12 @@ import time
 from concurrent.futures import wait
 
 import pytest
-from worlds.threads import Threads
+from worlds.threads import Threads, make_one_sick
 from worlds.toys import ToyModel, audited, pair, repair
 
 from lcmis.audit.config import load_config
 from lcmis.audit.run import Audit
+from lcmis.cli.terminal.repairs import print_proofs, print_repairs
 from lcmis.errors import ConfigError
 from lcmis.plugins import registry
 from lcmis.plugins.settings import (
@@ -25,6 +26,7 @@ from lcmis.plugins.settings import (
     WorkersSettings,
 )
 from lcmis.propose.catalogue import to_toml
+from lcmis.repair.certify import Certify
 from lcmis.store import Store, images
 from lcmis.workers import hand, ray
 from lcmis.workers.hand import Hand
@@ -196,18 +198,33 @@ def test_an_order_that_lies_before_a_deadly_one_is_not_blamed_for_it(config, thr
 def test_a_worker_that_keeps_failing_is_named_and_left_out(config, threads, monkeypatch):
     run(config("alone", 0))
 
-    class Sickly(Hand):
-        def hello(self, probe=""):
-            if self._name == "worker 2":
-                next(a for a in threads.actors if a._inside is self).die()
-            return super().hello(probe)
-
-    monkeypatch.setattr(ray, "Hand", Sickly)
-    _, crew = run(config("sick"))
+    make_one_sick(monkeypatch, threads)
+    result, crew = run(config("sick"))
+    assert list(result.notes) == crew.left_out
     (sentence,) = crew.left_out
     assert sentence.startswith("worker 2 on ")
     assert "left out: it died 6 times" in sentence
     assert facts(config("sick")) == facts(config("alone"))
+    with Store(config("sick").store, read_only=True) as store:
+        told = [one.sentence for one in store.shifts() if one.worker == "worker 2"]
+    assert [bool(re.match(r"it died \(death \d\), and", one)) for one in told] == [True] * 5 + [
+        False
+    ]
+
+
+def test_a_repair_and_its_proofs_name_who_is_left_out(tmp_path, threads, monkeypatch, capsys):
+    asked = audited(tmp_path, PAIRS, "deaf", workers=WorkersSettings(3, gpus=0))
+    make_one_sick(monkeypatch, threads)
+    repaired = repair(asked, budget=24)
+    print_repairs(repaired, asked.store)
+    with Store(asked.store) as store:
+        proved = Certify(asked, store, pictures=96, elsewhere=False).run()
+    print_proofs(proved)
+    for notes in (repaired.notes, proved.notes):
+        (sentence,) = notes
+        assert "is left out: it died 6 times" in sentence
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("worker 2 on no node yet is left out: it died 6 times") == 2
 
 
 def test_nobody_left_is_one_sentence_and_what_was_made_is_kept(config, threads, monkeypatch):

@@ -69,7 +69,7 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
     Raises:
         ConfigError: the file cannot be read, a field is unknown or has a value it cannot have.
     """
-    table = _read_toml(path) if path else {}
+    table = read_toml(path) if path else {}
     where = str(path) if path else "the settings"
     if isinstance(table.get("text_model"), str):
         table["text_model"] = kind_and_name(table["text_model"])
@@ -196,7 +196,12 @@ def checker_settings(text: str) -> CheckerSettings:
     return reachable_checker(checker_named(text))
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a file of settings says.
+
+    Raises:
+        ConfigError: there is none, or it is no TOML.
+    """
     try:
         text = path.read_text("utf-8")
         if any(line.partition("=")[0].count(".") > DEEPEST for line in text.splitlines()):

@@ -72,6 +72,8 @@ class ProposeResult:
     baseline: Rate
     """The same share among the pairs that were known and measured before."""
     seconds: float
+    notes: tuple[str, ...] = ()
+    """What its audits had to note: of models, of services, and of workers that were left out."""
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
@@ -124,6 +126,7 @@ class Propose:
         self.models = [open_model(entry).model_id for entry in config.models]
         self.rule = findings.stopping_rule(config.stopping)
         self._exhausted: tuple[str, ...] = ()
+        self._notes: dict[str, None] = {}
 
     @property
     def first_pairs(self) -> list[ConceptPair]:
@@ -160,6 +163,7 @@ class Propose:
             rounds=tuple(results),
             baseline=baseline,
             seconds=time.monotonic() - started,
+            notes=tuple(self._notes),
         )
 
     def _round(self, number: int) -> RoundResult:
@@ -241,7 +245,8 @@ class Propose:
 
     def _audit(self, pairs: Sequence[ConceptPair]) -> None:
         if pairs and self.settings.audits:
-            Audit(self.config, self.store, self.watch, pairs=pairs).run(self.command)
+            result = Audit(self.config, self.store, self.watch, pairs=pairs).run(self.command)
+            self._notes |= dict.fromkeys(result.notes)
 
     def measured(self, pairs: Sequence[ConceptPair]) -> list[Measured]:
         """Those that were drawn, over all models of the configuration."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tomlkit
 from PIL.Image import Image
+from tomlkit import TOMLDocument
+from tomlkit.exceptions import TOMLKitError
 
+from lcmis.audit.config import read_toml
 from lcmis.check import questions_for
 from lcmis.errors import ConfigError, RenderError
 from lcmis.machine.device import choose_device, has_bfloat16, num_cores
@@ -326,39 +330,81 @@ def lines_of(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def refuse_unwritable(path: Path, names: Iterable[str]) -> None:
+    """Check, before anything is measured, that what pays could be written there.
+
+    Raises:
+        ConfigError: as :func:`write_settings`, of any of these models.
+    """
+    told, _, _ = _parsed(path)
+    for name in names:
+        _place_of(name, told, path)
+    with replacing(path) as draft:
+        draft.unlink()
+
+
 def write_settings(path: Path, name: str, settings: Mapping[str, Any]) -> None:
     """Put settings under a model's name in an audit.toml; all else in it stays as it is.
 
     Raises:
-        ConfigError: the file does not name the model in a table ``[[models]]`` of its own, or
-            cannot be written.
+        ConfigError: the file is no TOML, does not name the model in one table of its own, or cannot
+            be written; it is then as it was.
     """
-    text = path.read_text("utf-8")
-    lines = text.splitlines()
-    starts = [
-        i for i, line in enumerate(lines) if re.fullmatch(r"\s*\[\[models\]\]\s*(#.*)?", line)
+    told, document, ends = _parsed(path)
+    place = _place_of(name, told, path, settings)
+    told["models"][place] |= settings
+    table = document["models"][place]
+    for setting, value in settings.items():
+        table[setting] = value
+    written = document.as_string().replace("\n", ends)
+    if _said(written) != told:
+        raise ConfigError(
+            f"{path} is laid out so that nothing can be added safely, and is left as it was: put "
+            f"these lines under {name!r} yourself: {'; '.join(lines_of(settings))}"
+        )
+    with replacing(path) as draft:
+        draft.write_bytes(written.encode())
+
+
+def _parsed(path: Path) -> tuple[dict[str, Any], TOMLDocument, str]:
+    """What a file says, its layout with plain ends of lines, and how its own lines end."""
+    told = read_toml(path)
+    text, ends = path.read_bytes().decode(), "\n"
+    if text.count("\r\n") == text.count("\n") > 0:
+        text, ends = text.replace("\r\n", "\n"), "\r\n"
+    try:
+        return told, tomlkit.parse(text), ends
+    except TOMLKitError as error:
+        raise ConfigError(f"{path} is no valid TOML: {error}; mend that line") from error
+
+
+def _said(text: str) -> dict[str, Any] | None:
+    """What a text says; None where it is no TOML."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def _place_of(
+    name: str, told: Mapping[str, Any], path: Path, settings: Mapping[str, Any] | None = None
+) -> int:
+    """Of a model's table among all of them."""
+    models = told.get("models", [])
+    listed = models if isinstance(models, list) else []
+    named = [
+        place
+        for place, one in enumerate(listed)
+        if isinstance(one, dict) and one.get("name") == name
     ]
-    for start in starts:
-        ends = (i for i in range(start + 1, len(lines)) if lines[i].lstrip().startswith("["))
-        end = next(ends, len(lines))
-        named = rf"\s*name\s*=\s*(['\"]){re.escape(name)}\1\s*(#.*)?"
-        at = next((i for i in range(start, end) if re.fullmatch(named, lines[i])), None)
-        if at is None:
-            continue
-        said = [
-            i
-            for i in range(start, end)
-            if any(re.match(rf"\s*{one}\s*=", lines[i]) for one in settings)
-        ]
-        kept = [line for i, line in enumerate(lines[: at + 1]) if i not in said]
-        rest = [line for i, line in enumerate(lines[at + 1 :], at + 1) if i not in said]
-        with replacing(path) as draft:
-            draft.write_text("\n".join([*kept, *lines_of(settings), *rest]) + "\n", "utf-8")
-        return
-    raise ConfigError(
-        f'{path} has no table [[models]] with name = "{name}": write one, with these lines in it: '
-        f"{'; '.join(lines_of(settings))}"
-    )
+    if len(named) == 1:
+        return named[0]
+    lines = f", with these lines in it: {'; '.join(lines_of(settings))}" if settings else ""
+    if named:
+        raise ConfigError(
+            f'{path} has {len(named)} tables [[models]] with name = "{name}": leave one{lines}'
+        )
+    raise ConfigError(f'{path} has no table [[models]] with name = "{name}": write one{lines}')
 
 
 def _quoted(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from lcmis.cli.looking import plugins
 from lcmis.cli.shared import JsonOption, with_settings
 from lcmis.errors import ConfigError
 from lcmis.plugins.settings import AuditSettings
+
+if TYPE_CHECKING:
+    from lcmis.audit.tuning import MeasuredWay
 
 
 def models(
@@ -85,20 +88,23 @@ def tune(
     repairs may search. It proves nothing, so it is told and never written to a file.
     """
     from lcmis.audit.pairs import chosen_pairs
-    from lcmis.audit.tuning import Tuning, best_of, write_settings
+    from lcmis.audit.tuning import Tuning, best_of, refuse_unwritable, write_settings
     from lcmis.cli import terminal
     from lcmis.cli.terminal.tuning import print_best, print_measured
     from lcmis.plugins.opening import open_checker
 
     if not 0 < minutes < math.inf:
-        raise ConfigError(f"--minutes is {minutes:g}, but it is above 0 and finite")
-    if into is not None and not into.is_file():
-        raise ConfigError(f"there is no file {into}: write one with `lcmis init`, or leave it out")
+        raise ConfigError(f"--minutes is {minutes:g}, but it is above 0 and ends")
+    if into is not None:
+        if not into.is_file():
+            raise ConfigError(
+                f"there is no file {into}: write one with `lcmis init`, or leave it out"
+            )
+        refuse_unwritable(into, [one.name for one in config.models])
     pairs = chosen_pairs(config).pairs
     checker = open_checker(config.checkers[0])
-    everything = {}
-    for settings in config.models:
-        tuning = Tuning(
+    tunings = [
+        Tuning(
             settings,
             pairs,
             checker,
@@ -106,16 +112,22 @@ def tune(
             compiled=compiled,
             seconds=60 * minutes,
         )
-        found = []
-        for measured in tuning.measure():
-            found.append(measured)
+        for settings in config.models
+    ]
+    everything: dict[str, list[MeasuredWay]] = {}
+    try:
+        for tuning in tunings:
+            name = tuning.settings.name
+            found = everything[name] = []
+            for measured in tuning.measure():
+                found.append(measured)
+                if not json:
+                    print_measured(name, measured)
+            best = best_of(found)
+            if into is not None and best.way.settings:
+                write_settings(into, name, best.way.settings)
             if not json:
-                print_measured(settings.name, measured)
-        everything[settings.name] = found
-        best = best_of(found)
-        if into is not None and best.way.settings:
-            write_settings(into, settings.name, best.way.settings)
-        if not json:
-            print_best(settings.name, best, into, tuning.untried)
-    if json:
-        terminal.print_json(everything)
+                print_best(name, best, into, tuning.untried)
+    finally:  # what was measured is told, whatever became of the rest
+        if json and everything:
+            terminal.print_json(everything)

@@ -77,17 +77,6 @@ def compute_with(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-@contextlib.contextmanager
-def computing_with(threads: int) -> Iterator[None]:
-    """:func:`compute_with`, as long as this lasts; torch is loaded by now."""
-    before = sys.modules["torch"].get_num_threads()
-    compute_with(threads)
-    try:
-        yield
-    finally:
-        compute_with(before)
-
-
 def has_bfloat16() -> bool:
     """Whether this machine's processor has instructions for bfloat16 that torch uses. One without
     any computes slower in it than in float32. Only Linux on x86 tells; elsewhere it is no.

@@ -17,7 +17,6 @@ from lcmis.machine.device import (
     choose_device,
     choose_dtype,
     choose_offload,
-    computing_with,
     num_cores,
 )
 from lcmis.plugins.protocols import Denoiser, Work
@@ -37,7 +36,7 @@ from lcmis.render.narrow import chosen_search_dtype
 from lcmis.render.pipeline_folder import PipelineFolder, scheduler_class
 from lcmis.render.proved import Proved
 from lcmis.render.refining import Refiner, handover
-from lcmis.render.replicas import MOST_REPLICAS, Replicas, with_same_weights
+from lcmis.render.replicas import MOST_REPLICAS, Replicas, computing_with, with_same_weights
 from lcmis.render.rows import in_rows, pins_rows
 from lcmis.render.together import Term, Together, sums_of
 from lcmis.render.trunks import Trunks, beginning, sharing
@@ -366,8 +365,10 @@ class DiffusersModel:
         refused = {spec.key: error for spec in specs if (error := self._refusal(spec))}
         readable = [spec for spec in specs if spec.key not in refused]
         drawn: dict[str, Image | RenderError] = {}
+        if not readable:
+            return [refused[spec.key] for spec in specs]
         with computing_with(self.threads) if self.threads else nullcontext():
-            if readable and not self._family.own.mixes:
+            if not self._family.own.mixes:
                 self._proofs.settings(readable, self.batch_size, pinned=self._pins_rows)
             for some in self._draw(list(self._batches(readable))):
                 drawn |= some

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +17,19 @@ Drawn = TypeVar("Drawn")
 
 MOST_REPLICAS = 8
 """More would wait for one another: what stands between two layers is Python's, one at a time."""
+
+
+@contextlib.contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """:func:`compute_with`, as long as this lasts."""
+    import torch  # it may be that nobody has: who draws loads no pipeline before
+
+    before = torch.get_num_threads()
+    compute_with(threads)
+    try:
+        yield
+    finally:
+        compute_with(before)
 
 
 def with_same_weights(pipeline: Any) -> Any:

@@ -107,6 +107,8 @@ class CertifyResult:
     drawn: int
     seconds: float
     failures: int
+    notes: tuple[str, ...] = ()
+    """Workers that kept failing and were left out, a sentence each."""
 
     @property
     def num_repaired(self) -> int:
@@ -261,6 +263,7 @@ class Certify:
             drawn=self.studio.drawn,
             seconds=time.monotonic() - started,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
+            notes=tuple(self.studio.crew.left_out),
         )
 
     def _prove(self, nomination: Nomination, model: ImageModel) -> Proof:

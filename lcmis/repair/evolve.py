@@ -123,6 +123,8 @@ class EvolveResult:
     """Pictures drawn by this run."""
     seconds: float
     failures: int
+    notes: tuple[str, ...] = ()
+    """Workers that kept failing and were left out, a sentence each."""
 
     @property
     def helps(self) -> bool:
@@ -224,6 +226,7 @@ class Evolve:
             drawn=self.studio.drawn,
             seconds=time.monotonic() - started,
             failures=len(self.studio.failed),
+            notes=tuple(self.studio.crew.left_out),
         )
 
     # ── searching ────────────────────────────────────────────────────────────────────────────

@@ -161,6 +161,8 @@ class RepairResult:
     done_without: int = 0
     """Pairs whose search ended without something that it asked for, such as a reply that is of no
     use; the same command does not ask for it again."""
+    notes: tuple[str, ...] = ()
+    """Workers that kept failing and were left out, a sentence each."""
 
     @property
     def num_repaired(self) -> int:
@@ -317,6 +319,7 @@ class Repair:
             failures=len(failed - done_without),
             done_without=len(failed & done_without),
             work=sum(map(work_of, self.models), self.studio.work_elsewhere),
+            notes=tuple(self.studio.crew.left_out),
         )
 
     def crew(self) -> Crew:

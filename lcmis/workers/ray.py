@@ -60,6 +60,7 @@ class _Worker:
     is_out: bool = False
     deaths: int = 0
     """Since it last gave anything."""
+    all_deaths: int = 0
     model: str = ""
     orders: dict[Any, Order] = field(default_factory=dict)
     """By what Ray calls their results."""
@@ -579,6 +580,7 @@ class Ray:
     def _bury(self, worker: _Worker, why: str) -> list[Delivery]:
         """Give out again what a dead worker had in hand, and hire its successor."""
         worker.deaths += 1
+        worker.all_deaths += 1
         reports = []
         for place, order in enumerate(worker.orders.values()):
             self._lost[id(order)] += place == 0  # what lay behind it was not begun
@@ -592,7 +594,8 @@ class Ray:
         worker.is_ready = worker.is_alone = False
         self._since = time.monotonic()
         if worker.deaths < DEATHS:
-            self._troubles.append((worker.name, f"it died, and another took its place: {why}"))
+            died = f"it died (death {worker.all_deaths}), and another took its place: {why}"
+            self._troubles.append((worker.name, died))  # numbered, or those of a minute were one
             self._hire(worker)
         else:
             self._leave_out(worker, f"it died {DEATHS} times without a result; the last: {why}")

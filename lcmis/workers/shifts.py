@@ -68,7 +68,8 @@ class Shifts:
         troubles = self._crew.troubles()
         if not self._run_id:
             return []
-        at = datetime.now(UTC).isoformat(timespec="seconds")
+        # two stretches may end in one second, and what is equal in all is one fact
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
         shifts = []
         for (worker, plugin), count in done.items():
             node, device, log = self._crew.whereabouts(worker)

@@ -8,6 +8,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
+import pytest
+
+from lcmis.workers import ray
+from lcmis.workers.hand import Hand, Hello
+
 
 class RayError(Exception):
     """As Ray's own."""
@@ -68,6 +73,19 @@ class Threads:
         living[place % len(living)].die()
         self.num_killed += 1
         return True
+
+
+def make_one_sick(patch: pytest.MonkeyPatch, threads: Threads) -> None:
+    """The second worker dies whenever it is greeted."""
+
+    class Sickly(Hand):
+        def hello(self, probe: str = "") -> Hello:
+            if self._name == "worker 2":
+                next(one for one in threads.actors if one._inside is self).die()
+            return super().hello(probe)
+
+    patch.setattr(ray, "_connect", lambda _: (threads, False))
+    patch.setattr(ray, "Hand", Sickly)
 
 
 class _Remote:

@@ -14,21 +14,12 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
+from lcmis.cli.terminal.bars import NOTHING, Bars, SoFar
 from lcmis.cli.terminal.piped import Pace, spoken
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import AllPairs, Dissents, Failures, OnePair, OnePicture, words
@@ -78,14 +69,6 @@ PROMPT = Column(name="prompt", wraps=True, heads=True, longest=160)
 # ── progress ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class _RateColumn(ProgressColumn):
-    """Pictures a second, over the last few of them."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.speed or task.finished_speed
-        return Text("" if not speed else f"{speed:.1f} pictures/s", style="dim")
-
-
 @contextlib.contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Watch | None]:
     """A line a model while an audit runs; nothing where the output is for a script."""
@@ -93,12 +76,15 @@ def progress(*, quiet: bool = False) -> Iterator[Watch | None]:
         yield None
         return
 
-    def doing(now: AuditProgress) -> str:
+    def standing(now: AuditProgress) -> SoFar:
         failed = f", {several(now.failures, 'error')}" if now.failures else ""
-        return f"{now.activity}; {now.decided} of {several(now.pairs, 'pair')} decided{failed}"
+        return SoFar(
+            f"{now.decided} of {several(now.pairs, 'pair')} decided{failed}",
+            f"{now.decided}/{now.pairs} decided{failed}",
+        )
 
     with lines() as move:
-        yield lambda now: move(now.model, now.pictures, now.expected, doing(now))
+        yield lambda now: move(now.model, now.pictures, now.expected, now.activity, standing(now))
 
 
 @contextlib.contextmanager
@@ -108,12 +94,12 @@ def repair_progress(*, quiet: bool = False) -> Iterator[RepairWatch | None]:
         yield None
         return
 
-    def doing(now: RepairProgress) -> str:
-        left = now.pairs - now.done
-        return f"{now.repaired} of {now.done} repaired, {left} to do; {escape(now.activity)}"
+    def standing(now: RepairProgress) -> SoFar:
+        repaired, left = f"{now.repaired} of {now.done} repaired", f"{now.pairs - now.done} to do"
+        return SoFar(f"{repaired}, {left}")
 
     with lines() as move:
-        yield lambda now: move(now.model, now.pictures, now.expected, doing(now))
+        yield lambda now: move(now.model, now.pictures, now.expected, now.activity, standing(now))
 
 
 @contextlib.contextmanager
@@ -126,46 +112,42 @@ def embedding(encoder: str, *, quiet: bool = False) -> Iterator[Callable[[int, i
         yield lambda done, expected: move(encoder, done, expected, "looking")
 
 
+class Moves(Protocol):
+    """What moves a line."""
+
+    def __call__(
+        self, model: str, pictures: int, expected: int, activity: str, standing: SoFar = NOTHING
+    ) -> None:
+        """How far a model is, what happens now, and what has come of the work."""
+
+
 @contextlib.contextmanager
-def lines() -> Iterator[Callable[[str, int, int, str], None]]:
-    """Bars that are moved by model, pictures, pictures expected, and what happens now; lines now
-    and then where no terminal shows a bar.
-    """
+def lines() -> Iterator[Moves]:
+    """Bars that are moved; lines now and then where no terminal shows a bar."""
     if not stderr_console().is_terminal:
         pace = Pace()
         with spoken() as said:
-            yield lambda model, pictures, expected, doing: said.move(
-                words.short_name(model),
-                several(pictures, "picture"),
-                doing,
-                f" of about {expected:,}{pace.told(model, pictures, expected)}",
-            )
+
+            def tell(
+                model: str,
+                pictures: int,
+                expected: int,
+                activity: str,
+                standing: SoFar = NOTHING,
+            ) -> None:
+                said.move(
+                    words.short_name(model),
+                    several(pictures, "picture"),
+                    "; ".join(filter(None, (activity, standing.whole))),
+                    f" of about {expected:,}{pace.told(model, pictures, expected)}",
+                )
+
+            yield tell
         return
-    bars = Progress(
-        SpinnerColumn(),
-        TextColumn("[bold]{task.fields[model]}"),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("[dim]{task.description}"),
-        console=stderr_console(),
-    )
-    tasks: dict[str, Any] = {}
-
-    def move(model: str, pictures: int, expected: int, doing: str) -> None:
-        if model not in tasks:
-            for task in tasks.values():
-                bars.update(task, total=bars.tasks[task].completed, description="done")
-            tasks[model] = bars.add_task(
-                doing, total=expected, completed=pictures, model=words.short_name(model)
-            )
-        bars.update(tasks[model], total=expected, completed=pictures, description=doing)
-
+    bars = Bars(stderr_console())
     with bars:
-        yield move
-        for task in tasks.values():
-            bars.update(task, total=bars.tasks[task].completed, description="done")
+        yield bars.move
+        bars.end()
 
 
 # ── an audit ─────────────────────────────────────────────────────────────────────────────────────
@@ -206,8 +188,7 @@ def print_summary(result: AuditSummary, store: str) -> None:
     )
     if result.spent:
         console.print(f"This run cost about {result.spent:.2f}, by the prices you gave.")
-    for sentence in result.notes:
-        console.print(f"[dim]{escape(sentence)}[/]")
+    print_notes(result.notes)
     print_errors(result.failures)
     where = in_store(store)
     print_next(
@@ -231,6 +212,12 @@ def _model_row(model: ModelSummary, name: str) -> list[Cell]:
 def say(sentence: str) -> None:
     """One sentence on a line of its own, never broken."""
     console.print(Text(sentence), soft_wrap=True)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """What else is to be known of a run, a sentence each."""
+    for sentence in notes:
+        console.print(f"[dim]{escape(sentence)}[/]")
 
 
 def print_errors(count: int) -> None:

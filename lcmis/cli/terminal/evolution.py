@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.text import Text
 
-from lcmis.cli.terminal import console, lines, print_errors
+from lcmis.cli.terminal import console, lines, print_errors, print_notes
 from lcmis.cli.terminal.tables import Cell, Column, Grid
 from lcmis.findings import words
 from lcmis.findings.words import several
@@ -71,6 +71,7 @@ def print_evolved(found: EvolveResult, path: Path) -> None:
     console.print(
         f"[dim]Judged by {escape(found.judge)}; {several(found.drawn, 'picture')} drawn.[/]"
     )
+    print_notes(found.notes)
     print_errors(found.failures)
 
 

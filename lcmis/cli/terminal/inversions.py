@@ -6,8 +6,17 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rich import table
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from lcmis.cli.terminal import console
@@ -27,6 +36,17 @@ if TYPE_CHECKING:
     from lcmis.invert.run import InversionProgress, Inverted, Mean, Watch
 
 
+WHOLE = table.Column(no_wrap=True)
+
+
+class _DetailColumn(ProgressColumn):
+    """What gives way where a line has no room for it."""
+
+    def render(self, task: Task) -> Text:
+        """On one line."""
+        return Text(task.fields["detail"], style="dim", no_wrap=True, overflow="ellipsis")
+
+
 @contextlib.contextmanager
 def inversion_progress(*, quiet: bool = False) -> Iterator[Watch | None]:
     """One line while methods are at work; nothing where the output is for a script."""
@@ -36,17 +56,17 @@ def inversion_progress(*, quiet: bool = False) -> Iterator[Watch | None]:
     if not stderr_console().is_terminal:
         with spoken() as said:
             yield lambda now: said.move(
-                escape(now.activity),
+                now.activity,
                 f"{now.done} of {several(now.methods, 'method')}",
-                escape(now.detail[:60]),
+                now.detail[:60],
             )
         return
     bars = Progress(
-        SpinnerColumn(),
-        TextColumn("[bold]{task.description}"),
-        BarColumn(bar_width=16),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[detail]}"),
+        SpinnerColumn(table_column=WHOLE),
+        TextColumn("[bold]{task.description}", table_column=WHOLE),
+        BarColumn(bar_width=16, table_column=WHOLE),
+        TimeElapsedColumn(table_column=WHOLE),
+        _DetailColumn(),
         console=stderr_console(),
         transient=True,
     )
@@ -54,11 +74,10 @@ def inversion_progress(*, quiet: bool = False) -> Iterator[Watch | None]:
         line = bars.add_task("loading", total=None, detail="")
 
         def move(now: InversionProgress) -> None:
-            detail = escape(now.detail[:60])
             bars.update(
                 line,
-                description=now.activity,
-                detail=detail,
+                description=escape(now.activity),
+                detail=now.detail[:60],
                 total=now.methods,
                 completed=now.done,
             )

@@ -78,7 +78,7 @@ class ProgressLines:
             self._say(f"{who}: {done}{doing}")
 
     def _say(self, line: str) -> None:
-        stderr_console().print(Text.from_markup(line), soft_wrap=True)
+        stderr_console().print(Text(line), soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from lcmis import judge
-from lcmis.cli.terminal import PROMPT, console, print_next
+from lcmis.cli.terminal import PROMPT, console, print_next, print_notes
 from lcmis.cli.terminal.tables import Cell, Column, Grid, rate_cell
 from lcmis.findings import words
 from lcmis.findings.words import several
@@ -94,6 +94,7 @@ def print_proposals(result: ProposeResult) -> None:
                 f"[bold]{escape(kind.name)}[/] [dim](new in round {one.round.number}): "
                 f"{escape(kind.explanation)}[/]"
             )
+    print_notes(result.notes)
     console.print(
         f"\n{several(result.num_pairs, 'new pair')} by {escape(result.text_model)} in "
         f"{escape(result.into)}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.text import Text
 
-from lcmis.cli.terminal import console, in_store, print_errors, print_next
+from lcmis.cli.terminal import console, in_store, print_errors, print_next, print_notes
 from lcmis.cli.terminal.tables import Cell, Column, Grid, one_below_the_other, rate_cell
 from lcmis.findings import words
 from lcmis.findings.words import controlled, several
@@ -40,6 +40,7 @@ def print_repairs(result: RepairResult, store: str) -> None:
             f"[dim]{result.work.skipped:,} of {result.work.run + result.work.skipped:,} row-steps "
             f"saved: pictures that begin alike were begun once.[/]"
         )
+    print_notes(result.notes)
     print_errors(result.failures)
     if result.done_without:
         console.print(
@@ -82,6 +83,7 @@ def print_proofs(result: CertifyResult) -> None:
         f"repair alone, the same before and after; {several(result.drawn, 'picture')} drawn in "
         f"{words.duration(result.seconds)}.[/]"
     )
+    print_notes(result.notes)
     print_errors(result.failures)
 
 
