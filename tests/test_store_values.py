@@ -598,7 +598,8 @@ def test_places_are_read_and_said(tmp_path: Path):
         ("", "here cannot be used (it said this): check that the server runs and lets you in"),
         (
             "SQLITE_ODD",
-            "here cannot be used (it said this): check that the server runs and lets you in",
+            "here cannot be used (it said this): if another program has changed it, restore it "
+            "from a copy",
         ),
     ],
 )
