@@ -89,9 +89,11 @@ def place_of(path_or_url: str | Path) -> StorePlace:
     """Read where a store lies; anything with ``://`` is a URL, the rest a folder.
 
     Raises:
-        StoreError: it is no URL, or of a database that lcmis does not speak to.
+        StoreError: nothing is named, no URL, or a database that lcmis does not speak to.
     """
     text = str(path_or_url)
+    if not text.strip():
+        raise StoreError("no store is named: name a folder, or postgresql://…")
     if "://" not in text:
         return StorePlace(Path(text) / "facts.db", None, Path(text))
     try:
