@@ -165,7 +165,10 @@ class PictureFolder:
     ) -> dict[str, int]:
         sizes: dict[str, int] = {}
         touched: dict[Path, Path] = {}
-        self._sweep()
+        try:
+            self._sweep()
+        except OSError as error:
+            raise StoreError(_sentence(error, self.root)) from error
         for sha256, content in contents.items():
             path = self.path(sha256)
             try:
