@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import pickle
+import threading
 
 import pytest
 from worlds import buckets
 from worlds.facts import make_drawn, make_pair, make_picture, make_spec
 from worlds.toys import pair
 
+from lcmis.audit.config import load_config
 from lcmis.audit.run import Audit
-from lcmis.errors import StoreError
+from lcmis.errors import ConfigError, StoreError
 from lcmis.plugins.settings import AuditSettings, CheckerSettings, ModelSettings
 from lcmis.propose.catalogue import to_toml
 from lcmis.store import Store, picture_hash
@@ -204,6 +208,131 @@ def test_an_address_that_nobody_can_read_is_a_sentence(address, said):
             pytest.skip("gcsfs is installed")
     with pytest.raises(StoreError, match=said):
         pictures_at(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("", "no place of pictures is named"),
+        ("s3://", "it names no bucket and no host"),
+        ("s3:///", "it names no bucket and no host"),
+        ("ftp:///x", "it names no bucket and no host"),
+        ("memory://", "it names no bucket and no host"),
+        ("file://", "names no folder of this machine"),
+        ("file://pictures", "names no folder of this machine"),
+        ("://x", "is no place that lcmis keeps pictures at"),
+        ("zip:///tmp/x.zip", "zip:// is no place"),
+        ("tar://x", "tar:// is no place"),
+        ("data://x", "data:// is no place"),
+        ("dir:///tmp", "dir:// is no place"),
+        ("reference://x", "reference:// is no place"),
+        ("generic://x", "generic:// is no place"),
+        ("github://a:b@main/", "github:// is no place"),
+        ("hf://datasets/x/y", "hf:// is no place"),
+        ("simplecache::s3://b/x", "is no place"),
+        ("ftp://host:port/x", "Port could not be cast"),
+        ("ftp://127.0.0.1:1/x", "cannot be reached .*: check the network"),
+        ("sftp://127.0.0.1:1/x", "cannot be reached .*: check the network|pip install .paramiko"),
+    ],
+)
+def test_an_address_of_nothing_that_keeps_files_is_a_sentence(tmp_path, monkeypatch, address, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=said) as caught:
+        pictures_at(address)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_on_the_web_is_read_and_never_written(tmp_path):
+    image, other = make_picture(0), make_picture(1)
+    sha256 = picture_hash(image)
+    pictures_at(tmp_path).write({sha256: image})
+    handler = functools.partial(Silent, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            pictures = pictures_at(f"http://127.0.0.1:{server.server_port}")
+            assert pictures.read(sha256).tobytes() == image.tobytes()
+            assert pictures.write({sha256: image}).keys() == {sha256}
+            with pytest.raises(StoreError, match="can only be read: bring the store to a folder"):
+                pictures.write({picture_hash(other): other})
+            with pytest.raises(StoreError, match="can only be read: bring the store to a folder"):
+                pictures.leave("mark")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    """Shows a folder, and says nothing of it."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def test_what_ends_with_this_process_is_no_place_for_a_stores_pictures(tmp_path, lcmis):
+    with pytest.raises(StoreError, match="end with this process: name a folder"):
+        Store(tmp_path / "audit", pictures="memory://gone", create=True)
+    with Store(tmp_path / "kept", create=True) as store:
+        store.add_pairs([PAIR])
+    moved = ("db", "move", "--store", tmp_path / "kept")
+    for words in (
+        (*moved, "--to-pictures", "memory://gone"),
+        (*moved, "--to", tmp_path / "new", "--to-pictures", "memory://gone"),
+        ("db", "check", "--store", tmp_path / "kept", "--pictures", "memory://gone"),
+    ):
+        code, out, err = lcmis(*words)
+        assert (code, out) == (2, "")
+        assert "memory://gone end with this process" in err
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "kept" / "pictures.address").exists()
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("db", "move", "--to-pictures"), "--to-pictures"),
+        (("db", "move", "--to"), "--to"),
+        (("db", "move", "--to", "new", "--to-pictures"), "--to-pictures"),
+        (("db", "merge"), "OTHERS"),
+        (("db", "merge", "audit", "--other-pictures"), "--other-pictures"),
+        (("db", "check", "--store"), "--store"),
+        (("db", "check", "--pictures"), "--pictures"),
+        (("db", "upgrade", "--store"), "--store"),
+        (("report", "--out"), "--out"),
+        (("report", "--markdown"), "--markdown"),
+        (("audit", "--store"), "--store"),
+        (("audit",), "CONFIG"),
+        (("init",), "FILE"),
+        (("export", "json"), "FILE"),
+        (("label", "--export"), "--export"),
+        (("dashboard", "--beside"), "--beside"),
+    ],
+)
+def test_a_place_without_a_name_is_refused_before_anything_is_done(
+    tmp_path, monkeypatch, lcmis, words, named, empty
+):
+    monkeypatch.chdir(tmp_path)
+    with Store("audit", create=True) as store:
+        store.add_pairs([PAIR])
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = lcmis(*words, empty)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"lcmis: {named} is empty: name a place, or leave it out")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_of_settings_names_its_places_too(tmp_path):
+    for name in ("store", "pictures"):
+        (tmp_path / "audit.toml").write_text(f'models = ["teacup"]\n{name} = ""\n')
+        with pytest.raises(ConfigError, match=f"{name} is empty: name a place, or leave it out"):
+            load_config(tmp_path / "audit.toml")
+    with pytest.raises(StoreError, match="no store is named: name a folder"):
+        Store("", create=True)
+    with pytest.raises(StoreError, match="half a character"):
+        Store(tmp_path / "audit", pictures=f"{tmp_path}/\udcff", create=True)
 
 
 def test_an_address_of_this_disk_is_a_folder(tmp_path):

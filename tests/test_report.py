@@ -549,6 +549,12 @@ def test_what_cannot_be_is_one_sentence(lcmis, folder: Path, flags, sentence: st
     assert sentence in err
 
 
+def test_more_pairs_than_anybody_can_count_are_all_of_them(folder: Path) -> None:
+    with Store(folder, read_only=True) as store:
+        every = report.gather(store, worst=10_000)
+        assert report.gather(store, worst=10**21) == every
+
+
 def test_a_threshold_that_cannot_be_is_refused(folder: Path) -> None:
     with Store(folder, read_only=True) as store, pytest.raises(ConfigError, match="threshold"):
         report.gather(store, threshold=1.5)

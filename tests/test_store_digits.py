@@ -969,12 +969,11 @@ def test_what_a_service_says_is_one_sentence_by_its_kind(monkeypatch: pytest.Mon
             else:
                 assert refused(StoreError, pictures.read, name) == said.format("read")
                 assert refused(StoreError, pictures.take_away, "m") == said.format("written")
-    assert refused(StoreError, buckets.PictureBucket, "nonsense://x").startswith(
-        "pictures cannot lie at nonsense://x (Protocol not known: nonsense"
-    )
-    assert refused(StoreError, buckets.PictureBucket, "nonsense://x").endswith(
-        "): name a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or another address that fsspec "
-        "knows"
+    assert refused(StoreError, buckets.PictureBucket, "nonsense://x") == (
+        "pictures cannot lie at nonsense://x (nonsense:// is no place that lcmis keeps pictures "
+        "at): name a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, "
+        "sftp://HOST/FOLDER, or another address of abfs, abfss, adl, az, ftp, gcs, gs, hdfs, http, "
+        "https, s3, s3a, sftp, smb, ssh, webhdfs"
     )
     assert refused(StoreError, buckets.PictureBucket, "adl://x") == (
         "pictures at adl://x need a package that is not installed: pip install "
@@ -1126,6 +1125,9 @@ def test_answers_and_boxes_that_the_other_store_lacks_come_along(
         ("gcsfs.retry", "HttpError"),
         ("google.auth.exceptions", "GoogleAuthError"),
         ("azure.core.exceptions", "AzureError"),
+        ("ftplib", "Error"),
+        ("paramiko.ssh_exception", "SSHException"),
+        ("smbprotocol.exceptions", "SMBException"),
     ],
 )
 def test_what_a_package_of_a_bucket_raises_is_a_sentence_too(
@@ -1134,7 +1136,10 @@ def test_what_a_package_of_a_bucket_raises_is_a_sentence_too(
     class Theirs(Exception):
         pass
 
-    names = ("BotoCoreError", "ClientError", "HttpError", "GoogleAuthError", "AzureError")
+    names = (
+        *("BotoCoreError", "ClientError", "HttpError", "GoogleAuthError", "AzureError"),
+        *("Error", "SSHException", "SMBException"),
+    )
     others = dict.fromkeys(names, KeyError)
     monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{**others, name: Theirs}))
 

@@ -479,8 +479,11 @@ def test_evidence_says_all_of_it_as_lines_and_as_columns(fresh: Store):
 def test_what_does_not_agree_with_its_name_is_told(fresh: Store, tmp_path: Path):
     sha256 = make_drawn(PAIR, make_spec(PAIR, 1)).render.sha256
     path = fresh.image_path(sha256)
-    stray = path.parent / "stray.webp"
+    stray = fresh.image_path("ab" + "0" * 62)
+    stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(path.read_bytes())
+    for name in ("mine.txt", "holiday.webp", f"{'ab' + '0' * 62}.webp", "ab/thesis.webp"):
+        (stray.parents[1] / name).write_text("somebody's own, which lcmis has no say in")
     path.unlink()
     found = list(fresh.verify())
     assert found == [
@@ -598,7 +601,8 @@ def test_places_are_read_and_said(tmp_path: Path):
         ("", "here cannot be used (it said this): check that the server runs and lets you in"),
         (
             "SQLITE_ODD",
-            "here cannot be used (it said this): check that the server runs and lets you in",
+            "here cannot be used (it said this): if another program has changed it, restore it "
+            "from a copy",
         ),
     ],
 )

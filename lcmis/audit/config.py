@@ -73,12 +73,12 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
     where = str(path) if path else "the settings"
     if isinstance(table.get("text_model"), str):
         table["text_model"] = kind_and_name(table["text_model"])
-    if STORE_VARIABLE in os.environ:
+    if os.environ.get(STORE_VARIABLE):
         table.setdefault("store", os.environ[STORE_VARIABLE])
     for name, value in overrides.items():
         if value is not None:
             table[name] = {**table.get(name, {}), **value} if isinstance(value, dict) else value
-    if "://" in str(table.get("store", "")) and PICTURES_VARIABLE in os.environ:
+    if "://" in str(table.get("store", "")) and os.environ.get(PICTURES_VARIABLE):
         table.setdefault("pictures", os.environ[PICTURES_VARIABLE])
     table = USUAL | table
     where = str(path) if path else "the settings"
@@ -283,6 +283,9 @@ def _refuse_impossible(config: AuditSettings, where: str) -> None:
     ):
         if not entries:
             raise ConfigError(f"{where}: {name} is empty: name at least one")
+    for name, place in (("store", config.store), ("pictures", config.pictures)):
+        if place is not None and not place.strip():
+            raise ConfigError(f"{where}: {name} is empty: name a place, or leave it out")
 
 
 def _refuse_impossible_workers(workers: WorkersSettings, where: str) -> None:

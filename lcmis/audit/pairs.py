@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lcmis.errors import ConfigError
+from lcmis.machine.files import is_there
 from lcmis.plugins.settings import AuditSettings
 from lcmis.propose.catalogue import catalogue, catalogues, select
 from lcmis.propose.formats import pairs_in
@@ -33,7 +34,7 @@ def chosen_pairs(config: AuditSettings) -> Chosen:
     for name in config.pairs:
         if name in catalogues():
             pairs = catalogue(name)
-        elif Path(name).is_file():
+        elif is_there(Path(name)) and Path(name).is_file():
             pairs, read = pairs_in(Path(name), config.column)
             sets += [read] if read else []
         else:

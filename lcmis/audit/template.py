@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from lcmis.audit.config import USUAL
 from lcmis.errors import ConfigError
-from lcmis.machine.files import replacing
+from lcmis.machine.files import is_there, replacing
 from lcmis.plugins.settings import AuditSettings
 
 HEAD = """\
@@ -32,7 +32,7 @@ def write_template(path: Path, *, force: bool = False) -> None:
     Raises:
         ConfigError: the file is there and ``force`` is not given, or it cannot be written.
     """
-    if path.exists() and not force:
+    if is_there(path) and not force:
         raise ConfigError(f"{path} exists: name another file, or replace it with --force")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"there is no folder {path.absolute().parent}: make it, or name another")

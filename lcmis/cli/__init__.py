@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -120,8 +121,18 @@ def complain(sentence: str) -> None:
     print(f"lcmis: {harmless(withheld(sentence))}", file=sys.stderr)
 
 
+def _speak_to_nobody() -> None:
+    """Where a shell has closed a stream (``>&-``), words go nowhere: not to the other stream, and
+    not into the next file that is opened and gets its number.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
 def main() -> None:
     """Run a command; what the user can mend is one sentence and exit code 2."""
+    _speak_to_nobody()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that cannot be shown is spelled out
             stream.reconfigure(errors="backslashreplace")

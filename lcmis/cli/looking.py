@@ -106,7 +106,9 @@ def dashboard(
         list[Path] | None,
         typer.Option(help="Folder of another audit to compare with; may be given again."),
     ] = None,
-    port: Annotated[int, typer.Option(help="On this machine's loopback address.")] = 8501,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="On this machine's loopback address.")
+    ] = 8501,
     labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Let people label pictures, or not.")
     ] = True,

@@ -11,6 +11,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from lcmis.cli.examples import EXAMPLES
+from lcmis.errors import ConfigError
 from lcmis.plugins import registry
 
 CATALOGUES = "catalogues"
@@ -26,12 +27,35 @@ def known(kind: str) -> tuple[str, ...]:
     return tuple(registry.names(kind))
 
 
+PLACES = ("store", "pictures", "to", "to_pictures", "other_pictures", "others")
+"""Parameters that name a place as text: a folder, or an address."""
+
+
 class NamesPlugins(TyperCommand):
     """A command whose help has examples, and says what is registered: ``{repairers}`` in it becomes
     their names.
 
     They are looked up when the help of this command is asked for, so that no other pays for it.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typed, but no place without a name: what a shell makes of a variable that nobody set
+        would be the current folder, or what stands where nothing is said.
+
+        Raises:
+            ConfigError: one is empty.
+        """
+        if not ctx.resilient_parsing:
+            said, _, _ = self.make_parser(ctx).parse_args(list(args))
+            for parameter in self.params:
+                named = said.get(str(parameter.name))
+                for one in named if isinstance(named, list | tuple) else [named]:
+                    if isinstance(one, str) and not one.strip() and _names_a_place(parameter):
+                        raise ConfigError(
+                            f"{_as_typed(parameter)} is empty: name a place, or leave it out (a "
+                            f"variable that is not set is empty, too)"
+                        )
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Fill in the names, and print."""
@@ -44,6 +68,18 @@ class NamesPlugins(TyperCommand):
             if said:
                 parameter.help = re.sub(r"\{(\w+)\}", lambda kind: ", ".join(known(kind[1])), said)  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
+
+
+def _names_a_place(parameter: Any) -> bool:
+    kind = parameter.type_descriptor.annotation
+    return kind in (Path, list[Path]) or (kind in (str, list[str]) and parameter.name in PLACES)
+
+
+def _as_typed(parameter: Any) -> str:
+    longest: str = max(parameter.opts, key=len)
+    if longest.startswith("-"):
+        return longest
+    return (parameter.metavar or longest.upper()).strip("[]…")
 
 
 def in_short(command: Callable[..., None]) -> str:

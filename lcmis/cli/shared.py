@@ -495,10 +495,12 @@ def open_store(
 ) -> Store:
     """Open it; none of SQLAlchemy is imported before."""
     from lcmis.store import Store
+    from lcmis.store.places import refuse_passing
 
     name = store_name(store)
     if "://" in name:
         pictures = pictures or os.environ.get(PICTURES_VARIABLE)
+    refuse_passing(pictures or "")
     return Store(
         name,
         pictures=pictures or None,

@@ -42,7 +42,9 @@ def move(
     from lcmis.cli import terminal
     from lcmis.findings.words import several
     from lcmis.store.moving import copy_all, move_pictures
+    from lcmis.store.places import refuse_passing
 
+    refuse_passing(to_pictures or "")
     with open_store(store, pictures) as source:
         if to is None:
             if to_pictures is None:

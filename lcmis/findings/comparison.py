@@ -15,6 +15,7 @@ from lcmis.errors import UnknownNameError
 from lcmis.findings import words
 from lcmis.findings.telling import Telling, Tells
 from lcmis.judge import Difference, PairedCounts
+from lcmis.machine.files import is_there
 from lcmis.store import Evidence, Store
 from lcmis.types import ConceptPair, Rate, Verdict
 
@@ -101,7 +102,7 @@ def opened(
         found = []
         for name in names:
             place, separator, model = name.partition(BETWEEN)
-            if separator or Path(name).exists() or "://" in name:
+            if separator or is_there(Path(name)) or "://" in name:
                 facts = stack.enter_context(Store(place, read_only=True))
             elif store is None:
                 raise UnknownNameError(

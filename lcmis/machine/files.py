@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from lcmis.errors import ConfigError
 from lcmis.machine.drafts import draft_name, drafts_of, sweep
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or a folder; a name that is too long for any names nothing."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -15,6 +16,7 @@ from lcmis.store.asked import RunDoor, add_shifts
 from lcmis.store.connect import sentences
 from lcmis.store.evidence import Evidence
 from lcmis.store.failures import FailureDoor, insert_failure, still_failed
+from lcmis.store.images import is_hash
 from lcmis.store.labels import LabelDoor
 from lcmis.store.notes import NoteDoor
 from lcmis.store.pictures import Drawn, Listed, PictureDoor, add_drawn, add_links, unlinked
@@ -189,7 +191,8 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
     def verify(self) -> Iterator[str]:
         """Hash every picture and every value again; one sentence for each that disagrees.
 
-        Files that belong to no picture are named too.
+        Files that are named as pictures are and belong to none are named too; others there are not
+        ours.
         """
         with self._reading() as connection:
             if connection.dialect.name == "sqlite":
@@ -218,8 +221,13 @@ class Store(RunDoor, PictureDoor, ScoreDoor, SearchDoor, LabelDoor, NoteDoor, Fa
                     yield str(error)
         expected = {self.image_place(sha256) for sha256 in known}
         for path in self._pictures.files():
-            if path not in expected:
+            if path not in expected and self._is_named_as_ours(path):
                 yield f"{path} belongs to no picture in the store; it can be deleted"
+
+    def _is_named_as_ours(self, path: str) -> bool:
+        """Whether it lies where the picture of the hash would that it is called by."""
+        name = PurePath(path).stem
+        return is_hash(name) and self._pictures.place(name) == path
 
     def _kept(self, table: type[PairRow | QuestionRow]) -> Iterator[tuple[str, str]]:
         """Key and document of every row, as they lie there."""

@@ -21,7 +21,26 @@ from lcmis.store.images import DRAFTS, PictureFolder, encoded, name_of, recognis
 
 WHOLE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory")
 """Protocols that show a file when all of it has come; others get a draft first."""
-PACKAGES = {"s3": "lcmis[bucket]", "s3a": "lcmis[bucket]", "gs": "gcsfs", "gcs": "gcsfs"}
+READ = ("http", "https")
+"""Protocols from which pictures are only read."""
+KINDS = (*WHOLE, "sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs", *READ, "file", "local")
+"""Protocols of places that keep files. What else fsspec knows lies within another file, is a view
+of another place, a repository's history or a process's own."""
+HOSTLESS = ("hdfs", "memory", "file", "local")
+"""Protocols whose address may begin with a slash; of the others a host or a bucket is missing."""
+PACKAGES = {
+    "s3": "lcmis[bucket]",
+    "s3a": "lcmis[bucket]",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "sftp": "paramiko",
+    "ssh": "paramiko",
+    "smb": "smbprotocol",
+    "hdfs": "pyarrow",
+}
 CACHED_FILES = 4096
 """Copies kept on this disk for whoever needs a file: at 1 MB a picture some 4 GB."""
 
@@ -34,14 +53,27 @@ class PictureBucket:
     process: it connects anew there.
 
     Raises:
-        StoreError: the protocol is unknown, or its package is not installed.
+        StoreError: the address names no such place, it cannot be reached, or the package of its
+            protocol is not installed.
     """
 
     is_local = False
 
     def __init__(self, address: str) -> None:
-        self.address = address.rstrip("/")
+        self._kind, _, rest = address.partition("://")
+        self.address = f"{self._kind}://{rest.rstrip('/')}"
+        if self._kind not in KINDS:
+            raise self._nowhere(f"{self._kind}:// is no place that lcmis keeps pictures at")
+        if not rest.strip("/") or (rest.startswith("/") and self._kind not in HOSTLESS):
+            raise self._nowhere("it names no bucket and no host")
         _ = self._files
+
+    def _nowhere(self, why: str) -> StoreError:
+        return StoreError(
+            f"pictures cannot lie at {self} ({why}): name a folder, s3://BUCKET/PREFIX, "
+            f"gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, sftp://HOST/FOLDER, or another address of "
+            f"{', '.join(sorted(set(KINDS) - {'memory', 'file', 'local'}))}"
+        )
 
     def __reduce__(self) -> tuple[type[PictureBucket], tuple[str]]:
         return PictureBucket, (self.address,)
@@ -50,19 +82,18 @@ class PictureBucket:
     def _files(self) -> tuple[Any, str]:
         import fsspec
 
-        protocol = self.address.partition("://")[0]
+        # fsspec's files over SSH take no such option, and keep no listings.
+        fresh = {} if self._kind in ("sftp", "ssh") else {"use_listings_cache": False}
         try:
-            found, root = fsspec.core.url_to_fs(self.address, use_listings_cache=False)
+            with self._sentences("reached"):
+                found, root = fsspec.core.url_to_fs(self.address, **fresh)
         except ImportError as error:
-            package = PACKAGES.get(protocol, f"an fsspec package for {protocol}://")
+            package = PACKAGES.get(self._kind, f"an fsspec package for {self._kind}://")
             raise StoreError(
                 f'pictures at {self} need a package that is not installed: pip install "{package}"'
             ) from error
         except ValueError as error:
-            raise StoreError(
-                f"pictures cannot lie at {self} ({error}): name a folder, s3://BUCKET/PREFIX, "
-                f"gs://BUCKET/PREFIX or another address that fsspec knows"
-            ) from error
+            raise self._nowhere(withheld(str(error))) from error
         return found, root.rstrip("/")
 
     def __str__(self) -> str:
@@ -94,6 +125,8 @@ class PictureBucket:
                 with contextlib.suppress(FileNotFoundError):
                     sizes[sha256] = int(store.info(f"{root}/{name_of(sha256)}")["size"])
             new = {sha256: content for sha256, content in files.items() if sha256 not in sizes}
+            if new:
+                self._refuse_reading()
             if store.protocol in WHOLE or set(store.protocol) & set(WHOLE):
                 store.pipe({f"{root}/{name_of(one)}": content for one, content in new.items()})
             else:
@@ -183,6 +216,7 @@ class PictureBucket:
         Raises:
             StoreError: it cannot be written.
         """
+        self._refuse_reading()
         with self._sentences("written"):
             store, root = self._files
             store.pipe_file(f"{root}/{DRAFTS}/{name}", b"")
@@ -198,6 +232,13 @@ class PictureBucket:
         with self._sentences("written"), contextlib.suppress(FileNotFoundError):
             store, root = self._files
             store.rm_file(f"{root}/{DRAFTS}/{name}")
+
+    def _refuse_reading(self) -> None:
+        if self._kind in READ:
+            raise StoreError(
+                f"pictures at {self} can only be read: bring the store to a folder or a bucket "
+                f"with `lcmis db move`, and write there"
+            )
 
     @contextlib.contextmanager
     def _sentences(self, done: str) -> Iterator[None]:
@@ -230,6 +271,9 @@ def _troubles() -> tuple[type[BaseException], ...]:
         ("gcsfs.retry", "HttpError"),
         ("google.auth.exceptions", "GoogleAuthError"),
         ("azure.core.exceptions", "AzureError"),
+        ("ftplib", "Error"),
+        ("paramiko.ssh_exception", "SSHException"),
+        ("smbprotocol.exceptions", "SMBException"),
     )
     loaded = [getattr(sys.modules[module], name) for module, name in known if module in sys.modules]
-    return (OSError, TimeoutError, *loaded)
+    return (OSError, TimeoutError, EOFError, *loaded)

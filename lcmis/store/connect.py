@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import (
@@ -88,14 +89,22 @@ def place_of(path_or_url: str | Path) -> StorePlace:
     """Read where a store lies; anything with ``://`` is a URL, the rest a folder.
 
     Raises:
-        StoreError: it is no URL, or of a database that lcmis does not speak to.
+        StoreError: nothing is named, no URL, or a database that lcmis does not speak to.
     """
     text = str(path_or_url)
+    if not text.strip():
+        raise StoreError("no store is named: name a folder, or postgresql://…")
     if "://" not in text:
         return StorePlace(Path(text) / "facts.db", None, Path(text))
     try:
+        text.encode()
         url = make_url(text)
-    except (ArgumentError, ValueError) as error:  # ValueError: a broken port or IPv6 address
+        if "\0" in unquote(text):  # the server's library would read no further
+            raise ValueError("it holds a NUL character")
+    except (
+        ArgumentError,
+        ValueError,
+    ) as error:  # ValueError: a broken port, letter or IPv6 address
         raise StoreError(
             "that address cannot be read as a database URL: name a folder, or postgresql://…"
         ) from error
@@ -150,11 +159,36 @@ def _postgresql_engine(url: URL, name: str, read_only: bool) -> Engine:
     if read_only:
         options["postgresql_readonly"] = True
     try:
-        return create_engine(url, execution_options=options)
+        engine = create_engine(url, execution_options=options)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StoreError(
             f"the driver for {url.drivername} is not installed: pip install psycopg[binary]"
         ) from error
+
+    def connect(dialect: Any, _record: Any, arguments: Any, named: dict[str, Any]) -> Any:
+        # Whatever the environment or the database itself would have us speak.
+        named["client_encoding"] = "utf8"
+        try:
+            connection = dialect.connect(*arguments, **named)
+        except UnicodeError as error:
+            raise StoreError(
+                f"the server of {name} has a name that no network knows ({error}): check its host"
+            ) from error
+        except dialect.loaded_dbapi.ProgrammingError as error:
+            raise StoreError(
+                f"{name} cannot be used ({_first_line(error)}): check what stands behind the `?`"
+            ) from error
+        if (kept_in := connection.info.parameter_status("server_encoding")) != "UTF8":
+            connection.close()
+            raise StoreError(
+                f"{name} keeps its texts as {kept_in}, and lcmis needs UTF8: make another database "
+                f"with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and name that one"
+            )
+        return connection
+
+    if url.get_driver_name() == "psycopg":
+        event.listen(engine, "do_connect", connect)
+    return engine
 
 
 @contextmanager
@@ -162,10 +196,55 @@ def sentences(place: str) -> Iterator[None]:
     """Turn what a database cannot do into a :class:`StoreError`; our own mistakes pass."""
     try:
         yield
-    except (IntegrityError, ProgrammingError, DataError, InternalError):
-        raise
     except DatabaseError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        if state in _REFUSED:
+            raise StoreError(_refusal(place, state, error)) from error
+        if isinstance(error, IntegrityError | ProgrammingError | DataError | InternalError):
+            raise
         raise StoreError(_sentence(place, error)) from error
+
+
+_REFUSED = {
+    "25006": (
+        "is read-only",
+        "name the server that takes what is new, or ask its owner to let you add to it",
+    ),
+    "3F000": (
+        "has no schema that you may use",
+        "name another one, or ask the owner of the database for GRANT USAGE, CREATE ON SCHEMA",
+    ),
+    "42501": (
+        "does not give you that right",
+        "ask the owner of the database to run this command",
+    ),
+    "53100": ("has no room", "free some space on the server's disk and run the command again"),
+    "53200": ("has no memory left", "wait until others are done, then try again"),
+    "53300": ("has no connection left", "wait until others are done, then try again"),
+}
+"""What a server refuses to whom it let in, by its SQLSTATE, and what to do; by the classes of their
+errors most of these could be our own mistakes. Source: the manual of PostgreSQL, appendix A."""
+_RIGHTS = {
+    "CREATE": "ask the owner of the database for GRANT CREATE ON SCHEMA, or name a database of "
+    "your own",
+    "SELECT": "ask the owner of the database for GRANT SELECT ON ALL TABLES IN SCHEMA",
+    "INSERT": "ask the owner of the database for GRANT INSERT ON ALL TABLES IN SCHEMA and GRANT "
+    "USAGE ON ALL SEQUENCES IN SCHEMA",
+}
+"""What to ask for, by the first word of the statement that was refused; nobody but the owner of a
+table may change it."""
+
+
+def _refusal(place: str, state: str, error: DatabaseError) -> str:
+    what, mending = _REFUSED[state]
+    if state == "42501":
+        first = (error.statement or "").split(maxsplit=1)[:1]
+        mending = _RIGHTS.get(first[0].upper() if first else "", mending)
+    return f"{place} {what} ({_first_line(error.orig)}): {mending}"
+
+
+def _first_line(error: object) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _sentence(place: str, error: DatabaseError) -> str:
@@ -189,6 +268,13 @@ def _sentence(place: str, error: DatabaseError) -> str:
                 f"{place} cannot be opened: check that you may read it and write to its folder "
                 "(even a reader needs an index there), or copy it to a folder of your own"
             )
+        case "":
+            return (
+                f"{place} cannot be used ({_first_line(error.orig)}): check that the server runs "
+                "and lets you in"
+            )
         case _:
-            first = str(error.orig).strip().splitlines()[0]
-            return f"{place} cannot be used ({first}): check that the server runs and lets you in"
+            return (
+                f"{place} cannot be used ({_first_line(error.orig)}): if another program has "
+                "changed it, restore it from a copy"
+            )

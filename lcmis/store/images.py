@@ -27,13 +27,18 @@ _OLD_DRAFT = re.compile(r"\.[0-9a-f]{64}-[0-9a-f]{8}\.tmp")
 """Drafts as they lay beside the pictures before they had a folder."""
 
 
+def is_hash(text: str) -> bool:
+    """Whether a picture may be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
 def name_of(sha256: str) -> str:
     """Under which the picture of this hash is kept: ``ab/ab12….webp``.
 
     Raises:
         StoreError: this is no hash.
     """
-    if not _NAME.fullmatch(sha256):
+    if not is_hash(sha256):
         raise StoreError(f"{sha256[:80]!r} names no picture: a name is 64 hexadecimal digits")
     return f"{sha256[:2]}/{sha256}.webp"
 
@@ -160,7 +165,10 @@ class PictureFolder:
     ) -> dict[str, int]:
         sizes: dict[str, int] = {}
         touched: dict[Path, Path] = {}
-        self._sweep()
+        try:
+            self._sweep()
+        except OSError as error:
+            raise StoreError(_sentence(error, self.root)) from error
         for sha256, content in contents.items():
             path = self.path(sha256)
             try:

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from lcmis.errors import StoreError
 from lcmis.machine.files import replacing
+from lcmis.store.documents import refuse_broken
 from lcmis.store.images import PictureFiles, PictureFolder
 
 BESIDE = "pictures"
@@ -19,16 +20,34 @@ def pictures_at(place: str | Path) -> PictureFiles:
     """The pictures in a folder, or at an address (anything with ``://``).
 
     Raises:
-        StoreError: the address is of a kind that is unknown or not installed.
+        StoreError: nothing is named, or a place that keeps no files, cannot be reached or needs
+            what is not installed.
     """
     text = str(place)
+    if not text.strip():
+        raise StoreError("no place of pictures is named: name a folder, or s3://BUCKET/PREFIX")
     if "://" not in text:
         return PictureFolder(Path(text))
     if text.startswith("file://"):
-        return PictureFolder(Path(unquote(urlsplit(text).path)))
+        address = urlsplit(text)
+        if address.netloc not in ("", "localhost") or not address.path:
+            raise StoreError(f"{text} names no folder of this machine: name it as it is, /a/folder")
+        return PictureFolder(Path(unquote(address.path)))
     from lcmis.store.buckets import PictureBucket
 
     return PictureBucket(text)
+
+
+def refuse_passing(place: str) -> None:
+    """Stop before pictures go where they end with this process.
+
+    Raises:
+        StoreError: they would.
+    """
+    if place.startswith("memory://"):
+        raise StoreError(
+            f"pictures at {place} end with this process: name a folder, or s3://BUCKET/PREFIX"
+        )
 
 
 def said_place(folder: Path | None, said: str | Path | None) -> str | Path:
@@ -60,12 +79,15 @@ def remember_place(folder: Path, pictures: PictureFiles, *, anew: bool = False) 
 
     Raises:
         ConfigError: the folder cannot be written.
+        StoreError: they lie where nobody will find them again.
     """
+    refuse_passing(pictures.address)
     file = folder / ELSEWHERE
     if pictures.address == pictures_at(folder / BESIDE).address:
         if anew:
             file.unlink(missing_ok=True)
     elif anew or not file.exists():
+        refuse_broken(pictures.address, "the place of the pictures")
         with replacing(file) as draft:
             draft.write_text(pictures.address + "\n", encoding="utf-8")
 

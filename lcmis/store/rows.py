@@ -26,6 +26,10 @@ from lcmis.types import Question
 CHUNK = 900
 """Names asked for at once: every SQLite takes 999."""
 
+LONGEST_NAME = 4096
+"""Letters of what a pair or a picture may be called by: SQLite takes no pattern of more than 50,000
+bytes, and a pair with a longer prompt has a key."""
+
 Item = TypeVar("Item")
 
 
@@ -93,10 +97,12 @@ def known_ids(
     """
     wanted = list(dict.fromkeys(keys))
     name = RenderRow.spec_key if table is RenderRow else QuestionRow.key
-    found = ids_of(connection, name, table.id, wanted)
+    found = ids_of(connection, name, table.id, [key for key in wanted if _may_be_kept(key)])
     if absent := [key for key in wanted if key not in found]:
         noun = "picture" if table is RenderRow else "question"
-        raise UnknownNameError(f"no {noun} in the store has the key {absent[0]!r}; add it first")
+        raise UnknownNameError(
+            f"no {noun} in the store has the key {_cut(absent[0])}; add it first"
+        )
     return found
 
 
@@ -112,6 +118,7 @@ def id_by_prefix(
     Raises:
         UnknownNameError: none does, or more than one.
     """
+    _refuse_no_name(prefix, noun)
     exact = connection.scalar(select(number).where(key == prefix))
     if exact is not None:
         return exact
@@ -123,12 +130,30 @@ def id_by_prefix(
         return int(rows[0][0])
     if rows:
         some = ", ".join(row[1] for row in rows[:3])
-        raise UnknownNameError(f"more than one {noun} begins with {prefix!r}: {some}; write more")
+        raise UnknownNameError(
+            f"more than one {noun} begins with {_cut(prefix)}: {some}; write more"
+        )
     near: list[str] = []
     if noun == "pair":
         near = difflib.get_close_matches(prefix, connection.scalars(select(PairRow.prompt)), n=3)
     hint = f"; near it: {', '.join(near)}" if near else "; `lcmis show` lists what there is"
-    raise UnknownNameError(f"no {noun} in the store is called {prefix!r}{hint}")
+    raise UnknownNameError(f"no {noun} in the store is called {_cut(prefix)}{hint}")
+
+
+def _may_be_kept(text: str) -> bool:
+    """Whether a database can be asked for it: half a character or NUL is in none."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _refuse_no_name(text: str, noun: str) -> None:
+    if len(text) > LONGEST_NAME or not _may_be_kept(text):
+        raise UnknownNameError(
+            f"no {noun} in the store is called {_cut(text)}; `lcmis show` lists what there is"
+        )
+
+
+def _cut(text: str, longest: int = 200) -> str:
+    return repr(text) if len(text) <= longest else f"{text[:longest]!r}… ({len(text):,} letters)"
 
 
 def pair_id(connection: Connection, text: str) -> int:
@@ -137,6 +162,7 @@ def pair_id(connection: Connection, text: str) -> int:
     Raises:
         UnknownNameError: none, or more than one.
     """
+    _refuse_no_name(text, "pair")
     exact = connection.scalar(select(PairRow.id).where(PairRow.key == text))
     if exact is not None:
         return exact  # before looking through all prompts

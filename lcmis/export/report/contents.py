@@ -457,7 +457,7 @@ def _cases(
         if found.judgement.aligned.total and found.judgement.aligned.value < 1
     ]
     ranked = sorted(wrong, key=lambda one: findings.severity(one[1]))
-    for key in islice(dict.fromkeys(found.pair.key for _, found in ranked), worst):
+    for key in [*dict.fromkeys(found.pair.key for _, found in ranked)][:worst]:
         drawn = [(part, found) for part, found in every if found.pair.key == key]
         rows = [
             ShotRow(part.name, found, tuple(_shots(store, found, album, checkers, threshold)))

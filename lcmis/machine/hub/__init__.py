@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lcmis.errors import ConfigError
+from lcmis.machine.files import is_there
 from lcmis.machine.hub.asking import Unreachable
 from lcmis.machine.hub.fetching import Fetch, fetch, to_fetch
 from lcmis.machine.hub.listing import Listing, list_model
@@ -81,7 +82,7 @@ def locate(name: str, revision: str | None) -> Located:
         ConfigError: the hub cannot be reached, or the revision of a local folder is asked for.
     """
     path = Path(name).expanduser()
-    if not path.exists():
+    if not is_there(path):
         try:
             listing = list_model(hub_name(name), revision)
         except Unreachable as error:
