@@ -314,7 +314,7 @@ class AuditSettings:
     """Picture i of every pair is drawn from seed ``first_seed + i``."""
     max_failures: int = 20
     """So many failed items stop the audit, if they are also ``max_failure_share`` of all that was
-    tried: something other than them is wrong."""
+    tried: something other than them is wrong. What failed in an earlier run is no news."""
     max_failure_share: float = 0.05
     """In [0, 1]; 0 stops at the number alone."""
     shard: str = ""
