@@ -52,7 +52,7 @@ class Eager:
 
     draws_ahead = True
     told = "many hands"
-    left_out = ()
+    notes = ()
 
     def __init__(self, hands, turn=0):
         self.hands, self.turn, self.store = hands, turn, None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import re
 import threading
 import time
 from concurrent.futures import wait
+from pathlib import Path
 
 import pytest
 from worlds.threads import Threads
@@ -250,6 +253,67 @@ def test_ctrl_c_keeps_what_has_come(config, threads, monkeypatch):
         assert store.counts().renders > 0
     run(config("stopped"))
     assert facts(config("stopped")) == facts(config("alone"))
+
+
+# ── logs ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def told_of_logs(config):
+    """What a run says of its logs, and where its workers say that they lie."""
+    result, crew = run(config)
+    assert crew.left_out == []
+    with Store(config.store, read_only=True) as store:
+        shifts = store.shifts()
+    notes = [one for one in result.notes if " logs" in one]
+    assert [one.sentence for one in shifts if one.sentence] == notes
+    with Store(config.store) as store:  # nothing is left to do, and nobody works
+        assert [one for one in Audit(config, store).run("again").notes if " logs" in one] == []
+    return notes, {one.log for one in shifts if one.worker}
+
+
+def test_a_run_goes_on_without_logs_where_their_folder_cannot_be_made(config, threads):
+    with Store(config().store, create=True):
+        (Path(config().store) / "logs").write_text("in the way")
+    (sentence,), logs = told_of_logs(config())
+    assert sentence.startswith("workers keep no logs, and work all the same: ")
+    assert sentence.endswith("/store/logs cannot be made: File exists")
+    assert logs == {""}
+    run(config("alone", 0))
+    assert facts(config()) == facts(config("alone"))
+
+
+@contextlib.contextmanager
+def logging_afresh():
+    """As in a new process: nobody has said yet where what is said goes."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers
+    root.handlers = []
+    try:
+        yield
+    finally:
+        for one in root.handlers:
+            one.close()
+        root.handlers = handlers
+        root.setLevel(level)
+
+
+def test_a_log_that_cannot_be_written_is_said_once_and_nowhere_named(config, threads):
+    with Store(config().store, create=True):
+        for number in (1, 2, 3):
+            (Path(config().store) / "logs" / f"worker-{number}.log").mkdir(parents=True)
+    with logging_afresh():
+        (sentence,), logs = told_of_logs(config())
+    assert "/store/logs/worker-" in sentence
+    assert sentence.endswith(".log cannot be written: Is a directory")
+    assert logs == {""}
+
+
+def test_a_log_is_named_where_it_lies(config, threads):
+    with logging_afresh():
+        notes, logs = told_of_logs(config(count=1))
+    assert notes == []
+    assert logs == {str(Path(config().store) / "logs" / "worker-1.log")}
+    assert all(Path(log).is_file() for log in logs)
 
 
 # ── who differs ──────────────────────────────────────────────────────────────────────────────────
