@@ -429,11 +429,21 @@ def test_a_model_that_a_worker_cannot_reach_is_one_sentence(config, threads, mon
 @pytest.mark.parametrize(
     ("workers", "sentence"),
     [
-        (WorkersSettings(2, gpus=1), "ask for 2 GPUs, and there are 0"),
-        (WorkersSettings(2, gpus=0, memory=10_000), "ask for 20000 GiB of memory"),
+        (
+            WorkersSettings(2, gpus=1),
+            r"ask for 2 GPUs, and there are 0: .* with gpus, under \[workers\]$",
+        ),
+        (
+            WorkersSettings(2, gpus=0, apart=(ApartSettings("toy:twin", gpus=0.5),)),
+            r"ask for 0.5 GPUs, and there are 0: .*, under \[\[workers.apart\]\] of 'toy:twin'$",
+        ),
+        (
+            WorkersSettings(2, gpus=0, memory=10_000),
+            r"ask for 20000 GiB of memory, .* under \[workers\]$",
+        ),
         (WorkersSettings(1, apart=(ApartSettings("nobody"),)), "'nobody', which is none of toy@"),
     ],
-    ids=["gpus", "memory", "name"],
+    ids=["gpus", "gpus apart", "memory", "name"],
 )
 def test_what_the_cluster_has_not_is_one_sentence(config, threads, workers, sentence):
     with pytest.raises(ConfigError, match=sentence):
@@ -446,6 +456,15 @@ def test_no_place_in_the_cluster_is_waited_for_and_then_told(config, threads, mo
     monkeypatch.setattr(ray.Ray.__init__, "__kwdefaults__", {"patience": 0.0})
     with pytest.raises(ConfigError, match="has had no place for a worker"):
         run(config())
+
+
+@pytest.mark.parametrize("there", [0.0, 2.0])
+def test_who_lives_apart_has_a_gpu_of_its_own_where_there_are_any(config, threads, there):
+    threads.resources["GPU"] = there
+    own = WorkersSettings(apart=(ApartSettings("toy:twin"),), count=1)
+    _, crew = run(config(workers=own))
+    assert crew.left_out == []
+    assert threads.cores == ([0, 0] if there else [1, 1])
 
 
 def test_half_a_gpu_each_is_enough_for_two(config, threads):
@@ -477,6 +496,12 @@ def test_without_ray_the_sentence_says_what_to_install(monkeypatch):
         ("[workers]\ncounts = 2", "did you mean 'count'"),
         ("[[workers.apart]]\nname = 'x'\ncount = 0", "workers.apart.count is 0"),
         ("[[workers.apart]]\nname = 'x'\ngpu = 1", "did you mean 'gpus'"),
+        ("[workers]\ncount = 100000000000", "workers.count is 100000000000, but it is from 0 to"),
+        ("[workers]\ngpus = inf", "gpus is inf, but it should be finite"),
+        ("[workers]\ngpus = 1e400", "gpus is inf, but it should be finite"),
+        ("[workers]\nmemory = nan", "memory is nan, but it should be finite"),
+        ("[[workers.apart]]\nname = 'x'\ngpus = nan", "gpus is nan, but it should be finite"),
+        ("[workers]\napart = 3", "apart is 3, but it is a list"),
         ("max_failure_share = 2", "max_failure_share is 2"),
     ],
 )

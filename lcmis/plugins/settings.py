@@ -257,8 +257,8 @@ class ApartSettings:
     """As a model is named, or KIND:NAME of a checker."""
     count: int = 1
     """Workers that hold it."""
-    gpus: float = 1.0
-    """Of each; a fraction shares a GPU with others."""
+    gpus: float | None = None
+    """Of each; a fraction shares a GPU with others. One where there are any."""
     memory: float = 0.0
     """Main memory that each may count on, in GiB; 0 says nothing."""
 

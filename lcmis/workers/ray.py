@@ -116,6 +116,8 @@ class _Pool:
     count: int
     gpus: float
     memory: float
+    asked_under: str
+    """The heading of the settings that ask for it."""
     workers: list[_Worker] = field(default_factory=list)
 
 
@@ -213,8 +215,9 @@ class Ray:
                     {name: mine[name] for name in names if name in mine},
                     {name: others[name] for name in names if name in others},
                     one.count,
-                    one.gpus,
+                    self._usual_gpus() if one.gpus is None else one.gpus,
                     one.memory,
+                    f"[[workers.apart]] of {one.name!r}",
                 )
             )
         together = {name: how for name, how in others.items() if name not in apart}
@@ -225,7 +228,7 @@ class Ray:
         if rest or together:
             gpus = self._usual_gpus() if settings.gpus is None else settings.gpus
             count = settings.count or self._usual_count(gpus, _cores(rest), pools)
-            pools.insert(0, _Pool(rest, together, count, gpus, settings.memory))
+            pools.insert(0, _Pool(rest, together, count, gpus, settings.memory, "[workers]"))
         self._refuse_too_much(pools)
         return pools
 
@@ -245,13 +248,15 @@ class Ray:
         if asked > there.get("GPU", 0.0) + 1e-6:
             raise ConfigError(
                 f"the workers ask for {asked:g} GPUs, and there are {there.get('GPU', 0.0):g}: ask "
-                f"for fewer with --workers, or for a part of one each with gpus under [workers]"
+                f"for fewer with count, or for a part of one each with gpus, under "
+                f"{' and '.join(pool.asked_under for pool in pools if pool.gpus)}"
             )
         memory = sum(pool.count * pool.memory for pool in pools) * 2**30
         if memory > there.get("memory", 0.0):
             raise ConfigError(
                 f"the workers ask for {memory / 2**30:.0f} GiB of memory, and there are "
-                f"{there.get('memory', 0.0) / 2**30:.0f}: ask for less under [workers]"
+                f"{there.get('memory', 0.0) / 2**30:.0f}: ask for less under "
+                f"{' and '.join(pool.asked_under for pool in pools if pool.memory)}"
             )
 
     def begin(self, plugins: Sequence[ImageModel | Checker]) -> None:
