@@ -11,7 +11,7 @@ from worlds.toys import ToyChecker, ToyModel, pair
 from lcmis.audit.pairs import chosen_pairs
 from lcmis.audit.run import Audit
 from lcmis.check import questions_for
-from lcmis.errors import ConfigError, TooManyFailures, UnknownNameError
+from lcmis.errors import CheckError, ConfigError, TooManyFailures, UnknownNameError
 from lcmis.plugins.settings import (
     AuditSettings,
     CheckerSettings,
@@ -52,7 +52,7 @@ class Eager:
 
     draws_ahead = True
     told = "many hands"
-    left_out = ()
+    notes = ()
 
     def __init__(self, hands, turn=0):
         self.hands, self.turn, self.store = hands, turn, None
@@ -111,12 +111,12 @@ class Eager:
             self.ahead += [spec.key for spec in order.specs]
         report = paint(self.models[order.model], order)
         images = {one.spec.key: one.drawn for one in report.painted}
-        said = [
-            one
-            for checker, asked in order.asked.items()
-            for one in ask(self.checkers[checker], asked, images)[0]
-        ]
-        return [dataclasses.replace(report, said=tuple(said))]
+        said, unsaid = [], []
+        for checker, asked in order.asked.items():
+            some, none = ask(self.checkers[checker], asked, images)
+            said += some
+            unsaid += none
+        return [dataclasses.replace(report, said=tuple(said), unsaid=tuple(unsaid))]
 
     def stop(self):
         self.orders.clear()
@@ -294,14 +294,68 @@ def test_an_error_in_a_task_is_the_owners_and_the_other_tasks_end():
 # ── failures ─────────────────────────────────────────────────────────────────────────────────────
 
 
+class Blind(ToyChecker):
+    """Cannot read what is drawn from these seeds; pictures tell theirs."""
+
+    def __init__(self, name, seeds):
+        super().__init__(CheckerSettings("toy", name))
+        self.seeds = seeds
+
+    def score(self, images, questions):
+        if any(image.getpixel((0, 0))[0] in self.seeds for image in images):
+            raise CheckError("it cannot be read")
+        return super().score(images, questions)
+
+
 def test_few_failures_among_many_pictures_end_nothing(store):
     studio = Studio(store, 3, share=0.05)
-    studio.drawn = 97
-    for number in range(4):
-        studio.fail(f"item {number}", "render", "it is lost")
-    studio.fail("item 4", "render", "it is lost")  # of 102
+    studio.make([wish(ToyModel(ModelSettings("toy")), PAIRS[0], 97)])
+    for number in range(5):
+        studio.fail(f"item {number}", "render", "it is lost")  # 5 of 102
     with pytest.raises(TooManyFailures):
-        studio.fail("item 5", "render", "it is lost")  # of 103
+        studio.fail("item 5", "render", "it is lost")  # 6 of 103
+
+
+def test_a_second_checker_may_fail_on_as_many_stored_pictures_as_one_that_is_there_from_the_start(
+    store,
+):
+    model, few = ToyModel(ModelSettings("toy")), {40, 140}
+    Studio(store, 2, share=0.05).make([wish(model, PAIRS[0], 200, Blind("first", few))])
+    for _ in range(2):  # the next run asks only what failed, and lives with it as this one did
+        studio = Studio(store, 2, share=0.05)
+        studio.make([wish(model, PAIRS[0], 200, Blind("second", few))])
+        assert (studio.drawn, len(studio.failed)) == (0, 2)
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_a_checker_that_reads_nothing_ends_the_run_as_soon_as_so_many_have_failed(store, is_stored):
+    model = ToyModel(ModelSettings("toy"))
+    if is_stored:
+        Studio(store, 20).make([wish(model, PAIRS[0], 200)])
+    for _ in range(2):
+        studio = Studio(store, 20, share=0.05)
+        with pytest.raises(TooManyFailures, match="20 items failed, the last because it cannot be"):
+            studio.make([wish(model, PAIRS[0], 200, Blind("blind", range(256)))])
+        assert studio.drawn < 100
+
+
+def test_a_picture_that_was_drawn_and_could_not_be_read_is_one_that_was_tried(store):
+    studio = Studio(store, 10, share=0.1)
+    with pytest.raises(TooManyFailures):  # 10 of 100; of 110 they would be too few
+        studio.make(
+            [wish(ToyModel(ModelSettings("toy")), PAIRS[0], 100, Blind("b", range(90, 100)))]
+        )
+
+
+def test_what_nobody_has_asked_for_cannot_have_failed(store):
+    model, checker = ToyModel(ModelSettings("toy")), Blind("blind", range(4, 12))
+    studio = Studio(store, 3, crew=Eager(8))
+    first, rest = wish(model, PAIRS[0], 4, checker), wish(model, PAIRS[0], 8, checker, first=4)
+    studio.work_on([first], None, lambda: [rest])
+    assert len(set(ToyModel.drawn)) > 4, "nobody drew ahead, so nothing is shown"
+    assert (studio.failed, store.failures()) == (set(), [])
+    with pytest.raises(TooManyFailures):
+        studio.make([rest])
 
 
 def test_prompts_that_nobody_can_read_end_no_audit(tmp_path):

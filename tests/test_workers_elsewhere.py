@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import re
 import threading
 import time
 from concurrent.futures import wait
+from pathlib import Path
 
 import pytest
 from worlds.threads import Threads, make_one_sick
@@ -269,6 +272,67 @@ def test_ctrl_c_keeps_what_has_come(config, threads, monkeypatch):
     assert facts(config("stopped")) == facts(config("alone"))
 
 
+# ── logs ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def told_of_logs(config):
+    """What a run says of its logs, and where its workers say that they lie."""
+    result, crew = run(config)
+    assert crew.left_out == []
+    with Store(config.store, read_only=True) as store:
+        shifts = store.shifts()
+    notes = [one for one in result.notes if " logs" in one]
+    assert [one.sentence for one in shifts if one.sentence] == notes
+    with Store(config.store) as store:  # nothing is left to do, and nobody works
+        assert [one for one in Audit(config, store).run("again").notes if " logs" in one] == []
+    return notes, {one.log for one in shifts if one.worker}
+
+
+def test_a_run_goes_on_without_logs_where_their_folder_cannot_be_made(config, threads):
+    with Store(config().store, create=True):
+        (Path(config().store) / "logs").write_text("in the way")
+    (sentence,), logs = told_of_logs(config())
+    assert sentence.startswith("workers keep no logs, and work all the same: ")
+    assert sentence.endswith("/store/logs cannot be made: File exists")
+    assert logs == {""}
+    run(config("alone", 0))
+    assert facts(config()) == facts(config("alone"))
+
+
+@contextlib.contextmanager
+def logging_afresh():
+    """As in a new process: nobody has said yet where what is said goes."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers
+    root.handlers = []
+    try:
+        yield
+    finally:
+        for one in root.handlers:
+            one.close()
+        root.handlers = handlers
+        root.setLevel(level)
+
+
+def test_a_log_that_cannot_be_written_is_said_once_and_nowhere_named(config, threads):
+    with Store(config().store, create=True):
+        for number in (1, 2, 3):
+            (Path(config().store) / "logs" / f"worker-{number}.log").mkdir(parents=True)
+    with logging_afresh():
+        (sentence,), logs = told_of_logs(config())
+    assert "/store/logs/worker-" in sentence
+    assert sentence.endswith(".log cannot be written: Is a directory")
+    assert logs == {""}
+
+
+def test_a_log_is_named_where_it_lies(config, threads):
+    with logging_afresh():
+        notes, logs = told_of_logs(config(count=1))
+    assert notes == []
+    assert logs == {str(Path(config().store) / "logs" / "worker-1.log")}
+    assert all(Path(log).is_file() for log in logs)
+
+
 # ── who differs ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -382,11 +446,21 @@ def test_a_model_that_a_worker_cannot_reach_is_one_sentence(config, threads, mon
 @pytest.mark.parametrize(
     ("workers", "sentence"),
     [
-        (WorkersSettings(2, gpus=1), "ask for 2 GPUs, and there are 0"),
-        (WorkersSettings(2, gpus=0, memory=10_000), "ask for 20000 GiB of memory"),
+        (
+            WorkersSettings(2, gpus=1),
+            r"ask for 2 GPUs, and there are 0: .* with gpus, under \[workers\]$",
+        ),
+        (
+            WorkersSettings(2, gpus=0, apart=(ApartSettings("toy:twin", gpus=0.5),)),
+            r"ask for 0.5 GPUs, and there are 0: .*, under \[\[workers.apart\]\] of 'toy:twin'$",
+        ),
+        (
+            WorkersSettings(2, gpus=0, memory=10_000),
+            r"ask for 20000 GiB of memory, .* under \[workers\]$",
+        ),
         (WorkersSettings(1, apart=(ApartSettings("nobody"),)), "'nobody', which is none of toy@"),
     ],
-    ids=["gpus", "memory", "name"],
+    ids=["gpus", "gpus apart", "memory", "name"],
 )
 def test_what_the_cluster_has_not_is_one_sentence(config, threads, workers, sentence):
     with pytest.raises(ConfigError, match=sentence):
@@ -399,6 +473,15 @@ def test_no_place_in_the_cluster_is_waited_for_and_then_told(config, threads, mo
     monkeypatch.setattr(ray.Ray.__init__, "__kwdefaults__", {"patience": 0.0})
     with pytest.raises(ConfigError, match="has had no place for a worker"):
         run(config())
+
+
+@pytest.mark.parametrize("there", [0.0, 2.0])
+def test_who_lives_apart_has_a_gpu_of_its_own_where_there_are_any(config, threads, there):
+    threads.resources["GPU"] = there
+    own = WorkersSettings(apart=(ApartSettings("toy:twin"),), count=1)
+    _, crew = run(config(workers=own))
+    assert crew.left_out == []
+    assert threads.cores == ([0, 0] if there else [1, 1])
 
 
 def test_half_a_gpu_each_is_enough_for_two(config, threads):
@@ -434,6 +517,12 @@ def test_without_ray_the_sentence_says_what_to_install(monkeypatch):
         ("[workers]\ncounts = 2", "did you mean 'count'"),
         ("[[workers.apart]]\nname = 'x'\ncount = 0", "workers.apart.count is 0"),
         ("[[workers.apart]]\nname = 'x'\ngpu = 1", "did you mean 'gpus'"),
+        ("[workers]\ncount = 100000000000", "workers.count is 100000000000, but it is from 0 to"),
+        ("[workers]\ngpus = inf", "gpus is inf, but it should be finite"),
+        ("[workers]\ngpus = 1e400", "gpus is inf, but it should be finite"),
+        ("[workers]\nmemory = nan", "memory is nan, but it should be finite"),
+        ("[[workers.apart]]\nname = 'x'\ngpus = nan", "gpus is nan, but it should be finite"),
+        ("[workers]\napart = 3", "apart is 3, but it is a list"),
         ("max_failure_share = 2", "max_failure_share is 2"),
     ],
 )

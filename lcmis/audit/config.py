@@ -7,10 +7,12 @@ import difflib
 import math
 import os
 import re
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pydantic
 from pydantic import SecretStr
@@ -23,12 +25,11 @@ from lcmis.plugins.settings import (
     HostedSettings,
     ModelSettings,
     RemoteSettings,
-    StoppingSettings,
     TextModelSettings,
     WorkersSettings,
     checker_named,
 )
-from lcmis.types import FIRST_REPAIR_SEED, Adapter, Embedding
+from lcmis.types import FIRST_REPAIR_SEED
 
 STORE_VARIABLE = "LCMIS_STORE"
 """The environment variable that names the store where no flag and no file does."""
@@ -56,6 +57,10 @@ USUAL = {
 
 DEEPEST = 16
 """Dots in the name of a setting; reading far more would take minutes."""
+LONGEST_SHOWN = 200
+"""Letters of a value that cannot be."""
+MOST_WORKERS = 10_000
+"""Of one run; a slip of the finger beyond that would begin to hire them."""
 
 HOSTED = "hosted:"
 """The name of a model behind an API begins so."""
@@ -77,38 +82,18 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
         table.setdefault("store", os.environ[STORE_VARIABLE])
     for name, value in overrides.items():
         if value is not None:
-            table[name] = {**table.get(name, {}), **value} if isinstance(value, dict) else value
+            if isinstance(value, dict):
+                _refuse_unless_table(table.get(name, {}), f"{where}, [{name}]")
+                value = {**table.get(name, {}), **value}
+            table[name] = value
     if "://" in str(table.get("store", "")) and os.environ.get(PICTURES_VARIABLE):
         table.setdefault("pictures", os.environ[PICTURES_VARIABLE])
     table = USUAL | table
-    where = str(path) if path else "the settings"
-    _refuse_unknown(table, AuditSettings, where)
-    for name, kind in (("models", ModelSettings), ("checkers", CheckerSettings)):
-        spell_out = model_settings if kind is ModelSettings else checker_settings
-        entries = table.get(name, ())
-        if not isinstance(entries, list | tuple):
-            raise ConfigError(f"{where}: {name} is {entries!r}, but it is a list")
-        if entries:
-            table[name] = [spell_out(e) if isinstance(e, str) else e for e in entries]
-        for entry in table.get(name, ()):
-            if isinstance(entry, Mapping):
-                _refuse_unknown(entry, kind, f"{where}, [[{name}]]")
-                _refuse_unknown(entry.get("hosted", {}), HostedSettings, f"{where}, hosted")
-                _refuse_unknown(entry.get("remote", {}), RemoteSettings, f"{where}, remote")
-                _refuse_secrets(entry.get("hosted", {}), where)
-                _refuse_secrets(entry.get("remote", {}), where)
-                for adapter in entry.get("adapters", ()):
-                    _refuse_unknown(adapter, Adapter, f"{where}, [[{name}]] adapters")
-                for word in entry.get("embeddings", ()):
-                    _refuse_unknown(word, Embedding, f"{where}, [[{name}]] embeddings")
-    _refuse_unknown(table.get("stopping", {}), StoppingSettings, f"{where}, [stopping]")
-    workers = table.get("workers", {})
-    _refuse_unknown(workers, WorkersSettings, f"{where}, [workers]")
-    for entry in workers.get("apart", ()):
-        _refuse_unknown(entry, ApartSettings, f"{where}, [[workers.apart]]")
+    for name, spell_out in (("models", model_settings), ("checkers", checker_settings)):
+        if isinstance(table[name], list | tuple):
+            table[name] = [spell_out(e) if isinstance(e, str) else e for e in table[name]]
+    _refuse_misfits(table, AuditSettings, where)
     if table.get("text_model") is not None:
-        _refuse_unknown(table["text_model"], TextModelSettings, f"{where}, [text_model]")
-        _refuse_secrets(table["text_model"], where)
         table["text_model"] = {**_environment(), **table["text_model"]}
     try:
         config = pydantic.TypeAdapter(AuditSettings).validate_python(table)
@@ -116,7 +101,7 @@ def load_config(path: Path | None = None, **overrides: Any) -> AuditSettings:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"{where}: {place} is {first['input']!r}, but {_lower(first['msg'])}"
+            f"{where}: {place} is {_shown(first['input'])}, but {_lower(first['msg'])}"
         ) from error
     _refuse_impossible(config, where)
     models = tuple(_reachable(entry) for entry in config.models)
@@ -206,33 +191,105 @@ def read_toml(path: Path) -> dict[str, Any]:
         text = path.read_text("utf-8")
         if any(line.partition("=")[0].count(".") > DEEPEST for line in text.splitlines()):
             raise ConfigError(f"{path} has a name with more than {DEEPEST} dots: no setting has")
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
+        if _has_long_number(table):
+            raise ConfigError(f"{path} has a whole number of more than 64 bits: TOML has none")
+        return table
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist: name an audit.toml, or leave it out") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as text: {error}; save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path} has lists within lists within lists: no setting has") from error
+    except ValueError as error:  # of a number of thousands of digits no TOMLDecodeError
         raise ConfigError(f"{path} is no valid TOML: {error}; mend that line") from error
 
 
-def _refuse_unknown(table: Any, kind: type, where: str) -> None:
+def _has_long_number(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_long_number, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_long_number, value))
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
+
+
+def _refuse_misfits(table: Any, kind: type, file: str, inside: str = "", heading: str = "") -> None:
+    """Check what pydantic would mend without a word or not survive: names that are none, what is no
+    table or no list of them, what is no number, and secrets.
+
+    Args:
+        table: of settings; what is settings already is not looked at.
+        kind: of settings that it shall become.
+        file: where it stands.
+        inside: the table's name there, e.g. ``models.hosted``; empty for the whole file.
+        heading: the same in brackets.
+    """
+    if isinstance(table, kind):
+        return
+    where = f"{file}, {heading}" if heading else file
+    _refuse_unknown(table, kind, where)
+    for name, parts in _hints(kind).items():
+        if name not in table:
+            continue
+        value, dotted = table[name], f"{inside}.{name}" if inside else name
+        inner = next((one for one in parts if dataclasses.is_dataclass(one)), None)
+        if SecretStr in parts:
+            raise ConfigError(
+                f"{where}: a {name} does not belong in a file: take it out, and set "
+                f"{SECRETS[name]} instead"
+            )
+        if inner is not None and tuple in parts:
+            if not isinstance(value, list | tuple):
+                raise ConfigError(f"{file}: {dotted} is {_shown(value)}, but it is a list")
+            for entry in value:
+                _refuse_misfits(entry, inner, file, dotted, f"[[{dotted}]]")
+        elif inner is not None and value is not None:
+            _refuse_misfits(value, inner, file, dotted, f"[{dotted}]")
+        elif {int, float} & parts and value is not None:
+            _refuse_no_number(value, f"{file}: {dotted}", is_whole=float not in parts)
+
+
+@cache
+def _hints(kind: type) -> dict[str, set[Any]]:
+    """What each field of settings may be: ``tuple[Adapter, ...]`` is a tuple and an Adapter."""
+    return {name: set(_parts(hint)) for name, hint in get_type_hints(kind).items()}
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    yield get_origin(hint) or hint
+    if get_origin(hint) is not Literal:
+        for one in get_args(hint):
+            yield from _parts(one)
+
+
+def _refuse_no_number(value: Any, place: str, *, is_whole: bool) -> None:
+    """Text and true would be read as numbers, and what is not finite fits no bound."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        wanted = "a valid integer" if is_whole else "a valid number"
+        raise ConfigError(f"{place} is {_shown(value)}, but it should be {wanted}")
+    if not -sys.float_info.max <= value <= sys.float_info.max:
+        raise ConfigError(f"{place} is {_shown(value)}, but it should be finite")
+
+
+def _shown(value: Any) -> str:
+    """Enough of a wrong value to find it."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def _refuse_unless_table(table: Any, where: str) -> None:
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{where} must be a table of settings, not {table!r}")
+        raise ConfigError(f"{where} must be a table of settings, not {_shown(table)}")
+
+
+def _refuse_unknown(table: Any, kind: type, where: str) -> None:
+    _refuse_unless_table(table, where)
     known = [entry.name for entry in dataclasses.fields(kind)]
     for name in table:
         if name not in known:
             near = difflib.get_close_matches(str(name)[:60], known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
             raise ConfigError(f"{where} has no setting {str(name)[:60]!r}: {hint}")
-
-
-def _refuse_secrets(table: Mapping[str, Any], where: str) -> None:
-    for name, variable in SECRETS.items():
-        if name in table:
-            raise ConfigError(
-                f"{where}: a {name} does not belong in a file: take it out, and set {variable} "
-                f"instead"
-            )
 
 
 def _refuse_impossible(config: AuditSettings, where: str) -> None:
@@ -295,8 +352,10 @@ def _refuse_impossible_workers(workers: WorkersSettings, where: str) -> None:
     ]
     for name, one in groups:
         least = 0 if isinstance(one, WorkersSettings) else 1
-        if one.count < least:
-            raise ConfigError(f"{where}: {name}.count is {one.count}, but it is at least {least}")
+        if not least <= one.count <= MOST_WORKERS:
+            raise ConfigError(
+                f"{where}: {name}.count is {one.count}, but it is from {least} to {MOST_WORKERS:,}"
+            )
         if not 0 <= one.memory < math.inf:
             raise ConfigError(
                 f"{where}: {name}.memory is {one.memory:g}, but it is finite and at least 0"

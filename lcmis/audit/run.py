@@ -357,7 +357,8 @@ class Audit:
         if is_open or probed is None or self.studio.failed - refused or not self._is_configured:
             return
         named = made_from(self.config, self.models, self.checkers)
-        found = dataclasses.replace(result.summary(), drawn=0, spent=0.0)
+        lasting = tuple(one for one in result.notes if one not in self.studio.crew.notes)
+        found = dataclasses.replace(result.summary(), drawn=0, spent=0.0, notes=lasting)
         remember(self.config, self.store, Settled(named, probed, run_id, growth, found, self.sets))
 
     def result(self) -> AuditResult:
@@ -388,7 +389,7 @@ class Audit:
             spent=sum(map(spent_by, self.models)) + sum(map(spent_by, self.checkers)),
             notes=(
                 *(note for model in self.models for note in notes_of(model)),
-                *self.studio.crew.left_out,
+                *self.studio.crew.notes,
                 *self._mixed(),
             ),
         )

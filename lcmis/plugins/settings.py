@@ -292,8 +292,8 @@ class ApartSettings:
     """As a model is named, or KIND:NAME of a checker."""
     count: int = 1
     """Workers that hold it."""
-    gpus: float = 1.0
-    """Of each; a fraction shares a GPU with others."""
+    gpus: float | None = None
+    """Of each; a fraction shares a GPU with others. One where there are any."""
     memory: float = 0.0
     """Main memory that each may count on, in GiB; 0 says nothing."""
 
@@ -349,7 +349,7 @@ class AuditSettings:
     """Picture i of every pair is drawn from seed ``first_seed + i``."""
     max_failures: int = 20
     """So many failed items stop the audit, if they are also ``max_failure_share`` of all that was
-    tried: something other than them is wrong."""
+    tried: something other than them is wrong. What failed in an earlier run is no news."""
     max_failure_share: float = 0.05
     """In [0, 1]; 0 stops at the number alone."""
     shard: str = ""

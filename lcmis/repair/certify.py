@@ -263,7 +263,7 @@ class Certify:
             drawn=self.studio.drawn,
             seconds=time.monotonic() - started,
             failures=len(self.studio.failed & {item.item for item in self.store.failures()}),
-            notes=tuple(self.studio.crew.left_out),
+            notes=tuple(self.studio.crew.notes),
         )
 
     def _prove(self, nomination: Nomination, model: ImageModel) -> Proof:

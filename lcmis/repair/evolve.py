@@ -226,7 +226,7 @@ class Evolve:
             drawn=self.studio.drawn,
             seconds=time.monotonic() - started,
             failures=len(self.studio.failed),
-            notes=tuple(self.studio.crew.left_out),
+            notes=tuple(self.studio.crew.notes),
         )
 
     # ── searching ────────────────────────────────────────────────────────────────────────────

@@ -319,7 +319,7 @@ class Repair:
             failures=len(failed - done_without),
             done_without=len(failed & done_without),
             work=sum(map(work_of, self.models), self.studio.work_elsewhere),
-            notes=tuple(self.studio.crew.left_out),
+            notes=tuple(self.studio.crew.notes),
         )
 
     def crew(self) -> Crew:

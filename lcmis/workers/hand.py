@@ -42,6 +42,10 @@ class Hello:
     versions: Mapping[str, str]
     sees_pictures: bool
     """Whether the folder of pictures is the one of who asked."""
+    log: str = ""
+    """The file that it writes what it does to; empty where it has none."""
+    unlogged: str = ""
+    """Why it could not write to the one that it was given; empty where it need not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ class Hand:
         models: how each is opened, by its id.
         checkers: the same.
         pictures: the folder, or what stands for it, that all workers write to.
-        log: a file for what is said here; it need not be reachable.
+        log: a file for what is said here; without its folder, or where it cannot be written, the
+            work is done all the same.
     """
 
     def __init__(
@@ -75,10 +80,8 @@ class Hand:
         self._opened: dict[str, ImageModel | Checker] = {}
         self._pictures = pictures
         self._device = threading.Lock()
-        if log is not None and log.parent.is_dir():
-            logging.basicConfig(
-                filename=log, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
-            )
+        self._unlogged = _begin_log(log) if log is not None else ""
+        self._log = str(log) if log is not None and not self._unlogged and log.is_file() else ""
         TALK.info("%s begins in process %d on %s", name, os.getpid(), platform.node())
 
     def hello(self, probe: str = "") -> Hello:
@@ -88,6 +91,8 @@ class Hand:
             device_name(),
             versions(),
             not probe or self._pictures.sees(probe),
+            self._log,
+            self._unlogged,
         )
 
     def load(self, names: tuple[str, ...]) -> Trouble | None:
@@ -185,6 +190,18 @@ class Hand:
             )
             self._opened[name] = opened
         return self._opened[name]
+
+
+def _begin_log(log: Path) -> str:
+    """Write what is said in this process to a file, if its folder is there; why that cannot be."""
+    try:
+        if log.parent.is_dir():
+            logging.basicConfig(
+                filename=log, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
+            )
+    except OSError as error:
+        return f"{log} cannot be written: {error.strerror}"
+    return ""
 
 
 def _pictures(painted: Sequence[Painted]) -> dict[str, Image]:

@@ -34,7 +34,7 @@ class Here:
     told = ""
 
     def __init__(self, store: Store) -> None:
-        self.left_out: list[str] = []
+        self.notes: list[str] = []
         self._store = store
         self.models: dict[str, ImageModel] = {}
         """That orders may name."""

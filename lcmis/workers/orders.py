@@ -166,16 +166,16 @@ class Crew(Protocol):
         ...
 
     @property
-    def left_out(self) -> list[str]:
-        """Who kept failing and works no more, a sentence each."""
+    def notes(self) -> list[str]:
+        """Who kept failing and works no more, and what else befell them; a sentence each."""
         ...
 
     def whereabouts(self, worker: str) -> tuple[str, str, str]:
-        """The node, the device and the log of whoever has this name."""
+        """The node, the device and the log of whoever has this name; empty where it keeps none."""
         ...
 
     def troubles(self) -> list[tuple[str, str]]:
-        """Who died or was left out since the last call, and why."""
+        """Who died or was left out since the last call, and why; of nobody, what befell all."""
         ...
 
     @property

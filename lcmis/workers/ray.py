@@ -56,6 +56,7 @@ class _Worker:
     actor: Any = None
     node: str = ""
     device: str = ""
+    log: str = ""
     is_ready: bool = False
     is_out: bool = False
     deaths: int = 0
@@ -116,6 +117,8 @@ class _Pool:
     count: int
     gpus: float
     memory: float
+    asked_under: str
+    """The heading of the settings that ask for it."""
     workers: list[_Worker] = field(default_factory=list)
 
 
@@ -154,7 +157,9 @@ class Ray:
         self._named = (dict(models), dict(checkers))
         self._versions = versions()
         beside = Path(store.pictures.address).parent if store.pictures.is_local else Path()
-        self._log_folder = beside / "logs"
+        self._log_folder = beside.absolute() / "logs"
+        self._unlogged = ""
+        """Why workers keep no logs, as the first of them said."""
         self._patience = patience
         self._here = Here(store)
         self._local: set[str] = set()
@@ -211,8 +216,9 @@ class Ray:
                     {name: mine[name] for name in names if name in mine},
                     {name: others[name] for name in names if name in others},
                     one.count,
-                    one.gpus,
+                    self._usual_gpus() if one.gpus is None else one.gpus,
                     one.memory,
+                    f"[[workers.apart]] of {one.name!r}",
                 )
             )
         together = {name: how for name, how in others.items() if name not in apart}
@@ -223,7 +229,7 @@ class Ray:
         if rest or together:
             gpus = self._usual_gpus() if settings.gpus is None else settings.gpus
             count = settings.count or self._usual_count(gpus, _cores(rest), pools)
-            pools.insert(0, _Pool(rest, together, count, gpus, settings.memory))
+            pools.insert(0, _Pool(rest, together, count, gpus, settings.memory, "[workers]"))
         self._refuse_too_much(pools)
         return pools
 
@@ -243,13 +249,15 @@ class Ray:
         if asked > there.get("GPU", 0.0) + 1e-6:
             raise ConfigError(
                 f"the workers ask for {asked:g} GPUs, and there are {there.get('GPU', 0.0):g}: ask "
-                f"for fewer with --workers, or for a part of one each with gpus under [workers]"
+                f"for fewer with count, or for a part of one each with gpus, under "
+                f"{' and '.join(pool.asked_under for pool in pools if pool.gpus)}"
             )
         memory = sum(pool.count * pool.memory for pool in pools) * 2**30
         if memory > there.get("memory", 0.0):
             raise ConfigError(
                 f"the workers ask for {memory / 2**30:.0f} GiB of memory, and there are "
-                f"{there.get('memory', 0.0) / 2**30:.0f}: ask for less under [workers]"
+                f"{there.get('memory', 0.0) / 2**30:.0f}: ask for less under "
+                f"{' and '.join(pool.asked_under for pool in pools if pool.memory)}"
             )
 
     def begin(self, plugins: Sequence[ImageModel | Checker]) -> None:
@@ -273,6 +281,10 @@ class Ray:
                 pool.workers.append(worker)
         self._probe = draft_name("probe")
         self._store.pictures.leave(self._probe)
+        try:
+            self._log_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._say_unlogged(f"{self._log_folder} cannot be made: {error.strerror}")
         for worker in self._workers():
             self._hire(worker)
         self._since = time.monotonic()
@@ -298,8 +310,7 @@ class Ray:
         return not all(said) and time.monotonic() - self._first_said < limit
 
     def _hire(self, worker: _Worker) -> None:
-        self._log_folder.mkdir(parents=True, exist_ok=True)
-        log = self._log_of(worker)
+        log = self._log_folder / f"{worker.name.replace(' ', '-')}.log"
         pool = worker.pool
         options: dict[str, Any] = {
             # of a Ray of our own, which counts as many as there are workers, each has one
@@ -317,8 +328,11 @@ class Ray:
         worker.is_ready = False
         worker.greeting = worker.actor.hello.remote(self._probe)
 
-    def _log_of(self, worker: _Worker) -> Path:
-        return self._log_folder.absolute() / f"{worker.name.replace(' ', '-')}.log"
+    def _say_unlogged(self, why: str) -> None:
+        """Once, whoever else has none."""
+        if not self._unlogged:
+            self._unlogged = f"workers keep no logs, and work all the same: {why}"
+            self._troubles.append(("", self._unlogged))
 
     # ── who does what ────────────────────────────────────────────────────────────────────────
 
@@ -422,11 +436,16 @@ class Ray:
         """Of one of these, or of this process."""
         for one in self._workers():
             if one.name == worker:
-                return one.node, one.device, str(self._log_of(one))
+                return one.node, one.device, one.log
         return self._here.whereabouts(worker)
 
+    @property
+    def notes(self) -> list[str]:
+        """Who was left out, and why there are no logs."""
+        return [*self.left_out, *filter(None, [self._unlogged])]
+
     def troubles(self) -> list[tuple[str, str]]:
-        """Who died or was left out since the last call, and why."""
+        """Who died or was left out since the last call, and why; of nobody, what befell all."""
         troubles, self._troubles = self._troubles, []
         return troubles
 
@@ -527,7 +546,9 @@ class Ray:
         if isinstance(said, Trouble):
             self._refuse(worker, f"cannot begin: {said.sentence}")
             return
-        worker.node, worker.device = said.node, said.device
+        worker.node, worker.device, worker.log = said.node, said.device, said.log
+        if said.unlogged:
+            self._say_unlogged(said.unlogged)
         if other := _other_versions(said, self._versions):
             self._refuse(
                 worker,

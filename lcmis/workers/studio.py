@@ -58,7 +58,8 @@ class Studio:
 
     Args:
         store: where everything goes.
-        max_failures: so many failed items end the run, if they are ``share`` of all or more.
+        max_failures: so many failed items end the run, if they are ``share`` or more of all that
+            were tried in it: drawn, or asked about.
         crew: who draws and checks; this process where nobody is named.
         share: in [0, 1].
     """
@@ -85,6 +86,10 @@ class Studio:
         """Keys of items that failed here, or were left out."""
         self._counted: set[str] = set()
         """Those that tell of something else that is wrong."""
+        self._tried: set[str] = set()
+        """Keys of all items that were drawn or asked about here, and of those that failed."""
+        self.known = frozenset((one.item, one.stage) for one in store.failures())
+        """Items that failed in an earlier run, and at what."""
         self.run_id = ""
         """Under which it is kept who did what; nothing is where no run is recorded."""
         self._max_failures = max_failures
@@ -186,10 +191,15 @@ class Studio:
         """
         self.leave_out(item, stage, sentence)
         self._counted.add(item)
+        self.try_items([item])
         self._refuse_more(sentence)
 
+    def try_items(self, items: Iterable[str]) -> None:
+        """Count these as tried, whatever came of them; each of them once."""
+        self._tried.update(items)
+
     def leave_out(self, item: str, stage: str, sentence: str) -> None:
-        """Record what could be known before anything was tried: no sign that more is wrong."""
+        """Record what could be known before it was tried: no sign that more is wrong."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         failure = Failure(item, stage, sentence, now)
         if self._floor is None:
@@ -199,8 +209,8 @@ class Studio:
         self.failed.add(item)
 
     def _refuse_more(self, sentence: str) -> None:
-        count, tried = len(self._counted), len(self._counted) + self.drawn
-        if count >= self._max_failures and count >= self._share * tried:
+        count = len(self._counted)
+        if count >= self._max_failures and count >= self._share * len(self._tried):
             raise TooManyFailures(
                 f"{count} items failed, the last because {sentence.rstrip('.')}; all else is kept: "
                 f"mend the cause and run the same command again, or raise max_failures"
@@ -476,7 +486,6 @@ class _Floor:
             TooManyFailures: one too many in this run, unless these are the last.
             ServiceClosed: no more can come.
         """
-        failed = [(one.spec_key, "check", one.sentence) for one in report.unsaid]
         with undisturbed():
             self._shifts.heard(report)
             if self._shifts.is_due:
@@ -488,6 +497,9 @@ class _Floor:
             self.writer.bring(_parcel(report, drawn, owners))
             self._studio.drawn += len(drawn)
             self._studio.asked += len(report.said)
+            self._studio.try_items(one.spec.key for one in report.painted)
+            self._studio.try_items(one.spec_key for one in report.said)
+            self._studio.try_items(one.spec_key for one in report.unsaid)
             if report.worker:
                 self._studio.work_elsewhere += report.work
             if isinstance(report.order, CheckOrder):
@@ -497,12 +509,16 @@ class _Floor:
                 for one in some:
                     one.pictures.discard(key)
                     self._close(one)
+        failed = [(one.spec_key, "check", one.sentence) for one in report.unsaid]
         failed += [
             (one.spec.key, "render", str(one.drawn)) for one in report.painted if _has_failed(one)
         ]
-        for item in failed:
+        for key, stage, sentence in failed:
+            if (key, stage) in self._studio.known:  # an earlier run has lived with it
+                self._studio.leave_out(key, stage, sentence)
+                continue
             with contextlib.suppress(*([TooManyFailures] if is_last else [])):
-                self._studio.fail(*item)
+                self._studio.fail(key, stage, sentence)
         if report.closed is not None and not is_last:
             raise report.closed
 
