@@ -277,18 +277,27 @@ def test_a_preference_is_the_cosine_of_a_picture_and_its_own_prompt(folders: Fol
 # ── memory ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def only(most: int) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
+ON_A_GPU = torch.OutOfMemoryError("too much")
+ON_A_CPU = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes")
+
+
+def only(
+    most: int, error: Exception = ON_A_GPU
+) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
     """A forward pre-hook by which a model has memory for so many pictures and no more."""
 
     def refuse(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
         if len(args[0]) > most:
-            raise torch.OutOfMemoryError("too much")
+            raise error
 
     return refuse
 
 
+@pytest.mark.parametrize("error", [ON_A_GPU, ON_A_CPU], ids=["gpu", "cpu"])
 @pytest.mark.parametrize("kind", ["clip", "vqa"])
-def test_memory_that_runs_out_names_the_batch_size_that_fits(kind: str, folders: Folders) -> None:
+def test_memory_that_runs_out_names_the_batch_size_that_fits(
+    kind: str, error: Exception, folders: Folders
+) -> None:
     name = {"clip": "clip", "vqa": "llava"}[kind]
     checker = {"clip": ClipChecker, "vqa": VqaChecker}[kind](
         CheckerSettings(kind, str(folders[name]), device="cpu")
@@ -297,7 +306,7 @@ def test_memory_that_runs_out_names_the_batch_size_that_fits(kind: str, folders:
     tower = loaded.visual if kind == "clip" else loaded.model.vision_tower
     asked = [ask(contract_pair(), QuestionKind.A_PRESENT)] * 4
     before = checker.score(contract_pictures(), asked)
-    hook = tower.register_forward_pre_hook(only(3))
+    hook = tower.register_forward_pre_hook(only(3, error))
     with pytest.raises(ConfigError, match="4 pictures at a time; 2 fit: set batch_size = 2"):
         checker.score(contract_pictures(), asked)
     hook.remove()

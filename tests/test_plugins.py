@@ -19,6 +19,8 @@ from lcmis.cli.registered import known
 from lcmis.cli.terminal.plugins import HINTS
 from lcmis.errors import ConfigError, UnknownNameError
 from lcmis.plugins import registry
+from lcmis.plugins.opening import open_checker, open_model
+from lcmis.plugins.settings import CheckerSettings, HostedSettings, ModelSettings
 
 ROOT = Path(__file__).parent.parent
 THEIRS = ROOT / "tests" / "assets" / "third-party"
@@ -325,3 +327,20 @@ def test_a_plugin_that_is_not_there_is_the_fault_of_its_package(monkeypatch):
 
 def test_every_kind_says_how_it_is_asked_for():
     assert set(HINTS) == set(registry.KINDS)
+
+
+@pytest.mark.parametrize("said", [0, -8])
+@pytest.mark.parametrize(
+    "name", ["batch_size", "height", "width", "num_inference_steps", "threads"]
+)
+@pytest.mark.parametrize("model", ["teacup-narrow", "hosted:x"])
+def test_none_of_what_there_is_at_least_one_is_refused_whatever_draws(model, name, said):
+    hosted = HostedSettings("http://127.0.0.1:9") if model.startswith("hosted") else None
+    with pytest.raises(ConfigError, match=f"^{model}: {name} = {said}: write 1 or more$"):
+        open_model(ModelSettings(model, hosted=hosted, **{name: said}))
+
+
+@pytest.mark.parametrize("kind", ["clip", "vqa", "detect", "teacup-judge"])
+def test_a_checker_that_shall_look_at_no_picture_at_a_time_is_refused(kind):
+    with pytest.raises(ConfigError, match=f"^{kind}: batch_size = -1: write 1 or more$"):
+        open_checker(CheckerSettings(kind, "x", batch_size=-1))

@@ -239,5 +239,21 @@ def test_opening_the_models_that_come_with_lcmis_loads_no_torch() -> None:
     assert shown.strip() == ""
 
 
+def test_the_first_picture_may_be_asked_for_before_anybody_has_loaded_torch(
+    tiny: Callable[[str], Path],
+) -> None:
+    code = (
+        "from lcmis.plugins.settings import ModelSettings\n"
+        "from lcmis.render.diffusion import DiffusersModel\n"
+        "from lcmis.types import Stage\n"
+        "how = dict(num_inference_steps=1, height=32, width=32)\n"
+        f"model = DiffusersModel(ModelSettings({str(tiny('sd'))!r}, **how))\n"
+        "print(model.generate([model.spec((Stage('a cup'),), 0)])[0].size)"
+    )
+    root = Path(__file__).parent.parent
+    shown = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=root)
+    assert shown.strip() == "(32, 32)"
+
+
 def test_it_is_an_image_model(open_model: Callable[..., DiffusersModel]) -> None:
     assert isinstance(open_model("sd"), ImageModel)

@@ -18,6 +18,7 @@ from worlds import drawing, tiny_pipelines
 from worlds.drawing import CUP, FAMILIES, SMALL, one, same, settings_of
 
 from lcmis.errors import ConfigError, Refusal, RenderError, UnknownNameError
+from lcmis.machine.memory import is_out_of_memory
 from lcmis.plugins.settings import ModelSettings
 from lcmis.render import draw
 from lcmis.render.diffusion import DiffusersModel
@@ -119,22 +120,32 @@ class Greedy:
     supports_stages = False
     supports_seeds = True
 
-    def __init__(self, batch_size: int, fits: int, failures: int = 10**6) -> None:
+    def __init__(
+        self,
+        batch_size: int,
+        fits: int,
+        failures: int = 10**6,
+        error: Exception | None = None,
+        device: str = "cuda",
+    ) -> None:
         self.batch_size = batch_size
         self.fits = fits
         self.failures = failures
+        self.error = error or torch.OutOfMemoryError("too much")
+        self.device = device
         self.seen: list[tuple[int, str]] = []
 
     def spec(self, stages: tuple[Stage, ...], seed: int) -> RenderSpec:
+        profile = f"cpu-float32-b{self.batch_size}"
         return RenderSpec(
-            self.model_id, stages, seed, 1, 0.0, "none", 8, 8, f"cpu-float32-b{self.batch_size}"
+            self.model_id, stages, seed, 1, 0.0, "none", 8, 8, profile, device=self.device
         )
 
     def generate(self, specs: Sequence[RenderSpec]) -> list[Image.Image | RenderError]:
         self.seen.append((self.batch_size, specs[0].profile))
         if self.batch_size > self.fits and self.failures > 0:
             self.failures -= 1
-            raise torch.OutOfMemoryError("too much")
+            raise self.error
         return [Image.new("RGB", (8, 8)) for _ in specs]
 
 
@@ -145,6 +156,45 @@ def test_memory_that_runs_out_names_the_batch_size_that_fits() -> None:
     assert model.batch_size == 16
     # no picture is drawn under a profile of another shape
     assert all(profile == f"cpu-float32-b{size}" for size, profile in model.seen)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate "
+            "memory: you tried to allocate 400000000000000 bytes."
+        ),
+        RuntimeError("Storage size calculation overflowed with sizes=[1000000000000000000, 10]"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 17.5 GB, max allowed: 18.1 GB)"),
+        MemoryError(),
+    ],
+    ids=["cpu", "overflow", "mac", "python"],
+)
+def test_main_memory_that_runs_out_is_told_as_a_devices_is(error: Exception) -> None:
+    model = Greedy(batch_size=16, fits=5, error=error)
+    with pytest.raises(ConfigError, match="16 pictures of 8x8; 4 fit: set batch_size = 4"):
+        draw(model, [model.spec(CUP, seed) for seed in range(16)])
+
+
+def test_what_torch_says_when_main_memory_runs_out_is_known_still() -> None:
+    for shape in ((10**14,), (10**18, 10)):
+        with pytest.raises(RuntimeError) as caught:
+            torch.empty(shape)
+        assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_what_fits_is_not_looked_for_by_thousands_of_pictures_on_a_cpu() -> None:
+    model = Greedy(batch_size=100_000, fits=50_000, error=MemoryError(), device="cpu")
+    with pytest.raises(ConfigError, match="at 100000 pictures of 8x8; 16 fit: set batch_size"):
+        draw(model, [model.spec(CUP, 0)])
+
+
+def test_another_error_of_torch_is_no_lack_of_memory() -> None:
+    model = Greedy(batch_size=16, fits=5, error=RuntimeError("shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        draw(model, [model.spec(CUP, 0)])
 
 
 def test_memory_that_is_short_for_a_moment_costs_nothing() -> None:
@@ -319,7 +369,14 @@ def test_the_revision_of_a_local_folder_is_refused(tiny: Callable[[str], Path]) 
         ("sd", {"guidance_scale": 1.0, "negative_prompt": "glass"}, "has no effect"),
         ("flux", {"guidance_scale": 3.5}, "distilled without guidance"),
         ("flux", {"negative_prompt": "glass"}, "has no negative prompt"),
+        ("sd", {"height": 0}, "multiples of 8, not 32x0"),
+        ("sd", {"height": 0, "width": 0, "batch_size": 1}, "multiples of 8, not 0x0"),
+        ("sd", {"width": -8}, "multiples of 8, not -8x32"),
+        ("sd", {"width": 16384}, "has 16383 pixels a side at most"),
         ("sd", {"batch_size": 0}, "write 1 or more"),
+        ("sd", {"batch_size": 10**30}, "write 1 or more, and at most 1,000,000"),
+        ("sd", {"threads": 20_000}, "threads = 20000, and this machine has .* cores: write"),
+        ("sd", {"threads": 10**12}, "threads = 1000000000000, and this machine has"),
     ],
     ids=str,
 )

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 from worlds.threads import Threads, make_one_sick
-from worlds.toys import ToyModel, audited, pair, repair
+from worlds.toys import ToyChecker, ToyModel, audited, pair, repair
 
 from lcmis.audit.config import load_config
 from lcmis.audit.run import Audit
 from lcmis.cli.terminal.repairs import print_proofs, print_repairs
-from lcmis.errors import ConfigError
+from lcmis.errors import CheckError, ConfigError, Refusal, RenderError, ServiceClosed
 from lcmis.plugins import registry
 from lcmis.plugins.settings import (
     ApartSettings,
@@ -270,6 +270,91 @@ def test_ctrl_c_keeps_what_has_come(config, threads, monkeypatch):
         assert store.counts().renders > 0
     run(config("stopped"))
     assert facts(config("stopped")) == facts(config("alone"))
+
+
+# ── what fails ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Lost(RenderError):
+    """A plugin's own, made of something else than a sentence, and holding what cannot travel."""
+
+    def __init__(self, seed, why):
+        super().__init__(f"seed {seed} {why}")
+        self.lock = threading.Lock()
+
+
+class Withheld(Refusal):
+    def __init__(self, seed, why):
+        super().__init__()
+        self.sentence = f"seed {seed} {why}"
+
+    def __str__(self):
+        return self.sentence
+
+
+class Unread(CheckError):
+    def __init__(self, seed, why):
+        super().__init__(f"seed {seed} {why}")
+        self.lock = threading.Lock()
+
+
+class Closed(ServiceClosed):
+    def __init__(self, drawn, account):
+        super().__init__(f"account {account} is empty", drawn)
+
+
+def failing(monkeypatch):
+    """The toys fail in ways of their own, here and elsewhere."""
+    paint, score = ToyModel._paint, ToyChecker.score
+
+    def painted(self, spec):
+        if spec.seed in (1, 2):
+            return (Lost, Withheld)[spec.seed - 1](spec.seed, "is lost")
+        return paint(self, spec)
+
+    def scored(self, images, questions):
+        if any(image.getpixel((0, 0))[0] == 3 for image in images):
+            raise Unread(3, "cannot be read")
+        return score(self, images, questions)
+
+    monkeypatch.setattr(ToyModel, "_paint", painted)
+    monkeypatch.setattr(ToyChecker, "score", scored)
+
+
+def test_failures_of_a_plugins_own_kind_are_told_by_workers_as_by_one_process(
+    config, threads, monkeypatch
+):
+    failing(monkeypatch)
+    told = []
+    rule = {"stopping": StoppingSettings(rule="fixed", cap=6)}
+    for asked in (config("alone", 0, **rule), config("together", **rule)):
+        run(asked)
+        with Store(asked.store, read_only=True) as store:
+            failures = {(one.item, one.stage, one.sentence) for one in store.failures()}
+            refused = {one.spec.key: one.render.refusal for one in store.renders(limit=1000)}
+        told.append((failures, refused))
+    assert told[0] == told[1]
+    failures, refused = told[1]
+    assert {one[1:] for one in failures} == {
+        ("render", "seed 1 is lost"),
+        ("check", "seed 3 cannot be read"),
+    }
+    assert set(refused.values()) == {"", "seed 2 is lost"}
+
+
+def test_a_plugins_service_that_is_closed_is_told_and_what_had_come_is_kept(
+    config, threads, monkeypatch
+):
+    def generate(self, specs):
+        drawn = [self._paint(spec) for spec in specs]
+        raise Closed([drawn[0], Lost(specs[1].seed, "is lost"), None], "mine")
+
+    monkeypatch.setattr(ToyModel, "generate", generate)
+    rule = StoppingSettings(rule="fixed", cap=3)
+    with pytest.raises(ServiceClosed, match=r"^account mine is empty$"):
+        run(config(stopping=dataclasses.replace(rule, block=3)))
+    with Store(config().store, read_only=True) as store:
+        assert store.counts().renders > 0
 
 
 # ── logs ─────────────────────────────────────────────────────────────────────────────────────────

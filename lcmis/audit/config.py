@@ -232,7 +232,7 @@ def _refuse_misfits(table: Any, kind: type, file: str, inside: str = "", heading
         if name not in table:
             continue
         value, dotted = table[name], f"{inside}.{name}" if inside else name
-        inner = next((one for one in parts if dataclasses.is_dataclass(one)), None)
+        inner: Any = next(filter(dataclasses.is_dataclass, parts), None)
         if SecretStr in parts:
             raise ConfigError(
                 f"{where}: a {name} does not belong in a file: take it out, and set "

@@ -23,7 +23,7 @@ from lcmis.machine.hub import (
     refuse_pickles,
     weights_of,
 )
-from lcmis.machine.memory import in_batches
+from lcmis.machine.memory import in_batches, is_out_of_memory
 from lcmis.machine.weights import refuse_not_finite, refuse_unusable
 from lcmis.plugins.protocols import Encoder
 from lcmis.plugins.settings import CheckerSettings
@@ -378,7 +378,6 @@ def _saved_by_open_clip(
 ) -> tuple[Any, Any, Any]:
     """A model with its tokenizer and its transform."""
     import open_clip
-    import torch
     from safetensors import SafetensorError
 
     try:
@@ -390,9 +389,9 @@ def _saved_by_open_clip(
             **choices,
         )
         return model, open_clip.get_tokenizer(name), transform
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, OSError, ValueError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
         said = " ".join(str(error).split())[:300]
         raise ConfigError(f"{shown} cannot be loaded ({said}): copy it again, whole") from error
 

@@ -18,6 +18,7 @@ from lcmis.check.shared_prefix import LOGITS, NotShared, place_all, shared_logit
 from lcmis.check.templates import Asking, Manner
 from lcmis.errors import CheckError, ConfigError
 from lcmis.machine.hub import Located, fetch_weights
+from lcmis.machine.memory import is_out_of_memory
 from lcmis.machine.weights import refuse_missing, refuse_not_finite, refuse_unusable, silent
 
 Look = tuple[Image, Sequence[str]]
@@ -73,12 +74,19 @@ class Vlm:
                     self.processor, model, report = clip_t5.load(folder, self.name, eyes, placing)
         except ImportError as error:
             raise ConfigError(f"{self.name} cannot be loaded here: {_short(error)}") from error
-        except torch.OutOfMemoryError as error:
-            raise ConfigError(
-                f"{self.name} does not fit into the memory of {self.device}: set device_map = "
-                f'"auto", offload = "sequential" or dtype = "bfloat16", or take a smaller model'
-            ) from error
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            RuntimeError,
+            MemoryError,
+            SafetensorError,
+        ) as error:
+            if is_out_of_memory(error):
+                raise ConfigError(
+                    f"{self.name} does not fit into the memory of {self.device}: set device_map = "
+                    f'"auto", offload = "sequential" or dtype = "bfloat16", or take a smaller model'
+                ) from error
             raise ConfigError(
                 f"{self.name} cannot be loaded as an image-and-text model ({_short(error)}): copy "
                 f"it again, whole, or take one that transformers knows without code of its own"
@@ -115,9 +123,9 @@ class Vlm:
         try:
             with self._awake():
                 return self._first_tokens(looks)
-        except torch.OutOfMemoryError:
-            raise
         except (*UNFIT, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             raise CheckError(
                 f"{self.name} cannot look at these pictures ({_sizes(looks)}): {_short(error)}"
             ) from error
@@ -168,6 +176,8 @@ class Vlm:
         try:
             return self._asking(images, texts)
         except (*UNFIT, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             sizes = _sizes([(image, ()) for image in images])
             raise CheckError(
                 f"{self.name} cannot take these pictures in ({sizes}): {_short(error)}"
@@ -213,11 +223,11 @@ class Vlm:
         reason = ""
         try:
             logits = self._shared(encoded)
-        except torch.OutOfMemoryError:
-            raise
         except NotShared as error:
             reason = str(error)
         except (*UNFIT, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             reason = f"its family cannot go on from a beginning ({_short(error)})"
         else:
             away = distance(alone, torch.stack([one[0] for one in logits]))

@@ -10,6 +10,13 @@ from typing import TypeVar
 
 from lcmis.errors import ConfigError
 
+SAID = (
+    "DefaultCPUAllocator: ",
+    "Storage size calculation overflowed",
+    "MPS backend out of memory",
+)
+"""By torch when memory runs out where it has no class for that: on a CPU, and on a Mac."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -84,16 +91,22 @@ def _or_none(work: Callable[[], Result]) -> Result | None:
     """What work gives, or None when memory ran out; then the device's cache is empty again."""
     try:
         return work()
-    except _out_of_memory_errors():
-        pass  # recover below: in here the traceback still holds the failed batch's tensors
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # recover here: in there the traceback still holds the failed batch's tensors
     gc.collect()
-    torch = sys.modules["torch"]
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
     return None
 
 
-def _out_of_memory_errors() -> tuple[type[BaseException], ...]:
-    """Nothing to catch unless a model has loaded torch: who asks stays light."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether that is what happened; who asks loads no torch."""
     torch = sys.modules.get("torch")
-    return (torch.OutOfMemoryError,) if torch is not None else ()
+    return (
+        isinstance(error, MemoryError)
+        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+        or (isinstance(error, RuntimeError) and any(text in str(error) for text in SAID))
+    )

@@ -29,6 +29,7 @@ def open_model(settings: ModelSettings) -> ImageModel:
     Raises:
         UserError: there is no such model, or it cannot be run as asked.
     """
+    _refuse_none_of(settings, "batch_size", "height", "width", "num_inference_steps", "threads")
     name, _, rest = settings.name.partition(":")
     if settings.name in registry.names("models"):
         plug = registry.load("models", settings.name)
@@ -79,6 +80,7 @@ def open_checker(settings: CheckerSettings) -> Checker:
     Raises:
         UserError: there is no such checker, or a setting would have no effect on it.
     """
+    _refuse_none_of(settings, "batch_size")
     plug = registry.load("checkers", settings.kind)
     if settings.none_below is not None and not takes_none_below(plug):
         raise ConfigError(
@@ -90,6 +92,19 @@ def open_checker(settings: CheckerSettings) -> Checker:
             f"{checker.checker_id} runs whole on one device: leave device_map and offload out"
         )
     return checker
+
+
+def _refuse_none_of(settings: ModelSettings | CheckerSettings, *names: str) -> None:
+    """Of what there is at least one, whatever the plugin.
+
+    Raises:
+        ConfigError: none is asked for, or less.
+    """
+    whose = settings.name if isinstance(settings, ModelSettings) else settings.kind
+    for name in names:
+        said = getattr(settings, name)
+        if said is not None and said < 1:
+            raise ConfigError(f"{whose}: {name} = {said}: write 1 or more")
 
 
 def asked_by(checker_id: str, question: Question) -> tuple[tuple[str, str], ...]:

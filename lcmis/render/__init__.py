@@ -23,6 +23,10 @@ for _talks_at_import in ("torch.utils._pytree", "diffusers.quantizers.torchao.to
     logging.getLogger(_talks_at_import).setLevel(logging.ERROR)  # of torchao, where it is installed
 
 
+MOST_TRIED_ON_CPU = 16
+"""Pictures by which it is found out what fits: more are drawn no faster there, and take hours."""
+
+
 def draw(model: ImageModel, specs: Sequence[RenderSpec]) -> list[Image | RenderError]:
     """Draw every spec, in batches of the model's declared shape.
 
@@ -52,6 +56,7 @@ def draw(model: ImageModel, specs: Sequence[RenderSpec]) -> list[Image | RenderE
 
 def _out_of_memory(model: ImageModel, specs: Sequence[RenderSpec]) -> ConfigError:
     declared, first = model.batch_size, specs[0]
+    most = min(declared, 2 * MOST_TRIED_ON_CPU) if first.device == "cpu" else declared
     is_sketch = first.profile != model.spec(first.stages, first.seed).profile
 
     def drawn_as(size: int) -> object:
@@ -61,7 +66,7 @@ def _out_of_memory(model: ImageModel, specs: Sequence[RenderSpec]) -> ConfigErro
         return model.generate([sketch_of(model, one) for one in again] if is_sketch else again)
 
     try:
-        fits = largest_that_fits(declared, drawn_as)
+        fits = largest_that_fits(most, drawn_as)
     finally:
         model.batch_size = declared
     return out_of_memory(

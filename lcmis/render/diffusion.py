@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -53,6 +54,13 @@ if TYPE_CHECKING:
     from lcmis.render.proofs import Proofs
     from lcmis.render.stages import Clock
 
+LARGEST_BATCH = 1_000_000
+LONGEST_SIDE = 16383
+"""Pixels, as many as WebP has."""
+MOST_THREADS = 256
+"""Also where there are fewer cores: a picture of a larger machine may be drawn again on a smaller
+one. Far more end the process in OpenMP.
+"""
 LONGEST_PROMPT = 100_000
 """Letters; what is longer is not even counted in tokens, which would take seconds."""
 
@@ -120,11 +128,14 @@ class DiffusersModel:
 
         defaults = self._family.defaults()
         steps, guidance, height, width = _all_said(settings, defaults, self._folder)
+        _refuse_size(self.model_id, height, width, defaults.multiple)
         self.batch_size = _first(
             settings.batch_size, _default_batch_size(self._family, height, width, self._device)
         )
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size = {self.batch_size}: write 1 or more")
+        if not 1 <= self.batch_size <= LARGEST_BATCH:
+            raise ConfigError(
+                f"batch_size = {self.batch_size}: write 1 or more, and at most {LARGEST_BATCH:,}"
+            )
         if self.batch_size > 1 and self._family.own.alone:
             raise ConfigError(
                 f"batch_size = {self.batch_size}, but a {self._folder.class_name} draws one "
@@ -162,11 +173,6 @@ class DiffusersModel:
             for setting, said in lossy.items()
             if said
         )
-        if height % defaults.multiple or width % defaults.multiple or min(height, width) < 1:
-            raise ConfigError(
-                f"{self.model_id} draws sizes that are multiples of {defaults.multiple}, not "
-                f"{width}x{height}: set height and width so"
-            )
         scheduler = self._folder.config("scheduler")["_class_name"]
         if settings.scheduler is not None:
             scheduler = scheduler_class(settings.scheduler, flow=self._family.flow)
@@ -847,6 +853,19 @@ def _first(chosen: Any, default: Any) -> Any:
     return default if chosen is None else chosen
 
 
+def _refuse_size(name: str, height: int, width: int, multiple: int) -> None:
+    if height % multiple or width % multiple or min(height, width) < 1:
+        raise ConfigError(
+            f"{name} draws sizes that are multiples of {multiple}, not {width}x{height}: set "
+            f"height and width so"
+        )
+    if max(height, width) > LONGEST_SIDE:
+        raise ConfigError(
+            f"{name} is asked for {width}x{height}, and pictures are kept as WebP, which has "
+            f"{LONGEST_SIDE} pixels a side at most: set a smaller height and width"
+        )
+
+
 def _chosen_threads(said: int | None, name: str, device: str) -> int:
     if device != "cpu":
         if said is not None:
@@ -857,6 +876,11 @@ def _chosen_threads(said: int | None, name: str, device: str) -> int:
         return 0
     if said is not None and said < 1:
         raise ConfigError(f"threads = {said}: write 1 or more")
+    there = os.cpu_count() or 1
+    if said is not None and said > max(there, MOST_THREADS):
+        raise ConfigError(
+            f"threads = {said}, and this machine has {there} cores: write {there} or less"
+        )
     return num_cores() if said is None else said
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lcmis.errors import ConfigError
 from lcmis.machine.device import choose_device, choose_dtype
 from lcmis.machine.hub import Located, locate_spelled, refuse_file, refuse_no_safetensors
+from lcmis.machine.memory import is_out_of_memory
 from lcmis.plugins.settings import TextModelSettings
 from lcmis.text.chat import AsksForJson, Recorder, Request, Rung
 from lcmis.text.endpoint import Outcome, clean
@@ -89,7 +90,9 @@ class LocalModel(AsksForJson):
                     max_time=max(0.0, deadline - time.monotonic()),
                     **_chance(request.temperature),
                 )[0, length:]
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             return Outcome(reason="the memory of its device does not suffice for this question")
         if not _has_ended(written, model.generation_config.eos_token_id):
             if time.monotonic() >= deadline:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from lcmis.errors import CheckError, RenderError, ServiceClosed
+from lcmis.errors import CheckError, Refusal, RenderError, ServiceClosed
 from lcmis.plugins.optional import remarks_of, work_of
 from lcmis.plugins.protocols import Checker, ImageModel, Work
 from lcmis.render import draw
@@ -207,12 +207,12 @@ def paint(model: ImageModel, order: DrawOrder) -> Delivery:
     try:
         pictures = draw(model, order.specs)
     except ServiceClosed as error:
-        pictures, closed = error.drawn or [None] * len(order.specs), error
+        pictures, closed = error.drawn or [None] * len(order.specs), ServiceClosed(str(error))
     seconds = time.monotonic() - started
     return Delivery(
         order,
         tuple(
-            Painted(spec, seconds / len(order.specs), picture)
+            Painted(spec, seconds / len(order.specs), _plain(picture))
             for spec, picture in zip(order.specs, pictures, strict=True)
             if picture is not None
         ),
@@ -221,6 +221,14 @@ def paint(model: ImageModel, order: DrawOrder) -> Delivery:
         seconds=seconds,
         closed=closed,
     )
+
+
+def _plain(picture: Image | RenderError) -> Image | RenderError:
+    """A failure as one of ours: a plugin's own need not survive the way to another process."""
+    if not isinstance(picture, RenderError):
+        return picture
+    kind = Refusal if isinstance(picture, Refusal) else RenderError
+    return kind(str(picture).strip() or type(picture).__name__)
 
 
 def ask(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -133,7 +134,8 @@ class _Actor:
     def _run(self, heard: Future[Any], name: str, arguments: tuple[Any, ...]) -> None:
         done: Future[Any] = Future()
         try:
-            done.set_result(getattr(self._inside, name)(*arguments))
+            said = getattr(self._inside, name)(*arguments)
+            done.set_result(pickle.loads(pickle.dumps(said)))  # as it would travel
         except Exception as error:  # noqa: BLE001 (as Ray does, whatever it is)
             done.set_exception(error)
         with self._lock:
