@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import os
 import pickle
 import threading
 
@@ -315,6 +316,7 @@ def test_a_place_without_a_name_is_refused_before_anything_is_done(
     tmp_path, monkeypatch, lcmis, words, named, empty
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr(os, "execve")  # or these tests would become a dashboard
     with Store("audit", create=True) as store:
         store.add_pairs([PAIR])
     before = sorted(tmp_path.rglob("*"))
