@@ -395,6 +395,17 @@ def test_another_vae_than_the_one_of_training_has_no_gradients(vae, tmp_path):
     assert StageManner.EXCITED in manners_of(painter), "attention does not ask for the VAE"
 
 
+def test_a_unet_that_is_told_the_guidance_has_no_gradients(tmp_path):
+    """Told none it would draw, and lose, otherwise than the pipeline has it draw."""
+    path = tiny_pipelines.save("sd", tmp_path / "sd")
+    config = diffusers.UNet2DConditionModel.load_config(path / "unet")
+    unet = diffusers.UNet2DConditionModel.from_config({**config, "time_cond_proj_dim": 8})
+    unet.save_pretrained(path / "unet")
+    painter = model(path, num_inference_steps=4, guidance_scale=1.0)
+    with pytest.raises(InversionError, match=r"its U-Net is told the guidance scale, .*: give"):
+        painter.denoiser()
+
+
 def statistical(channels=4):
     """A VAE that norms its latents, and is sure of what it sees."""
     vae = zoo_vae(latents_mean=[0.1, -0.2, 0.3, 0.0], latents_std=[0.9, 1.1, 1.0, 1.2])

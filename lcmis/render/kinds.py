@@ -324,6 +324,8 @@ class PipelineKind:
         kind = f"its {config.get('_class_name')}"
         if self.denoiser == "transformer":
             return "" if self.flow else f"{kind} is no FlowMatch…Scheduler, as it was trained with"
+        if self.folder.config(self.denoiser).get("time_cond_proj_dim"):
+            return "its U-Net is told the guidance scale, as one distilled from another learned it"
         if "sigma_data" in config:
             return f"{kind} has the noise of EDM (sigma_data), and no betas say what it learned"
         if self.flow is not False:

@@ -101,10 +101,7 @@ def place_of(path_or_url: str | Path) -> StorePlace:
         url = make_url(text)
         if "\0" in unquote(text):  # the server's library would read no further
             raise ValueError("it holds a NUL character")
-    except (
-        ArgumentError,
-        ValueError,
-    ) as error:  # ValueError: a broken port, letter or IPv6 address
+    except (ArgumentError, ValueError) as error:  # the latter: a broken port, letter or address
         raise StoreError(
             "that address cannot be read as a database URL: name a folder, or postgresql://…"
         ) from error
