@@ -313,7 +313,10 @@ def test_a_text_model_that_says_nothing_of_use_is_a_failure_and_the_repair_goes_
 ):
     config = audited("shy")
     result = repair(config, method=method, text_model=TextModelSettings("says", reply), budget=60)
-    assert result.failures == len(PAIRS)
+    # what was not answered is asked again, what was said stays; who proposes nothing begins again
+    goes_on = reply == "silent" or method == "proxies"
+    counts = (len(PAIRS), 0) if goes_on else (0, len(PAIRS))
+    assert (result.failures, result.done_without) == counts
     assert all(said.strip() for _, said in failures(config))
     if method == "portfolio":
         assert result.num_repaired == len(PAIRS)
@@ -321,11 +324,12 @@ def test_a_text_model_that_says_nothing_of_use_is_a_failure_and_the_repair_goes_
 
 def test_hostile_markup_in_a_reply_is_no_prompt(audited):
     config = audited("deaf")
-    reply = json.dumps({"prompts": [HOSTILE]})
+    reply = json.dumps({"prompts": [HOSTILE, "plain words", "e\u0301t\u0301 \u200d \u202e", "{a}"]})
     repair(config, method="rewrite", text_model=TextModelSettings("says", reply), budget=40)
     with Store(config.store, read_only=True) as store:
         tried = {stage.prompt for one in store.trials() for stage in one.stages}
-    assert not any(mark in prompt for prompt in tried for mark in ("<script", "\u202e"))
+    assert "plain words" in tried
+    assert not any(mark in prompt for prompt in tried for mark in ("<script", "\u202e", "{a}"))
 
 
 def test_a_text_model_is_asked_nothing_twice(audited, monkeypatch):
@@ -361,7 +365,7 @@ def test_what_failed_is_kept_with_its_reason_and_asked_again(audited):
         repair(config, method="rewrite", text_model=texts, budget=budget)
     with Store(config.store, read_only=True) as store:
         kept = [one for _, one in store.exchanges()]
-    assert len(kept) == 2 * len(PAIRS)
+    assert len(kept) == 2 * 2 * len(PAIRS), "each search asks what comes first, and for prompts"
     assert {(one.reply, one.reason) for one in kept} == {
         ("", "says:it@1 gave no reply: no whole reply in 120 s")
     }

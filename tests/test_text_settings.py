@@ -217,9 +217,10 @@ def test_a_search_with_other_replies_is_another_search(tmp_path, toys, monkeypat
             repair = Repair(config, store, RepairSettings("rewrite", level=1, text_model=asked))
             return repair._given(repair.models[0].model_id)
 
-    assert given() == ("text model toy:writer@1",)
-    assert given(temperature=0.5) == ("text model toy:writer@1", "temperature 0.5")
-    assert given(max_tokens=100) == ("text model toy:writer@1", "max_tokens 100")
+    usual = ("text model toy:writer@1", "scheduler deaf")
+    assert given() == usual
+    assert given(temperature=0.5) == (*usual, "temperature 0.5")
+    assert given(max_tokens=100) == (*usual, "max_tokens 100")
     assert given(deadline_seconds=5.0) == given()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lcmis.errors import ProposalError, TextModelError
+from lcmis.machine.letters import acts
 from lcmis.plugins.protocols import TextModel
 from lcmis.text.prompts import wording
 from lcmis.text.prompts.shapes import TEXT, Schema, several, whole
@@ -62,12 +63,7 @@ def rewrites(model: TextModel, pair: ConceptPair, count: int, intruder: str = ""
         count=count,
     )
     schema = whole(prompts=several(minItems=1))
-    known = {pair.prompt.casefold()}
-    found = []
-    for prompt in map(one_line, _answer(model, asked, schema)["prompts"]):
-        if 0 < len(prompt) <= MAX_PROMPT_LETTERS and prompt.casefold() not in known:
-            known.add(prompt.casefold())
-            found.append(prompt)
+    found = _unknown(_answer(model, asked, schema)["prompts"], [pair.prompt])
     if not found:
         raise ProposalError(f"{model.model_id} rewrote {pair.prompt!r} into nothing new")
     return found[:count]
@@ -448,14 +444,7 @@ def frequent(model: TextModel, pair: ConceptPair) -> tuple[str, int]:
 
 def _new_prompts(model: TextModel, asked: str, known: Iterable[str], count: int) -> list[str]:
     """Prompts of a reply that were not known, each one line and none twice."""
-    tried = {one_line(prompt).casefold() for prompt in known}
-    found = []
-    for prompt in map(
-        one_line, _answer(model, asked, whole(prompts=several(minItems=1)))["prompts"]
-    ):
-        if 0 < len(prompt) <= MAX_PROMPT_LETTERS and prompt.casefold() not in tried:
-            tried.add(prompt.casefold())
-            found.append(prompt)
+    found = _unknown(_answer(model, asked, whole(prompts=several(minItems=1)))["prompts"], known)
     if not found:
         raise ProposalError(f"{model.model_id} gave no new prompt")
     return found[:count]
@@ -509,6 +498,22 @@ def _sound_ones(model: TextModel, said: Iterable[str], count: int, what: str) ->
     if not found:
         raise ProposalError(f"{model.model_id} gave no {what}")
     return found[:count]
+
+
+def _unknown(said: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Prompts that are not known, each one line and none twice, that a person can read as they
+    are: with no markup that no known one has, and nothing that changes how others look.
+    """
+    before = [one_line(prompt) for prompt in known]
+    tried = {prompt.casefold() for prompt in before}
+    own = {mark for prompt in before for mark in _MARKUP.findall(prompt)}
+    found: dict[str, str] = {}
+    for line in map(one_line, said):
+        is_short = 0 < len(line) <= MAX_PROMPT_LETTERS
+        is_plain = not any(map(acts, line)) and own.issuperset(_MARKUP.findall(line))
+        if is_short and is_plain and line.casefold() not in tried:
+            found.setdefault(line.casefold(), line)
+    return list(found.values())
 
 
 def _is_phrase(line: str) -> bool:
