@@ -77,7 +77,7 @@ def calibrate(
             first = findings.deciding_checker(facts)
             checkers = [first, *(one for one in checkers if one != first)]
         audit = findings.last_audit(runs)
-        usual = findings.settings_of(audit).threshold if audit else 0.5
+        usual = findings.threshold_of(audit)
         known = calibration.audited(
             facts,
             checkers,

@@ -203,14 +203,13 @@ def export(
     from lcmis.export.formats import export as write
     from lcmis.export.formats import open_exporter
     from lcmis.export.repaired import repaired_prompts
-    from lcmis.findings import deciding_checker, last_proof, settings_of
+    from lcmis.findings import deciding_checker, last_proof, threshold_of
 
     if threshold is not None and not 0 < threshold < 1:
         raise ConfigError(f"--threshold is {threshold}, but it lies between 0 and 1")
     open_exporter(form)  # a name that nobody knows is said before the proofs are read
     with open_store(store, pictures, read_only=True) as facts:
-        proof = last_proof(facts.runs())
-        usual = settings_of(proof).threshold if proof else 0.5
+        usual = threshold_of(last_proof(facts.runs()))
         found = repaired_prompts(
             facts,
             deciding_checker(facts, checker),

@@ -64,7 +64,7 @@ class OpenAudit(Tells):
         )
         self.checker = findings.deciding_checker(self.store, checker)
         audit = findings.last_audit(self.store.runs())
-        usual = findings.settings_of(audit).threshold if audit else 0.5
+        usual = findings.threshold_of(audit)
         self.threshold = usual if threshold is None else threshold
         self._rule = findings.rule_of(audit) if audit else None
         if not 0 < self.threshold <= 1:

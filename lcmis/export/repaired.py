@@ -197,6 +197,5 @@ def repaired_prompts(
 
 def _source(known: Openable, found: RepairFinding) -> str:
     """Whence diffusers loads who drew it; empty where that cannot be opened here."""
-    for model, _ in known.named(found.model):
-        return str(getattr(model, "source", ""))
-    return ""
+    model, _ = next(known.named(found.model), (None, None))
+    return str(getattr(model, "source", ""))

@@ -30,6 +30,7 @@ from lcmis.findings.runs import (
     rule_of,
     settings_of,
     stopping_rule,
+    threshold_of,
 )
 from lcmis.findings.told import SaidReply, Told, tell
 from lcmis.findings.ways import mixed_ways
@@ -68,6 +69,7 @@ __all__ = [
     "severity",
     "stopping_rule",
     "tell",
+    "threshold_of",
     "usefulness",
     "verdict_of",
 ]

@@ -71,6 +71,11 @@ def last_proof(runs: Sequence[Run]) -> Run | None:
     return next(reversed(proofs), None) or last_audit(runs)
 
 
+def threshold_of(run: Run | None) -> float:
+    """Score from which a thing counted as present in a run; the usual one where there is none."""
+    return settings_of(run).threshold if run else 0.5
+
+
 def rule_of(run: Run) -> judge.StoppingRule:
     """The stopping rule under which a run drew its pictures."""
     return stopping_rule(settings_of(run).stopping)

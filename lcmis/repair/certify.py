@@ -189,8 +189,8 @@ class Certify:
         known = list(self._own.named(nomination.model))
         asked = [one for one in known if one[1] in self._named]
         as_then = [one for one in known if one[1].is_given(nomination.given)]
-        for found in (*asked, *as_then, *known):
-            return found
+        if known:
+            return (*asked, *as_then, *known)[0]
         reasons = f" ({self._own.reasons[0]})" if self._own.reasons else ""
         raise ConfigError(
             f"{nomination.model} found a repair, and no run of this store says how to open "

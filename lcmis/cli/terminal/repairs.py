@@ -44,8 +44,8 @@ def print_repairs(result: RepairResult, store: str) -> None:
     print_errors(result.failures)
     if result.done_without:
         console.print(
-            f"[yellow]{several(result.done_without, 'pair')}[/] searched without a reply or a tool "
-            f"that was of no use; `lcmis show errors` tells more."
+            f"[yellow]{several(result.done_without, 'pair')}[/] searched without a reply that "
+            f"could be used, or without a tool; `lcmis show errors` tells more."
         )
     where = in_store(store)
     if result.num_repaired:

@@ -293,7 +293,7 @@ def gather(
     runs = store.runs()
     audit = findings.last_audit(runs)
     if threshold is None:
-        threshold = findings.settings_of(audit).threshold if audit else 0.5
+        threshold = findings.threshold_of(audit)
     if not 0 < threshold <= 1:
         raise ConfigError(f"--threshold is {threshold:g}, but it lies above 0 and at 1 at the most")
     rule = findings.rule_of(audit) if audit else None
